@@ -1,0 +1,91 @@
+"""Every error this package raises on purpose, one leaf per thing to do about it.
+
+::
+
+    SchwabStreamError                 exit 1   unexpected
+    ├── ConfigurationError            exit 2   a setting or an argument is missing or wrong
+    │   └── SymbolError               exit 2   what was written cannot be a symbol
+    ├── LoginRequired                 exit 3   Schwab refused the credentials: a person must log in
+    ├── SchwabUnavailable             exit 4   the network or Schwab is down: the same call may work later
+    │   ├── SessionLost               exit 4   the streamer connection ended or went silent
+    │   └── LoginDenied               exit 4   the streamer did not take this access token: refresh it
+    ├── ProtocolError                 exit 5   Schwab answered something the protocol does not allow
+    ├── Refused                       exit 6   Schwab understood and said no
+    │   └── Evicted                   exit 6   another session took the one streamer connection
+    ├── TokenFileError                exit 7   the token file cannot be read or written
+    └── RedisUnavailable              exit 8   Redis cannot be reached or refused a command
+
+A message says what failed, on what, and the next step; it never holds a token, a secret or an account number.
+Library exceptions are translated where the library is called, chained with ``raise … from error``.
+"""
+
+
+class SchwabStreamError(Exception):
+    """The root: catch it to catch everything this package raises on purpose."""
+
+    exit_code = 1
+
+
+class ConfigurationError(SchwabStreamError):
+    """A setting or an argument is missing or wrong; nothing was connected."""
+
+    exit_code = 2
+
+
+class SymbolError(ConfigurationError):
+    """What was written cannot be a symbol; the message proposes the nearest right form."""
+
+
+class LoginRequired(SchwabStreamError):
+    """Schwab refused the credentials: only ``schwabstream auth login`` helps."""
+
+    exit_code = 3
+
+
+class SchwabUnavailable(SchwabStreamError):
+    """The network or Schwab is down; the same call may work later.
+
+    ``retry_after_s`` is what Schwab asked to wait, in seconds, when it said so.
+    """
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class SessionLost(SchwabUnavailable):
+    """The streamer connection ended, could not be made, or went silent."""
+
+
+class LoginDenied(SchwabUnavailable):
+    """The streamer answered LOGIN with code 3: refresh the access token and try once more."""
+
+
+class ProtocolError(SchwabStreamError):
+    """Schwab answered something the protocol does not allow."""
+
+    exit_code = 5
+
+
+class Refused(SchwabStreamError):
+    """Schwab understood the request and said no."""
+
+    exit_code = 6
+
+
+class Evicted(Refused):
+    """Another session of the same user took the one streamer connection (code 12)."""
+
+
+class TokenFileError(SchwabStreamError):
+    """The token file cannot be read or written."""
+
+    exit_code = 7
+
+
+class RedisUnavailable(SchwabStreamError):
+    """Redis cannot be reached, or refused a command."""
+
+    exit_code = 8
