@@ -1,0 +1,107 @@
+"""Futures roots people stream: where they trade, their tick, their decimals and their multiplier.
+
+Data only, from the exchanges' contract specifications. A root that is not here still streams; only its tick
+is then unknown until Schwab sends it (futures fields 25 and 31). The market identifier code is what
+tastytrade and thinkorswim append after a colon; Schwab is never sent it (protocol 6).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class FutureRoot:
+    """One product: ``tick`` in price units, ``multiplier`` in currency per price unit."""
+
+    mic: str
+    tick: float
+    decimals: int
+    multiplier: float
+
+
+# fmt: off
+FUTURE_ROOTS: Final[dict[str, FutureRoot]] = {
+    # CME: equity indices
+    "ES": FutureRoot("XCME", 0.25, 2, 50),
+    "MES": FutureRoot("XCME", 0.25, 2, 5),
+    "NQ": FutureRoot("XCME", 0.25, 2, 20),
+    "MNQ": FutureRoot("XCME", 0.25, 2, 2),
+    "RTY": FutureRoot("XCME", 0.1, 1, 50),
+    "M2K": FutureRoot("XCME", 0.1, 1, 5),
+    "EMD": FutureRoot("XCME", 0.1, 1, 100),
+    "NKD": FutureRoot("XCME", 5.0, 0, 5),
+    # CME: currencies
+    "6A": FutureRoot("XCME", 0.00005, 5, 100_000),
+    "6B": FutureRoot("XCME", 0.0001, 4, 62_500),
+    "6C": FutureRoot("XCME", 0.00005, 5, 100_000),
+    "6E": FutureRoot("XCME", 0.00005, 5, 125_000),
+    "6J": FutureRoot("XCME", 0.0000005, 7, 12_500_000),
+    "6M": FutureRoot("XCME", 0.00001, 5, 500_000),
+    "6N": FutureRoot("XCME", 0.00005, 5, 100_000),
+    "6S": FutureRoot("XCME", 0.00005, 5, 125_000),
+    "E7": FutureRoot("XCME", 0.0001, 4, 62_500),
+    "J7": FutureRoot("XCME", 0.000001, 6, 6_250_000),
+    "M6A": FutureRoot("XCME", 0.0001, 4, 10_000),
+    "M6B": FutureRoot("XCME", 0.0001, 4, 6_250),
+    "M6E": FutureRoot("XCME", 0.0001, 4, 12_500),
+    # CME: short rates, crypto, livestock
+    "SR1": FutureRoot("XCME", 0.0025, 4, 4_167),
+    "SR3": FutureRoot("XCME", 0.0025, 4, 2_500),
+    "BTC": FutureRoot("XCME", 5.0, 0, 5),
+    "MBT": FutureRoot("XCME", 5.0, 0, 0.1),
+    "ETH": FutureRoot("XCME", 0.5, 2, 50),
+    "MET": FutureRoot("XCME", 0.5, 2, 0.1),
+    "GF": FutureRoot("XCME", 0.025, 3, 500),
+    "HE": FutureRoot("XCME", 0.025, 3, 400),
+    "LE": FutureRoot("XCME", 0.025, 3, 400),
+    # CBOT: index, treasuries, grains
+    "YM": FutureRoot("XCBT", 1.0, 0, 5),
+    "MYM": FutureRoot("XCBT", 1.0, 0, 0.5),
+    "ZB": FutureRoot("XCBT", 1 / 32, 5, 1_000),
+    "ZF": FutureRoot("XCBT", 1 / 128, 7, 1_000),
+    "ZN": FutureRoot("XCBT", 1 / 64, 6, 1_000),
+    "ZQ": FutureRoot("XCBT", 0.0025, 4, 4_167),
+    "ZT": FutureRoot("XCBT", 1 / 256, 8, 2_000),
+    "TN": FutureRoot("XCBT", 1 / 64, 6, 1_000),
+    "UB": FutureRoot("XCBT", 1 / 32, 5, 1_000),
+    "2YY": FutureRoot("XCBT", 0.001, 3, 1_000),
+    "5YY": FutureRoot("XCBT", 0.001, 3, 1_000),
+    "10Y": FutureRoot("XCBT", 0.001, 3, 1_000),
+    "30Y": FutureRoot("XCBT", 0.001, 3, 1_000),
+    "KE": FutureRoot("XCBT", 0.25, 2, 50),
+    "XC": FutureRoot("XCBT", 0.125, 3, 10),
+    "XK": FutureRoot("XCBT", 0.125, 3, 10),
+    "XW": FutureRoot("XCBT", 0.125, 3, 10),
+    "ZC": FutureRoot("XCBT", 0.25, 2, 50),
+    "ZL": FutureRoot("XCBT", 0.01, 2, 600),
+    "ZM": FutureRoot("XCBT", 0.1, 1, 100),
+    "ZO": FutureRoot("XCBT", 0.25, 2, 50),
+    "ZS": FutureRoot("XCBT", 0.25, 2, 50),
+    "ZW": FutureRoot("XCBT", 0.25, 2, 50),
+    # NYMEX: energy, platinum, palladium
+    "BZ": FutureRoot("XNYM", 0.01, 2, 1_000),
+    "CL": FutureRoot("XNYM", 0.01, 2, 1_000),
+    "HO": FutureRoot("XNYM", 0.0001, 4, 42_000),
+    "MCL": FutureRoot("XNYM", 0.01, 2, 100),
+    "MNG": FutureRoot("XNYM", 0.001, 3, 1_000),
+    "NG": FutureRoot("XNYM", 0.001, 3, 10_000),
+    "PA": FutureRoot("XNYM", 0.5, 2, 100),
+    "PL": FutureRoot("XNYM", 0.1, 1, 50),
+    "QG": FutureRoot("XNYM", 0.005, 3, 2_500),
+    "QM": FutureRoot("XNYM", 0.025, 3, 500),
+    "RB": FutureRoot("XNYM", 0.0001, 4, 42_000),
+    # COMEX: metals
+    "GC": FutureRoot("XCEC", 0.1, 1, 100),
+    "HG": FutureRoot("XCEC", 0.0005, 4, 25_000),
+    "MGC": FutureRoot("XCEC", 0.1, 1, 10),
+    "MHG": FutureRoot("XCEC", 0.0005, 4, 2_500),
+    "SI": FutureRoot("XCEC", 0.005, 3, 5_000),
+    "SIL": FutureRoot("XCEC", 0.005, 3, 1_000),
+    # Cboe: volatility
+    "VX": FutureRoot("XCBF", 0.05, 2, 1_000),
+    "VXM": FutureRoot("XCBF", 0.05, 2, 100),
+}
+# fmt: on
+
+MICS: Final = frozenset({"XCME", "XCBT", "XNYM", "XCEC", "XCBF", "IFUS", "IFEU"})
+"""Market identifier codes that may follow the colon of a root we do not know."""

@@ -1,0 +1,309 @@
+"""What the user writes, and what Schwab is asked for.
+
+Understands equities, indices, options, futures, futures options and forex in Schwab's own forms and in
+tastytrade's, in any case (protocol 6). Refuses what cannot be a symbol, and names the nearest form that can.
+Pure: the date that one-digit years need comes in as an argument.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+from difflib import get_close_matches
+from enum import StrEnum
+from typing import Final
+
+from schwabstream.errors import SymbolError
+from schwabstream.roots import FUTURE_ROOTS, MICS, FutureRoot
+
+MAX_LENGTH: Final = 48
+MONTH_CODES: Final = "FGHJKMNQUVXZ"
+
+# dxFeed writes these bare. None of them is a listed stock's ticker, so the bare form can only mean the index.
+DXFEED_INDICES: Final = frozenset({"DJX", "NDX", "OEX", "RUT", "SPX", "VIX", "XSP"})
+
+_CURRENCIES: Final = "AUD|CAD|CHF|CNH|CZK|DKK|EUR|GBP|HKD|HUF|ILS|JPY|MXN|NOK|NZD|PLN|SEK|SGD|THB|TRY|USD|ZAR"
+
+
+class Asset(StrEnum):
+    """What kind of instrument a symbol is; decides the services it is asked from."""
+
+    EQUITY = "EQUITY"
+    INDEX = "INDEX"
+    OPTION = "OPTION"
+    FUTURE = "FUTURE"
+    FUTURE_OPTION = "FUTURE_OPTION"
+    FOREX = "FOREX"
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """One wanted symbol: ``alias`` as the user wrote it, ``key`` as Schwab is asked for it."""
+
+    alias: str
+    key: str
+    asset: Asset
+
+    @property
+    def root(self) -> str:
+        """The product: ``/MNQ`` of ``/MNQZ26``, ``./OG`` of ``./OGG26C4240``; the key where there is none."""
+        if self.asset is Asset.OPTION:
+            return self.key[:6].rstrip()
+        pattern = {Asset.FUTURE: _FUTURE, Asset.FUTURE_OPTION: _FUTURE_OPTION}.get(self.asset)
+        # A known root may itself look like a contract, so the table is asked first.
+        if pattern is None or self.key[1:] in FUTURE_ROOTS or not (match := pattern.fullmatch(self.key)):
+            return self.key
+        return f"{'./' if self.asset is Asset.FUTURE_OPTION else '/'}{match['root']}"
+
+
+def parse_symbol(text: str, today: date) -> Symbol:
+    """The symbol that ``text`` means on the day ``today``.
+
+    Raises ``SymbolError`` naming the text, the reason and the nearest right form.
+    """
+    alias = text.strip()
+    try:
+        key, asset = _read(alias, today)
+    except _UnreadableError as problem:
+        nearest = problem.nearest or _nearest(alias, today)
+        message = f"{_shown(text)} cannot be a symbol: {problem}; did you mean {nearest}?"
+        raise SymbolError(message) from None
+    return Symbol(alias, key, asset)
+
+
+def parse_symbols(texts: Iterable[str], today: date) -> list[Symbol]:
+    """The symbols in the order written, each alias once; two aliases of one key both stay.
+
+    Raises ``SymbolError`` for the first that cannot be one.
+    """
+    return list({symbol.alias: symbol for symbol in (parse_symbol(text, today) for text in texts)}.values())
+
+
+def to_tastytrade(key: str, mic: str) -> str:
+    """The key in tastytrade's streamer-symbol form; only futures and futures options carry the ``mic``."""
+    if key.startswith(("/", "./")):
+        return f"{key}:{mic}"
+    if match := _OCC.fullmatch(key):
+        whole, thousandths = divmod(int(match["strike"]), 1000)
+        fraction = f".{thousandths:03d}".rstrip("0") if thousandths else ""
+        return f".{match['root']}{match['day']}{match['side']}{whole}{fraction}"
+    return key[1:] if key[1:] in DXFEED_INDICES and key.startswith("$") else key
+
+
+def future_root(symbol: Symbol) -> FutureRoot | None:
+    """The contract specification of a future's root, or None when it is no future or not in the table."""
+    return FUTURE_ROOTS.get(symbol.root[1:]) if symbol.asset is Asset.FUTURE else None
+
+
+def price_decimals(symbol: Symbol) -> int:
+    """Digits after the point that a price of this symbol is printed with."""
+    if root := future_root(symbol):
+        return root.decimals
+    if symbol.asset is Asset.FOREX:
+        return 3 if symbol.key.endswith("/JPY") else 5
+    return 2
+
+
+def tick_size(symbol: Symbol) -> float | None:
+    """The smallest price step, in price units, or None when we do not know it."""
+    if root := future_root(symbol):
+        return root.tick
+    return 0.01 if symbol.asset in (Asset.EQUITY, Asset.OPTION) else None
+
+
+class _UnreadableError(Exception):
+    """Why a text is no symbol, and the right form when the reason itself suggests one."""
+
+    def __init__(self, reason: str, nearest: str | None = None) -> None:
+        super().__init__(reason)
+        self.nearest = nearest
+
+
+_MIC_SUFFIX = r"(?::(?P<mic>[A-Z0-9]*))?"
+_FUTURE = re.compile(
+    rf"/(?P<root>[A-Z0-9]{{1,4}}?)(?P<month>[{MONTH_CODES}])(?P<year>\d{{1,2}}){_MIC_SUFFIX}"
+)
+_FUTURE_ROOT = re.compile(rf"/(?P<root>(?=\d*[A-Z])[A-Z0-9]{{1,4}}){_MIC_SUFFIX}")
+_STRIKE = r"(?P<side>[CP])(?P<strike>\d{1,8}(?:\.\d{1,6})?)"
+_FUTURE_OPTION = re.compile(
+    rf"\./(?P<root>[A-Z0-9]{{1,5}}?)(?P<month>[{MONTH_CODES}])(?P<year>\d{{1,2}}){_STRIKE}{_MIC_SUFFIX}"
+)
+# tastytrade's order form spells out the underlying contract and the expiry: ./ESZ2 E4AU2 220826C3800
+_FUTURE_OPTION_ORDER = re.compile(
+    rf"\./[A-Z0-9]+ +(?P<root>[A-Z0-9]{{1,5}}?)(?P<month>[{MONTH_CODES}])(?P<year>\d{{1,2}})"
+    rf" +(?P<day>\d{{6}}){_STRIKE}"
+)
+_OCC = re.compile(r"(?P<root>[A-Z][A-Z0-9]{0,5}) *(?P<day>\d{6})(?P<side>[CP])(?P<strike>\d{8})")
+_DXFEED_OPTION = re.compile(rf"\.(?P<root>[A-Z][A-Z0-9]{{0,5}})(?P<day>\d{{6}}){_STRIKE}")
+_INDEX = re.compile(r"\$(?P<name>[A-Z][A-Z0-9]{0,9})(?:\.X)?")
+_DXFEED_INDEX = re.compile(rf"(?P<name>{'|'.join(sorted(DXFEED_INDICES))})")
+_PAIR = re.compile(rf"(?P<base>{_CURRENCIES})/(?!(?P=base))(?:{_CURRENCIES})")
+_EQUITY = re.compile(r"[A-Z]{1,5}(?:/(?:[A-Z]|PR[A-Z]?|WS|WT|RT|UN|CL))?")
+
+
+def _read(alias: str, today: date) -> tuple[str, Asset]:
+    """The key and asset of a trimmed text; raises ``_UnreadableError``."""
+    if not alias:
+        raise _UnreadableError("it is empty")
+    if len(alias) > MAX_LENGTH:
+        raise _UnreadableError(f"it is longer than {MAX_LENGTH} characters")
+    if not (alias.isascii() and alias.isprintable()):
+        raise _UnreadableError("it holds characters no symbol has")
+    upper = alias.upper()
+    for pattern, asset, key_of in _FORMS:
+        if match := pattern.fullmatch(upper):
+            return key_of(match, today), asset
+    raise _UnreadableError("no instrument is written like this")
+
+
+def _future_root_key(match: re.Match[str], _today: date) -> str:
+    root = match["root"]
+    _check_future_mic(root, match["mic"])
+    stem = root.rstrip("0123456789")
+    if root not in FUTURE_ROOTS and stem in FUTURE_ROOTS:
+        raise _UnreadableError("the contract month is missing", _known(stem))
+    return f"/{root}"
+
+
+def _future_key(match: re.Match[str], today: date) -> str:
+    root, month, year = match["root"], match["month"], match["year"]
+    if root not in FUTURE_ROOTS and root + month in FUTURE_ROOTS:
+        raise _UnreadableError("the contract month is missing", _known(root + month))
+    _check_future_mic(root, match["mic"])
+    if len(year) == 1:
+        year = _full_year(root, month, int(year), today)
+    return f"/{root}{month}{year}"
+
+
+def _full_year(root: str, month: str, digit: int, today: date) -> str:
+    """Two digits for one: from last year to eight years ahead, never a month that is over (protocol 6)."""
+    year = next(year for year in range(today.year - 1, today.year + 9) if year % 10 == digit)
+    if (year, MONTH_CODES.index(month) + 1) < (today.year, today.month):
+        nearest = _known(root) if root in FUTURE_ROOTS else f"/{root}{month}{(year + 10) % 100:02d}"
+        raise _UnreadableError(f"that contract ended in {year}", nearest)
+    return f"{year % 100:02d}"
+
+
+def _future_option_key(match: re.Match[str], today: date) -> str:
+    _check_mic(match["mic"])
+    year = match["year"]
+    if len(year) == 1:
+        year = _full_year(match["root"], match["month"], int(year), today)
+    return f"./{match['root']}{match['month']}{year}{match['side']}{_plain(match['strike'])}"
+
+
+def _future_option_order_key(match: re.Match[str], _today: date) -> str:
+    expiry = _expiry(match["day"])
+    # The month code names the underlying's delivery, which may lie in the year after the option's expiry.
+    digit = int(match["year"][-1])
+    year = next(year for year in range(expiry.year, expiry.year + 10) if year % 10 == digit)
+    return f"./{match['root']}{match['month']}{year % 100:02d}{match['side']}{_plain(match['strike'])}"
+
+
+def _option_key(match: re.Match[str], _today: date) -> str:
+    _expiry(match["day"])
+    strike = match["strike"]
+    if match.re is _DXFEED_OPTION:
+        whole, _, fraction = _plain(strike).partition(".")
+        if len(whole) > 5 or len(fraction) > 3:
+            raise _UnreadableError("a strike has at most five digits and three decimals")
+        strike = f"{whole:0>5}{fraction:0<3}"
+    if not int(strike):
+        raise _UnreadableError("a strike is more than zero")
+    # A trimmed root is acknowledged by Schwab and then silent (trap T22).
+    return f"{match['root']:<6}{match['day']}{match['side']}{strike}"
+
+
+def _index_key(match: re.Match[str], _today: date) -> str:
+    return f"${match['name']}"
+
+
+def _same_key(match: re.Match[str], _today: date) -> str:
+    return match[0]
+
+
+_FORMS: Final[tuple[tuple[re.Pattern[str], Asset, Callable[[re.Match[str], date], str]], ...]] = (
+    (_FUTURE, Asset.FUTURE, _future_key),
+    (_FUTURE_ROOT, Asset.FUTURE, _future_root_key),
+    (_FUTURE_OPTION, Asset.FUTURE_OPTION, _future_option_key),
+    (_FUTURE_OPTION_ORDER, Asset.FUTURE_OPTION, _future_option_order_key),
+    (_OCC, Asset.OPTION, _option_key),
+    (_DXFEED_OPTION, Asset.OPTION, _option_key),
+    (_INDEX, Asset.INDEX, _index_key),
+    (_DXFEED_INDEX, Asset.INDEX, _index_key),
+    (_PAIR, Asset.FOREX, _same_key),
+    (_EQUITY, Asset.EQUITY, _same_key),
+)
+"""Forms in the order tried; the first whole match decides."""
+
+
+def _check_future_mic(root: str, mic: str | None) -> None:
+    """Refuse a market that a root of the table does not trade at."""
+    if root not in FUTURE_ROOTS:
+        _check_mic(mic)
+    elif mic not in (None, FUTURE_ROOTS[root].mic):
+        raise _UnreadableError(f"{root} does not trade at {mic or 'an unnamed market'}", _known(root))
+
+
+def _check_mic(mic: str | None) -> None:
+    """Refuse what stands after the colon when it is no market's code."""
+    if mic is not None and mic not in MICS:
+        raise _UnreadableError(f"{mic or 'nothing'} after the colon is no futures market")
+
+
+def _expiry(day: str) -> date:
+    """The date of six digits yymmdd."""
+    try:
+        return date(2000 + int(day[:2]), int(day[2:4]), int(day[4:]))
+    except ValueError:
+        raise _UnreadableError(f"{day} is no expiry date (yymmdd)") from None
+
+
+def _plain(strike: str) -> str:
+    """The strike without noughts that mean nothing."""
+    whole, _, fraction = strike.partition(".")
+    fraction = fraction.rstrip("0")
+    plain = (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
+    if plain == "0":
+        raise _UnreadableError("a strike is more than zero")
+    return plain
+
+
+def _known(root: str) -> str:
+    """A root of the table in the form people write."""
+    return f"/{root}:{FUTURE_ROOTS[root].mic}"
+
+
+def _shown(text: str) -> str:
+    """The text safe and short enough for a message."""
+    escaped = ascii(text[:MAX_LENGTH])[1:-1]
+    return f"'{escaped[:40]}…'" if len(text) > MAX_LENGTH or len(escaped) > 40 else f"'{escaped}'"
+
+
+def _nearest(alias: str, today: date) -> str:
+    """The form that can be read and looks most like what was written."""
+    for candidate in _candidates(alias[:MAX_LENGTH].upper()):
+        try:
+            _read(candidate, today)
+        except _UnreadableError:
+            continue
+        return candidate
+    return "/MNQ:XCME"
+
+
+def _candidates(upper: str) -> Iterator[str]:
+    """Likelier forms first."""
+    clean = re.sub(r"[^A-Z0-9/:.$ ]", "", upper).strip()
+    body = clean.partition(":")[0]
+    letters = re.sub(r"[^A-Z0-9]", "", body)
+    if letters in FUTURE_ROOTS and (":" in upper or "/" in upper):
+        yield _known(letters)
+    yield re.sub(r"[.\-_ ]+", "/", upper)
+    yield clean
+    yield f"/{clean.lstrip('/.$')}"
+    yield f"{letters[:3]}/{letters[3:]}"
+    if len(letters) > 5:
+        yield f"{letters[:3]}/USD"
+    if upper.startswith("/") or ":" in upper:
+        yield from map(_known, get_close_matches(letters, FUTURE_ROOTS, 1))
+    yield re.sub(r"[^A-Z]", "", body)[:5]

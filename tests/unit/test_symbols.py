@@ -1,0 +1,273 @@
+"""What the user may write, and what Schwab is then asked for."""
+
+import re
+from datetime import date
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from schwabstream.errors import SymbolError
+from schwabstream.symbols import (
+    MAX_LENGTH,
+    MONTH_CODES,
+    Asset,
+    Symbol,
+    future_root,
+    parse_symbol,
+    parse_symbols,
+    price_decimals,
+    tick_size,
+    to_tastytrade,
+)
+
+TODAY = date(2026, 11, 21)
+
+
+def parse(text: str, today: date = TODAY) -> Symbol:
+    """Parse as of a fixed day."""
+    return parse_symbol(text, today)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "asset"),
+    [
+        ("/ES", "/ES", Asset.FUTURE),
+        ("/MNQ:XCME", "/MNQ", Asset.FUTURE),
+        ("/mnq:xcme", "/MNQ", Asset.FUTURE),
+        ("/ESZ25", "/ESZ25", Asset.FUTURE),
+        ("/ESZ25:XCME", "/ESZ25", Asset.FUTURE),
+        ("/MNQZ6", "/MNQZ26", Asset.FUTURE),
+        ("/MNQH7:XCME", "/MNQH27", Asset.FUTURE),
+        ("/SR3", "/SR3", Asset.FUTURE),
+        ("/SR3Z6", "/SR3Z26", Asset.FUTURE),
+        ("/M2K", "/M2K", Asset.FUTURE),
+        ("/10YZ6:XCBT", "/10YZ26", Asset.FUTURE),
+        ("/6E:XCME", "/6E", Asset.FUTURE),
+        ("/FOO", "/FOO", Asset.FUTURE),
+        ("/FOOZ26:IFUS", "/FOOZ26", Asset.FUTURE),
+        ("AAPL", "AAPL", Asset.EQUITY),
+        (" aapl ", "AAPL", Asset.EQUITY),
+        ("brk/b", "BRK/B", Asset.EQUITY),
+        ("BAC/PRL", "BAC/PRL", Asset.EQUITY),
+        ("$SPX", "$SPX", Asset.INDEX),
+        ("$SPX.X", "$SPX", Asset.INDEX),
+        ("SPX", "$SPX", Asset.INDEX),
+        ("$compx", "$COMPX", Asset.INDEX),
+        ("AAPL  251219C00200000", "AAPL  251219C00200000", Asset.OPTION),
+        ("AAPL251219C00200000", "AAPL  251219C00200000", Asset.OPTION),
+        ("AAPL 251219c00200000", "AAPL  251219C00200000", Asset.OPTION),
+        ("AAPL1 251219P00200500", "AAPL1 251219P00200500", Asset.OPTION),
+        (".SPXW251219C5000", "SPXW  251219C05000000", Asset.OPTION),
+        (".AAPL251219P197.5", "AAPL  251219P00197500", Asset.OPTION),
+        (".AAPL251219P0.50", "AAPL  251219P00000500", Asset.OPTION),
+        ("./OGG26C4240", "./OGG26C4240", Asset.FUTURE_OPTION),
+        ("./OZCZ23C565", "./OZCZ23C565", Asset.FUTURE_OPTION),
+        ("./E4AU22C3800:XCME", "./E4AU22C3800", Asset.FUTURE_OPTION),
+        ("./EW4Z6P6650.50", "./EW4Z26P6650.5", Asset.FUTURE_OPTION),
+        ("./ESZ2 E4AU2 220826C3800", "./E4AU22C3800", Asset.FUTURE_OPTION),
+        ("./CLF6 LOF6 251216P55.5", "./LOF26P55.5", Asset.FUTURE_OPTION),
+        ("EUR/USD", "EUR/USD", Asset.FOREX),
+        ("usd/jpy", "USD/JPY", Asset.FOREX),
+    ],
+)
+def test_forms_people_write(text: str, key: str, asset: Asset) -> None:
+    """Each form gives Schwab's key, and the alias stays as it was written."""
+    symbol = parse(text)
+    assert (symbol.key, symbol.asset, symbol.alias) == (key, asset, text.strip())
+
+
+@pytest.mark.parametrize(
+    ("text", "nearest"),
+    [
+        ("", "/MNQ:XCME"),
+        ("   ", "/MNQ:XCME"),
+        ("MNQ:XCME", "/MNQ:XCME"),
+        ("mnq:xcme", "/MNQ:XCME"),
+        ("/MNQ:XCMEE", "/MNQ:XCME"),
+        ("/MNQ:", "/MNQ:XCME"),
+        ("/MNQ:XCBT", "/MNQ:XCME"),
+        ("/GCZ26:XCME", "/GC:XCEC"),
+        ("//MNQ", "/MNQ:XCME"),
+        ("/MNQ26", "/MNQ:XCME"),
+        ("/ES5", "/ES:XCME"),
+        ("/ZN6", "/ZN:XCBT"),
+        ("/MNQZ5", "/MNQ:XCME"),
+        ("/FOOH6", "/FOOH36"),
+        ("/MNQX:XCME:", None),
+        ("MNQZ26", "/MNQZ26"),
+        ("BRK.B", "BRK/B"),
+        ("BRK-B", "BRK/B"),
+        ("BRK B", "BRK/B"),
+        ("EURUSD", "EUR/USD"),
+        ("EUR/EUR", "EUR/USD"),
+        ("BTC/USD:CXTALP", "/BTC:XCME"),
+        ("AAPL&Q", "AAPLQ"),
+        ("AAPL!", "AAPL"),
+        ("MICROSOFT", "MICRO"),
+        ("AAPL  251319C00200000", None),
+        (".AAPL251219P197.1234", None),
+        ("AAPL  251219C00000000", None),
+        (".AAPL251219C0", None),
+        (".AAPL251219C123456", None),
+        ("./OGG26C4240:NASD", None),
+        ("./EW4Z5P6650", None),
+        ("/ES\x1b[31m", None),
+        ("ſpx", None),
+        ("/" * 100, "/MNQ:XCME"),
+    ],
+)
+def test_nonsense_is_refused_with_the_nearest_right_form(text: str, nearest: str | None) -> None:
+    """A refusal names the text, says why, and proposes a form that itself can be read."""
+    with pytest.raises(SymbolError) as caught:
+        parse(text)
+    proposed = proposal(str(caught.value))
+    parse(proposed)
+    assert nearest in (None, proposed)
+
+
+def proposal(message: str) -> str:
+    """The form a refusal proposes."""
+    found = re.search(r"did you mean (.+)\?$", message)
+    assert found, message
+    return found[1]
+
+
+def test_a_refusal_shows_the_text_escaped_and_short() -> None:
+    """No control character and no page of text reaches the terminal through a refusal."""
+    with pytest.raises(SymbolError) as caught:
+        parse("\x1b]0;owned\x07" + "é" * 500)
+    message = str(caught.value)
+    assert message.isascii() or "…" in message
+    assert message.isprintable()
+    assert len(message) < 200
+    assert "\\x1b]0;owned\\x07" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "today", "key"),
+    [
+        ("/ESZ6", date(2026, 12, 31), "/ESZ26"),
+        ("/ESH6", date(2026, 3, 31), "/ESH26"),
+        ("/ESF7", date(2026, 12, 31), "/ESF27"),
+        ("/ESZ9", date(2029, 12, 1), "/ESZ29"),
+        ("/ESH0", date(2029, 12, 1), "/ESH30"),
+        ("/ESZ4", date(2026, 11, 21), "/ESZ34"),
+        ("/ESZ5", date(2025, 12, 31), "/ESZ25"),
+    ],
+)
+def test_one_digit_years_mean_the_nearest_year_not_over(text: str, today: date, key: str) -> None:
+    """A one-digit year is the next year with that digit whose contract month is not over."""
+    assert parse(text, today).key == key
+
+
+def test_a_one_digit_year_of_a_month_just_over_is_refused() -> None:
+    """Last month's contract is named as ended rather than taken for one ten years away."""
+    with pytest.raises(SymbolError, match=r"ended in 2026.*did you mean /ES:XCME"):
+        parse("/ESU6", date(2026, 11, 1))
+
+
+def test_aliases_are_kept_and_doubles_dropped() -> None:
+    """Two aliases of one key both stay; the same alias twice is once; the order is the user's."""
+    symbols = parse_symbols(["/MES:XCME", "/MES", "AAPL", "/MES:XCME"], TODAY)
+    assert [(s.alias, s.key) for s in symbols] == [("/MES:XCME", "/MES"), ("/MES", "/MES"), ("AAPL", "AAPL")]
+
+
+@pytest.mark.parametrize(
+    ("text", "root"),
+    [
+        ("/MNQZ26", "/MNQ"),
+        ("/MNQ", "/MNQ"),
+        ("/SR3", "/SR3"),
+        ("/FOO", "/FOO"),
+        ("./OGG26C4240", "./OG"),
+        (".SPXW251219C5000", "SPXW"),
+        ("AAPL", "AAPL"),
+        ("$SPX", "$SPX"),
+        ("EUR/USD", "EUR/USD"),
+    ],
+)
+def test_root(text: str, root: str) -> None:
+    """The root is the product a symbol belongs to."""
+    assert parse(text).root == root
+
+
+@pytest.mark.parametrize(
+    ("text", "mic", "tastytrade"),
+    [
+        ("/MNQZ6", "XCME", "/MNQZ26:XCME"),
+        ("/MES", "XCME", "/MES:XCME"),
+        ("./OGG26C4240", "XCEC", "./OGG26C4240:XCEC"),
+        ("SPXW  251219C05000000", "", ".SPXW251219C5000"),
+        ("AAPL  251219P00197500", "", ".AAPL251219P197.5"),
+        ("$SPX", "", "SPX"),
+        ("$TICK", "", "$TICK"),
+        ("BRK/B", "XNYS", "BRK/B"),
+        ("EUR/USD", "", "EUR/USD"),
+    ],
+)
+def test_tastytrade_form_and_back(text: str, mic: str, tastytrade: str) -> None:
+    """A key in tastytrade's streamer form reads back as the same key."""
+    key = parse(text).key
+    assert to_tastytrade(key, mic) == tastytrade
+    assert parse(tastytrade).key == key
+
+
+@pytest.mark.parametrize(
+    ("text", "decimals", "tick"),
+    [
+        ("/MNQZ26", 2, 0.25),
+        ("/ZN", 6, 1 / 64),
+        ("/6J", 7, 0.0000005),
+        ("/FOO", 2, None),
+        ("AAPL", 2, 0.01),
+        ("$SPX", 2, None),
+        ("EUR/USD", 5, None),
+        ("USD/JPY", 3, None),
+        (".SPXW251219C5000", 2, 0.01),
+        ("./OGG26C4240", 2, None),
+    ],
+)
+def test_decimals_and_tick(text: str, decimals: int, tick: float | None) -> None:
+    """Prices print with the instrument's own decimals; an unknown tick is None, not a guess."""
+    assert (price_decimals(parse(text)), tick_size(parse(text))) == (decimals, tick)
+
+
+def test_future_root_is_for_futures_only() -> None:
+    """An equity that is spelt like a future's root has no contract specification."""
+    root = future_root(parse("/ES"))
+    assert root is not None
+    assert root.multiplier == 50
+    assert future_root(parse("ES")) is None
+
+
+symbolish = st.text(alphabet="/.$: ACESMNQZXUSD0123456789-\x1bé", max_size=MAX_LENGTH + 4)
+contracts = st.builds(
+    "/{}{}{}{}".format,
+    st.sampled_from(["ES", "MNQ", "SR3", "FOO", "Q"]),
+    st.sampled_from(MONTH_CODES),
+    st.integers(0, 99).map(str) | st.integers(0, 99).map("{:02d}".format),
+    st.sampled_from(["", ":XCME"]),
+)
+days = st.dates(date(2001, 1, 1), date(2080, 12, 31))
+
+
+@given(text=st.text() | symbolish | contracts, today=days)
+@example(text="/ESZ6", today=date(2027, 1, 1))
+@example(text="ß", today=TODAY)
+def test_any_text_is_a_symbol_or_a_refusal(text: str, today: date) -> None:
+    """Any text gives a symbol whose key means itself, or a refusal whose proposal can be read."""
+    refusal = ""
+    try:
+        symbol = parse_symbol(text, today)
+    except SymbolError as error:
+        refusal = str(error)
+        symbol = parse_symbol(proposal(refusal), today)
+    assert refusal.isprintable()
+    if not refusal:
+        again = parse_symbol(symbol.key, today)
+        assert (again.key, again.asset) == (symbol.key, symbol.asset)
+        assert parse_symbol(text.lower(), today).key == symbol.key
+        assert ":" not in symbol.key
+        assert symbol.root
+        assert price_decimals(symbol) >= 0
