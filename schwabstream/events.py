@@ -5,11 +5,21 @@ Times: ``timestamp`` and ``*_time`` are integer milliseconds since the Unix epoc
 A field Schwab never sent is None; NaN never appears.
 """
 
-from typing import Annotated, Literal
+from enum import StrEnum
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-VERSION = 1
+VERSION: Final = 1
+
+
+class Channel(StrEnum):
+    """The four channels; each has its own ``seq``, pub/sub channel and stream."""
+
+    TICKS = "ticks"
+    LEVEL2 = "level2"
+    BARS = "bars"
+    STATUS = "status"
 
 
 class _Event(BaseModel):
@@ -51,7 +61,10 @@ class TickEvent(_Event):
 
 
 class Venue(BaseModel):
-    """One market maker's or exchange's share of a level; ``time_ms`` is milliseconds since the Unix epoch or None."""
+    """One market maker's or exchange's share of a level.
+
+    ``time_ms`` is Schwab's own: milliseconds since midnight US/Eastern, of a day it does not name (protocol 4.6).
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -61,7 +74,7 @@ class Venue(BaseModel):
 
 
 class Level(BaseModel):
-    """One price of one side of a book."""
+    """One price of one side of a book; ``makers`` is how many stand behind it, 0 when Schwab does not tell."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 

@@ -100,7 +100,10 @@ class Settings(BaseSettings):
 
     def missing(self) -> list[str]:
         """Names of the variables that a live run needs and nobody set."""
-        needed = {"SCHWAB_CLIENT_ID": self.schwab_client_id, "SCHWAB_CLIENT_SECRET": self.schwab_client_secret}
+        needed = {
+            "SCHWAB_CLIENT_ID": self.schwab_client_id,
+            "SCHWAB_CLIENT_SECRET": self.schwab_client_secret,
+        }
         absent = [name for name, value in needed.items() if value is None]
         return absent if self.symbols else [*absent, "SCHWAB_SYMBOLS"]
 

@@ -1,0 +1,37 @@
+"""How long to wait before the next attempt: pure arithmetic over attempts and randomness."""
+
+from collections.abc import Callable
+
+
+class Backoff:
+    """Capped exponential backoff with full jitter whose first wait is zero, but never twice in a row.
+
+    Forgotten only by :meth:`streamed` with a healthy stretch: a server that accepts and closes at once must not be
+    met with a storm of connections. All times are in seconds; ``random`` returns a float in [0, 1).
+    """
+
+    def __init__(
+        self,
+        random: Callable[[], float],
+        *,
+        base_s: float = 1.0,
+        cap_s: float = 60.0,
+        floor_s: float = 0.5,
+        healthy_s: float = 60.0,
+    ) -> None:
+        self._random = random
+        self._base_s, self._cap_s, self._floor_s, self._healthy_s = base_s, cap_s, floor_s, healthy_s
+        self.attempts = 0
+
+    def next_delay(self, at_least_s: float | None = None) -> float:
+        """Seconds to wait before the next attempt; ``at_least_s`` is what the other side asked for, if it did."""
+        self.attempts += 1
+        if self.attempts == 1:
+            return at_least_s or 0.0
+        ceiling = min(self._cap_s, self._base_s * 2.0 ** min(self.attempts - 1, 32))
+        return max(self._floor_s + self._random() * (ceiling - self._floor_s), at_least_s or 0.0)
+
+    def streamed(self, duration_s: float) -> None:
+        """Note how long the last attempt streamed; a healthy stretch forgets all attempts before it."""
+        if duration_s >= self._healthy_s:
+            self.attempts = 0

@@ -1,0 +1,163 @@
+"""One text frame of the streamer into typed messages, one command into its frame; pure, and never surprised.
+
+Whatever bytes arrive, :func:`decode` returns messages: what cannot be understood becomes an :class:`Undecodable`,
+to be counted, while the rest of the frame stands. Envelope and forms: protocol 3.2 to 3.5; broken JSON: trap T5.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+SAMPLE_LENGTH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The streamer's answer to one command."""
+
+    service: str
+    command: str
+    request_id: str
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """A sign of life; ``time_ms`` is Schwab's clock, milliseconds since the Unix epoch."""
+
+    time_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the streamer says unasked, such as an eviction (code 12) or a stop (code 30)."""
+
+    service: str
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The entries of one service in one frame; each entry is a dictionary of ``key`` and numbered fields.
+
+    The entries come as they arrived and unchecked: whoever merges them checks what it uses.
+    """
+
+    service: str
+    timestamp_ms: int | None
+    content: list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Undecodable:
+    """A frame, or a part of one, that is not what the protocol allows; ``sample`` is its beginning."""
+
+    reason: str
+    sample: str
+
+
+Message = Response | Heartbeat | Notice | Batch | Undecodable
+
+# A JSON string is kept as it is; outside strings, what old servers print for "no number" becomes null.
+_NOT_A_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*+"|-?(?:NaN|Infinity)|\ufffd+|-?\d++(?:\.\d++)?[eE]\+?\d{3,}', re.DOTALL)
+
+
+def decode(frame: str | bytes) -> list[Message]:
+    """All messages of one frame, in the order they stand in it; empty only for a frame that says nothing."""
+    try:
+        envelope = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        envelope = _repair(frame)
+    if type(envelope) is not dict:
+        return [Undecodable("the frame is not a JSON object", _sample(frame))]
+    messages: list[Message] = []
+    for name, elements in envelope.items():
+        decoder = _DECODERS.get(name)
+        if decoder is None or type(elements) is not list:
+            messages.append(Undecodable(f"unexpected part {name[:40]!r}", _sample(frame)))
+            continue
+        for element in elements:
+            try:
+                messages.append(decoder(element))
+            except (KeyError, TypeError, ValueError, AttributeError):
+                messages.append(Undecodable(f"malformed {name}", _sample(frame)))
+    return messages
+
+
+def encode(requests: list[dict[str, Any]]) -> str:
+    """The frame that carries these requests."""
+    return orjson.dumps({"requests": requests}).decode()
+
+
+def decode_requests(frame: str | bytes) -> Iterator[Mapping[str, Any]]:
+    """The requests of a client's frame, bare or in an envelope; raises ``ValueError`` when it is not one."""
+    envelope = orjson.loads(frame)
+    if type(envelope) is not dict:
+        raise ValueError("not a JSON object")
+    requests = envelope.get("requests", [envelope])
+    if type(requests) is not list or any(type(request) is not dict for request in requests):
+        raise ValueError("requests is not a list of objects")
+    yield from requests
+
+
+def _repair(frame: str | bytes) -> object:
+    """The frame's JSON with null for what stands where a number belongs; None when that does not help."""
+    text = frame.decode("utf-8", "replace") if isinstance(frame, bytes) else frame
+    repaired = _NOT_A_NUMBER.sub(lambda match: match[0] if match[0][0] == '"' else "null", text)
+    for candidate in (repaired, repaired.replace("\\\\", "\\")):  # the second undoes over-escaping (trap T6)
+        try:
+            return orjson.loads(candidate)
+        except orjson.JSONDecodeError:
+            continue
+    return None
+
+
+def _sample(frame: str | bytes) -> str:
+    head = frame[:SAMPLE_LENGTH]
+    return head.decode("utf-8", "replace") if isinstance(head, bytes) else head
+
+
+def _text(value: object) -> str:
+    if type(value) is not str:
+        raise TypeError("not a string")
+    return value
+
+
+def _integer(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError("not an integer")
+    return value
+
+
+def _response(element: dict[str, Any]) -> Response:
+    content = element["content"]
+    return Response(
+        service=_text(element["service"]),
+        command=_text(element["command"]),
+        request_id=str(element["requestid"]),
+        code=_integer(content["code"]),
+        message=str(content.get("msg", "")),
+    )
+
+
+def _notify(element: dict[str, Any]) -> Heartbeat | Notice:
+    if "heartbeat" in element:
+        return Heartbeat(int(element["heartbeat"]))
+    content = element["content"]
+    return Notice(_text(element["service"]), _integer(content["code"]), str(content.get("msg", "")))
+
+
+def _data(element: dict[str, Any]) -> Batch:
+    content = element["content"]
+    if type(content) is not list:
+        raise TypeError("content is not a list")
+    timestamp = element.get("timestamp")
+    return Batch(_text(element["service"]), timestamp if type(timestamp) is int else None, content)
+
+
+_DECODERS = {"data": _data, "notify": _notify, "response": _response}

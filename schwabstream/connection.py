@@ -1,0 +1,164 @@
+"""Drives one ``Session`` over one WebSocket, once: a connection that ended is never used again.
+
+The socket has one reader, and the reader waits for nothing but the socket: what arrives is decoded, handed on and
+forgotten, so Schwab never meets a slow client (protocol 3.7). Library exceptions leave as ``SessionLost``; what to do
+about them is the supervisor's business.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from schwabstream.codec import Batch, Undecodable, decode
+from schwabstream.errors import SessionLost
+from schwabstream.session import Outcome, Session, State
+
+OPEN_TIMEOUT_S = 8.0
+CLOSE_TIMEOUT_S = 2.0
+MAX_FRAME_BYTES = 16 * 2**20
+PING_INTERVAL_S = 20.0
+PING_TIMEOUT_S = 20.0
+
+
+class Sink(Protocol):
+    """Where a connection delivers; every method returns at once."""
+
+    def take_batch(self, batch: Batch, received_us: int) -> None:
+        """Accept the entries of one service of one frame."""
+
+    def take_outcome(self, outcome: Outcome) -> None:
+        """Accept what happened to the session."""
+
+    def take_undecodable(self, part: Undecodable) -> None:
+        """Accept what could not be understood."""
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What went over this connection so far; ``last_at`` is on the monotonic clock, in seconds."""
+
+    frames: int = 0
+    bytes: int = 0
+    last_at: float = field(default=0.0)
+
+
+class Connection:
+    """One open WebSocket and the session it carries; get one from :func:`open_connection`."""
+
+    def __init__(
+        self,
+        socket: ClientConnection,
+        session: Session,
+        *,
+        monotonic: Callable[[], float],
+        wall: Callable[[], float],
+        silence_limit_s: float,
+    ) -> None:
+        self._socket = socket
+        self.session = session
+        self._monotonic, self._wall = monotonic, wall
+        self._silence_limit_s = silence_limit_s
+        self._work = asyncio.Event()
+        self.traffic = Traffic(last_at=monotonic())
+
+    def wake(self) -> None:
+        """Say that the session has something new to send."""
+        self._work.set()
+
+    async def run(self, sink: Sink) -> None:
+        """Log in, send and receive until the session ends; raises ``SessionLost`` when it does not end by itself."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                writer = tasks.create_task(self._write(sink))
+                await self._read(sink)
+                writer.cancel()
+        except BaseExceptionGroup as group:
+            error = _first(group)
+            raise error from error.__cause__
+
+    async def _read(self, sink: Sink) -> None:
+        recv, session, traffic = self._socket.recv, self.session, self.traffic
+        while session.state is not State.CLOSED:
+            try:
+                frame: Any = await recv(decode=False)
+            except ConnectionClosed as error:
+                if session.state in (State.LOGGING_OUT, State.CLOSED):
+                    return
+                raise SessionLost(f"the streamer closed the connection ({_close_reason(error)})") from error
+            received_us = int(self._wall() * 1e6)
+            traffic.frames += 1
+            traffic.bytes += len(frame)
+            traffic.last_at = self._monotonic()
+            for message in decode(frame):
+                if isinstance(message, Batch):
+                    sink.take_batch(message, received_us)
+                elif isinstance(message, Undecodable):
+                    sink.take_undecodable(message)
+                elif outcome := session.receive(message):
+                    sink.take_outcome(outcome)
+                    self.wake()
+
+    async def _write(self, sink: Sink) -> None:
+        """Send what the session has to say, watch its deadlines and the silence."""
+        while self.session.state is not State.CLOSED:
+            self._work.clear()
+            while (text := self.session.next_frame(self._monotonic())) is not None:
+                try:
+                    await self._socket.send(text)
+                except ConnectionClosed:
+                    return  # the reader meets the same end and tells it
+            now = self._monotonic()
+            silent_at = self.traffic.last_at + self._silence_limit_s
+            if now >= silent_at:
+                raise SessionLost(f"nothing arrived from the streamer for {self._silence_limit_s:g} s")
+            deadline = min(silent_at, self.session.deadline or silent_at)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._work.wait(), deadline - now)
+            if outcome := self.session.check(self._monotonic()):
+                sink.take_outcome(outcome)
+        await self._socket.close()
+
+
+@contextlib.asynccontextmanager
+async def open_connection(
+    session: Session,
+    url: str,
+    *,
+    monotonic: Callable[[], float],
+    wall: Callable[[], float],
+    silence_limit_s: float,
+) -> AsyncIterator[Connection]:
+    """A connection to the streamer at ``url``; raises ``SessionLost`` when there is none to be had."""
+    try:
+        socket = await connect(
+            url,
+            compression=None,  # deflate through proxies gives protocol errors (trap T20)
+            max_size=MAX_FRAME_BYTES,
+            max_queue=64,
+            open_timeout=OPEN_TIMEOUT_S,
+            close_timeout=CLOSE_TIMEOUT_S,
+            ping_interval=PING_INTERVAL_S,
+            ping_timeout=PING_TIMEOUT_S,
+        )
+    except (OSError, WebSocketException, TimeoutError) as error:
+        raise SessionLost(f"cannot connect to the streamer at {url}: {error or type(error).__name__}") from error
+    try:
+        yield Connection(socket, session, monotonic=monotonic, wall=wall, silence_limit_s=silence_limit_s)
+    finally:
+        await socket.close()
+
+
+def _close_reason(error: ConnectionClosed) -> str:
+    close = error.rcvd or error.sent
+    return f"code {close.code}{f', {close.reason}' if close.reason else ''}" if close else "no close frame"
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one error of a group of two tasks that ends both."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

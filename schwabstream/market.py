@@ -1,0 +1,280 @@
+"""Last value per symbol: merges Schwab's changes into full ticks, turns whole books and bars into events.
+
+Events leave as plain dictionaries of the shapes in ``events``, through the ``publish`` the market was given. A tick's
+dictionary is the symbol's own state, lent for the length of the call: whoever keeps it must copy or encode it there
+and then. Merging: a missing field is unchanged, null becomes None, 0 and "" are values (protocol 3.5). What is not
+what its field's table says is counted and taken as unknown; nothing that arrives raises.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from schwabstream.codec import Batch
+from schwabstream.events import VERSION, Channel
+from schwabstream.fields import FIELDS, Kind, Service
+from schwabstream.subscriptions import BOOK_SERVICES, LEVEL_ONE
+from schwabstream.symbols import Asset, Symbol
+
+Publish = Callable[[Channel, dict[str, Any]], None]
+
+_TICK_FIELDS = (
+    "last_price",
+    "last_size",
+    "bid_price",
+    "bid_size",
+    "ask_price",
+    "ask_size",
+    "total_volume",
+    "open_price",
+    "high_price",
+    "low_price",
+    "close_price",
+    "net_change",
+    "mark",
+    "open_interest",
+    "trade_time",
+    "quote_time",
+)
+_TRADE_FIELDS = ("last_price", "last_size", "trade_time")
+_TOP_FIELDS = ("bid_price", "bid_size", "ask_price", "ask_size")
+_NUMBER, _INTEGER = (float, int), (int,)
+_ACCEPTED: Mapping[Kind, tuple[type, ...]] = {
+    Kind.FLOAT: _NUMBER,
+    Kind.INT: _INTEGER,
+    Kind.TEXT: (str,),
+    Kind.FLAG: (bool,),
+    Kind.LIST: (list,),
+}
+_CHART_TIME = {Service.CHART_FUTURES: "1", Service.CHART_EQUITY: "7"}
+
+
+class Instrument:
+    """All that is known of one key; ``fresh`` tells whether this session has confirmed it."""
+
+    __slots__ = ("aliases", "fresh", "info", "is_contract", "key", "tick", "top_of_book", "updates")
+
+    def __init__(self, symbol: Symbol) -> None:
+        self.key = symbol.key
+        self.aliases: tuple[str, ...] = (symbol.alias,)
+        self.fresh = False
+        self.top_of_book = False
+        self.updates = 0
+        self.info: dict[str, Any] = {}
+        self.is_contract = symbol.asset is Asset.FUTURE and symbol.key != symbol.root
+        self.tick: dict[str, Any] = {
+            "v": VERSION,
+            "type": "tick",
+            "symbol": symbol.alias,
+            "key": symbol.key,
+            "seq": 0,
+            "timestamp": 0,
+            "received_us": 0,
+            "asset": str(symbol.asset),
+            "contract": symbol.key if self.is_contract else None,
+            **dict.fromkeys(_TICK_FIELDS),
+            "is_trade": False,
+            "delayed": None,
+            "repeat": False,
+        }
+
+
+class _Layout:
+    """How the entries of one level-1 service are read: number → (name, accepted types), split by destination."""
+
+    def __init__(self, service: Service) -> None:
+        slots = {str(field.number): (field.name, _ACCEPTED[field.kind]) for field in FIELDS[service] if field.number}
+        self.tick = {number: slot for number, slot in slots.items() if slot[0] in _TICK_FIELDS}
+        self.tick["delayed"] = ("delayed", (bool,))
+        self.info = {number: slot for number, slot in slots.items() if number not in self.tick}
+        numbers = {slot[0]: number for number, slot in slots.items()}
+        self.trade = tuple(numbers[name] for name in _TRADE_FIELDS if name in numbers)
+        self.top = frozenset(numbers[name] for name in _TOP_FIELDS if name in numbers)
+
+
+class Market:
+    """The state of every wanted symbol; see the module's docstring for what :meth:`apply` does."""
+
+    def __init__(self, symbols: Iterable[Symbol], publish: Publish) -> None:
+        self._publish = publish
+        self._layouts = {str(service): _Layout(service) for service in dict.fromkeys(LEVEL_ONE.values())}
+        self.instruments: dict[str, Instrument] = {}
+        self.counts: Counter[str] = Counter()
+        for symbol in symbols:
+            if known := self.instruments.get(symbol.key):
+                known.aliases = tuple(dict.fromkeys((*known.aliases, symbol.alias)))
+            else:
+                self.instruments[symbol.key] = Instrument(symbol)
+
+    def begin_session(self) -> None:
+        """Mark everything known as unconfirmed: each key's next entry is a snapshot."""
+        for instrument in self.instruments.values():
+            instrument.fresh = False
+
+    def use_top_of_book(self, keys: Iterable[str]) -> None:
+        """From now on build the one-level book of these keys from level 1: Schwab has no depth for them."""
+        for key in keys:
+            if (instrument := self.instruments.get(key)) and not instrument.top_of_book:
+                instrument.top_of_book = True
+                if instrument.tick["received_us"]:
+                    self._publish_top(instrument)
+
+    def apply(self, batch: Batch, received_us: int) -> None:
+        """Merge one batch and publish what follows from it; ``received_us`` is when its frame arrived."""
+        service = batch.service
+        layout = self._layouts.get(service)
+        timestamp = batch.timestamp_ms or received_us // 1000
+        if layout is None:
+            if service in BOOK_SERVICES:
+                self._apply_books(batch, timestamp, received_us)
+            elif service in _CHART_TIME:
+                self._apply_bars(batch, received_us)
+            else:
+                self.counts["unknown services"] += 1
+            return
+        for entry in batch.content:
+            try:
+                instrument = self.instruments[entry["key"]]
+            except (KeyError, TypeError):
+                self.counts["unknown entries"] += 1
+                continue
+            self._merge(instrument, layout, entry, timestamp, received_us)
+
+    def _merge(
+        self, instrument: Instrument, layout: _Layout, entry: dict[str, Any], timestamp: int, received_us: int
+    ) -> None:
+        tick, slots = instrument.tick, layout.tick
+        known_trade = tick["trade_time"]
+        for number, value in entry.items():
+            slot = slots.get(number)
+            if slot is not None:
+                name, accepted = slot
+                tick[name] = value if type(value) in accepted else self._coerce(value, accepted)
+            elif number in layout.info:
+                self._note(instrument, layout, number, value)
+        instrument.updates += 1
+        if instrument.fresh:
+            tick["is_trade"] = any(number in entry for number in layout.trade)
+        else:
+            instrument.fresh = True
+            # A snapshot repeats the last trade; it carries a new one only when the trade's time moved.
+            tick["is_trade"] = known_trade is not None and tick["trade_time"] != known_trade
+        tick["timestamp"] = max(tick["trade_time"] or 0, tick["quote_time"] or 0) or timestamp
+        tick["received_us"] = received_us
+        if tick["last_price"] is not None:
+            for alias in instrument.aliases:
+                tick["symbol"] = alias
+                self._publish(Channel.TICKS, tick)
+        if instrument.top_of_book and not layout.top.isdisjoint(entry):
+            self._publish_top(instrument)
+
+    def _note(self, instrument: Instrument, layout: _Layout, number: str, value: object) -> None:
+        name, accepted = layout.info[number]
+        noted = value if type(value) in accepted else self._coerce(value, accepted)
+        instrument.info[name] = noted
+        if name == "active_contract" and not instrument.is_contract:
+            instrument.tick["contract"] = noted
+
+    def _coerce(self, value: object, accepted: tuple[type, ...]) -> object:
+        if value is None:
+            return None
+        if accepted is _INTEGER and type(value) is float and value.is_integer():
+            return int(value)
+        self.counts["bad values"] += 1
+        return None
+
+    def _publish_top(self, instrument: Instrument) -> None:
+        tick = instrument.tick
+        event = {
+            **_event("level2", instrument.key, tick["timestamp"], tick["received_us"]),
+            "service": str(Service.LEVELONE_FUTURES),
+            "source": "top_of_book",
+            "bids": _top(tick["bid_price"], tick["bid_size"]),
+            "asks": _top(tick["ask_price"], tick["ask_size"]),
+        }
+        self._fan_out(Channel.LEVEL2, instrument, event)
+
+    def _apply_books(self, batch: Batch, timestamp: int, received_us: int) -> None:
+        for entry in batch.content:
+            try:
+                instrument = self.instruments[entry["key"]]
+                bids, asks = _levels(entry.get("2")), _levels(entry.get("3"))
+                time = entry.get("1")
+            except (KeyError, TypeError, AttributeError):
+                self.counts["bad books"] += 1
+                continue
+            bids.sort(key=_price, reverse=True)
+            asks.sort(key=_price)
+            event = {
+                **_event("level2", instrument.key, time if type(time) is int else timestamp, received_us),
+                "service": batch.service,
+                "source": "book",
+                "bids": bids,
+                "asks": asks,
+            }
+            instrument.top_of_book = False
+            self._fan_out(Channel.LEVEL2, instrument, event)
+
+    def _apply_bars(self, batch: Batch, received_us: int) -> None:
+        time_number = _CHART_TIME[Service(batch.service)]
+        for entry in batch.content:
+            try:
+                instrument = self.instruments[entry["key"]]
+                start, *prices = (entry[number] for number in (time_number, "2", "3", "4", "5", "6"))
+            except (KeyError, TypeError):
+                self.counts["bad bars"] += 1
+                continue
+            if type(start) is not int or any(type(price) not in _NUMBER for price in prices):
+                self.counts["bad bars"] += 1
+                continue
+            event = _event("bar", instrument.key, start, received_us)
+            event.update(zip(("open", "high", "low", "close", "volume"), prices, strict=True))
+            self._fan_out(Channel.BARS, instrument, event)
+
+    def _fan_out(self, channel: Channel, instrument: Instrument, event: dict[str, Any]) -> None:
+        for alias in instrument.aliases:
+            event["symbol"] = alias
+            self._publish(channel, event)
+
+
+def _event(kind: str, key: str, timestamp: int, received_us: int) -> dict[str, Any]:
+    return {
+        "v": VERSION,
+        "type": kind,
+        "symbol": key,
+        "key": key,
+        "seq": 0,
+        "timestamp": timestamp,
+        "received_us": received_us,
+    }
+
+
+def _price(level: dict[str, Any]) -> float:
+    price: float = level["price"]
+    return price
+
+
+def _top(price: float | None, size: int | None) -> list[dict[str, Any]]:
+    """The one level of a side; no level when there is no price, or none with a size (trap T14)."""
+    if price is None or (not price and not size):
+        return []
+    return [{"price": price, "size": size or 0, "makers": 0, "venues": []}]
+
+
+def _levels(side: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    """One side of a book in our names (protocol 4.6); raises KeyError or TypeError when it is not one."""
+    if side is None:
+        return []
+    levels = []
+    for level in side:
+        price, size, makers = level["0"], level["1"], level["2"]
+        if type(price) not in _NUMBER or type(size) is not int or type(makers) is not int:
+            raise TypeError("not numbers")
+        venues = [{"id": maker["0"], "size": maker["1"], "time_ms": maker.get("2")} for maker in level["3"]]
+        for venue in venues:
+            if type(venue["id"]) is not str or type(venue["size"]) is not int:
+                raise TypeError("not a venue")
+            if type(venue["time_ms"]) is not int:
+                venue["time_ms"] = None
+        levels.append({"price": price, "size": size, "makers": makers, "venues": venues})
+    return levels

@@ -1,0 +1,101 @@
+"""What is wanted from the streamer, and the shortest list of commands that gets there from what is subscribed."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from schwabstream.fields import Service
+from schwabstream.symbols import Asset, Symbol
+
+# One SUBS with many keys was seen to answer for some of them only (protocol 3.6).
+MAX_KEYS_PER_COMMAND = 50
+
+LEVEL_ONE: Mapping[Asset, Service] = {
+    Asset.EQUITY: Service.LEVELONE_EQUITIES,
+    Asset.INDEX: Service.LEVELONE_EQUITIES,
+    Asset.OPTION: Service.LEVELONE_OPTIONS,
+    Asset.FUTURE: Service.LEVELONE_FUTURES,
+    Asset.FUTURE_OPTION: Service.LEVELONE_FUTURES_OPTIONS,
+    Asset.FOREX: Service.LEVELONE_FOREX,
+}
+CHARTS: Mapping[Asset, Service] = {Asset.EQUITY: Service.CHART_EQUITY, Asset.FUTURE: Service.CHART_FUTURES}
+BOOKS: Mapping[Asset, Service] = {Asset.OPTION: Service.OPTIONS_BOOK, Asset.FUTURE: Service.FUTURES_BOOK}
+EQUITY_BOOKS = (Service.NASDAQ_BOOK, Service.NYSE_BOOK)
+BOOK_SERVICES = frozenset({*BOOKS.values(), *EQUITY_BOOKS})
+
+# reference.exchange of the quotes endpoint (protocol 2.2, field 13 in 4.1): listed on Nasdaq, or on NYSE and its kin.
+_NASDAQ_EXCHANGES = frozenset("Q")
+_NYSE_EXCHANGES = frozenset("NPAU")
+
+
+class Verb(StrEnum):
+    """What a command asks for; SUBS replaces a service's keys, ADD appends (protocol 3.6)."""
+
+    SUBS = "SUBS"
+    ADD = "ADD"
+    UNSUBS = "UNSUBS"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One subscription command: a verb, a service and its keys."""
+
+    verb: Verb
+    service: Service
+    keys: tuple[str, ...]
+
+
+Wanted = Mapping[Service, tuple[str, ...]]
+
+
+def wanted(symbols: Iterable[Symbol], listings: Mapping[str, str] | None = None) -> dict[Service, tuple[str, ...]]:
+    """Every service these symbols need, with its keys in order, each once.
+
+    ``listings`` maps an equity key to the exchange code the quotes endpoint gives; an equity whose listing is
+    unknown is asked of both book services, since a key at the wrong one is merely silent.
+    """
+    keys: dict[Service, dict[str, None]] = {}
+    for symbol in symbols:
+        for service in _services(symbol, listings or {}):
+            keys.setdefault(service, {})[symbol.key] = None
+    return {service: tuple(keys[service]) for service in Service if service in keys}
+
+
+def book_services(symbol: Symbol, listings: Mapping[str, str]) -> tuple[Service, ...]:
+    """The book services that can carry this symbol; none for what has no book, such as an index."""
+    if symbol.asset is not Asset.EQUITY:
+        return (BOOKS[symbol.asset],) if symbol.asset in BOOKS else ()
+    exchange = listings.get(symbol.key)
+    if exchange in _NASDAQ_EXCHANGES:
+        return (Service.NASDAQ_BOOK,)
+    if exchange in _NYSE_EXCHANGES:
+        return (Service.NYSE_BOOK,)
+    return EQUITY_BOOKS
+
+
+def plan(wanted: Wanted, subscribed: Wanted) -> list[Command]:
+    """The shortest list of commands that turns ``subscribed`` into ``wanted``; level one first."""
+    commands: list[Command] = []
+    for service in Service:
+        want, have = wanted.get(service, ()), subscribed.get(service, ())
+        missing = tuple(key for key in want if key not in set(have))
+        surplus = tuple(key for key in have if key not in set(want))
+        if missing and (not have or (surplus and len(want) <= MAX_KEYS_PER_COMMAND)):
+            commands += _chunks(service, want, first=Verb.SUBS)
+            continue
+        if surplus:
+            commands.append(Command(Verb.UNSUBS, service, surplus))
+        commands += _chunks(service, missing, first=Verb.ADD)
+    return commands
+
+
+def _services(symbol: Symbol, listings: Mapping[str, str]) -> tuple[Service, ...]:
+    chart = (CHARTS[symbol.asset],) if symbol.asset in CHARTS else ()
+    return (LEVEL_ONE[symbol.asset], *chart, *book_services(symbol, listings))
+
+
+def _chunks(service: Service, keys: tuple[str, ...], *, first: Verb) -> list[Command]:
+    starts = range(0, len(keys), MAX_KEYS_PER_COMMAND)
+    return [
+        Command(Verb.ADD if start else first, service, keys[start : start + MAX_KEYS_PER_COMMAND]) for start in starts
+    ]
