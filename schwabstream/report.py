@@ -1,0 +1,91 @@
+"""What the running streamer says of itself, as it stands in Redis under ``<prefix>:streamer``.
+
+The streamer writes it every few seconds and it expires by itself, so a report that can be read is a streamer that
+lives. All times are integer milliseconds since the Unix epoch, UTC. Holds no token, secret or account number.
+"""
+
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from schwabstream.events import StatusState
+
+REPORT_VERSION: Final = 1
+REPORT_LIFE_S: Final = 15
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class SymbolReport(_Part):
+    """One wanted symbol: ``age_ms`` since its last update arrived (None: never one), ``rate`` in updates a second."""
+
+    symbol: str
+    key: str
+    asset: str
+    contract: str | None = None
+    updates: int = 0
+    age_ms: int | None = None
+    rate: float = 0.0
+    fresh: bool = False
+    """Whether the present session has confirmed it; False after a reconnect until its snapshot came."""
+    security_status: str | None = None
+    """Schwab's word: Normal, Halted, Closed, Unknown."""
+    tick_size: float | None = None
+    description: str | None = None
+    book: Literal["book", "top_of_book"] | None = None
+    """Where its level 2 comes from; None when no book has come yet."""
+
+
+class LagReport(_Part):
+    """Milliseconds on the way; None until measured. Clocks of exchange and host are not synchronised by us."""
+
+    exchange_to_here_ms: float | None = None
+    here_to_redis_ms: float | None = None
+
+
+class StreamerReport(_Part):
+    """The state of one running streamer at the moment ``reported``."""
+
+    v: Literal[1] = REPORT_VERSION
+    state: StatusState
+    reason: str = ""
+    since: int
+    """When the state began."""
+    reported: int
+    started: int
+    pid: int
+    host: str
+    version: str
+    simulated: bool = False
+    symbols: tuple[SymbolReport, ...] = ()
+    sessions: int = 0
+    """Logins the streamer accepted in this run."""
+    reconnects: int = 0
+    gaps: int = 0
+    published: int = 0
+    queued: int = 0
+    dropped: int = 0
+    """Events given up because Redis was away too long."""
+    counts: dict[str, int] = Field(default_factory=dict)
+    """What else was counted, by name: bad frames, late answers, refused commands."""
+    lag: LagReport = LagReport()
+    token_expires_at: int | None = None
+    login_at: int | None = None
+    """When a person last logged in through a browser."""
+    login_due_at: int | None = None
+
+    @property
+    def healthy(self) -> bool:
+        """Whether it streams, and every symbol is confirmed by the present session."""
+        return self.state == "streaming" and all(symbol.fresh for symbol in self.symbols)
+
+    def symbol(self, alias: str) -> SymbolReport | None:
+        """What it says of one symbol, by the alias its events carry."""
+        return next((symbol for symbol in self.symbols if symbol.symbol == alias), None)
+
+
+def parse_report(payload: str | bytes) -> StreamerReport:
+    """The report in Redis as its model; raises ``pydantic.ValidationError`` when it is not one."""
+    return StreamerReport.model_validate_json(payload)

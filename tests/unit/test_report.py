@@ -1,0 +1,47 @@
+"""The streamer's report of itself."""
+
+import pytest
+from pydantic import ValidationError
+
+from schwabstream.report import StreamerReport, SymbolReport, parse_report
+
+
+def report(**changes: object) -> StreamerReport:
+    """A healthy report, but for the changes."""
+    healthy: dict[str, object] = {
+        "state": "streaming",
+        "since": 1,
+        "reported": 2,
+        "started": 1,
+        "pid": 7,
+        "host": "box",
+        "version": "0.1",
+        "symbols": [{"symbol": "/MNQ:XCME", "key": "/MNQ", "asset": "FUTURE", "fresh": True}],
+    }
+    return StreamerReport.model_validate({**healthy, **changes})
+
+
+def test_a_report_survives_the_way_through_redis() -> None:
+    """What is written is what is read."""
+    assert parse_report(report().model_dump_json()) == report()
+
+
+def test_healthy_means_streaming_and_confirmed() -> None:
+    """A streamer that waits, or a symbol not confirmed since the last reconnect, is not healthy."""
+    assert report().healthy
+    assert not report(state="waiting").healthy
+    assert not report(symbols=[SymbolReport(symbol="A", key="A", asset="EQUITY")]).healthy
+
+
+def test_a_symbol_is_found_by_its_alias() -> None:
+    """The alias of the events finds its report; another finds nothing."""
+    found = report().symbol("/MNQ:XCME")
+    assert found is not None
+    assert found.key == "/MNQ"
+    assert report().symbol("/MNQ") is None
+
+
+def test_what_is_no_report_is_refused() -> None:
+    """A value of another shape raises rather than passing for a report."""
+    with pytest.raises(ValidationError):
+        parse_report(b'{"state": "asleep"}')
