@@ -1,0 +1,9 @@
+"""A stand-in for Schwab on one loopback port: OAuth, REST and streamer, with switchable faults and seeded prices.
+
+It follows the project's protocol facts (docs/protocol.md, section 9) and never reaches Schwab.
+"""
+
+from schwabstream.simulator.faults import Faults
+from schwabstream.simulator.server import SchwabSimulator, serve
+
+__all__ = ["Faults", "SchwabSimulator", "serve"]

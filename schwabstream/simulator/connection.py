@@ -1,0 +1,247 @@
+"""One TCP connection: HTTP by h11, and WebSocket by websockets' sans-I/O protocol once a client upgrades.
+
+Both are driven by hand, so that every way a connection can end is at hand: close code, reset, silence.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import h11
+from websockets.datastructures import Headers
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request as UpgradeRequest
+from websockets.protocol import CLOSED, OPEN
+from websockets.server import ServerProtocol
+
+from schwabstream.simulator.faults import Faults
+from schwabstream.simulator.streamer import SLOW, Session
+from schwabstream.simulator.web import Reply
+
+
+class Host(Protocol):
+    """What a connection needs of the server that took it in."""
+
+    faults: Faults
+
+    def attach(self, connection: "Connection") -> None:
+        """A connection began."""
+
+    def detach(self, connection: "Connection") -> None:
+        """A connection ended."""
+
+    def http_date(self) -> str:
+        """The clock as an HTTP date."""
+
+    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Reply:
+        """The answer to one HTTP request."""
+
+    def open_session(self, connection: "Connection") -> Session:
+        """A client upgraded to WebSocket."""
+
+
+class Connection(asyncio.Protocol):
+    """A client's connection; a :class:`~schwabstream.simulator.streamer.Socket` to its session."""
+
+    def __init__(self, host: Host) -> None:
+        self._host, self._faults = host, host.faults
+        self._http = h11.Connection(h11.SERVER)
+        self._request: h11.Request | None = None
+        self._body = b""
+        self._websocket: ServerProtocol | None = None
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._transport: asyncio.Transport | None = None
+        self.session: Session | None = None
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the connection, or reset it."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._host.attach(self)
+        if self._faults.refuse:
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget everything that was still to happen."""
+        del exc
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self._transport = None
+        self._host.detach(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed HTTP or WebSocket."""
+        if self._websocket is not None:
+            self._feed_websocket(data)
+            return
+        try:
+            self._http.receive_data(data)
+            self._read_http()
+        except h11.RemoteProtocolError:
+            self.abort()
+
+    def eof_received(self) -> bool:
+        """The client will send no more: the transport closes by itself."""
+        return False
+
+    # -- Socket
+
+    def later(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Act after a delay, unless the connection has ended."""
+        if self._transport is None:
+            return
+
+        def run() -> None:
+            self._timers.discard(timer)
+            action()
+
+        timer = asyncio.get_running_loop().call_later(delay_s, run)
+        self._timers.add(timer)
+
+    def send(self, text: str | bytes) -> None:
+        """Send one text frame; a client that does not read is stopped (protocol 3.4, code 30)."""
+        websocket = self._websocket
+        if websocket is None or websocket.state is not OPEN or self._transport is None or self._faults.black_hole:
+            return
+        websocket.send_text(text.encode() if isinstance(text, str) else text)
+        self._flush()
+        session = self.session
+        if session is not None and self._transport.get_write_buffer_size() > self._faults.slow_consumer_bytes:
+            self.session = None
+            session.notify("ADMIN", 30, SLOW)
+            self.close(None)
+
+    def close(self, code: int | None) -> None:
+        """End the connection with a close frame of that code; None: without one, after what was sent is out."""
+        if self._transport is None:
+            return
+        if code is None or self._websocket is None or self._websocket.state is not OPEN:
+            # What was sent still goes out; then the client sees the end of the stream, code 1006.
+            self._transport.close()
+            self.later(1.0, self.abort)
+            return
+        if code == 1006:
+            self.abort()
+            return
+        self._websocket.send_close(code)
+        self._flush()
+        # A client that never answers the close frame must not keep the socket.
+        self.later(1.0, self.abort)
+
+    def abort(self) -> None:
+        """Reset the connection at once."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def ping(self, data: bytes = b"") -> None:
+        """Send a WebSocket ping."""
+        if self._websocket is not None and self._websocket.state is OPEN:
+            self._websocket.send_ping(data)
+            self._flush()
+
+    # -- HTTP
+
+    def _read_http(self) -> None:
+        while self._websocket is None and self._transport is not None:
+            event = self._http.next_event()
+            if isinstance(event, h11.Request):
+                self._request, self._body = event, b""
+            elif isinstance(event, h11.Data):
+                self._body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                self._dispatch()
+            else:
+                return
+
+    def _dispatch(self) -> None:
+        assert self._request is not None
+        headers = {name.decode().lower(): value.decode() for name, value in self._request.headers}
+        target = self._request.target.decode()
+        if headers.get("upgrade", "").lower() == "websocket":
+            self._upgrade(target)
+            return
+        reply = self._host.answer(self._request.method.decode(), target, headers, self._body)
+        if reply.silence:
+            return
+        if reply.after_s > 0:
+            self.later(reply.after_s, lambda: self._reply_late(reply))
+        else:
+            self._reply(reply)
+
+    def _reply_late(self, reply: Reply) -> None:
+        self._reply(reply)
+        self._read_http()
+
+    def _reply(self, reply: Reply) -> None:
+        if self._transport is None:
+            return
+        if reply.drop:
+            self.abort()
+            return
+        headers = {"Date": self._host.http_date(), "Content-Length": str(len(reply.body)), **reply.headers}
+        response = h11.Response(status_code=reply.status, headers=list(headers.items()))
+        for event in (response, h11.Data(data=reply.body), h11.EndOfMessage()):
+            self._transport.write(self._http.send(event) or b"")
+        if self._http.our_state is h11.MUST_CLOSE:
+            self._transport.close()
+        else:
+            self._http.start_next_cycle()
+
+    # -- WebSocket
+
+    def _upgrade(self, target: str) -> None:
+        faults = self._faults
+        if faults.drop_in_handshake:
+            self.abort()
+        elif faults.handshake_status is not None:
+            self._reply(Reply(faults.handshake_status, b"unavailable"))
+        elif faults.handshake_delay_s > 0:
+            self.later(faults.handshake_delay_s, lambda: self._accept(target))
+        else:
+            self._accept(target)
+
+    def _accept(self, target: str) -> None:
+        assert self._request is not None
+        # The request is handed over as bytes: the protocol must read it itself to be ready for frames.
+        headers = Headers([(name.decode(), value.decode()) for name, value in self._request.headers])
+        self._websocket = websocket = ServerProtocol(max_size=None)
+        websocket.receive_data(UpgradeRequest(target, headers).serialize())
+        for event in websocket.events_received():
+            if isinstance(event, UpgradeRequest):
+                websocket.send_response(websocket.accept(event))
+        self._flush()
+        if websocket.state is not OPEN:
+            self.close(None)
+            return
+        self.session = self._host.open_session(self)
+        trailing, _ = self._http.trailing_data
+        if trailing:
+            self._feed_websocket(trailing)
+
+    def _feed_websocket(self, data: bytes) -> None:
+        websocket = self._websocket
+        if websocket is None or self._faults.black_hole:
+            return
+        websocket.receive_data(data)
+        events = websocket.events_received()
+        if not self._faults.pongs and websocket.state is OPEN:
+            # What the protocol wants to send by itself while open is pongs.
+            websocket.data_to_send()
+        self._flush()
+        for event in events:
+            if isinstance(event, Frame) and event.opcode in (Opcode.TEXT, Opcode.BINARY) and self.session is not None:
+                self.session.receive(bytes(event.data))
+
+    def _flush(self) -> None:
+        if self._websocket is None or self._transport is None:
+            return
+        for data in self._websocket.data_to_send():
+            if data:
+                self._transport.write(data)
+            elif self._transport.can_write_eof():
+                self._transport.write_eof()
+        if self._websocket.state is CLOSED or (self._websocket.close_rcvd and self._websocket.close_sent):
+            self._transport.close()

@@ -1,0 +1,133 @@
+"""The control path ``/simulator/…``: switches and actions over HTTP, for tests in another process or language.
+
+=======  =======================  =====================================================================
+GET      /simulator/faults        all switches
+PUT      /simulator/faults        set the switches named in a JSON object (PATCH is the same)
+DELETE   /simulator/faults        all back to their defaults
+GET      /simulator/state         sessions, subscriptions and counters
+POST     /simulator/token         a token file's content, as after a login; body ``{"age_s": 0}``
+POST     /simulator/actions       ``{"action": "drop", …}``: drop (code), evict, stop, step (count),
+                                  push (text), heartbeat, revoke_access, revoke_refresh
+=======  =======================  =====================================================================
+"""
+
+from typing import Any, Protocol
+
+import orjson
+
+from schwabstream.simulator.faults import Faults
+from schwabstream.simulator.oauth import OAuth
+from schwabstream.simulator.record import Received
+from schwabstream.simulator.streamer import Session
+from schwabstream.simulator.web import Reply
+
+
+class Controlled(Protocol):
+    """What the control path needs of the simulator."""
+
+    faults: Faults
+    received: Received
+    oauth: OAuth
+
+    @property
+    def connections_total(self) -> int:
+        """How many WebSockets were ever opened."""
+
+    def live_sessions(self) -> list[Session]:
+        """The sessions that are logged in."""
+
+    def issue_token(self, age_s: float = 0.0) -> dict[str, Any]:
+        """A token file's content."""
+
+    def step(self, count: int = 1) -> None:
+        """Move the market."""
+
+    def push_frame(self, text: str) -> None:
+        """Send a frame as it stands."""
+
+    def heartbeat(self) -> None:
+        """Send a heartbeat."""
+
+    def evict_all(self) -> None:
+        """Code 12."""
+
+    def stop_all(self) -> None:
+        """Code 30."""
+
+    def close_all(self, code: int | None = None) -> object:
+        """End every streamer connection."""
+
+
+class Control:
+    """Answers the control path."""
+
+    def __init__(self, simulator: Controlled) -> None:
+        self._simulator = simulator
+
+    def answer(self, method: str, path: str, body: bytes) -> Reply:
+        """One call; 400 with ``{"error"}`` for what is wrong with it."""
+        try:
+            given = orjson.loads(body) if body else {}
+            if not isinstance(given, dict):
+                raise TypeError("the body must be a JSON object")
+            return self._route(method, path.removeprefix("/simulator/"), given)
+        except (ValueError, TypeError) as error:
+            return Reply.json({"error": str(error)}, 400)
+
+    def _route(self, method: str, name: str, given: dict[str, Any]) -> Reply:
+        faults = self._simulator.faults
+        match method, name:
+            case "GET", "faults":
+                return Reply.json(faults.as_json())
+            case "PUT" | "PATCH", "faults":
+                faults.apply(given)
+                return Reply.json(faults.as_json())
+            case "DELETE", "faults":
+                faults.reset()
+                return Reply.json(faults.as_json())
+            case "GET", "state":
+                return Reply.json(self.state())
+            case "POST", "token":
+                return Reply.json(self._simulator.issue_token(float(given.get("age_s", 0))))
+            case "POST", "actions":
+                self._act(given)
+                return Reply.json(self.state())
+        return Reply.json({"error": f"no {method} {name} here"}, 404)
+
+    def state(self) -> dict[str, Any]:
+        """Sessions, subscriptions and counters."""
+        simulator = self._simulator
+        received = simulator.received
+        sessions = simulator.live_sessions()
+        return {
+            "sessions": len(sessions),
+            "subscriptions": [{name: list(keys) for name, keys in each.subscriptions.items()} for each in sessions],
+            "connections_total": simulator.connections_total,
+            "commands": len(received.commands),
+            "requests": len(received.requests),
+            "refreshes": received.refreshes,
+            "frames_sent": received.frames_sent,
+            "entries_sent": received.entries_sent,
+        }
+
+    def _act(self, given: dict[str, Any]) -> None:
+        simulator = self._simulator
+        match given.get("action"):
+            case "drop":
+                simulator.close_all(given.get("code"))
+            case "evict":
+                simulator.evict_all()
+            case "stop":
+                simulator.stop_all()
+            case "step":
+                simulator.step(int(given.get("count", 1)))
+            case "push":
+                simulator.push_frame(str(given["text"]) if "text" in given else "")
+            case "heartbeat":
+                simulator.heartbeat()
+            case "revoke_access":
+                simulator.oauth.revoke_access()
+            case "revoke_refresh":
+                simulator.oauth.revoke_refresh()
+            case unknown:
+                raise ValueError(f"no such action: {unknown}")

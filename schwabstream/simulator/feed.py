@@ -1,0 +1,202 @@
+"""The market as sessions get it: snapshots, changes, books, bars; spoiled where the switches say so (protocol 3.5)."""
+
+import random
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from schwabstream.fields import Service
+from schwabstream.simulator.books import Book
+from schwabstream.simulator.faults import Faults
+from schwabstream.simulator.market import Bar, Market, Quote
+from schwabstream.simulator.record import Received
+from schwabstream.simulator.wire import ASSETS, BOOKS, CHARTS, LEVELONE, numbered
+
+if TYPE_CHECKING:
+    from schwabstream.simulator.streamer import Session
+
+Entry = dict[str, Any]
+
+_UNKNOWN = (
+    '{"data":[{"service":"LEVELONE_FUTURES", "timestamp":%d,"command":"SUBS","content":[{"key":"%s","delayed":false,'
+    '"1":�,"2":�,"3":�,"6":"?","7":"?","12":�,"13":�,"14":�,"15":"?","16":"Symbol not found","17":"?","18":�,'
+    '"21":"unavailable","22":"Unknown","24":�,"28":"D,D","33":�}]}]}'
+)
+_LISTINGS = {Service.NASDAQ_BOOK: ("NASDAQ",), Service.NYSE_BOOK: ("NYSE", "NYSE Arca")}
+_NUMBER = re.compile(r'"1":-?[\d.]+')
+_EASTERN_SEVEN_MS = 7 * 3_600_000
+
+
+class Feed:
+    """Turns the market's movement into frames, session by session."""
+
+    def __init__(self, market: Market, faults: Faults, received: Received, rng: random.Random, seed: int) -> None:
+        self._market, self._faults, self._received = market, faults, received
+        self._rng, self._seed = rng, seed
+        self._books: dict[tuple[str, Quote], Book] = {}
+
+    # -- what a key is
+
+    def find(self, service: str, key: str) -> Quote | None:
+        """The quote behind a key of a service; None is what Schwab answers with silence (protocol 3.6)."""
+        self._market.any_symbol = self._faults.any_symbol
+        bare = key.partition(":")[0] if self._faults.accept_mic else key
+        quote = self._market.quote(bare)
+        if quote is None or quote.instrument.asset not in ASSETS[service]:
+            return None
+        listings = _LISTINGS.get(Service(service))
+        return None if listings and quote.instrument.exchange not in listings else quote
+
+    def _is_silent(self, service: str, key: str) -> bool:
+        faults = self._faults
+        return not faults.data or service in faults.muted_services or key in faults.silent_keys
+
+    def _status(self, key: str) -> str:
+        return "Halted" if key in self._faults.halted_keys else self._faults.market_status
+
+    # -- snapshots
+
+    def send_snapshot(self, session: "Session", service: str, keys: Iterable[str]) -> None:
+        """The first entry of every key that is known and still subscribed."""
+        entries = []
+        subscribed = session.subscriptions.get(service, {})
+        for key in keys:
+            if (wanted := subscribed.get(key)) is None or self._is_silent(service, key):
+                continue
+            quote = self.find(service, key)
+            if quote is not None:
+                entries.extend(self._first(service, key, quote, wanted))
+            elif self._faults.unknown_symbol_frame and service == Service.LEVELONE_FUTURES:
+                session.socket.send(_UNKNOWN % (self._market.now_ms(), key))
+        if entries:
+            self._send(session, {service: entries})
+
+    def _first(self, service: str, key: str, quote: Quote, wanted: frozenset[str]) -> list[Entry]:
+        if service in CHARTS:
+            return []
+        if service in BOOKS:
+            return [self._book_entry(service, key, quote, wanted)]
+        it = quote.instrument
+        entry: Entry = {"key": key, "delayed": self._faults.delayed, "assetMainType": it.asset}
+        if it.asset == "EQUITY":
+            entry |= {"assetSubType": it.sub_type, "cusip": it.cusip}
+        values = {**quote.values, "security_status": self._status(key)}
+        return [entry | numbered(service, values, wanted)]
+
+    def _book_entry(self, service: str, key: str, quote: Quote, wanted: frozenset[str]) -> Entry:
+        book = self._books.get((service, quote))
+        if book is None:
+            book = self._books[service, quote] = Book(service, quote, self._seed)
+        now_ms = self._market.now_ms()
+        whole = book.entry(now_ms, self._market.since_midnight_ms(now_ms))
+        return {"key": key, **{number: part for number, part in whole.items() if number in wanted}}
+
+    # -- movement
+
+    def quotes(self, sessions: Iterable["Session"], services: Iterable[str]) -> dict[Quote, None]:
+        """Every quote that somebody follows through these services, in the order of subscription."""
+        found: dict[Quote, None] = {}
+        for session in sessions:
+            for service in services:
+                for key in session.subscriptions.get(service, ()):
+                    if (quote := self.find(service, key)) is not None and self._status(key) == "Normal":
+                        found[quote] = None
+        return found
+
+    def send_changes(self, sessions: Iterable["Session"], changes: dict[Quote, dict[str, Any]]) -> None:
+        """Level-1 changes to everyone who follows the quotes."""
+        for session in sessions:
+            services: dict[str, list[Entry]] = {}
+            for service in LEVELONE:
+                entries = self._changed(session, service, changes)
+                if entries:
+                    services[service] = entries
+            self._send(session, services)
+
+    def _changed(self, session: "Session", service: str, changes: dict[Quote, dict[str, Any]]) -> list[Entry]:
+        entries = []
+        for key, wanted in session.subscriptions.get(service, {}).items():
+            quote = self.find(service, key)
+            if quote is None or quote not in changes or self._is_silent(service, key):
+                continue
+            if part := numbered(service, changes[quote], wanted):
+                entries.append({"key": key, **part})
+        return entries
+
+    def send_books(self, sessions: Iterable["Session"], moved: Iterable[Quote]) -> None:
+        """Whole books of the quotes to everyone who follows them."""
+        moved = set(moved)
+        for session in sessions:
+            services: dict[str, list[Entry]] = {}
+            for service in BOOKS:
+                for key, wanted in session.subscriptions.get(service, {}).items():
+                    quote = self.find(service, key)
+                    if quote in moved and quote is not None and not self._is_silent(service, key):
+                        services.setdefault(service, []).append(self._book_entry(service, key, quote, wanted))
+            self._send(session, services)
+
+    def send_bars(self, sessions: Iterable["Session"], bars: dict[Quote, Bar]) -> None:
+        """Finished minutes to everyone who follows them, each with its sequence number."""
+        for session in sessions:
+            services: dict[str, list[Entry]] = {}
+            for service in CHARTS:
+                for key, wanted in session.subscriptions.get(service, {}).items():
+                    quote = self.find(service, key)
+                    if quote is not None and quote in bars and not self._is_silent(service, key):
+                        number = session.sequences[service] = session.sequences.get(service, 0) + 1
+                        values = self._bar_values(service, bars[quote])
+                        part = {name: value for name, value in values.items() if name in wanted}
+                        services.setdefault(service, []).append({"key": key, "seq": number, **part})
+            self._send(session, services)
+
+    def _bar_values(self, service: str, bar: Bar) -> Entry:
+        prices = (bar.open, bar.high, bar.low, bar.close, bar.volume)
+        if service == Service.CHART_FUTURES:
+            return {"1": bar.start_ms, **{str(2 + place): value for place, value in enumerate(prices)}}
+        # The published table is wrong: field 1 is the sequence on the wire (protocol 4.7).
+        minute = (self._market.since_midnight_ms(bar.start_ms) - _EASTERN_SEVEN_MS) // 60_000
+        day = bar.start_ms // 86_400_000
+        return {
+            "1": minute,
+            **{str(2 + place): value for place, value in enumerate(prices)},
+            "7": bar.start_ms,
+            "8": day,
+        }
+
+    # -- frames
+
+    def _send(self, session: "Session", services: dict[str, list[Entry]]) -> None:
+        size = self._faults.entries_per_frame
+        messages = []
+        for service, entries in services.items():
+            step = size or len(entries)
+            for start in range(0, len(entries), step):
+                content = entries[start : start + step]
+                self._received.entries_sent += len(content)
+                messages.append(
+                    {"service": service, "timestamp": self._market.now_ms(), "command": "SUBS", "content": content}
+                )
+        if self._faults.merge_services and messages:
+            self.send_frame(session, messages)
+        else:
+            for message in messages:
+                self.send_frame(session, [message])
+
+    def send_frame(self, session: "Session", messages: list[dict[str, Any]]) -> None:
+        """One data frame, spoiled as the switches say."""
+        faults, rng = self._faults, self._rng
+        if faults.padding_bytes:
+            messages[0]["content"][0]["99"] = "x" * faults.padding_bytes
+        text = orjson.dumps({"data": messages}).decode()
+        if faults.nan_share and rng.random() < faults.nan_share:
+            text = _NUMBER.sub('"1":NaN', text, count=1)
+        if faults.truncate_share and rng.random() < faults.truncate_share:
+            text = text[: rng.randrange(1, len(text))]
+        self._received.frames_sent += 1
+        session.socket.send(text)
+        if faults.garbage_share and rng.random() < faults.garbage_share:
+            session.socket.send(
+                rng.choice(("", "null", "[]", '{"data":', "\x00\x01\x02", '{"data":[{"content":7}]}', "{}"))
+            )

@@ -1,0 +1,187 @@
+"""What the simulated market trades: a catalogue of instruments, and the rules that turn a key into one of them.
+
+Futures roots name their active contract by the clock's date; a contract key is an instrument of its own. Keys that
+Schwab would not know (an expired contract, a MIC suffix, a word) give None: the streamer acknowledges them and stays
+silent.
+"""
+
+import datetime as dt
+import re
+from dataclasses import dataclass, replace
+
+MONTH_CODES = "FGHJKMNQUVXZ"
+MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+QUARTERS = (3, 6, 9, 12)
+MONTHLY = tuple(range(1, 13))
+METAL_MONTHS = (2, 4, 6, 8, 10, 12)
+
+_CONTRACT = re.compile(r"^(?P<root>/[A-Z0-9]{1,4}?)(?P<month>[FGHJKMNQUVXZ])(?P<year>\d\d)$")
+_OPTION = re.compile(r"^(?P<root>[A-Z]{1,5} *)(?P<expiry>\d{6})(?P<kind>[CP])(?P<strike>\d{8})$")
+_TICKER = re.compile(r"^[A-Z][A-Z0-9]{0,5}(/[A-Z])?$")
+
+
+@dataclass(frozen=True, slots=True)
+class Instrument:
+    """One tradable thing: where its walk starts, a typical displayed size, a typical day's volume."""
+
+    key: str
+    asset: str
+    description: str
+    price: float
+    tick: float = 0.01
+    size: int = 200
+    volume: int = 20_000_000
+    exchange: str = "NASDAQ"
+    exchange_id: str = "Q"
+    sub_type: str = "COE"
+    cusip: str = ""
+    product: str = ""
+    multiplier: float = 1.0
+    months: tuple[int, ...] = ()
+    expiry: dt.date | None = None
+    contract: str = ""
+
+    @property
+    def decimals(self) -> int:
+        """Decimal places that the tick needs."""
+        return len(f"{self.tick:.10f}".rstrip("0").partition(".")[2])
+
+
+def _future(
+    root: str, name: str, price: float, tick: float, multiplier: float, volume: int, mic: str, months: tuple[int, ...]
+) -> Instrument:
+    return Instrument(
+        root, "FUTURE", name, price, tick, 8, volume, mic, "@", "", "", root, multiplier, months
+    )  # fmt: skip
+
+
+def _equity(
+    key: str, name: str, price: float, volume: int, cusip: str, listing: str = "NASDAQ", sub: str = "COE"
+) -> Instrument:
+    ident = {"NASDAQ": "Q", "NYSE": "N", "NYSE Arca": "P"}[listing]
+    return Instrument(key, "EQUITY", name, price, 0.01, 200, volume, listing, ident, sub, cusip)
+
+
+_FUTURES = (
+    _future("/ES", "E-mini S&P 500 Index Futures", 6880.25, 0.25, 50, 1_600_000, "XCME", QUARTERS),
+    _future("/MES", "Micro E-mini S&P 500 Index Futures", 6880.25, 0.25, 5, 1_200_000, "XCME", QUARTERS),
+    _future("/NQ", "E-mini Nasdaq-100 Index Futures", 25210.5, 0.25, 20, 600_000, "XCME", QUARTERS),
+    _future("/MNQ", "Micro E-mini Nasdaq-100 Index Futures", 25210.5, 0.25, 2, 1_800_000, "XCME", QUARTERS),
+    _future("/RTY", "E-mini Russell 2000 Index Futures", 2455.3, 0.1, 50, 200_000, "XCME", QUARTERS),
+    _future("/M2K", "Micro E-mini Russell 2000 Index Futures", 2455.3, 0.1, 5, 110_000, "XCME", QUARTERS),
+    _future("/YM", "E-mini Dow ($5) Futures", 47320, 1.0, 5, 160_000, "XCBT", QUARTERS),
+    _future("/MYM", "Micro E-mini Dow ($0.50) Futures", 47320, 1.0, 0.5, 140_000, "XCBT", QUARTERS),
+    _future("/CL", "Light Sweet Crude Oil Futures", 59.74, 0.01, 1000, 350_000, "XNYM", MONTHLY),
+    _future("/GC", "Gold Futures", 4085.2, 0.1, 100, 220_000, "XCEC", METAL_MONTHS),
+)  # fmt: skip
+
+_EQUITIES = (
+    _equity("AAPL", "APPLE INC", 271.49, 46_000_000, "037833100"),
+    _equity("MSFT", "MICROSOFT CORP", 472.12, 22_000_000, "594918104"),
+    _equity("NVDA", "NVIDIA CORP", 178.88, 190_000_000, "67066G104"),
+    _equity("AMD", "ADVANCED MICRO DEVICES", 203.78, 48_000_000, "007903107"),
+    _equity("TSLA", "TESLA INC", 391.09, 90_000_000, "88160R101"),
+    _equity("AMZN", "AMAZON.COM INC", 220.69, 41_000_000, "023135106"),
+    _equity("META", "META PLATFORMS INC", 594.25, 14_000_000, "30303M102"),
+    _equity("GOOGL", "ALPHABET INC CLASS A", 299.66, 36_000_000, "02079K305"),
+    _equity("QQQ", "INVESCO QQQ TRUST", 590.07, 58_000_000, "46090E103", sub="ETF"),
+    _equity("SPY", "SPDR S&P 500 ETF TRUST", 659.03, 80_000_000, "78462F103", "NYSE Arca", "ETF"),
+    _equity("F", "FORD MOTOR CO", 12.86, 60_000_000, "345370860", "NYSE"),
+    _equity("BAC", "BANK OF AMERICA CORP", 51.56, 38_000_000, "060505104", "NYSE"),
+    _equity("JPM", "JPMORGAN CHASE & CO", 298.02, 9_000_000, "46625H100", "NYSE"),
+    _equity("BRK/B", "BERKSHIRE HATHAWAY INC CLASS B", 504.04, 4_500_000, "084670702", "NYSE"),
+)  # fmt: skip
+
+_INDICES = (
+    Instrument("$SPX", "INDEX", "S&P 500 INDEX", 6602.99, 0.01, 0, 0, "INDEX", "0", ""),
+    Instrument("$COMPX", "INDEX", "NASDAQ COMPOSITE", 22273.08, 0.01, 0, 0, "INDEX", "0", ""),
+    Instrument("$DJI", "INDEX", "DOW JONES INDUSTRIAL AVERAGE", 46245.41, 0.01, 0, 0, "INDEX", "0", ""),
+)
+
+_FOREX = (Instrument("EUR/USD", "FOREX", "Euro/USDollar Spot", 1.15134, 0.00001, 100_000, 0, "GFT", "T", ""),)
+
+CATALOGUE: dict[str, Instrument] = {each.key: each for each in (*_FUTURES, *_EQUITIES, *_INDICES, *_FOREX)}
+
+
+def third_friday(year: int, month: int) -> dt.date:
+    """The third Friday of a month: the last trading day of an index future."""
+    first = dt.date(year, month, 1)
+    return first + dt.timedelta(days=(4 - first.weekday()) % 7 + 14)
+
+
+def _contract_end(root: Instrument, year: int, month: int) -> dt.date:
+    if root.months == QUARTERS:
+        return third_friday(year, month)
+    # Energy and metals stop around the 20th of the month before; the exact exchange calendar is not simulated.
+    return dt.date(year, month, 1) - dt.timedelta(days=11)
+
+
+def contract_key(root: str, year: int, month: int) -> str:
+    """``/MNQ``, 2026, 12 → ``/MNQZ26``."""
+    return f"{root}{MONTH_CODES[month - 1]}{year % 100:02d}"
+
+
+def active_contract(root: Instrument, today: dt.date) -> Instrument:
+    """The contract a root stands for today; index futures roll on the Thursday eight days before expiry."""
+    roll_days = 8 if root.months == QUARTERS else 2
+    year, month = today.year, 1
+    while True:
+        if month in root.months:
+            end = _contract_end(root, year, month)
+            if today < end - dt.timedelta(days=roll_days):
+                return _as_contract(root, year, month, end)
+        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
+
+
+def _as_contract(root: Instrument, year: int, month: int, end: dt.date) -> Instrument:
+    name = f"{root.description},{MONTH_NAMES[month - 1]}-{year},ETH"
+    return replace(root, description=name, expiry=end, contract=contract_key(root.product, year, month))
+
+
+def _contract(key: str, today: dt.date) -> Instrument | None:
+    found = _CONTRACT.match(key)
+    root = CATALOGUE.get(found["root"]) if found else None
+    if not found or root is None:
+        return None
+    year, month = 2000 + int(found["year"]), MONTH_CODES.index(found["month"]) + 1
+    if month not in root.months or (end := _contract_end(root, year, month)) < today:
+        return None
+    return replace(_as_contract(root, year, month, end), key=key)
+
+
+def _option(key: str, today: dt.date) -> Instrument | None:
+    """An option on a stock of the catalogue, keyed with the root padded to six (trap T22)."""
+    found = _OPTION.match(key) if len(key) == 21 else None
+    underlying = CATALOGUE.get(found["root"].strip()) if found else None
+    if not found or underlying is None:
+        return None
+    try:
+        expiry = dt.datetime.strptime(found["expiry"], "%y%m%d").replace(tzinfo=dt.UTC).date()
+    except ValueError:
+        return None
+    if expiry < today:
+        return None
+    strike = int(found["strike"]) / 1000
+    intrinsic = max(0.0, underlying.price - strike if found["kind"] == "C" else strike - underlying.price)
+    time_value = 0.02 * underlying.price / (1 + 8 * abs(strike / underlying.price - 1))
+    price = max(0.05, round((intrinsic + time_value) * 20) / 20)
+    kind = "Call" if found["kind"] == "C" else "Put"
+    name = f"{underlying.description} {expiry:%m/%d/%Y} ${strike:g} {kind}"
+    return Instrument(
+        key, "OPTION", name, price, 0.05, 20, 4000, "OPR", "o", "", "", underlying.key, 100, expiry=expiry
+    )  # fmt: skip
+
+
+def find_instrument(key: str, today: dt.date, *, any_symbol: bool = False) -> Instrument | None:
+    """The instrument a key names on that day, or None; ``any_symbol`` makes one up for every well-formed ticker."""
+    if known := CATALOGUE.get(key):
+        return replace(active_contract(known, today), key=key) if known.asset == "FUTURE" else known
+    if known := _contract(key, today) or _option(key, today):
+        return known
+    if not any_symbol:
+        return None
+    if _TICKER.match(key):
+        return _equity(key, f"{key} CORP", 20 + sum(map(ord, key)) % 400, 1_000_000, "000000000")
+    if found := _CONTRACT.match(key):
+        return replace(CATALOGUE["/ES"], key=key, product=found["root"], contract=key)
+    return None

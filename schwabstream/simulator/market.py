@@ -1,0 +1,297 @@
+"""Seeded, reproducible prices: one random walk on the tick grid per instrument, and its minute bars.
+
+The path of an instrument depends on the seed and the instrument only; times come from the caller.
+"""
+
+import datetime as dt
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from schwabstream.simulator.instruments import CATALOGUE, Instrument, active_contract, find_instrument
+
+EASTERN = ZoneInfo("America/New_York")
+TRADING_HOURS = "GLBX(de=1640;0=-17001600;1=r-17001600d-15551640;7=d-16401555)"
+MICS = {"NASDAQ": "XNAS", "NYSE": "XNYS", "NYSE Arca": "ARCX"}
+
+
+@dataclass(slots=True)
+class Bar:
+    """One minute of trades; ``start_ms`` since the epoch."""
+
+    start_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: int
+
+    def add(self, price: float, size: int) -> None:
+        """Count one trade in."""
+        self.high, self.low = max(self.high, price), min(self.low, price)
+        self.close = price
+        self.volume += size
+
+
+def _ms(day: dt.date | None) -> int | None:
+    if day is None:
+        return None
+    noon = dt.datetime.combine(day, dt.time(16), EASTERN)
+    return int(noon.timestamp()) * 1000
+
+
+class Quote:
+    """The level-1 state of one instrument, by field name (``schwabstream.fields``), and its walk."""
+
+    def __init__(self, instrument: Instrument, seed: int) -> None:
+        self.instrument = instrument
+        self.rng = random.Random(f"{seed}:{instrument.key}")  # noqa: S311 - prices, not secrets
+        self.values: dict[str, Any] = {}
+        self.bar: Bar | None = None
+        self.finished: Bar | None = None
+        self._home = round(instrument.price / instrument.tick)
+        self._reach = max(40, self._home // 50)
+        # A micro contract starts where its big brother does: both have the same price in the catalogue.
+        start = random.Random(f"{seed}:{instrument.price}")  # noqa: S311 - prices, not secrets
+        self.bid = self._home + start.randint(-self._reach // 8, self._reach // 8)
+        self.spread = 1
+        self.phase = self.rng.random()
+        """Where between two pulses this instrument moves."""
+        self._lot = 100 if instrument.asset == "EQUITY" else 1
+
+    def price(self, ticks: int) -> float:
+        """A number of ticks as a price without rounding noise."""
+        return round(ticks * self.instrument.tick, self.instrument.decimals)
+
+    def open_day(self, now_ms: int) -> None:
+        """Fill every field as of now; called once, before anything is sent."""
+        last = self.price(self.bid)
+        close = self.price(self._home)
+        traded = int(self.instrument.volume * self.rng.uniform(0.3, 0.6))
+        self.values = {
+            **self._statics(close, now_ms),
+            "last_price": last,
+            "last_size": None if self.instrument.asset == "INDEX" else self._size(3),
+            "open_price": self.price(self._home + self.rng.randint(-20, 20)),
+            "close_price": close,
+            "total_volume": traded,
+            "trade_time": now_ms - 40,
+            "security_status": "Normal",
+        }
+        opened = self.values["open_price"]
+        self.values["high_price"] = max(last, opened) + self.price(8)
+        self.values["low_price"] = min(last, opened) - self.price(8)
+        self.values.update(self._quoted(now_ms), **self._derived(last))
+        self._round()
+
+    def _round(self) -> None:
+        for name in ("high_price", "low_price"):
+            self.values[name] = round(self.values[name], self.instrument.decimals)
+
+    def _statics(self, close: float, now_ms: int) -> dict[str, Any]:
+        it = self.instrument
+        common = {"description": it.description, "exchange_name": it.exchange, "exchange_id": it.exchange_id}
+        if it.asset == "FUTURE":
+            ids = dict.fromkeys(("bid_id", "ask_id", "last_id", "exchange_id"), "?")
+            settled = now_ms - now_ms % 86_400_000
+            return {**common, **ids, **self.contract_fields(), "settlement_price": close, "settlement_date": settled}
+        if it.asset == "OPTION":
+            return {**common, **self._option_fields()}
+        year = {"high_price_52_week": round(close * 1.21, 2), "low_price_52_week": round(close * 0.74, 2)}
+        if it.asset != "EQUITY":
+            return {**common, **year}
+        mic = MICS.get(it.exchange, "XNAS")
+        mics = dict.fromkeys(("ask_mic_id", "bid_mic_id", "last_mic_id"), mic)
+        flags = {"is_marginable": True, "is_regular_market_quote": True, "is_regular_market_trade": True}
+        lend = {"hard_to_borrow_quantity": 9_188_513, "is_hard_to_borrow": 0, "is_shortable": 1}
+        ids = {"ask_id": "P", "bid_id": it.exchange_id, "last_id": "D"}
+        return {**common, **year, **ids, **mics, **flags, **lend, "pe_ratio": round(self.rng.uniform(8, 45), 2)}
+
+    def contract_fields(self) -> dict[str, Any]:
+        """What a future says of its contract; a root changes these at the roll (trap T18)."""
+        it = self.instrument
+        return {
+            "description": it.description,
+            "open_interest": int(it.volume * 1.4),
+            "tick": it.tick,
+            "tick_amount": round(it.tick * it.multiplier, 4),
+            "product": it.product,
+            "price_format": "D,D",
+            "trading_hours": TRADING_HOURS,
+            "is_tradable": True,
+            "multiplier": it.multiplier,
+            "is_active": True,
+            "active_contract": it.contract,
+            "expiration_date": _ms(it.expiry),
+            "is_quoted_in_session": True,
+        }
+
+    def _option_fields(self) -> dict[str, Any]:
+        it = self.instrument
+        expiry = it.expiry or dt.date.min
+        return {
+            "open_interest": self.rng.randint(50, 20_000),
+            "volatility": round(self.rng.uniform(18, 60), 3),
+            "expiration_year": expiry.year,
+            "expiration_month": expiry.month,
+            "expiration_day": expiry.day,
+            "multiplier": it.multiplier,
+            "digits": 2,
+            "strike_price": int(it.key[13:]) / 1000,
+            "contract_type": it.key[12],
+            "underlying_symbol": it.product,
+            "option_root": it.product,
+        }
+
+    def _size(self, scale: float) -> int:
+        return self._lot * (1 + int(self.rng.expovariate(1 / scale)))
+
+    def _quoted(self, now_ms: int) -> dict[str, Any]:
+        if self.instrument.asset == "INDEX":
+            return {}
+        scale = max(1.0, self.instrument.size / self._lot)
+        return {
+            "bid_price": self.price(self.bid),
+            "ask_price": self.price(self.bid + self.spread),
+            "bid_size": self._size(scale),
+            "ask_size": self._size(scale),
+            "quote_time": now_ms,
+            "bid_time": now_ms,
+            "ask_time": now_ms,
+        }
+
+    def _derived(self, last: float) -> dict[str, Any]:
+        close, digits = self.values["close_price"], self.instrument.decimals
+        net = round(last - close, digits)
+        fraction = net / close if close else 0.0
+        bid, ask = self.values.get("bid_price", last), self.values.get("ask_price", last)
+        derived = {
+            "net_change": net,
+            "mark": last if bid <= last <= ask else round((bid + ask) / 2, digits + 1),
+        }
+        # Futures send a fraction, everything else a percentage (trap T16).
+        if self.instrument.asset == "FUTURE":
+            return {**derived, "change_fraction": round(fraction, 6)}
+        return {**derived, "percent_change": round(fraction * 100, 6)}
+
+    def advance(self, now_ms: int) -> dict[str, Any]:
+        """Move one step; returns the fields that changed: something, unless it is an index."""
+        pull = (self.bid - self._home) / self._reach
+        draw = self.rng.random()
+        up = 0.25 * (1 - pull)
+        self.bid += 1 if draw < up else -1 if draw < 0.5 else 0
+        self.spread = 1 if self.rng.random() < 0.8 else 2
+        new = self._quoted(now_ms)
+        if self.instrument.asset == "INDEX" or self.rng.random() < 0.6:
+            new.update(self._trade(now_ms))
+        old = self.values
+        changed = {name: value for name, value in new.items() if old.get(name) != value}
+        old.update(changed)
+        for name, value in self._derived(old["last_price"]).items():
+            if old[name] != value:
+                old[name] = changed[name] = value
+        if not changed and "ask_size" in old:
+            changed["ask_size"] = old["ask_size"] = old["ask_size"] + self._lot
+        return changed
+
+    def _trade(self, now_ms: int) -> dict[str, Any]:
+        price = self.price(self.bid + (self.spread if self.rng.random() < 0.5 else 0))
+        size = 0 if self.instrument.asset == "INDEX" else self._size(2)
+        self._into_bar(price, size, now_ms)
+        return {
+            "last_price": price,
+            "last_size": size or None,
+            "total_volume": self.values["total_volume"] + size,
+            "trade_time": now_ms,
+            "high_price": max(self.values["high_price"], price),
+            "low_price": min(self.values["low_price"], price),
+        }
+
+    def _into_bar(self, price: float, size: int, now_ms: int) -> None:
+        start = now_ms - now_ms % 60_000
+        if self.bar is None or self.bar.start_ms != start:
+            self.finished = self.bar
+            self.bar = Bar(start, price, price, price, price, 0)
+        self.bar.add(price, size)
+
+    def take_bar(self, now_ms: int) -> Bar | None:
+        """The last finished minute, once; None while it runs or when nothing traded."""
+        if self.bar is not None and self.bar.start_ms + 60_000 <= now_ms:
+            self.finished, self.bar = self.bar, None
+        finished, self.finished = self.finished, None
+        return finished
+
+
+class Market:
+    """All quotes by key; keys that the market does not know give None."""
+
+    def __init__(self, seed: int, clock: Callable[[], float]) -> None:
+        self._seed = seed
+        self._clock = clock
+        self._quotes: dict[str, Quote] = {}
+        self._by_key: dict[str, Quote | None] = {}
+        self._day = self.today()
+        self._midnight = (0, 0)
+        self.any_symbol = False
+
+    def now_ms(self) -> int:
+        """The clock in milliseconds since the epoch."""
+        return int(self._clock() * 1000)
+
+    def today(self) -> dt.date:
+        """The clock's date in New York."""
+        return dt.datetime.fromtimestamp(self._clock(), EASTERN).date()
+
+    def since_midnight_ms(self, at_ms: int) -> int:
+        """Milliseconds since midnight in New York, which is how venues' times are sent (protocol 4.6)."""
+        start, end = self._midnight
+        if not start <= at_ms < end:
+            local = dt.datetime.fromtimestamp(at_ms / 1000, EASTERN)
+            start = int(dt.datetime.combine(local.date(), dt.time(), EASTERN).timestamp()) * 1000
+            # The shortest day of the year has 23 hours; a longer one is looked up twice.
+            self._midnight = (start, start + 23 * 3_600_000)
+        return at_ms - start
+
+    def quote(self, key: str) -> Quote | None:
+        """The quote of a key; the active contract shares its root's."""
+        try:
+            return self._by_key[key]
+        except KeyError:
+            found = self._find(key)
+            if found is not None or not self.any_symbol:
+                self._by_key[key] = found
+            return found
+
+    def _find(self, key: str) -> Quote | None:
+        instrument = find_instrument(key, self._day, any_symbol=self.any_symbol)
+        if instrument is None:
+            return None
+        root = find_instrument(instrument.product, self._day) if instrument.asset == "FUTURE" else None
+        if root is not None and key == root.contract:
+            return self.quote(root.key)
+        quote = self._quotes.get(key)
+        if quote is None:
+            quote = self._quotes[key] = Quote(instrument, self._seed)
+            quote.open_day(self.now_ms())
+        return quote
+
+    def roll(self) -> dict[Quote, dict[str, Any]]:
+        """Follow the clock to a new day: what changed for each root whose active contract rolled."""
+        today = self.today()
+        if today == self._day:
+            return {}
+        self._day = today
+        self._by_key.clear()
+        changed = {}
+        for key, quote in self._quotes.items():
+            it = quote.instrument
+            if it.key != it.product or (new := active_contract(CATALOGUE[key], today)).contract == it.contract:
+                continue
+            # The root keeps its own key: only what it stands for moved on.
+            quote.instrument = new
+            fields = quote.contract_fields()
+            changed[quote] = {name: value for name, value in fields.items() if quote.values.get(name) != value}
+            quote.values.update(fields)
+        return changed

@@ -1,0 +1,120 @@
+"""What makes the market move: steps at the rates the switches name, independent of how often the loop wakes up."""
+
+import asyncio
+from typing import Any, Protocol
+
+from schwabstream.simulator.faults import Faults
+from schwabstream.simulator.feed import Feed
+from schwabstream.simulator.market import Market, Quote
+from schwabstream.simulator.streamer import Session
+from schwabstream.simulator.wire import BOOKS, CHARTS, LEVELONE
+
+# After a stall the market does not catch up more than this.
+_LONGEST_PULSE_S = 0.5
+_FOLLOWED = (*LEVELONE, *CHARTS)
+
+
+class Floor(Protocol):
+    """What the pulse needs of the simulator."""
+
+    faults: Faults
+    market: Market
+    feed: Feed
+
+    def live_sessions(self) -> list[Session]:
+        """The sessions that are logged in."""
+
+
+class Pulse:
+    """Owns the one task of the simulator."""
+
+    def __init__(self, floor: Floor) -> None:
+        self._floor = floor
+        self._credits: dict[Quote, float] = {}
+        self._book_credits: dict[Quote, float] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to move the market."""
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        """Stop, and wait until stopped; raises what the task died of."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled():
+                task.result()
+
+    async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
+        before = loop.time()
+        while True:
+            faults = self._floor.faults
+            fastest = max(faults.changes_per_s, faults.books_per_s, 1.0)
+            await asyncio.sleep(min(0.05, max(0.002, 0.5 / fastest)))
+            now = loop.time()
+            self._advance(min(now - before, _LONGEST_PULSE_S))
+            before = now
+
+    def _advance(self, elapsed_s: float) -> None:
+        faults, sessions = self._floor.faults, self._floor.live_sessions()
+        self._send_roll(sessions)
+        followed = self._floor.feed.quotes(sessions, _FOLLOWED)
+        due = _due(self._credits, followed, faults.changes_per_s * elapsed_s)
+        while due:
+            self._move(sessions, list(due))
+            due = {quote: count - 1 for quote, count in due.items() if count > 1}
+        if faults.changes_per_s > 0:
+            self._send_bars(sessions)
+        self._send_due_books(sessions, faults.books_per_s * elapsed_s)
+
+    def _send_due_books(self, sessions: list[Session], credit: float) -> None:
+        feed, now_ms = self._floor.feed, self._floor.market.now_ms()
+        due = _due(self._book_credits, feed.quotes(sessions, BOOKS), credit)
+        while due:
+            for quote in due:
+                # A book that nobody follows at level 1 would stand still.
+                if quote not in self._credits:
+                    quote.advance(now_ms)
+            feed.send_books(sessions, due)
+            due = {quote: count - 1 for quote, count in due.items() if count > 1}
+
+    def step(self) -> None:
+        """Move everything followed once, now."""
+        sessions = self._floor.live_sessions()
+        self._send_roll(sessions)
+        feed = self._floor.feed
+        self._move(sessions, list(feed.quotes(sessions, (*_FOLLOWED, *BOOKS))))
+        feed.send_books(sessions, feed.quotes(sessions, BOOKS))
+        self._send_bars(sessions)
+
+    def _move(self, sessions: list[Session], quotes: list[Quote]) -> None:
+        now_ms = self._floor.market.now_ms()
+        changes: dict[Quote, dict[str, Any]] = {quote: quote.advance(now_ms) for quote in quotes}
+        self._floor.feed.send_changes(sessions, changes)
+
+    def _send_bars(self, sessions: list[Session]) -> None:
+        now_ms = self._floor.market.now_ms()
+        followed = self._floor.feed.quotes(sessions, CHARTS)
+        bars = {quote: bar for quote in followed if (bar := quote.take_bar(now_ms)) is not None}
+        if bars:
+            self._floor.feed.send_bars(sessions, bars)
+
+    def _send_roll(self, sessions: list[Session]) -> None:
+        if rolled := self._floor.market.roll():
+            self._floor.feed.send_changes(sessions, rolled)
+
+
+def _due(owed_to: dict[Quote, float], followed: dict[Quote, None], credit: float) -> dict[Quote, int]:
+    """How often each followed quote moves now; what is left of its credit is kept for the next pulse."""
+    for gone in [quote for quote in owed_to if quote not in followed]:
+        del owed_to[gone]
+    due = {}
+    for quote in followed:
+        # A random first share keeps instruments from moving in step.
+        owed = owed_to.get(quote, quote.phase) + credit
+        due[quote] = int(owed)
+        owed_to[quote] = owed - int(owed)
+    return {quote: count for quote, count in due.items() if count > 0}

@@ -1,0 +1,125 @@
+"""A quote as REST tells it: equity and future shapes (protocol 2.2)."""
+
+from typing import Any
+
+from schwabstream.simulator.market import Quote
+
+# Ours on the left, REST's on the right; absent values are left out, as Schwab does.
+_EQUITY = {
+    "high_price_52_week": "52WeekHigh",
+    "low_price_52_week": "52WeekLow",
+    "ask_mic_id": "askMICId",
+    "ask_price": "askPrice",
+    "ask_size": "askSize",
+    "ask_time": "askTime",
+    "bid_mic_id": "bidMICId",
+    "bid_price": "bidPrice",
+    "bid_size": "bidSize",
+    "bid_time": "bidTime",
+    "close_price": "closePrice",
+    "high_price": "highPrice",
+    "last_mic_id": "lastMICId",
+    "last_price": "lastPrice",
+    "last_size": "lastSize",
+    "low_price": "lowPrice",
+    "mark": "mark",
+    "net_change": "netChange",
+    "percent_change": "netPercentChange",
+    "open_interest": "openInterest",
+    "open_price": "openPrice",
+    "quote_time": "quoteTime",
+    "security_status": "securityStatus",
+    "total_volume": "totalVolume",
+    "trade_time": "tradeTime",
+    "volatility": "volatility",
+}
+_FUTURE = {
+    "ask_price": "askPrice",
+    "ask_size": "askSize",
+    "ask_time": "askTime",
+    "bid_price": "bidPrice",
+    "bid_size": "bidSize",
+    "bid_time": "bidTime",
+    "close_price": "closePrice",
+    "change_fraction": "futurePercentChange",
+    "high_price": "highPrice",
+    "last_price": "lastPrice",
+    "last_size": "lastSize",
+    "low_price": "lowPrice",
+    "mark": "mark",
+    "net_change": "netChange",
+    "open_interest": "openInterest",
+    "open_price": "openPrice",
+    "quote_time": "quoteTime",
+    "is_quoted_in_session": "quotedInSession",
+    "security_status": "securityStatus",
+    "settlement_date": "settleTime",
+    "tick": "tick",
+    "tick_amount": "tickAmount",
+    "total_volume": "totalVolume",
+    "trade_time": "tradeTime",
+}
+_FUTURE_REFERENCE = {
+    "active_contract": "futureActiveSymbol",
+    "expiration_date": "futureExpirationDate",
+    "is_active": "futureIsActive",
+    "is_tradable": "futureIsTradable",
+    "multiplier": "futureMultiplier",
+    "price_format": "futurePriceFormat",
+    "settlement_price": "futureSettlementPrice",
+    "trading_hours": "futureTradingHours",
+    "product": "product",
+}
+
+
+def _named(values: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
+    return {rest: values[ours] for ours, rest in names.items() if values.get(ours) is not None}
+
+
+def quote_entry(key: str, quote: Quote, blocks: frozenset[str], *, realtime: bool) -> dict[str, Any]:
+    """One entry of the quotes answer under ``key``, with the blocks asked for."""
+    it = quote.instrument
+    entry: dict[str, Any] = {"assetMainType": it.asset, "symbol": key, "realtime": realtime}
+    if it.asset == "FUTURE":
+        entry["ssid"] = 0
+        parts = _future_blocks(quote)
+    else:
+        entry["ssid"] = sum(map(ord, it.key)) * 7919
+        if it.asset == "EQUITY":
+            entry |= {"assetSubType": it.sub_type, "quoteType": "NBBO"}
+        parts = _equity_blocks(quote)
+    return entry | {name: block for name, block in parts.items() if name in blocks}
+
+
+def _future_blocks(quote: Quote) -> dict[str, Any]:
+    it, values = quote.instrument, quote.values
+    reference = {"description": it.description, "exchange": it.exchange_id, "exchangeName": it.exchange}
+    return {"quote": _named(values, _FUTURE), "reference": reference | _named(values, _FUTURE_REFERENCE)}
+
+
+def _equity_blocks(quote: Quote) -> dict[str, Any]:
+    it, values = quote.instrument, quote.values
+    reference: dict[str, Any] = {
+        "description": it.description,
+        "exchange": it.exchange_id,
+        "exchangeName": it.exchange,
+    }
+    blocks = {"quote": _named(values, _EQUITY), "reference": reference}
+    if it.asset != "EQUITY":
+        return blocks
+    reference |= {"cusip": it.cusip, "isHardToBorrow": False, "isShortable": True, "htbRate": 0.0}
+    traded = {"lastPrice": values["last_price"], "lastSize": values["last_size"], "tradeTime": values["trade_time"]}
+    blocks["regular"] = {
+        "regularMarketLastPrice": values["last_price"],
+        "regularMarketLastSize": values["last_size"],
+        "regularMarketNetChange": values["net_change"],
+        "regularMarketPercentChange": values["percent_change"],
+        "regularMarketTradeTime": values["trade_time"],
+    }
+    blocks["extended"] = {**traded, "askPrice": 0.0, "askSize": 0, "bidPrice": 0.0, "bidSize": 0, "totalVolume": 0}
+    blocks["fundamental"] = {
+        "avg10DaysVolume": float(it.volume),
+        "peRatio": values["pe_ratio"],
+        "fundLeverageFactor": 0.0,
+    }
+    return blocks

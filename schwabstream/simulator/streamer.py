@@ -1,0 +1,300 @@
+"""One streamer session on the server's side: commands in, answers and data out (protocol 3).
+
+Knows no socket: it talks to a :class:`Socket`, and asks the :class:`Exchange` about tokens, market and switches.
+"""
+
+import random
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import orjson
+
+from schwabstream.simulator.faults import Faults, matches
+from schwabstream.simulator.feed import Feed
+from schwabstream.simulator.record import Received
+from schwabstream.simulator.wire import ASSETS
+
+EVICTED = (
+    "This Streamer was disconnected because of another connection for this username and password. "
+    "Each user may only have one Streamer open at a time."
+)
+EMPTY = "Stop streaming due to empty subscription"
+SLOW = "Stop streaming due to slowness"
+_FAILED = {"SUBS": 22, "UNSUBS": 23, "ADD": 24, "VIEW": 25}
+_TEXTS = {
+    3: "Login Denied.: token is invalid or has expired.",
+    9: "Unknown failure",
+    11: "Service not available or temporary down.",
+    12: EVICTED,
+    19: "Symbol limit reached",
+    20: "Stream connection not found",
+    21: "Bad command formatting",
+    30: EMPTY,
+}
+_REQUIRED = ("service", "command", "requestid", "SchwabClientCustomerId", "SchwabClientCorrelId")
+
+
+class Socket(Protocol):
+    """What a session needs of its WebSocket."""
+
+    def send(self, text: str | bytes) -> None:
+        """Send one text frame."""
+
+    def close(self, code: int | None) -> None:
+        """End the connection with a close frame of that code; None: reset it without one."""
+
+    def later(self, delay_s: float, action: Callable[[], None]) -> None:
+        """Act after a delay, unless the connection has ended."""
+
+
+class Exchange(Protocol):
+    """What all sessions share."""
+
+    faults: Faults
+    received: Received
+    feed: Feed
+    random: random.Random
+    customer_id: str
+
+    def now_ms(self) -> int:
+        """The clock in milliseconds."""
+
+    def access_is_valid(self, token: str) -> bool:
+        """Whether an access token lives."""
+
+    def logged_in(self, session: "Session") -> None:
+        """Take the session in; the user's other session is evicted."""
+
+    def changed(self) -> None:
+        """Something happened that a test may wait for."""
+
+
+class Session:
+    """The state of one WebSocket: logged in or not, and what it is subscribed to."""
+
+    def __init__(self, exchange: Exchange, socket: Socket) -> None:
+        self.exchange, self.socket = exchange, socket
+        self.is_logged_in = False
+        self.correl_id = ""
+        self.subscriptions: dict[str, dict[str, frozenset[str]]] = {}
+        self.sequences: dict[str, int] = {}
+        self._pending = 0
+        self._empty_since = 0
+
+    # -- what goes out
+
+    def respond(self, request: dict[str, Any], code: int, text: str) -> None:
+        """Answer one command."""
+        answer = {
+            "service": request.get("service", "ADMIN"),
+            "command": request.get("command", ""),
+            # A number comes back as a string (protocol 3.2).
+            "requestid": str(request.get("requestid", "")),
+            "SchwabClientCorrelId": request.get("SchwabClientCorrelId", self.correl_id),
+            "timestamp": self.exchange.now_ms(),
+            "content": {"code": code, "msg": text},
+        }
+        self.socket.send(orjson.dumps({"response": [answer]}))
+
+    def notify(self, service: str, code: int, text: str) -> None:
+        """Tell the client something nobody asked for."""
+        content = {"code": code, "msg": text}
+        notice = {"service": service, "timestamp": self.exchange.now_ms(), "content": content}
+        self.socket.send(orjson.dumps({"notify": [notice]}))
+
+    def stop(self, text: str = EMPTY) -> None:
+        """Code 30, then the end (protocol 3.4)."""
+        self.notify("ADMIN", 30, text)
+        self.socket.close(1000)
+
+    def evict(self) -> None:
+        """Code 12 as ``Invalid Service``, then the end without a close frame (protocol 3.8)."""
+        self.is_logged_in = False
+        faults = self.exchange.faults
+        if faults.evict_notify:
+            self.notify("Invalid Service", 12, EVICTED)
+        self.socket.close(faults.evict_close_code)
+
+    def heartbeat(self) -> None:
+        """One heartbeat; its time is a string (protocol 3.4)."""
+        self.socket.send(orjson.dumps({"notify": [{"heartbeat": str(self.exchange.now_ms())}]}))
+
+    def _beat(self) -> None:
+        if self.exchange.faults.heartbeats:
+            self.heartbeat()
+        self.socket.later(self.exchange.faults.heartbeat_interval_s, self._beat)
+
+    # -- what comes in
+
+    def receive(self, text: str | bytes) -> None:
+        """Act on one frame of the client."""
+        try:
+            frame = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            frame = None
+        requests = frame.get("requests", [frame]) if isinstance(frame, dict) else [None]
+        for position, request in enumerate(requests if isinstance(requests, list) else [None]):
+            if not isinstance(request, dict) or any(request.get(name) in (None, "") for name in _REQUIRED):
+                self._bad_format(request if isinstance(request, dict) else {})
+                return
+            self.exchange.received.add_command(request)
+            self._take(request, crowded=position > 0)
+        self.exchange.changed()
+
+    def _bad_format(self, request: dict[str, Any]) -> None:
+        self.exchange.received.add_command(request)
+        self.respond(request, 21, _TEXTS[21])
+        if not self.exchange.faults.bad_format_keeps_socket:
+            self.socket.close(1000)
+        self.exchange.changed()
+
+    def _take(self, request: dict[str, Any], *, crowded: bool) -> None:
+        faults, service, command = self.exchange.faults, str(request["service"]), str(request["command"])
+        if matches(faults.unanswered, service, command):
+            return
+        if service == "ADMIN":
+            self._admin(request, command)
+            return
+        if faults.serial_commands and (crowded or self._pending):
+            self.respond(request, _FAILED.get(command, 22), f"{command} command failed")
+            return
+        if faults.command_delay_s <= 0:
+            self._execute(request, service, command)
+            return
+        self._pending += 1
+        self.socket.later(faults.command_delay_s, lambda: self._execute_late(request, service, command))
+
+    def _execute_late(self, request: dict[str, Any], service: str, command: str) -> None:
+        self._pending -= 1
+        self._execute(request, service, command)
+        self.exchange.changed()
+
+    # -- ADMIN
+
+    def _admin(self, request: dict[str, Any], command: str) -> None:
+        faults = self.exchange.faults
+        if command == "LOGOUT" and self.is_logged_in:
+            self.is_logged_in = False
+            self.respond(request, 0, "SUCCESS")
+            self.socket.close(1000)
+        elif command != "LOGIN":
+            self._refuse(request, 21 if self.is_logged_in else 20)
+        elif faults.login_drop:
+            self.socket.close(None)
+        elif not faults.login_unanswered:
+            self._login_later(request, faults.login_delay_s)
+
+    def _login_later(self, request: dict[str, Any], delay_s: float) -> None:
+        if delay_s > 0:
+            self.socket.later(delay_s, lambda: self._login(request))
+        else:
+            self._login(request)
+
+    def _login(self, request: dict[str, Any]) -> None:
+        exchange = self.exchange
+        parameters = request.get("parameters") or {}
+        code = exchange.faults.login_code
+        if code is None:
+            token_ok = exchange.access_is_valid(str(parameters.get("Authorization", "")))
+            code = 0 if token_ok and request["SchwabClientCustomerId"] == exchange.customer_id else 3
+        if code:
+            self.respond(request, code, _TEXTS.get(code, "Login failed"))
+            self.socket.close(1000)
+            return
+        self.is_logged_in = True
+        self.correl_id = str(request["SchwabClientCorrelId"])
+        exchange.logged_in(self)
+        status = exchange.faults.market_data_permission or "NP"
+        self.respond(request, 0, f"server=sim0001-1;status={status}")
+        if exchange.faults.heartbeats:
+            self.heartbeat()
+        self.socket.later(exchange.faults.heartbeat_interval_s, self._beat)
+        self._watch_empty()
+        if span := exchange.faults.drop_every_s:
+            self.socket.later(exchange.random.uniform(*span), self._drop)
+        exchange.changed()
+
+    def _drop(self) -> None:
+        self.socket.close(self.exchange.faults.drop_close_code)
+
+    def _watch_empty(self) -> None:
+        """Stop a session that stays without subscriptions (protocol 3.9)."""
+        limit_s = self.exchange.faults.empty_subscription_s
+        self._empty_since += 1
+        watched = self._empty_since
+
+        def stop_if_still_empty() -> None:
+            if watched == self._empty_since and not any(self.subscriptions.values()):
+                self.stop()
+
+        if limit_s is not None:
+            self.socket.later(limit_s, stop_if_still_empty)
+
+    # -- services
+
+    def _refuse(self, request: dict[str, Any], code: int) -> None:
+        command = str(request["command"])
+        text = f"{command} command failed" if code in _FAILED.values() else _TEXTS.get(code, "failed")
+        self.respond(request, code, text)
+        if code in (12, 30):
+            self.socket.close(1000 if code == 30 else self.exchange.faults.evict_close_code)
+        elif code == 21 and not self.exchange.faults.bad_format_keeps_socket:
+            self.socket.close(1000)
+
+    def _execute(self, request: dict[str, Any], service: str, command: str) -> None:
+        faults = self.exchange.faults
+        keys, fields = _parameters(request)
+        if not self.is_logged_in or request["SchwabClientCorrelId"] != self.correl_id:
+            self._refuse(request, 20)
+        elif match := matches(faults.command_codes, service, command):
+            self._refuse(request, faults.command_codes[match])
+        elif service not in ASSETS or (service == "FUTURES_BOOK" and not faults.futures_depth):
+            self._refuse(request, 11)
+        elif command not in _FAILED:
+            self._refuse(request, 21)
+        elif (command != "VIEW" and not keys) or (command != "UNSUBS" and not fields):
+            self._refuse(request, _FAILED[command])
+        else:
+            self._subscribe(request, keys, fields)
+
+    def _subscribe(self, request: dict[str, Any], keys: list[str], fields: frozenset[str]) -> None:
+        service, command = str(request["service"]), str(request["command"])
+        subscribed = self.subscriptions.setdefault(service, {})
+        if command in ("SUBS", "ADD"):
+            if command == "SUBS":
+                subscribed.clear()
+            self._add(request, subscribed, keys, fields)
+            return
+        if command == "VIEW":
+            self.subscriptions[service] = dict.fromkeys(subscribed, fields)
+        for key in keys if command == "UNSUBS" else ():
+            subscribed.pop(key, None)
+        self.respond(request, 0, f"{command} command succeeded")
+        if not any(self.subscriptions.values()):
+            self._watch_empty()
+
+    def _add(
+        self, request: dict[str, Any], subscribed: dict[str, frozenset[str]], keys: list[str], fields: frozenset[str]
+    ) -> None:
+        """Take keys in up to the service's limit, answer, and let their snapshots follow."""
+        faults, service = self.exchange.faults, str(request["service"])
+        room = max(0, faults.max_keys - len(subscribed))
+        discarded = set([key for key in keys if key not in subscribed][room:])
+        kept = [key for key in keys if key not in discarded][: faults.batch_limit]
+        subscribed.update(dict.fromkeys(kept, fields))
+        if discarded:
+            self.respond(request, 19, f"{_TEXTS[19]} ({service}={faults.max_keys}, DISCARDED={len(discarded)})")
+        else:
+            self.respond(request, 0, f"{request['command']} command succeeded")
+        feed = self.exchange.feed
+        self.socket.later(faults.snapshot_delay_s, lambda: feed.send_snapshot(self, service, kept))
+
+
+def _parameters(request: dict[str, Any]) -> tuple[list[str], frozenset[str]]:
+    """Keys in order without doubles, and field numbers; blanks around commas are forgiven."""
+    parameters = request.get("parameters")
+    if not isinstance(parameters, dict):
+        return [], frozenset()
+    keys = [key for key in str(parameters.get("keys") or "").split(",") if key.strip()]
+    fields = (field.strip() for field in str(parameters.get("fields") or "").split(","))
+    return list(dict.fromkeys(keys)), frozenset(filter(None, fields))
