@@ -1,0 +1,304 @@
+"""The login at work: a fresh token for whoever asks, refreshed once however many ask, in however many processes.
+
+Refused credentials stop all further calls until somebody logs in; bad weather is waited out and never costs a token.
+The browser login lives in ``login.py``; the file in ``token_store.py``.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import functools
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import structlog
+import tenacity
+
+from schwabstream.env_back import keep_refresh_token
+from schwabstream.errors import LoginRequired, ProtocolError, SchwabStreamError, SchwabUnavailable
+from schwabstream.schwab_http import LOG_IN, SchwabHttp
+from schwabstream.session import StreamerLogin
+from schwabstream.settings import Settings
+from schwabstream.token_store import TokenStore
+from schwabstream.tokens import TokenSet, fingerprint, is_token
+
+if TYPE_CHECKING:
+    import httpx
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+PATIENCE_S = 6.0
+_MOST_ATTEMPTS = 4
+_QUOTES_PER_CALL = 500  # protocol 2.2
+_LONGEST_NAP_S = 30.0
+_WARN_EVERY_S = 3600.0
+_WEATHER_WAITS_S = (5.0, 120.0)
+_NO_STREAMER = "Schwab's userPreference names no streamer; if it lasts, report it"
+_NO_LOGIN = f"there is no login; {LOG_IN}"
+
+
+class SchwabAuthClient:
+    """Tokens, REST and streamer credentials for one login; use it as an async context manager.
+
+    Every method that talks to Schwab raises ``LoginRequired`` when a person is needed, ``SchwabUnavailable`` when the
+    same call may work later, ``TokenFileError`` when the token file cannot be used. Tasks may share one client.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: TokenStore,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Check the app's credentials (``ConfigurationError``); nothing is read or connected yet."""
+        self.settings = settings
+        self.store = store
+        self._clock = clock
+        self._sleep = sleep
+        self._http = SchwabHttp(settings, clock=clock)
+        self._tokens: TokenSet | None = None
+        self._refused: tuple[str, str] | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._auto_refresh: asyncio.Task[None] | None = None
+        self._next_warning_at = 0.0
+        self.problem: SchwabStreamError | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Stop the background refresh and close the connections."""
+        await self.stop_auto_refresh()
+        await self._http.close()
+
+    async def token(self) -> TokenSet:
+        """Return tokens whose access token lives at least another minute."""
+        tokens = self._tokens
+        return tokens if tokens and tokens.is_valid(self._clock()) else await self.refresh_tokens()
+
+    async def refresh_tokens(self, *, force: bool = False) -> TokenSet:
+        """Return fresh tokens, stored already: from the file when it has them, else from Schwab.
+
+        ``force`` asks Schwab although the access token still lives, unless another task or process just did.
+        """
+        return await self._refresh(self._tokens or self.store.load(), force=force)
+
+    async def log_in_with_code(self, code: str) -> TokenSet:
+        """Exchange the code of a browser login for tokens and store them; the seven days start now."""
+        callback_url = self.settings.schwab_callback_url
+        now = self._clock()
+        answer = await self._patiently(lambda: self._http.exchange(code, callback_url))
+        try:
+            tokens = TokenSet.from_answer(answer, now=now, login_at=now)
+        except ValueError as error:
+            raise ProtocolError(f"Schwab's answer to the login cannot be used: {error}; {LOG_IN}") from None
+        async with self._one_at_a_time, self.store.lock_async():
+            self._keep(tokens)
+        return tokens
+
+    async def log_in_with_refresh_token(self, refresh_token: str) -> TokenSet:
+        """Prove a refresh token by refreshing with it, then store the login; its age stays unknown."""
+        async with self._one_at_a_time, self.store.lock_async():
+            tokens = await self._ask(_bootstrap(refresh_token))
+            self._keep(tokens)
+        return tokens
+
+    async def fetch_streamer_login(self) -> StreamerLogin:
+        """Return what a streamer LOGIN needs, with a correlation id of its own each time (protocol 2.1)."""
+        content = await self._get(lambda schwab: schwab.get_user_preferences())
+        return _streamer_login(content, (await self.token()).access_token)
+
+    async def fetch_quotes(self, keys: Sequence[str]) -> dict[str, Any]:
+        """Return Schwab's quotes by the key Schwab answers with, as sent (protocol 2.2); any number of keys."""
+        quotes: dict[str, Any] = {}
+        for start in range(0, len(keys), _QUOTES_PER_CALL):
+            some = list(keys[start : start + _QUOTES_PER_CALL])
+            quotes |= _object(await self._get(functools.partial(_get_quotes, some)))
+        return quotes
+
+    async def fetch_market_hours(self, markets: Iterable[str], date: dt.date | None = None) -> dict[str, Any]:
+        """Return the trading hours of ``equity``, ``option``, ``future``, ... as sent (protocol 2.3)."""
+        names = list(markets)
+        return _object(
+            await self._get(
+                lambda schwab: schwab.get_market_hours([schwab.MarketHours.Market(name) for name in names], date=date)
+            )
+        )
+
+    def login_due_in_s(self, now: float | None = None) -> float | None:
+        """Seconds until the next browser login is due; negative when overdue, None when nobody knows."""
+        return self._tokens.login_due_in_s(self._clock() if now is None else now) if self._tokens else None
+
+    def login_due_soon(self, now: float | None = None) -> bool:
+        """Whether a person should log in within 24 hours."""
+        return bool(self._tokens and self._tokens.login_due_soon(self._clock() if now is None else now))
+
+    def start_auto_refresh(self) -> None:
+        """Refresh in the background every ``SCHWAB_REFRESH_INTERVAL_S`` until closed; ``problem`` tells of trouble."""
+        if self._auto_refresh is None or self._auto_refresh.done():
+            self._auto_refresh = asyncio.create_task(self._keep_fresh(), name="schwabstream token refresh")
+
+    async def stop_auto_refresh(self) -> None:
+        """Stop the background refresh and wait until it has stopped."""
+        task, self._auto_refresh = self._auto_refresh, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def _refresh(self, seen: TokenSet | None, *, force: bool) -> TokenSet:
+        """Refresh, unless the file holds something better than what the caller has seen."""
+        async with self._one_at_a_time, self.store.lock_async():
+            stored = self.store.load() or self._from_environment()
+            adopted = seen is None or stored.access_token != seen.access_token
+            if stored.is_valid(self._clock()) and (adopted or not force):
+                self._tokens = stored
+                return stored
+            fresh = await self._ask(stored)
+            self._keep(fresh)
+            return fresh
+
+    def _from_environment(self) -> TokenSet:
+        """Return the bootstrap login of SCHWAB_REFRESH_TOKEN, or raise ``LoginRequired``."""
+        refresh_token = self.settings.schwab_refresh_token
+        if refresh_token is None:
+            self._tokens = None
+            raise LoginRequired(_NO_LOGIN)
+        return _bootstrap(refresh_token.get_secret_value())
+
+    async def _ask(self, tokens: TokenSet) -> TokenSet:
+        """Refresh at Schwab; once refused, the same refresh token is never sent again."""
+        print_ = fingerprint(tokens.refresh_token)
+        if self._refused and self._refused[0] == print_:
+            raise LoginRequired(self._refused[1])
+        now = self._clock()
+        try:
+            answer = await self._patiently(lambda: self._http.refresh(tokens.refresh_token))
+        except LoginRequired as error:
+            self._refused = (print_, str(error))
+            raise
+        return tokens.refreshed(answer, now)
+
+    def _keep(self, tokens: TokenSet) -> None:
+        self.store.save(tokens)
+        self._tokens, self._refused = tokens, None
+        if self.settings.schwab_persist_refresh_to_env:
+            keep_refresh_token(self.settings.schwab_env_back_path, tokens.refresh_token)
+
+    async def _get(self, request: Callable[[Any], Awaitable["httpx.Response"]]) -> Any:  # noqa: ANN401 - JSON
+        tokens = await self.token()
+        answer = await self._patiently(lambda: self._http.call(tokens.access_token, request))
+        if not answer.accepted:
+            # Schwab ends access tokens early now and then (protocol 1.3); a refreshed one works, or a person must act.
+            tokens = await self._refresh(tokens, force=True)
+            answer = await self._patiently(lambda: self._http.call(tokens.access_token, request))
+        if not answer.accepted:
+            raise LoginRequired(
+                "Schwab does not accept this login for market data: the app needs both products, Accounts and "
+                f"Trading and Market Data (developer.schwab.com); then {LOG_IN}"
+            )
+        return answer.content
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Try again through short bad weather; longer weather is the caller's to wait out."""
+        async for attempt in tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(SchwabUnavailable),
+            wait=_wait_as_told,
+            stop=tenacity.stop_any(tenacity.stop_before_delay(PATIENCE_S), tenacity.stop_after_attempt(_MOST_ATTEMPTS)),
+            sleep=self._sleep,
+            reraise=True,
+        ):
+            with attempt:
+                return await call()
+        raise AssertionError("tenacity ends with a result or an exception")
+
+    async def _keep_fresh(self) -> None:
+        failures = 0
+        while True:
+            try:
+                wait_s = await self._refresh_when_due()
+                self.problem, failures = None, 0
+            except SchwabStreamError as error:
+                failures += 1
+                wait_s = _weather_wait_s(error, failures)
+                if str(error) != str(self.problem):
+                    log.warning("token refresh failed", reason=str(error), again_in_s=round(wait_s))
+                self.problem = error
+            await self._sleep(wait_s)
+
+    async def _refresh_when_due(self) -> float:
+        """Refresh if it is time, and return the seconds until the next look.
+
+        Looks are short naps: after a suspended night the clock has moved, the event loop's has not.
+        """
+        tokens = await self.token()
+        interval_s = self.settings.schwab_refresh_interval_s
+        if tokens.refresh_due(self._clock(), interval_s):
+            tokens = await self._refresh(tokens, force=True)
+        now = self._clock()
+        if tokens.login_due_soon(now) and now >= self._next_warning_at:
+            self._next_warning_at = now + _WARN_EVERY_S
+            hours = round((tokens.login_due_in_s(now) or 0) / 3600, 1)
+            log.warning("a new login is due soon: schwabstream auth login", hours_left=hours)
+        return min(max(tokens.refresh_at(interval_s) - now, 1.0), _LONGEST_NAP_S)
+
+
+def _bootstrap(refresh_token: str) -> TokenSet:
+    text = refresh_token.strip().strip("'\"")
+    if not is_token(text):
+        raise LoginRequired(f"the given refresh token cannot be one: it is empty or holds blanks; {LOG_IN}")
+    return TokenSet(access_token="", refresh_token=text, expires_at=0.0)
+
+
+def _wait_as_told(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    told = error.retry_after_s if isinstance(error, SchwabUnavailable) else None
+    return max(told or 0.0, tenacity.wait_random_exponential(multiplier=0.5, max=4)(state))
+
+
+def _weather_wait_s(error: SchwabStreamError, failures: int) -> float:
+    """Seconds until the next background attempt; a refused login is only looked for in the file, so often enough."""
+    shortest, longest = _WEATHER_WAITS_S
+    if not isinstance(error, SchwabUnavailable):
+        return shortest
+    jittered = random.uniform(shortest, min(longest, shortest * 2.0 ** min(failures, 10)))  # noqa: S311 - no secret
+    return max(error.retry_after_s or 0.0, jittered)
+
+
+def _get_quotes(keys: list[str], schwab: Any) -> Awaitable["httpx.Response"]:  # noqa: ANN401 - untyped library
+    answer: Awaitable[httpx.Response] = schwab.get_quotes(keys)
+    return answer
+
+
+def _object(content: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    if not isinstance(content, dict):
+        raise ProtocolError("Schwab answered something else than a JSON object; if it lasts, report it")
+    return content
+
+
+def _streamer_login(content: Any, access_token: str) -> StreamerLogin:  # noqa: ANN401 - JSON
+    # An object in practice, a list of them in Schwab's own description (protocol 2.1).
+    preference = content[0] if isinstance(content, list) and content else content
+    entries = preference.get("streamerInfo") if isinstance(preference, Mapping) else None
+    info = entries[0] if isinstance(entries, list) and entries else None
+    if not isinstance(info, Mapping):
+        raise ProtocolError(_NO_STREAMER)
+    names = ("streamerSocketUrl", "schwabClientCustomerId", "schwabClientChannel", "schwabClientFunctionId")
+    values = [info.get(name) for name in names]
+    if not all(isinstance(value, str) and value for value in values):
+        raise ProtocolError(_NO_STREAMER)
+    socket_url, customer_id, channel, function_id = map(str, values)
+    correl_id = str(info.get("schwabClientCorrelId") or uuid.uuid4())
+    return StreamerLogin(socket_url, customer_id, correl_id, channel, function_id, access_token)

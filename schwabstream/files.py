@@ -1,0 +1,113 @@
+"""A small private file, replaced whole or not at all.
+
+Written beside the target under a temporary name, synced, renamed, and the directory synced: whoever reads sees the
+old content or the new one, never a mixture, whatever dies when. Modes are 0600 and 0700 from the moment of creation.
+It raises plain ``OSError``; its callers know what the file is and turn that into a sentence.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+from pathlib import Path
+
+PRIVATE_FILE = 0o600
+PRIVATE_DIRECTORY = 0o700
+OTHERS_MAY_READ = 0o077
+_LARGEST = 4 << 20
+_MOST_NAMES = 1000
+
+
+def make_private_directory(directory: Path) -> None:
+    """Make the directory and its missing parents, all of them 0700; an existing one keeps its mode."""
+    for missing in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
+        with contextlib.suppress(FileExistsError):
+            missing.mkdir(mode=PRIVATE_DIRECTORY)
+
+
+def close_directory(directory: Path) -> bool:
+    """Take other users' access from a directory of ours that they have; return whether it was changed.
+
+    Left alone is what other people or programs may count on: the home and working directory, whatever holds
+    those, and shared ones such as ``/tmp``.
+    """
+    status = directory.stat()
+    own = status.st_uid == os.getuid() and not status.st_mode & stat.S_ISVTX
+    places = (Path.cwd(), Path.home())
+    if not own or not status.st_mode & OTHERS_MAY_READ or any(place.is_relative_to(directory) for place in places):
+        return False
+    directory.chmod(PRIVATE_DIRECTORY)
+    return True
+
+
+def read_private(path: Path) -> tuple[bytes, bool] | None:
+    """Return the file's bytes and whether other users could read it until now; None when there is no file.
+
+    Its mode is tightened on the way. Anything but a regular file is an ``IsADirectoryError``.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise IsADirectoryError(errno.EISDIR, "not a regular file", str(path))
+        # O_NONBLOCK: should it become a named pipe meanwhile, opening it must not wait for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        was_open = bool(status.st_mode & OTHERS_MAY_READ) and status.st_uid == os.getuid()
+        if was_open:
+            os.fchmod(descriptor, PRIVATE_FILE)
+        return file.read(_LARGEST), was_open
+
+
+def temporaries_in(directory: Path, prefix: str) -> list[Path]:
+    """Return what killed :func:`replace_file` calls left for targets whose name begins with ``prefix``."""
+    entries = [entry for entry in directory.iterdir() if entry.suffix == ".tmp"]
+    return [entry for entry in entries if entry.name.startswith(f".{prefix}")]
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Put ``content`` at ``path``, durably, mode 0600; the old content stays until the new one is on the disk.
+
+    ``path`` must be resolved already: a rename replaces a symbolic link, not what it points to.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def keep_aside(path: Path, suffix: str) -> Path:
+    """Give the file a second name, its own plus ``.suffix``; the caller then replaces or removes the first."""
+    for attempt in range(_MOST_NAMES):
+        aside = path.with_name(f"{path.name}.{suffix}{f'-{attempt}' if attempt else ''}")
+        try:
+            os.link(path, aside)
+        except FileExistsError:
+            continue
+        except OSError:
+            shutil.copy2(path, aside)  # a file system without hard links
+        return aside
+    raise FileExistsError(errno.EEXIST, "too many files set aside", str(path))
+
+
+def sync_directory(directory: Path) -> None:
+    """Make renames in the directory survive a power cut, where the file system can."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        # Some network file systems cannot sync a directory; the rename itself has happened all the same.
+        with contextlib.suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,101 @@
+"""Which tool wrote a token file, and what login it holds: every older format in, a TokenSet out.
+
+Pure: values in, values out; reading files is the edge's part. It never unpickles and never guesses an age: where a
+format does not tell when the browser login was, the age is unknown and the caller says so.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from schwabstream.tokens import ACCESS_LIFE_S, TokenSet, number
+
+OURS = "schwabstream"
+SCHWABDEV_COLUMNS = (
+    "access_token_issued",
+    "refresh_token_issued",
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "expires_in",
+    "token_type",
+    "scope",
+)
+_ENCRYPTED_BY_SCHWABDEV = "enc:"
+_MILLISECONDS_FROM = 1e11
+# What people and tools call a Schwab token file; any other word in the name may belong to another broker.
+_USUAL_WORDS = frozenset(
+    {"schwab", "schwabdev", "py", "tda", "api", "ameritrade", "tdameritrade", "tos", "thinkorswim", "token", "tokens"}
+    | {"access", "refresh", "oauth", "auth", "login", "old", "new", "my", "bak", "backup", "copy", "legacy", "db"}
+    | {"data", "creds", "credentials"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A login and the format it came in; ``unmistakable`` when only a Schwab tool writes that shape."""
+
+    tokens: TokenSet
+    format: str
+    unmistakable: bool
+
+    @property
+    def is_legacy(self) -> bool:
+        """Whether the file must be rewritten in the present format."""
+        return self.format != OURS
+
+
+def read_content(content: object) -> Found:
+    """Tell the format of a parsed token file and read it; ``ValueError`` (quoting nothing) when it is none of ours."""
+    if not isinstance(content, Mapping):
+        raise ValueError("it holds no JSON object")  # noqa: TRY004 - callers know one error
+    if isinstance(content.get("token_dictionary"), Mapping):
+        return Found(_from_schwabdev(content, content["token_dictionary"]), "Schwabdev JSON", unmistakable=True)
+    if isinstance(content.get("token"), Mapping):
+        known = "creation_timestamp" in content
+        return Found(TokenSet.from_file(content), OURS if known else "schwab-py without metadata", unmistakable=known)
+    tokens = TokenSet.from_answer({**content, "expires_at": _moment(content.get("expires_at"))})
+    return Found(tokens, "bare OAuth token", unmistakable=_looks_like_schwab(tokens))
+
+
+def read_schwabdev_row(row: Mapping[str, Any]) -> Found:
+    """Read a row of Schwabdev's SQLite table; ``ValueError`` when it is encrypted or incomplete."""
+    if str(row.get("refresh_token") or "").startswith(_ENCRYPTED_BY_SCHWABDEV):
+        raise ValueError("Schwabdev encrypted it; log in again instead")
+    token = {name: row.get(name) for name in SCHWABDEV_COLUMNS[2:] if row.get(name) is not None}
+    return Found(_from_schwabdev(row, token), "Schwabdev SQLite", unmistakable=True)
+
+
+def usual_name(stem: str) -> bool:
+    """Whether a file of this name is likely to hold a Schwab token, and not another broker's."""
+    words = [word for word in re.split(r"[^a-z]+", stem.lower()) if word]
+    return bool(words) and all(word in _USUAL_WORDS for word in words)
+
+
+def _from_schwabdev(issued: Mapping[str, Any], token: Mapping[str, Any]) -> TokenSet:
+    access_at = _moment(issued.get("access_token_issued"))
+    life_s = number(token.get("expires_in")) or ACCESS_LIFE_S
+    expires_at = None if access_at is None else access_at + life_s
+    login_at = _moment(issued.get("refresh_token_issued"))
+    return TokenSet.from_answer({**token, "expires_at": expires_at}, login_at=login_at)
+
+
+def _moment(value: object) -> float | None:
+    """Read seconds, milliseconds or an ISO time; one without a zone is UTC, as Schwabdev writes it."""
+    if isinstance(value, str):
+        try:
+            at = datetime.fromisoformat(value)
+        except ValueError:
+            return None
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    seconds = number(value)
+    if seconds is None or seconds <= 0:
+        return None
+    return seconds / 1000 if seconds > _MILLISECONDS_FROM else seconds
+
+
+def _looks_like_schwab(tokens: TokenSet) -> bool:
+    # Recorded access tokens begin with "I0." and the scope is "api" (protocol 1.3).
+    return tokens.access_token.startswith("I0.") or tokens.extra.get("scope") == "api"

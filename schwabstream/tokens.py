@@ -1,0 +1,140 @@
+"""What a Schwab token is worth at a given moment: valid, due for a refresh, due for a new login.
+
+Values and rules only: the clock comes in as an argument (seconds since the epoch), files belong to the token store.
+An access token lives 1800 s; the login behind it 7 days, counted from the browser login and not extended by
+refreshing (protocol 1.3). The refresh token does not rotate at Schwab; should it ever, the new one is kept.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeGuard
+
+ACCESS_LIFE_S = 1800
+LOGIN_LIFE_S = 7 * 24 * 3600
+LOGIN_WARNING_S = 24 * 3600
+LEEWAY_S = 60
+
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_LARGEST = 1e15
+_OWN_MEMBERS = frozenset({"access_token", "refresh_token", "expires_at"})
+
+
+def fingerprint(secret: str) -> str:
+    """Eight hexadecimal digits that tell two tokens apart and give nothing of them away."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def is_token(value: object) -> TypeGuard[str]:
+    """Whether the value could be a token at all: printable ASCII without blanks, so that a header can carry it."""
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
+def number(value: object) -> float | None:
+    """Return the value as a float when it is a number of a plausible size (NaN is not), else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if abs(value) < _LARGEST else None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSet:
+    """One login's tokens; times in seconds since the epoch.
+
+    ``login_at`` is the moment of the browser login, None when nobody knows it. ``extra`` holds what else Schwab sent
+    (``scope``, ``id_token``, ...) and is written back untouched. No token appears in ``repr``.
+    """
+
+    access_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    expires_at: float
+    login_at: float | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_file(cls, content: Mapping[str, Any]) -> Self:
+        """Read the content of a token file; ``ValueError`` says what is wrong, without quoting any of it.
+
+        A ``creation_timestamp`` of 0, null or nonsense means that the age of the login is unknown.
+        """
+        token = content.get("token")
+        if not isinstance(token, Mapping):
+            raise ValueError("it has no member 'token'")  # noqa: TRY004 - callers know one error
+        login_at = number(content.get("creation_timestamp"))
+        return cls.from_answer(token, login_at=login_at if login_at and login_at > 0 else None)
+
+    @classmethod
+    def from_answer(
+        cls,
+        answer: Mapping[str, Any],
+        *,
+        now: float | None = None,
+        refresh_token: str = "",
+        login_at: float | None = None,
+    ) -> Self:
+        """Read an OAuth token object; ``now`` is when it was asked for, to count ``expires_in`` from.
+
+        Without ``now`` the object's own ``expires_at`` counts, and one that names none is taken as expired.
+        ``refresh_token`` is kept when the answer brings none. ``ValueError`` when a token is missing.
+        """
+        access, refresh = answer.get("access_token"), answer.get("refresh_token") or refresh_token
+        if not (is_token(access) and is_token(refresh)):
+            raise ValueError("it holds no access token or no refresh token")
+        expires_at = number(answer.get("expires_at"))
+        if now is not None:
+            expires_at = now + (number(answer.get("expires_in")) or ACCESS_LIFE_S)
+        extra = {name: value for name, value in answer.items() if name not in _OWN_MEMBERS}
+        return cls(access, refresh, expires_at or 0.0, login_at, extra)
+
+    def to_file(self) -> dict[str, Any]:
+        """Return the content of a token file in schwab-py's format; an unknown login time is written as 0."""
+        token = {
+            **self.extra,
+            "access_token": self.access_token,
+            "refresh_token": self.refresh_token,
+            "expires_at": int(self.expires_at),
+        }
+        # 0 and not null: schwab-py subtracts this number, and an old login sends its users to a new one.
+        return {"creation_timestamp": int(self.login_at or 0), "token": token}
+
+    def refreshed(self, answer: Mapping[str, Any], now: float) -> Self:
+        """Return these tokens after a refresh asked for at ``now``: what Schwab sent is kept, and the login time."""
+        merged = {**self.extra, **{name: value for name, value in answer.items() if value is not None}}
+        return type(self).from_answer(merged, now=now, refresh_token=self.refresh_token, login_at=self.login_at)
+
+    def logged_in_at(self, login_at: float | None) -> Self:
+        """Return the same tokens with the moment of the browser login known (or unknown)."""
+        return replace(self, login_at=login_at)
+
+    @property
+    def fingerprint(self) -> str:
+        """Fingerprint of the access token, safe to show."""
+        return fingerprint(self.access_token)
+
+    @property
+    def login_due_at(self) -> float | None:
+        """When the next browser login is due at the latest, None when nobody knows."""
+        return None if self.login_at is None else self.login_at + LOGIN_LIFE_S
+
+    def is_valid(self, now: float, leeway_s: float = LEEWAY_S) -> bool:
+        """Whether the access token still lives ``leeway_s`` from now."""
+        return now + leeway_s < self.expires_at
+
+    def refresh_at(self, interval_s: float, leeway_s: float = LEEWAY_S) -> float:
+        """When to refresh: ``interval_s`` after the access token was issued, and always before it expires."""
+        life_s = number(self.extra.get("expires_in")) or ACCESS_LIFE_S
+        return min(self.expires_at - life_s + interval_s, self.expires_at - leeway_s)
+
+    def refresh_due(self, now: float, interval_s: float) -> bool:
+        """Whether the background refresh should happen now."""
+        return now >= self.refresh_at(interval_s)
+
+    def login_due_in_s(self, now: float) -> float | None:
+        """Seconds until the next browser login is due; negative when overdue, None when nobody knows."""
+        return None if self.login_due_at is None else self.login_due_at - now
+
+    def login_due_soon(self, now: float) -> bool:
+        """Whether a person should log in within the next 24 hours, or should have done so."""
+        left = self.login_due_in_s(now)
+        return left is not None and left <= LOGIN_WARNING_S
