@@ -8,7 +8,7 @@ what its field's table says is counted and taken as unknown; nothing that arrive
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from schwabstream.codec import Batch
 from schwabstream.events import VERSION, Channel
@@ -50,15 +50,21 @@ _CHART_TIME = {Service.CHART_FUTURES: "1", Service.CHART_EQUITY: "7"}
 
 
 class Instrument:
-    """All that is known of one key; ``fresh`` tells whether this session has confirmed it."""
+    """All that is known of one key.
 
-    __slots__ = ("aliases", "fresh", "info", "is_contract", "key", "tick", "top_of_book", "updates")
+    ``fresh`` tells whether this session has confirmed it, ``book`` where its last book came from, ``info`` holds the
+    level-1 fields that are in no event, by name.
+    """
+
+    __slots__ = ("aliases", "book", "fresh", "info", "is_contract", "key", "symbol", "tick", "top_of_book", "updates")
 
     def __init__(self, symbol: Symbol) -> None:
+        self.symbol = symbol
         self.key = symbol.key
         self.aliases: tuple[str, ...] = (symbol.alias,)
         self.fresh = False
         self.top_of_book = False
+        self.book: Literal["book", "top_of_book"] | None = None
         self.updates = 0
         self.info: dict[str, Any] = {}
         self.is_contract = symbol.asset is Asset.FUTURE and symbol.key != symbol.root
@@ -184,7 +190,7 @@ class Market:
         return None
 
     def _publish_top(self, instrument: Instrument) -> None:
-        tick = instrument.tick
+        tick, instrument.book = instrument.tick, "top_of_book"
         event = {
             **_event("level2", instrument.key, tick["timestamp"], tick["received_us"]),
             "service": str(Service.LEVELONE_FUTURES),
@@ -212,7 +218,7 @@ class Market:
                 "bids": bids,
                 "asks": asks,
             }
-            instrument.top_of_book = False
+            instrument.top_of_book, instrument.book = False, "book"
             self._fan_out(Channel.LEVEL2, instrument, event)
 
     def _apply_bars(self, batch: Batch, received_us: int) -> None:

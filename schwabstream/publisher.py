@@ -89,7 +89,8 @@ class TradingEventPublisher:
     """Publishes events under ``prefix``; bounds hold for what waits, in events and in bytes.
 
     ``seq`` of each channel starts at the microseconds since the epoch, so it never falls across runs, whatever
-    became of Redis in between. ``tap`` receives each encoded event as it is published (see ``stream run --json``).
+    became of Redis in between. ``tap`` receives each encoded event as it is published (see ``stream run --json``);
+    ``outage`` says why Redis does not take anything at the moment, ``round_trip_s`` how long the last batch took.
     """
 
     def __init__(
@@ -124,6 +125,7 @@ class TradingEventPublisher:
         self._stopping = False
         self.connected = False
         self.outage: str | None = None
+        self.round_trip_s: float | None = None
         self.counts: Counter[str] = Counter()
         self.tap: Callable[[bytes], None] | None = None
 
@@ -235,12 +237,14 @@ class TradingEventPublisher:
         connection = self._connection
         if connection is None:
             raise RedisUnavailable(f"no connection to Redis at {self.url}")
+        sent_at = time.perf_counter()
         try:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
                 await connection.send_packed_command([b"".join(parts)], check_health=False)
                 replies = await self._read(connection, commands + 2)
         except (RedisError, OSError, TimeoutError) as error:
             raise RedisUnavailable(f"Redis at {self.url} did not take a batch: {error or 'timed out'}") from error
+        self.round_trip_s = time.perf_counter() - sent_at
         self._judge(replies)
 
     def _pack(self, batch: list[_Entry], report: bytes | None) -> tuple[list[bytes], int]:

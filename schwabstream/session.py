@@ -14,7 +14,7 @@ from schwabstream.codec import Heartbeat, Notice, Response, encode
 from schwabstream.fields import field_numbers
 from schwabstream.subscriptions import Command, Verb
 
-LOGIN_DENIED, SERVICE_NOT_AVAILABLE, CLOSE_CONNECTION, STOP_STREAMING = 3, 11, 12, 30
+LOGIN_DENIED, EVICTED, STREAM_NOT_FOUND, STOP_STREAMING = 3, 12, 20, 30
 SUCCESS_CODES = frozenset({0, 26, 27, 28, 29})  # only 0 was ever seen live (protocol 3.4)
 
 
@@ -170,7 +170,7 @@ class Session:
             return None
         if isinstance(message, Response):
             return self._answer(message)
-        if message.code in (CLOSE_CONNECTION, STOP_STREAMING) and Trigger.ENDED in TRANSITIONS[self.state]:
+        if message.code in (EVICTED, STOP_STREAMING) and Trigger.ENDED in TRANSITIONS[self.state]:
             self._in_flight = None
             self._move(Trigger.ENDED)
             return Ended(message.code, message.message)

@@ -1,0 +1,226 @@
+"""The composition root: one function per use case, each putting together what the others only describe."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from schwabstream.auth import SchwabAuthClient
+from schwabstream.embedded import embedded_redis
+from schwabstream.errors import ConfigurationError
+from schwabstream.publisher import TradingEventPublisher, redact_url
+from schwabstream.reporter import Reporter
+from schwabstream.settings import Settings, load_settings
+from schwabstream.stdout import LineWriter
+from schwabstream.streamer import SchwabStreamClient
+from schwabstream.symbols import Symbol, parse_symbols
+from schwabstream.telemetry import configure_logging
+from schwabstream.token_store import TokenStore
+from schwabstream.tokens import TokenSet
+
+if TYPE_CHECKING:
+    from schwabstream.stream_screen import StreamScreen
+
+log = structlog.get_logger(__name__)
+
+EMBEDDED = "embedded"
+DRAIN_LIMIT_S = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """What ``stream run`` was asked for; None means "as the settings say"."""
+
+    symbols: list[str] | None = None
+    duration_s: float | None = None
+    simulate: bool = False
+    redis: str | None = None
+    ensure_env: bool = False
+    json: bool = False
+    live: bool = True
+    verbosity: int = 0
+
+
+def stream(options: StreamOptions) -> None:
+    """Run the streamer until a signal, the duration or an error ends it; raises what the contract's exit codes name."""
+    settings = load_settings(
+        schwab_symbols=options.symbols,
+        tastytrade_symbol_list=None if options.symbols is None else [],
+        redis_url=None if options.redis == EMBEDDED else options.redis,
+    )
+    configure_logging(settings.schwab_log_format, verbosity=options.verbosity)
+    if not options.simulate:
+        settings.require()
+    symbols = parse_symbols(settings.symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
+    if not symbols:
+        raise ConfigurationError("no symbols to stream: set SCHWAB_SYMBOLS or give --symbols /MNQ:XCME")
+    asyncio.run(_Run(options, settings, symbols).until_stopped())
+
+
+class _Run:
+    """One run of the streamer: signals in, exit out."""
+
+    def __init__(self, options: StreamOptions, settings: Settings, symbols: list[Symbol]) -> None:
+        self._options, self._settings, self._symbols = options, settings, symbols
+        self._stopping = False
+        self._client: SchwabStreamClient | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def until_stopped(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._task = asyncio.ensure_future(self._compose())
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal, number)
+        try:
+            await self._task
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+
+    def stop(self) -> None:
+        """End the run in order: log out and drain when there is a session, else just leave."""
+        self._stopping = True
+        if self._client is not None:
+            self._client.stop()
+        elif self._task is not None:
+            self._task.cancel()
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        # The default handler is back for a second signal: it ends a shutdown that hangs.
+        asyncio.get_running_loop().remove_signal_handler(number)
+        log.info("stopping", reason=number.name)
+        self.stop()
+
+    async def _compose(self) -> None:
+        options = self._options
+        async with contextlib.AsyncExitStack() as stack:
+            settings = await stack.enter_async_context(_schwab(self._settings, simulate=options.simulate))
+            redis_url = await stack.enter_async_context(_redis(self._settings, options))
+            publisher = TradingEventPublisher(
+                redis_url, prefix=settings.schwab_redis_prefix, stream_maxlen=settings.schwab_redis_stream_maxlen
+            )
+            stack.push_async_callback(publisher.close)
+            await publisher.connect()
+            auth = await stack.enter_async_context(SchwabAuthClient(settings, TokenStore(settings.schwab_token_path)))
+            if options.json:
+                publisher.tap = stack.enter_context(_json_lines(self.stop))
+            client = SchwabStreamClient(
+                auth, publisher, self._symbols, heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s
+            )
+            self._client = client
+            if self._stopping:
+                return
+            auth.start_auto_refresh()
+            reporter = Reporter(client, publisher, simulated=options.simulate)
+            with _screen(client, publisher, reporter, options) as screen:
+                background = [self._announce(client, publisher), reporter.run(), *([screen.run()] if screen else [])]
+                await self._stream(client, publisher, background)
+
+    async def _stream(
+        self,
+        client: SchwabStreamClient,
+        publisher: TradingEventPublisher,
+        background: list[Coroutine[None, None, None]],
+    ) -> None:
+        """Run the streamer with the writer and the rest beside it; whatever ends it, what is queued is written."""
+        writer = asyncio.create_task(publisher.run(), name="publisher")
+        extras = [asyncio.create_task(coroutine) for coroutine in background]
+        try:
+            await client.run()
+        finally:
+            for task in extras:
+                task.cancel()
+            await asyncio.wait(extras)
+            publisher.stop()
+            await asyncio.wait({writer}, timeout=DRAIN_LIMIT_S)
+            writer.cancel()
+            await asyncio.wait({writer})
+        log.info("done", published=publisher.published, unwritten=publisher.queued)
+
+    async def _announce(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> None:
+        """Tell once when everything is subscribed, then stop after the duration asked for, if any."""
+        await client.ready.wait()
+        log.info(
+            "ready: streaming, all symbols subscribed",
+            symbols=",".join(symbol.alias for symbol in client.symbols),
+            redis=publisher.url,
+        )
+        if self._options.simulate:
+            log.warning("simulated prices; futures depth is shown here, live Schwab has none")
+        if self._options.duration_s is not None:
+            await asyncio.sleep(self._options.duration_s)
+            self.stop()
+
+
+@contextlib.asynccontextmanager
+async def _schwab(settings: Settings, *, simulate: bool) -> AsyncIterator[Settings]:
+    """Settings of the Schwab to use: as they are, or those of a simulator that runs for the length of the block."""
+    if not simulate:
+        yield settings
+        return
+    from schwabstream.simulator import Faults, SchwabSimulator
+
+    with tempfile.TemporaryDirectory(prefix="schwabstream-") as folder:
+        async with SchwabSimulator(faults=Faults(futures_depth=True)) as simulator:
+            path = Path(folder) / "schwab_token.json"
+            TokenStore(path).save(TokenSet.from_file(simulator.issue_token()))
+            simulated = {
+                "schwab_api_base_url": simulator.base_url,
+                "schwab_client_id": simulator.client_id,
+                "schwab_client_secret": simulator.client_secret,
+                "schwab_token_path": path,
+                "schwab_token_key": None,
+                "schwab_refresh_token": None,
+                "schwab_persist_refresh_to_env": False,
+            }
+            yield load_settings(**settings.model_dump(exclude_unset=True) | simulated)
+
+
+@contextlib.asynccontextmanager
+async def _redis(settings: Settings, options: StreamOptions) -> AsyncIterator[str]:
+    """The URL of the Redis to publish to; made-up prices go into a shared Redis only when somebody names it."""
+    named = "redis_url" in settings.model_fields_set
+    if options.redis == EMBEDDED or (options.simulate and not named):
+        async with embedded_redis() as embedded:
+            log.info("embedded redis", url=embedded.url, kind=embedded.kind)
+            yield embedded.url
+    else:
+        log.debug("redis", url=redact_url(settings.redis_url))
+        yield settings.redis_url
+
+
+@contextlib.contextmanager
+def _json_lines(stop: Callable[[], None]) -> Iterator[Callable[[bytes], None]]:
+    loop = asyncio.get_running_loop()
+
+    def closed() -> None:
+        loop.call_soon_threadsafe(stop)
+
+    writer = LineWriter(closed)
+    try:
+        yield writer.write
+    finally:
+        writer.close()
+        if writer.dropped:
+            log.warning("the reader of standard output was too slow", dropped=writer.dropped)
+
+
+@contextlib.contextmanager
+def _screen(
+    client: SchwabStreamClient, publisher: TradingEventPublisher, reporter: Reporter, options: StreamOptions
+) -> "Iterator[StreamScreen | None]":
+    if not options.live or options.json or options.verbosity < 0 or not sys.stdout.isatty():
+        yield None
+        return
+    from schwabstream.stream_screen import StreamScreen
+
+    with StreamScreen(client, publisher, reporter) as screen:
+        yield screen

@@ -1,0 +1,47 @@
+"""The command line: parse, call one function, render once. ``main`` is where errors become messages and exit codes."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from schwabstream import __version__
+from schwabstream.cli import stream
+from schwabstream.errors import SchwabStreamError
+
+app = typer.Typer(
+    name="schwabstream",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its panels could show a secret from a local variable
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Schwab market data, streamed reliably into Redis and your terminal.",
+    epilog="Try it without an account: schwabstream stream run --simulate",
+)
+app.add_typer(stream.app, name="stream")
+
+
+def _version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"schwabstream {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=lambda wanted: _version(wanted=wanted), is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    """Schwab market data, streamed reliably into Redis and your terminal."""
+
+
+def main() -> None:
+    """Run the command line and exit with the code of what happened (the contract's table)."""
+    try:
+        app()
+    except SchwabStreamError as error:
+        from schwabstream.telemetry import redact
+
+        typer.echo(f"schwabstream: {redact(str(error))}", err=True)
+        sys.exit(error.exit_code)

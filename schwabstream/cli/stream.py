@@ -1,0 +1,47 @@
+"""``schwabstream stream …``: the main job from the command line."""
+
+from typing import Annotated
+
+import typer
+
+from schwabstream.cli import options
+
+app = typer.Typer(no_args_is_help=True, help="Stream market data from Schwab into Redis.")
+
+
+@app.command()
+def run(
+    *,
+    symbols: options.Symbols = None,
+    duration: Annotated[
+        float | None,
+        typer.Option("--duration", metavar="S", min=0.1, help="Stop after this many seconds of streaming."),
+    ] = None,
+    simulate: options.Simulate = False,
+    redis: options.Redis = None,
+    ensure_env: Annotated[
+        bool, typer.Option("--ensure-env", help="Check every needed setting first; exit 2 naming the missing ones.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Also write every event to stdout as a JSON line.")] = False,
+    live: Annotated[bool, typer.Option("--live/--no-live", help="Show the live table (only on a terminal).")] = True,
+    verbose: options.Verbose = 0,
+    quiet: options.Quiet = False,
+) -> None:
+    """Log in, subscribe and publish to Redis until stopped.
+
+    Ctrl-C logs out, writes what is left and exits 0; a second Ctrl-C stops at once.
+    """
+    from schwabstream.app import StreamOptions, stream
+
+    stream(
+        StreamOptions(
+            symbols=options.split(symbols),
+            duration_s=duration,
+            simulate=simulate,
+            redis=redis,
+            ensure_env=ensure_env,
+            json=json,
+            live=live,
+            verbosity=options.verbosity(verbose, quiet=quiet),
+        )
+    )

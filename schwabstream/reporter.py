@@ -1,0 +1,138 @@
+"""Turns what a running streamer knows of itself into its report, and keeps the report in Redis alive."""
+
+import asyncio
+import os
+import platform
+import time
+from collections.abc import Callable
+
+from schwabstream import __version__
+from schwabstream.events import VERSION, Channel
+from schwabstream.market import Instrument
+from schwabstream.publisher import TradingEventPublisher
+from schwabstream.report import LagReport, StreamerReport, SymbolReport
+from schwabstream.streamer import SchwabStreamClient
+from schwabstream.symbols import tick_size
+
+INTERVAL_S = 1.0
+_RATE_WEIGHT = 0.3
+
+
+class Reporter:
+    """Reports on one streamer; ``report`` is the latest, renewed every ``INTERVAL_S`` while :meth:`run` runs."""
+
+    def __init__(
+        self,
+        client: SchwabStreamClient,
+        publisher: TradingEventPublisher,
+        *,
+        login_at: Callable[[], float | None] = lambda: None,
+        simulated: bool = False,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._client, self._publisher = client, publisher
+        self._login_at = login_at
+        self._simulated = simulated
+        self._wall = wall
+        self._started = int(wall() * 1000)
+        self._measured_at = wall()
+        self._updates: dict[str, int] = {}
+        self._rates: dict[str, float] = {}
+        self._dropped_told = 0
+        self.report = self._compose()
+
+    async def run(self) -> None:
+        """Renew and publish the report until cancelled."""
+        while True:
+            self._measure()
+            self.report = self._compose()
+            self._publisher.publish_report(self.report.model_dump_json(exclude_none=True).encode())
+            self._tell_dropped()
+            await asyncio.sleep(INTERVAL_S)
+
+    def _measure(self) -> None:
+        """Update the smoothed rate of each key, in updates a second."""
+        now = self._wall()
+        elapsed, self._measured_at = now - self._measured_at, now
+        for key, instrument in self._client.market.instruments.items():
+            rate = (instrument.updates - self._updates.get(key, 0)) / elapsed if elapsed > 0 else 0.0
+            known = self._rates.get(key)
+            self._rates[key] = rate if known is None else known + _RATE_WEIGHT * (rate - known)
+            self._updates[key] = instrument.updates
+
+    def _tell_dropped(self) -> None:
+        dropped = self._publisher.dropped
+        if dropped > self._dropped_told and self._publisher.connected:
+            now_ms = int(self._wall() * 1000)
+            event = {
+                "v": VERSION,
+                "type": "status",
+                "symbol": None,
+                "key": None,
+                "seq": 0,
+                "timestamp": now_ms,
+                "received_us": now_ms * 1000,
+                "state": "dropped",
+                "reason": "Redis was away longer than the buffer lasts",
+                "since": int(self._client.since * 1000),
+                "count": dropped - self._dropped_told,
+            }
+            self._dropped_told = dropped
+            self._publisher.publish(Channel.STATUS, event)
+
+    def _compose(self) -> StreamerReport:
+        client, publisher = self._client, self._publisher
+        connections = client.counts["connections"]
+        login_at = self._login_at()
+        return StreamerReport(
+            state=client.state.value,
+            reason=client.reason,
+            since=int(client.since * 1000),
+            reported=int(self._wall() * 1000),
+            started=self._started,
+            pid=os.getpid(),
+            host=platform.node(),
+            version=__version__,
+            simulated=self._simulated,
+            symbols=tuple(
+                self._symbol(instrument, alias)
+                for instrument in client.market.instruments.values()
+                for alias in instrument.aliases
+            ),
+            sessions=client.counts["entered streaming"],
+            reconnects=max(0, connections - 1),
+            gaps=client.counts["gaps"],
+            published=publisher.published,
+            queued=publisher.queued,
+            dropped=publisher.dropped,
+            counts={**client.counts, **client.market.counts, **publisher.counts},
+            lag=self._lag(),
+            login_at=None if login_at is None else int(login_at * 1000),
+        )
+
+    def _symbol(self, instrument: Instrument, alias: str) -> SymbolReport:
+        tick = instrument.tick
+        received_us = tick["received_us"]
+        return SymbolReport(
+            symbol=alias,
+            key=instrument.key,
+            asset=tick["asset"],
+            contract=tick["contract"],
+            updates=instrument.updates,
+            age_ms=max(0, int(self._wall() * 1000) - received_us // 1000) if received_us else None,
+            rate=round(self._rates.get(instrument.key, 0.0), 2),
+            fresh=instrument.fresh,
+            security_status=instrument.info.get("security_status"),
+            tick_size=instrument.info.get("tick") or tick_size(instrument.symbol),
+            description=instrument.info.get("description"),
+            book=instrument.book,
+        )
+
+    def _lag(self) -> LagReport:
+        ticks = [instrument.tick for instrument in self._client.market.instruments.values() if instrument.fresh]
+        newest = max(ticks, key=lambda tick: tick["received_us"], default=None)
+        round_trip_s = self._publisher.round_trip_s
+        return LagReport(
+            exchange_to_here_ms=newest and newest["received_us"] / 1000 - newest["timestamp"],
+            here_to_redis_ms=None if round_trip_s is None else round_trip_s * 1000,
+        )
