@@ -1,0 +1,95 @@
+"""What every test stands on: a temporary directory, a clean environment, a real Redis, the simulator."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from schwabstream.simulator import SchwabSimulator
+
+PLANTED_ENV = b"# planted by the test suite\nSCHWAB_CLIENT_SECRET_OF_NOBODY=untouched\n"
+
+
+@pytest.fixture(autouse=True)
+def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Run in an empty directory that holds only a planted ``.env``, which must come out as it went in."""
+    for name in list(os.environ):
+        if name.startswith(("SCHWAB_", "TASTYTRADE_", "REDIS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    env = tmp_path / ".env"
+    env.write_bytes(PLANTED_ENV)
+    before = env.stat()
+    yield tmp_path
+    after = env.stat()
+    assert env.read_bytes() == PLANTED_ENV
+    assert (after.st_mtime_ns, after.st_mode) == (before.st_mtime_ns, before.st_mode)
+
+
+class RedisServer:
+    """A real ``redis-server`` of one test's own, on loopback, without persistence."""
+
+    def __init__(self, program: str, directory: Path, *options: str) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            self.port: int = probe.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self._command = [
+            program,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--dir",
+            str(directory),
+        ]
+        self._command += options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.client = redis.Redis(port=self.port, decode_responses=True)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                self.client.ping()
+            except redis.ConnectionError:
+                assert time.monotonic() < deadline, "redis-server does not start"
+            else:
+                return
+
+    def kill(self) -> None:
+        """End it at once, as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+            self.client.connection_pool.disconnect()
+
+
+@pytest.fixture
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A running Redis that the test may kill and start again."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.skip("redis-server is not installed: apt-get install redis-server")
+    server = RedisServer(program, tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.kill()
+    server.client.close()
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[SchwabSimulator]:
+    """A simulated Schwab with nothing wrong with it."""
+    async with SchwabSimulator() as running:
+        yield running
