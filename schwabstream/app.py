@@ -18,7 +18,7 @@ from schwabstream.embedded import embedded_redis
 from schwabstream.errors import ConfigurationError
 from schwabstream.publisher import TradingEventPublisher, redact_url
 from schwabstream.reporter import Reporter
-from schwabstream.settings import Settings, load_settings
+from schwabstream.settings import Settings, load_settings, origin
 from schwabstream.stdout import LineWriter
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.symbols import Symbol, parse_symbols
@@ -187,7 +187,7 @@ async def _schwab(settings: Settings, *, simulate: bool) -> AsyncIterator[Settin
 @contextlib.asynccontextmanager
 async def _redis(settings: Settings, options: StreamOptions) -> AsyncIterator[str]:
     """The URL of the Redis to publish to; made-up prices go into a shared Redis only when somebody names it."""
-    named = "redis_url" in settings.model_fields_set
+    named = options.redis is not None or origin("REDIS_URL") in ("environment", ".env")
     if options.redis == EMBEDDED or (options.simulate and not named):
         async with embedded_redis() as embedded:
             log.info("embedded redis", url=embedded.url, kind=embedded.kind)

@@ -3,17 +3,20 @@
 Precedence: arguments, environment, ``.env``, ``.env.back``, defaults. ``.env`` is read and never written.
 """
 
+import os
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
+from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schwabstream.errors import ConfigurationError
 
-ENV_FILE = Path(".env")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -116,6 +119,27 @@ class Settings(BaseSettings):
                 "(template: .env.back), or try without an account: schwabstream stream run --simulate"
             )
         return self
+
+
+def origin(variable: str) -> Literal["environment", ".env", ".env.back", "default"]:
+    """Where a variable's value comes from when no argument overrides it; an empty one counts as unset."""
+    environment = {name.upper(): value for name, value in os.environ.items()}
+    if environment.get(variable):
+        return "environment"
+    files: tuple[Literal[".env"], Literal[".env.back"]] = (".env", ".env.back")
+    for file in files:
+        if dotenv_values(file, encoding="utf-8").get(variable):
+            return file
+    return "default"
+
+
+def origin_of(variable: str) -> str | None:
+    """Say where the value of a variable comes from: ``environment``, ``.env``, ``.env.back``; None when unset."""
+    files = [(str(name), dotenv_values(name)) for name in (".env", ".env.back")]
+    for origin, values in [("environment", os.environ), *files]:
+        if any(name.upper() == variable and value for name, value in values.items()):
+            return origin
+    return None
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - whatever a field takes

@@ -1,0 +1,72 @@
+"""Everything that is checked, one session each; ``nox`` alone runs what a change must pass."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = False
+nox.options.sessions = ["lint", "typing", "layers", "tests", "wheel"]
+
+PYTHONS = ["3.11", "3.12", "3.13"]
+CONSTRAINTS = ("-c", "constraints.txt")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and formatting."""
+    session.install(*CONSTRAINTS, "ruff")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def typing(session: nox.Session) -> None:
+    """Mypy, strict, on source and tests."""
+    session.install(*CONSTRAINTS, "-e", ".[dev]")
+    session.run("mypy")
+
+
+@nox.session
+def layers(session: nox.Session) -> None:
+    """The direction of imports, and no I/O in the core."""
+    session.install(*CONSTRAINTS, "-e", ".[dev]")
+    session.run("lint-imports")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All tests, with branch coverage."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("coverage", "erase")
+    session.run("pytest", "--cov", "--cov-report=", *session.posargs)
+    session.run("coverage", "report", "--fail-under=95")
+
+
+@nox.session(python=PYTHONS)
+def wheel(session: nox.Session) -> None:
+    """The built wheel, alone in an environment of its own, away from the source tree."""
+    dist = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("uv", "build", "--quiet", "--wheel", "--out-dir", str(dist), external=True, silent=True)
+    (built,) = dist.glob("*.whl")
+    session.install(*CONSTRAINTS, str(built))
+    session.chdir(session.create_tmp())
+    session.run("schwabstream", "--version")
+    session.run("schwabstream", "stream", "run", "--simulate", "--duration", "2", "--redis", "embedded")
+
+
+@nox.session
+def constraints(session: nox.Session) -> None:
+    """Renew constraints.txt: the versions that every installation here is pinned to."""
+    session.install("uv")
+    words = "pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade"
+    words += " --no-annotate --no-header --no-emit-index-url -o constraints.txt"
+    session.run("uv", *words.split(), silent=True)
+
+
+if __name__ == "__main__":
+    sys.exit("run it with nox")
