@@ -255,6 +255,12 @@ class SchwabAuthClient:
         return min(max(tokens.refresh_at(interval_s) - now, 1.0), _LONGEST_NAP_S)
 
 
+def open_store(settings: Settings, *, clock: Callable[[], float] = time.time) -> TokenStore:
+    """Return the token store that the settings name, encrypted when they hold a key."""
+    key = settings.schwab_token_key
+    return TokenStore(settings.schwab_token_path, key=key.get_secret_value() if key else None, clock=clock)
+
+
 def _bootstrap(refresh_token: str) -> TokenSet:
     text = refresh_token.strip().strip("'\"")
     if not is_token(text):

@@ -5,13 +5,23 @@ never cost a token. Text in, value out; nothing here ever raises on what a serve
 """
 
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import Enum
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+from schwabstream.tokens import is_token
 
 AUTHORIZE_PATH = "/v1/oauth/authorize"
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - a path, not a password
 
 _ERROR_NAME = re.compile(r'"error"\s*:\s*"([a-z_]{1,40})"')
+_TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z~]")
+_INVISIBLE = re.compile(r"[\s\x00-\x1f\x7f\u200b-\u200f\u2060\ufeff]+")
+_WRAPPING = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb<>()[]{},;"
+_CODE_PARAMETER = re.compile(r"(?:^|[?&#])code=([^&#]*)")
+_RECORDED_CODE = re.compile(r"(C0\.[A-Za-z0-9_.~+/=-]+)@?")
+_LONGEST_CODE = 2048
 _REFUSED_LOGIN = ("invalid_grant", "refresh_token_authentication_error")
 
 
@@ -61,3 +71,79 @@ def error_name(body: str) -> str:
     """Return the OAuth error's name when the body has one that is safe to show, else an empty string."""
     found = _ERROR_NAME.search(body)
     return found.group(1) if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """What a login came back with: a code, or else the ``problem`` with it in one sentence.
+
+    ``state`` is None when the answer names none. ``whole``: nothing of the code can be missing.
+    """
+
+    code: str = field(default="", repr=False)
+    state: str | None = None
+    problem: str = ""
+    whole: bool = False
+
+
+def read_redirect(target: str) -> Redirect:
+    """Read the redirect as the callback server gets it: strictly, since no person has touched it (protocol 1.2)."""
+    try:
+        query = parse_qs(urlsplit(target).query, keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        return Redirect(problem="the address cannot be read")
+    state = query.get("state", [None])[0]
+    if "error" in query:
+        return Redirect(state=state, problem=_denied(query["error"][0]))
+    code = query.get("code", [""])[0]
+    if not is_token(code) or len(code) > _LONGEST_CODE:
+        return Redirect(state=state, problem="the address holds no code")
+    return Redirect(code, state, whole=True)
+
+
+def read_paste(text: str) -> Redirect:
+    """Read what a person pasted: the whole address or the code alone, with every slip that leaves it readable.
+
+    Forgiven are quotes and brackets around it, line breaks and blanks inside it, terminal paste marks, ``&amp;``,
+    one or more layers of URL encoding, and a lost ``@`` at the end of the code.
+    """
+    clean = _INVISIBLE.sub("", _TERMINAL_CODES.sub("", text)).strip(_WRAPPING).replace("&amp;", "&")
+    if re.search(r"code%3d", clean, re.IGNORECASE):
+        clean = unquote(clean)
+    if not clean:
+        return Redirect(problem="nothing was pasted")
+    found = _CODE_PARAMETER.search(clean)
+    state = re.search(r"[?&]state=([^&#]*)", clean)
+    error = re.search(r"[?&]error=([^&#]*)", clean)
+    if error and not found:
+        return Redirect(problem=_denied(error.group(1)))
+    code, whole = _code(found.group(1) if found else clean.partition("&")[0], is_parameter=bool(found))
+    if code:
+        return Redirect(code, unquote(state.group(1)) if state else None, whole=whole)
+    if "/oauth/authorize" in clean or "client_id=" in clean:
+        return Redirect(problem="that is the address of the login page; the one the browser ends on is needed")
+    return Redirect(problem="there is no code in it: copy the whole address that the browser ends on")
+
+
+def _code(raw: str, *, is_parameter: bool) -> tuple[str, bool]:
+    """Return the code and whether it is whole; an empty one when this cannot be a code."""
+    code = _settled(unquote, raw).strip(_WRAPPING)
+    if recorded := _RECORDED_CODE.match(code):
+        # Every recorded code ends in "@" (protocol 1.2), the sign that copying by hand loses most.
+        return f"{recorded.group(1)}@", recorded.group(0).endswith("@")
+    plausible = is_token(code) and len(code) <= _LONGEST_CODE and (is_parameter or code.endswith("@"))
+    return (code, code.endswith("@")) if plausible else ("", False)
+
+
+def _settled(change: Callable[[str], str], text: str) -> str:
+    """Apply a change until it changes nothing more, a few times at most."""
+    for _ in range(4):
+        text, before = change(text), text
+        if text == before:
+            break
+    return text
+
+
+def _denied(error: str) -> str:
+    name = error if re.fullmatch(r"[a-z_]{1,40}", error) else "an error"
+    return f"Schwab answered {name}: access was not allowed on its page"

@@ -70,6 +70,11 @@ class TokenStore:
         lock_path = self.path.with_name(f"{self.path.name}.lock")
         self._lock = FileLock(lock_path, mode=files.PRIVATE_FILE, thread_local=False)
 
+    @property
+    def encrypted(self) -> bool:
+        """Whether what is written is encrypted."""
+        return self._cipher is not None
+
     def load(self) -> TokenSet | None:
         """Return the stored login, or None when there is none.
 

@@ -1,0 +1,179 @@
+"""``schwabstream auth …``: log in once a week, refresh from cron, see how long it lasts, forget it."""
+
+import asyncio
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from schwabstream.cli import options
+
+if TYPE_CHECKING:
+    from schwabstream.login import LoginReport, LoginState, LogoutReport, Person, RefreshReport, Report, StatusReport
+    from schwabstream.settings import Settings
+
+app = typer.Typer(no_args_is_help=True, help="Log in to Schwab, and keep the login.")
+
+
+@app.command()
+def login(
+    *,
+    manual: Annotated[bool, typer.Option("--manual", help="Print the address, paste the redirect back.")] = False,
+    with_refresh_token: Annotated[
+        bool, typer.Option("--with-refresh-token", help="Read a refresh token from standard input.")
+    ] = False,
+    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser, or only say where.")] = True,
+    force: Annotated[bool, typer.Option("--force", help="Log in even when the stored login is good.")] = False,
+    json: options.Json = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Log in through the browser; the login lasts seven days."""
+    from schwabstream.login import Method, log_in
+
+    if manual and with_refresh_token:
+        raise typer.BadParameter("use either --manual or --with-refresh-token")
+    method = Method.MANUAL if manual else Method.REFRESH_TOKEN if with_refresh_token else Method.BROWSER
+    settings = _settings(verbose)
+    report = asyncio.run(log_in(settings, _person(), method=method, browser=browser, force=force))
+    _show(report, _login_text(report), json=json)
+
+
+@app.command()
+def refresh(
+    *,
+    if_due: Annotated[bool, typer.Option("--if-due", help="Only when the access token is due.")] = False,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = 0,
+) -> None:
+    """Refresh the access token now and prove it; never asks anything, so it suits cron."""
+    from schwabstream import login
+
+    settings = _settings(options.verbosity(verbose, quiet=quiet))
+    report = asyncio.run(login.refresh(settings, if_due=if_due))
+    if not quiet or json:
+        _show(report, _refresh_text(report), json=json)
+
+
+@app.command()
+def status(*, json: options.Json = False, verbose: options.Verbose = 0) -> None:
+    """Show the stored login and how long it lasts; exit code 3 when a login is needed."""
+    from schwabstream import login
+
+    report = login.status(_settings(verbose))
+    _show(report, _status_text(report), json=json)
+    if report.state.login_needed:
+        raise typer.Exit(3)
+
+
+@app.command()
+def logout(*, json: options.Json = False, verbose: options.Verbose = 0) -> None:
+    """Forget the login; the token file is kept as a snapshot."""
+    from schwabstream.login import log_out
+
+    report = log_out(_settings(verbose))
+    _show(report, _logout_text(report), json=json)
+
+
+def _settings(verbosity: int) -> "Settings":
+    from schwabstream.settings import load_settings
+    from schwabstream.telemetry import configure_logging
+
+    settings = load_settings()
+    configure_logging(settings.schwab_log_format, verbosity=verbosity)
+    return settings
+
+
+def _person() -> "Person":
+    from schwabstream.login import Person, open_browser
+
+    return Person(
+        say=lambda text: typer.echo(text, err=True),
+        read_line=sys.stdin.readline,
+        read_secret=_read_secret,
+        open_browser=open_browser,
+    )
+
+
+def _read_secret() -> str:
+    if not sys.stdin.isatty():
+        return sys.stdin.read()
+    import getpass
+
+    try:
+        return getpass.getpass("Refresh token (not shown): ", stream=sys.stderr)
+    except EOFError:
+        return ""
+
+
+def _show(report: "Report", text: str, *, json: bool) -> None:
+    if not json:
+        typer.echo(text)
+        return
+    from json import dumps
+
+    from schwabstream.login import as_json
+
+    typer.echo(dumps(as_json(report)))
+
+
+def _login_text(report: "LoginReport") -> str:
+    if report.skipped:
+        return f"Already logged in (--force logs in anyway).\n{_state_text(report.state)}"
+    return f"Logged in.\n{_state_text(report.state)}"
+
+
+def _refresh_text(report: "RefreshReport") -> str:
+    if not report.refreshed:
+        return f"Not due yet.\n{_state_text(report.state)}"
+    lines = [
+        f"Refreshed: access token {report.old_fingerprint or 'none'} -> {report.new_fingerprint}",
+        *([f"Snapshot:   {report.snapshot}"] if report.snapshot else []),
+    ]
+    return "\n".join([*lines, _state_text(report.state)])
+
+
+def _status_text(report: "StatusReport") -> str:
+    origins = [f"{name}: {origin or 'not set'}" for name, origin in report.credentials.items()]
+    encrypted = " (encrypted)" if report.encrypted else ""
+    return "\n".join([_state_text(report.state, encrypted), f"Snapshots:  {report.snapshots}", *origins])
+
+
+def _logout_text(report: "LogoutReport") -> str:
+    lines = [f"Logged out; the file is kept as {report.snapshot}" if report.snapshot else "Nobody was logged in."]
+    if report.still_set:
+        lines.append(f"SCHWAB_REFRESH_TOKEN is still set ({report.still_set}) and would bring a login back.")
+    return "\n".join(lines)
+
+
+def _state_text(state: "LoginState", note: str = "") -> str:
+    lines = [f"Token file: {state.token_file}{note}"]
+    if state.logged_in and state.access_expires_in_s is not None:
+        left = state.access_expires_in_s
+        expiry = f"expires in {_span(left)}" if left > 0 else f"expired {_span(-left)} ago, will be refreshed"
+        lines.append(f"Access:     {state.access_fingerprint}, {expiry}")
+        lines.append(f"Login:      {_login_age(state)}")
+    if state.login_needed:
+        lines.append("A login is needed: schwabstream auth login")
+    elif state.login_due_soon:
+        lines.append("WARNING: log in within 24 hours, or streaming stops: schwabstream auth login")
+    return "\n".join(lines)
+
+
+def _login_age(state: "LoginState") -> str:
+    if state.login_due_at is None or state.login_due_in_s is None:
+        return "of unknown age; its seven days may end at any time"
+    due = f"{datetime.fromtimestamp(state.login_due_at, UTC).astimezone():%a %d %b %Y %H:%M %Z}"
+    left = state.login_due_in_s
+    return f"next one due {due} ({f'in {_span(left)}' if left > 0 else f'{_span(-left)} ago'})"
+
+
+def _span(seconds: int) -> str:
+    """Seconds as the two largest units people think in."""
+    days, rest = divmod(seconds, 86_400)
+    hours, rest = divmod(rest, 3600)
+    minutes, rest = divmod(rest, 60)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
+    first = next((index for index, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2])

@@ -1,0 +1,275 @@
+"""The use cases of ``schwabstream auth``: log in, refresh, status, log out; each returns a typed report.
+
+What is said to a person and read from one comes in as :class:`Person`; rendering is the command line's part.
+"""
+
+import dataclasses
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from schwabstream.auth import SchwabAuthClient, open_store
+from schwabstream.callback import LIMIT_S, CallbackServer
+from schwabstream.env_back import drop_refresh_token
+from schwabstream.errors import LoginRequired
+from schwabstream.oauth import Redirect, authorize_url, read_paste
+from schwabstream.settings import Settings, origin
+from schwabstream.token_store import TokenStore
+from schwabstream.tokens import TokenSet
+
+CREDENTIALS = ("SCHWAB_CLIENT_ID", "SCHWAB_CLIENT_SECRET", "SCHWAB_REFRESH_TOKEN", "SCHWAB_TOKEN_KEY")
+_MOST_PASTES = 3
+_AGAIN = "start again: schwabstream auth login"
+
+
+class Method(StrEnum):
+    """How a person hands the login over."""
+
+    BROWSER = "browser"
+    MANUAL = "manual"
+    REFRESH_TOKEN = "refresh token"  # noqa: S105 - the name of a way, not a token
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The person in front of the terminal: ``say`` never reaches stdout; reading returns "" at the end of input."""
+
+    say: Callable[[str], None]
+    read_line: Callable[[], str]
+    read_secret: Callable[[], str]
+    open_browser: Callable[[str], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class LoginState:
+    """Where the login lies and what it is good for; moments in seconds since the epoch, None when unknown."""
+
+    token_file: str
+    logged_in: bool
+    login_needed: bool
+    login_due_soon: bool = False
+    access_fingerprint: str | None = None
+    access_expires_at: int | None = None
+    access_expires_in_s: int | None = None
+    login_at: int | None = None
+    login_age_s: int | None = None
+    login_due_at: int | None = None
+    login_due_in_s: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LoginReport:
+    """What ``auth login`` did; ``skipped`` when the stored login was good."""
+
+    state: LoginState
+    skipped: bool
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshReport:
+    """What ``auth refresh`` did; ``refreshed`` is false when it was not due."""
+
+    state: LoginState
+    refreshed: bool
+    old_fingerprint: str | None
+    new_fingerprint: str
+    snapshot: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """What ``auth status`` found, without asking Schwab; ``credentials`` names where each one comes from."""
+
+    state: LoginState
+    credentials: dict[str, str | None]
+    encrypted: bool
+    snapshots: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogoutReport:
+    """What ``auth logout`` did: where the login is kept, and which setting would still bring one back."""
+
+    token_file: str
+    snapshot: str | None
+    still_set: str | None
+
+
+Report = LoginReport | RefreshReport | StatusReport | LogoutReport
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Return a report as one flat JSON object of version 1."""
+    content = dataclasses.asdict(report)
+    return {"v": 1, **content.pop("state", {}), **content}
+
+
+async def log_in(
+    settings: Settings,
+    person: Person,
+    *,
+    method: Method = Method.BROWSER,
+    browser: bool = True,
+    force: bool = False,
+    limit_s: float = LIMIT_S,
+    clock: Callable[[], float] = time.time,
+) -> LoginReport:
+    """Log in unless the stored login is good; nothing is written before Schwab has accepted it.
+
+    A login that ends within 24 hours is not good any more. ``browser``: open one, if this machine has one.
+    """
+    store = open_store(settings, clock=clock)
+    async with SchwabAuthClient(settings, store, clock=clock) as client:
+        tokens = None if force else await _good_login(client, store, clock())
+        if tokens is not None:
+            return LoginReport(_state(store, tokens, clock()), skipped=True, method=method.value)
+        if method is Method.REFRESH_TOKEN:
+            tokens = await client.log_in_with_refresh_token(person.read_secret())
+        else:
+            state = secrets.token_urlsafe(24)
+            url = authorize_url(
+                settings.schwab_api_base_url, str(settings.schwab_client_id), settings.schwab_callback_url, state
+            )
+            if method is Method.MANUAL:
+                code = _pasted_code(person, url, state)
+            else:
+                code = await _received_code(settings.schwab_callback_url, person, url, state, browser, limit_s)
+            tokens = await client.log_in_with_code(code)
+        return LoginReport(_state(store, tokens, clock()), skipped=False, method=method.value)
+
+
+async def refresh(settings: Settings, *, if_due: bool = False, clock: Callable[[], float] = time.time) -> RefreshReport:
+    """Refresh the access token now, or with ``if_due`` only when it is time; never asks a person anything."""
+    store = open_store(settings, clock=clock)
+    async with SchwabAuthClient(settings, store, clock=clock) as client:
+        before = store.load()
+        due = before is None or not if_due or before.refresh_due(clock(), settings.schwab_refresh_interval_s)
+        after = await client.refresh_tokens(force=True) if due or before is None else before
+    snapshots = store.snapshots()
+    return RefreshReport(
+        _state(store, after, clock()),
+        refreshed=due,
+        old_fingerprint=before.fingerprint if before else None,
+        new_fingerprint=after.fingerprint,
+        snapshot=str(snapshots[0]) if due and snapshots else None,
+    )
+
+
+def status(settings: Settings, *, clock: Callable[[], float] = time.time) -> StatusReport:
+    """Say what is stored and where each credential comes from; asks nobody."""
+    store = open_store(settings, clock=clock)
+    tokens = store.load()
+    credentials = {variable: _origin(variable) for variable in CREDENTIALS}
+    state = _state(store, tokens, clock())
+    if tokens is None and settings.schwab_refresh_token is not None:
+        state = dataclasses.replace(state, login_needed=False)
+    return StatusReport(state, credentials, encrypted=store.encrypted, snapshots=len(store.snapshots()))
+
+
+def log_out(settings: Settings) -> LogoutReport:
+    """Forget the login; the file stays as a snapshot."""
+    store = open_store(settings)
+    kept = store.forget()
+    if settings.schwab_persist_refresh_to_env:
+        drop_refresh_token(settings.schwab_env_back_path)
+    return LogoutReport(str(store.path), str(kept) if kept else None, still_set=_origin("SCHWAB_REFRESH_TOKEN"))
+
+
+def open_browser(url: str) -> bool:
+    """Open the address in a graphical browser; return whether there is one."""
+    import webbrowser
+
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return False
+    # A text browser would take over the terminal in which the login is going on.
+    if Path(getattr(browser, "name", "") or "").name in {"www-browser", "links", "elinks", "lynx", "w3m"}:
+        return False
+    return browser.open(url)
+
+
+async def _good_login(client: SchwabAuthClient, store: TokenStore, now: float) -> TokenSet | None:
+    stored = store.load()
+    if stored is None or stored.login_due_soon(now):
+        return None
+    try:
+        return await client.token()
+    except LoginRequired:
+        return None
+
+
+async def _received_code(callback_url: str, person: Person, url: str, state: str, browser: bool, limit_s: float) -> str:
+    async with CallbackServer(callback_url, state) as server:
+        if browser and person.open_browser(url):
+            person.say(f"A browser opens Schwab's login page. If it does not, open this address:\n\n  {url}\n")
+        else:
+            person.say(f"Open this address in a browser on this machine and log in:\n\n  {url}\n")
+        person.say(
+            "At the end the browser warns about the certificate of 127.0.0.1: it was made here a moment ago; go on to "
+            "the page.\nNo browser here? Stop with Ctrl-C and use: schwabstream auth login --manual"
+        )
+        redirect = await server.redirect(limit_s)
+    if redirect.problem:
+        raise LoginRequired(f"{redirect.problem}; {_AGAIN}")
+    return redirect.code
+
+
+def _pasted_code(person: Person, url: str, state: str) -> str:
+    person.say(
+        f"Open this address in any browser and log in:\n\n  {url}\n\nThe browser ends on a page that cannot be shown; "
+        "that is right. Copy that page's whole\naddress from the address bar and paste it here within 30 seconds:"
+    )
+    for _ in range(_MOST_PASTES):
+        redirect, more = _read_pasted(person)
+        problem = redirect.problem
+        if not problem and redirect.state not in (None, state):
+            problem = "that address belongs to an earlier login; use the one this login ended on"
+        if not problem:
+            return redirect.code
+        if not more:
+            break
+        person.say(f"That does not work: {problem}. Paste it again:")
+    raise LoginRequired(f"no login: {problem}; {_AGAIN} --manual")
+
+
+def _read_pasted(person: Person) -> tuple[Redirect, bool]:
+    """Read lines until they make a whole code; an empty line or the end of input means that is all there is."""
+    text = ""
+    while True:
+        line = person.read_line()
+        text += line
+        redirect = read_paste(text)
+        if redirect.whole or not line.strip():
+            return redirect, bool(line)
+        person.say("(if that was not all of it, paste the rest; else press Enter on an empty line)")
+
+
+def _origin(variable: str) -> str | None:
+    """Where a credential comes from; none of them has a default, so None is "not set"."""
+    found = origin(variable)
+    return None if found == "default" else found
+
+
+def _state(store: TokenStore, tokens: TokenSet | None, now: float) -> LoginState:
+    if tokens is None:
+        return LoginState(str(store.path), logged_in=False, login_needed=True)
+    due_at, due_in_s = tokens.login_due_at, tokens.login_due_in_s(now)
+    return LoginState(
+        token_file=str(store.path),
+        logged_in=True,
+        login_needed=due_in_s is not None and due_in_s <= 0,
+        login_due_soon=tokens.login_due_soon(now),
+        access_fingerprint=tokens.fingerprint,
+        access_expires_at=int(tokens.expires_at),
+        access_expires_in_s=int(tokens.expires_at - now),
+        login_at=None if tokens.login_at is None else int(tokens.login_at),
+        login_age_s=None if tokens.login_at is None else int(now - tokens.login_at),
+        login_due_at=None if due_at is None else int(due_at),
+        login_due_in_s=None if due_in_s is None else int(due_in_s),
+    )
