@@ -7,6 +7,7 @@ While Redis is away the queue is bounded; what is given up is counted, and the n
 """
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -43,6 +44,14 @@ def redact_url(url: str) -> str:
         return url
     user_host = parts.netloc.rpartition("@")
     return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{user_host[2]}"))
+
+
+def _cause(error: BaseException) -> str:
+    """The shortest honest reason: the system's own word where there is one."""
+    origin = error.__cause__ or error.__context__
+    if isinstance(origin, OSError) and origin.errno:
+        return os.strerror(origin.errno)
+    return str(error) or "no answer in time"
 
 
 def _bulk(value: bytes) -> bytes:
@@ -150,7 +159,10 @@ class TradingEventPublisher:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 self._connection = await self._pool.get_connection()
         except (RedisError, OSError, TimeoutError) as error:
-            raise RedisUnavailable(f"Redis at {self.url} cannot be reached: {error or 'timed out'}") from error
+            raise RedisUnavailable(
+                f"Redis at {self.url} cannot be reached ({_cause(error)}): start it, correct REDIS_URL, "
+                "or run with --redis embedded"
+            ) from error
         self._replies = hiredis.Reader()
         self.connected, self.outage = True, None
 
@@ -243,7 +255,7 @@ class TradingEventPublisher:
                 await connection.send_packed_command([b"".join(parts)], check_health=False)
                 replies = await self._read(connection, commands + 2)
         except (RedisError, OSError, TimeoutError) as error:
-            raise RedisUnavailable(f"Redis at {self.url} did not take a batch: {error or 'timed out'}") from error
+            raise RedisUnavailable(f"Redis at {self.url} did not take a batch: {_cause(error)}") from error
         self.round_trip_s = time.perf_counter() - sent_at
         self._judge(replies)
 

@@ -2,9 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -18,11 +17,37 @@ from schwabstream.report import StreamerReport
 from schwabstream.reporter import Reporter
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.symbols import price_decimals
+from schwabstream.telemetry import logs_kept_aside
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 REFRESH_S = 0.25
+LOG_LINES = 6
 STALE_AFTER_S = 10.0
 _STATE_STYLES = {"streaming": "bold green", "connecting": "yellow", "waiting": "bold yellow", "stopped": "dim"}
 _ARROWS = {1: Text("▲", "green"), -1: Text("▼", "red"), 0: Text(" ")}
+
+
+class _Column(NamedTuple):
+    """A column, and how wide the terminal must be for it to be shown."""
+
+    title: str
+    from_width: int = 0
+    justify: Literal["left", "right"] = "right"
+
+
+_COLUMNS = (
+    _Column("Symbol", justify="left"),
+    _Column("Contract", 100, "left"),
+    _Column("Last"),
+    _Column(""),
+    _Column("Bid", 50),
+    _Column("Ask", 70),
+    _Column("Volume", 90),
+    _Column("Age", 0),
+    _Column("Upd/s", 80),
+)
 
 
 class StreamScreen:
@@ -38,17 +63,21 @@ class StreamScreen:
     ) -> None:
         self._client, self._publisher, self._reporter = client, publisher, reporter
         self._lasts: dict[str, tuple[float | None, int]] = {}
-        self._live = Live(console=console, auto_refresh=False, transient=False)
+        self._live = Live(console=console, auto_refresh=False, screen=True, redirect_stderr=False)
+        self._aside = logs_kept_aside()
+        self._logs: Sequence[str] = ()
 
     def __enter__(self) -> Self:
+        self._logs = self._aside.__enter__()
         self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.update(self.render(), refresh=True)
         self._live.stop()
+        self._live.console.print(self._header(self._reporter.report))
+        self._aside.__exit__(kind, error, trace)
 
     async def run(self) -> None:
         """Redraw a few times a second until cancelled."""
@@ -57,15 +86,19 @@ class StreamScreen:
             await asyncio.sleep(REFRESH_S)
 
     def render(self) -> RenderableType:
-        """The whole screen as it stands now."""
+        """The whole screen as it stands now, newest log lines last."""
         report = self._reporter.report
         lines: list[RenderableType] = [self._header(report), self._table(report)]
-        if report.simulated:
-            lines.append(Text("Simulated prices. Futures depth is shown here; live Schwab has none.", "yellow"))
         if problem := self._problem():
             lines.append(Text(problem, "bold red"))
-        lines.append(Text("Ctrl-C log out and stop   Ctrl-C twice stop at once", "dim"))
+        if report.simulated:
+            lines.append(Text("Simulated prices. Futures depth is shown here; live Schwab has none.", "yellow"))
+        lines.append(Text("Ctrl-C: log out and stop   Ctrl-C twice: stop at once", "dim"))
+        lines += [Text.from_ansi(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self._newest_logs()]
         return Group(*lines)
+
+    def _newest_logs(self) -> list[str]:
+        return list(self._logs)[-LOG_LINES:]
 
     def _header(self, report: StreamerReport) -> Text:
         client, publisher = self._client, self._publisher
@@ -86,32 +119,36 @@ class StreamScreen:
         return "; ".join(f"{key}: {why}" for key, why in self._client.refused.items()) or None
 
     def _table(self, report: StreamerReport) -> Table:
+        width = self._live.console.width
+        columns = [column for column in _COLUMNS if column.from_width <= width]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-        table.add_column("Symbol", no_wrap=True, style="bold")
-        table.add_column("Contract", no_wrap=True)
-        for name in ("Last", "", "Bid", "Ask", "Volume", "Age", "Upd/s"):
-            table.add_column(name, justify="right", no_wrap=True)
+        for column in columns:
+            table.add_column(column.title, justify=column.justify, no_wrap=True)
         instruments = self._client.market.instruments
         for line in report.symbols:
-            table.add_row(*self._row(line.symbol, instruments[line.key], line.rate))
+            cells = self._cells(line.symbol, instruments[line.key], line.rate)
+            table.add_row(*(cells[column.title] for column in columns))
         return table
 
-    def _row(self, alias: str, instrument: Instrument, rate: float) -> Sequence[RenderableType]:
+    def _cells(self, alias: str, instrument: Instrument, rate: float) -> dict[str, Text]:
+        """One row: a cell for each column's title; dim when the numbers are not from this moment."""
         tick = instrument.tick
         decimals = price_decimals(instrument.symbol)
         age_s = time.time() - tick["received_us"] / 1e6 if tick["received_us"] else None
         style = "" if instrument.fresh and age_s is not None and age_s < STALE_AFTER_S else "dim"
-        return (
-            Text(alias, style),
-            Text(tick["contract"] or "", style),
-            Text(_price(tick["last_price"], decimals), style),
-            self._arrow(instrument.key, tick["last_price"]),
-            Text(_side(tick["bid_size"], tick["bid_price"], decimals), style),
-            Text(_side(tick["ask_size"], tick["ask_price"], decimals, size_first=False), style),
-            Text(_count(tick["total_volume"]), style),
-            Text("no data yet" if age_s is None else _age(age_s), style),
-            Text(f"{rate:.1f}", style),
-        )
+        texts = {
+            "Symbol": alias,
+            "Contract": tick["contract"] or "",
+            "Last": _price(tick["last_price"], decimals),
+            "Bid": _side(tick["bid_size"], tick["bid_price"], decimals),
+            "Ask": _side(tick["ask_size"], tick["ask_price"], decimals, size_first=False),
+            "Volume": _count(tick["total_volume"]),
+            "Age": "no data yet" if age_s is None else _age(age_s),
+            "Upd/s": f"{rate:.1f}",
+        }
+        cells = {title: Text(text, style) for title, text in texts.items()}
+        cells["Symbol"].stylize("bold")
+        return cells | {"": self._arrow(instrument.key, tick["last_price"])}
 
     def _arrow(self, key: str, last: float | None) -> Text:
         """Up or down since the last price that differed."""

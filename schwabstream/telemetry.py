@@ -1,9 +1,12 @@
 """Logs: one structured line per change, on a terminal for people, elsewhere JSON, never with a secret in it."""
 
+import contextlib
 import logging
 import re
 import sys
 import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import orjson
@@ -11,6 +14,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 REDACTED = "[redacted]"
+_KEPT_LINES = 500
 
 _SECRET_NAMES = re.compile(
     r"token|secret|authorization|password|customer_?id|correl_?id|account|code$|refresh$", re.IGNORECASE
@@ -83,27 +87,51 @@ def configure_logging(log_format: Literal["auto", "rich", "json"] = "auto", *, v
         cache_logger_on_first_use=False,
     )
     formatter = structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processor=renderer)
-    forward = logging.StreamHandler(_Stderr())
+    forward = logging.StreamHandler(_destination)
     forward.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [forward]
     root.setLevel(logging.WARNING if verbosity < 2 else logging.DEBUG)
 
 
-class _Stderr:
-    """Whatever ``sys.stderr`` is at the moment: a live table replaces it while it is shown."""
+@contextlib.contextmanager
+def logs_kept_aside() -> Iterator[Sequence[str]]:
+    """Keep log lines off the terminal while a screen is shown; the newest are written once it is gone."""
+    kept: deque[str] = deque(maxlen=_KEPT_LINES)
+    _destination.kept = kept
+    try:
+        yield kept
+    finally:
+        _destination.kept = None
+        for line in kept:
+            _destination.write(line + "\n")
+        _destination.flush()
+
+
+class _Destination:
+    """Where log lines go: stderr, whatever that is at the moment, or the lines kept aside."""
+
+    kept: deque[str] | None = None
 
     def write(self, text: str) -> int:
-        return sys.stderr.write(text)
+        if self.kept is None:
+            return sys.stderr.write(text)
+        self.kept.extend(text.splitlines())
+        return len(text)
 
     def flush(self) -> None:
-        sys.stderr.flush()
+        if self.kept is None:
+            sys.stderr.flush()
+
+
+_destination = _Destination()
 
 
 class _StderrLogger:
     def __init__(self, *_args: object) -> None: ...
 
     def msg(self, message: str) -> None:
-        print(message, file=sys.stderr, flush=True)
+        _destination.write(message + "\n")
+        _destination.flush()
 
     debug = info = warning = error = critical = exception = msg
