@@ -4,13 +4,11 @@ Precedence: arguments, environment, ``.env``, ``.env.back``, defaults. ``.env`` 
 """
 
 import os
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
@@ -131,15 +129,6 @@ def origin(variable: str) -> Literal["environment", ".env", ".env.back", "defaul
         if dotenv_values(file, encoding="utf-8").get(variable):
             return file
     return "default"
-
-
-def origin_of(variable: str) -> str | None:
-    """Say where the value of a variable comes from: ``environment``, ``.env``, ``.env.back``; None when unset."""
-    files = [(str(name), dotenv_values(name)) for name in (".env", ".env.back")]
-    for origin, values in [("environment", os.environ), *files]:
-        if any(name.upper() == variable and value for name, value in values.items()):
-            return origin
-    return None
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - whatever a field takes
