@@ -4,6 +4,8 @@ Both are driven by hand, so that every way a connection can end is at hand: clos
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import Protocol
 
@@ -17,6 +19,9 @@ from websockets.server import ServerProtocol
 from schwabstream.simulator.faults import Faults
 from schwabstream.simulator.streamer import SLOW, Session
 from schwabstream.simulator.web import Reply
+
+# Linger for no time: the peer gets RST instead of FIN.
+_RESET = struct.pack("ii", 1, 0)
 
 
 class Host(Protocol):
@@ -61,7 +66,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
         self._host.attach(self)
         if self._faults.refuse:
-            transport.abort()
+            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything that was still to happen."""
@@ -132,8 +137,9 @@ class Connection(asyncio.Protocol):
         self.later(1.0, self.abort)
 
     def abort(self) -> None:
-        """Reset the connection at once."""
+        """Reset the connection at once; what was not yet sent is lost."""
         if self._transport is not None:
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
 
     def ping(self, data: bytes = b"") -> None:

@@ -9,6 +9,8 @@ import datetime as dt
 import re
 from dataclasses import dataclass, replace
 
+from schwabstream.roots import FUTURE_ROOTS
+
 MONTH_CODES = "FGHJKMNQUVXZ"
 MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 QUARTERS = (3, 6, 9, 12)
@@ -47,12 +49,11 @@ class Instrument:
         return len(f"{self.tick:.10f}".rstrip("0").partition(".")[2])
 
 
-def _future(
-    root: str, name: str, price: float, tick: float, multiplier: float, volume: int, mic: str, months: tuple[int, ...]
-) -> Instrument:
+def _future(key: str, name: str, price: float, volume: int, months: tuple[int, ...]) -> Instrument:
+    root = FUTURE_ROOTS[key[1:]]
     return Instrument(
-        root, "FUTURE", name, price, tick, 8, volume, mic, "@", "", "", root, multiplier, months
-    )  # fmt: skip
+        key, "FUTURE", name, price, root.tick, 8, volume, root.mic, "@", "", "", key, root.multiplier, months
+    )
 
 
 def _equity(
@@ -63,17 +64,23 @@ def _equity(
 
 
 _FUTURES = (
-    _future("/ES", "E-mini S&P 500 Index Futures", 6880.25, 0.25, 50, 1_600_000, "XCME", QUARTERS),
-    _future("/MES", "Micro E-mini S&P 500 Index Futures", 6880.25, 0.25, 5, 1_200_000, "XCME", QUARTERS),
-    _future("/NQ", "E-mini Nasdaq-100 Index Futures", 25210.5, 0.25, 20, 600_000, "XCME", QUARTERS),
-    _future("/MNQ", "Micro E-mini Nasdaq-100 Index Futures", 25210.5, 0.25, 2, 1_800_000, "XCME", QUARTERS),
-    _future("/RTY", "E-mini Russell 2000 Index Futures", 2455.3, 0.1, 50, 200_000, "XCME", QUARTERS),
-    _future("/M2K", "Micro E-mini Russell 2000 Index Futures", 2455.3, 0.1, 5, 110_000, "XCME", QUARTERS),
-    _future("/YM", "E-mini Dow ($5) Futures", 47320, 1.0, 5, 160_000, "XCBT", QUARTERS),
-    _future("/MYM", "Micro E-mini Dow ($0.50) Futures", 47320, 1.0, 0.5, 140_000, "XCBT", QUARTERS),
-    _future("/CL", "Light Sweet Crude Oil Futures", 59.74, 0.01, 1000, 350_000, "XNYM", MONTHLY),
-    _future("/GC", "Gold Futures", 4085.2, 0.1, 100, 220_000, "XCEC", METAL_MONTHS),
-)  # fmt: skip
+    _future("/ES", "E-mini S&P 500 Index Futures", 6880.25, 1_600_000, QUARTERS),
+    _future("/MES", "Micro E-mini S&P 500 Index Futures", 6880.25, 1_200_000, QUARTERS),
+    _future("/NQ", "E-mini Nasdaq-100 Index Futures", 25210.5, 600_000, QUARTERS),
+    _future("/MNQ", "Micro E-mini Nasdaq-100 Index Futures", 25210.5, 1_800_000, QUARTERS),
+    _future("/RTY", "E-mini Russell 2000 Index Futures", 2455.3, 200_000, QUARTERS),
+    _future("/M2K", "Micro E-mini Russell 2000 Index Futures", 2455.3, 110_000, QUARTERS),
+    _future("/YM", "E-mini Dow ($5) Futures", 47320, 160_000, QUARTERS),
+    _future("/MYM", "Micro E-mini Dow ($0.50) Futures", 47320, 140_000, QUARTERS),
+    _future("/6E", "Euro FX Futures", 1.1552, 220_000, QUARTERS),
+    _future("/ZN", "10-Year U.S. Treasury Note Futures", 113.015625, 1_500_000, QUARTERS),
+    _future("/CL", "Light Sweet Crude Oil Futures", 59.74, 350_000, MONTHLY),
+    _future("/MCL", "Micro WTI Crude Oil Futures", 59.74, 120_000, MONTHLY),
+    _future("/NG", "Henry Hub Natural Gas Futures", 4.58, 180_000, MONTHLY),
+    _future("/GC", "Gold Futures", 4085.2, 220_000, METAL_MONTHS),
+    _future("/MGC", "Micro Gold Futures", 4085.2, 160_000, METAL_MONTHS),
+    _future("/SI", "Silver Futures", 50.46, 70_000, (3, 5, 7, 9, 12)),
+)
 
 _EQUITIES = (
     _equity("AAPL", "APPLE INC", 271.49, 46_000_000, "037833100"),
