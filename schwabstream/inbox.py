@@ -1,0 +1,221 @@
+"""What one reader of the channels still has to take: last values and live messages merged, bounded, gaps told.
+
+Pure bookkeeping, no clock and no Redis: ``consumer`` feeds it and takes from it. A message counts once: what is not
+newer, by ``seq``, than its symbol's newest is dropped, so a late comer may read last values after subscribing. A
+jump in a channel's ``seq`` becomes a StatusEvent ``gap``; when the reader is too slow, older ticks and books give
+way to their symbol's newest, and a StatusEvent ``dropped`` says how many. Payloads are parsed when they are taken, so
+what gives way costs little.
+"""
+
+from collections import Counter, deque
+from collections.abc import Collection, Mapping
+from typing import Final, Literal, NamedTuple
+
+import orjson
+from pydantic import ValidationError
+
+from schwabstream.events import Channel, Event, StatusEvent, parse_event
+
+LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
+
+# A channel's numbers start at the microseconds since the epoch, so numbers this far apart belong to two runs of the
+# streamer (docs/adr/0003).
+RUN_APART: Final = 1_000_000
+
+_MAX_NOTICES: Final = 64
+_Slot = tuple[Channel, str | int]
+
+
+class _Message(NamedTuple):
+    channel: Channel
+    seq: int
+    symbol: str
+    payload: bytes
+    at_us: int
+    live: bool
+    wanted: bool
+
+
+class Inbox:
+    """Merges and bounds what arrives for the ``symbols`` (as events write them) or ``keys``; none means all.
+
+    ``newest_only`` keeps but the newest tick and book of each symbol from the start, for screens. ``counts`` has
+    ``received``, ``invalid``, ``repeated``, ``dropped``, ``lost`` and ``gaps``.
+    """
+
+    def __init__(
+        self,
+        symbols: Collection[str] = (),
+        *,
+        keys: Collection[str] = (),
+        max_pending: int = 4096,
+        newest_only: bool = False,
+    ) -> None:
+        self._symbols, self._keys = frozenset(symbols), frozenset(keys)
+        self._all = not symbols and not keys
+        self._max_pending = max_pending
+        self._newest_wanted = self._newest_only = newest_only
+        self._pending: dict[_Slot, _Message] = {}
+        self._held: list[_Message] | None = []
+        self._seen: dict[Channel, _Message] = {}
+        self._filled: dict[Channel, set[int]] = {}
+        self._newest: dict[tuple[Channel, str], int] = {}
+        self._notices: deque[StatusEvent] = deque(maxlen=_MAX_NOTICES)
+        self._untold_drops = 0
+        self._now_us = 0
+        self.counts: Counter[str] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._pending) + len(self._notices) + bool(self._untold_drops)
+
+    def hold(self) -> None:
+        """From now on set live messages aside: last values are about to be read."""
+        if self._held is None:
+            self._held = []
+
+    def receive(self, channel: Channel, payload: bytes, now_us: int) -> None:
+        """Take in one live message that arrived at ``now_us``, microseconds since the epoch."""
+        self._now_us = now_us
+        self.counts["received"] += 1
+        message = self._read(channel, payload, now_us, live=True)
+        if message is None:
+            return
+        if self._held is not None:
+            self._held.append(message)
+        else:
+            self._accept(message)
+
+    def catch_up(self, last_values: Mapping[Channel, Collection[bytes]], now_us: int) -> None:
+        """Merge the last values read since :meth:`hold` with what was set aside, in the order of ``seq``."""
+        self._now_us = now_us
+        messages, self._held = self._held or [], None
+        for channel, payloads in last_values.items():
+            known = [self._read(channel, payload, now_us, live=False) for payload in payloads]
+            values = [value for value in known if value is not None]
+            self._filled[channel] = {value.seq for value in values}.union(self._filled.get(channel, ()))
+            messages += values
+        for message in sorted(messages, key=lambda message: message.seq):
+            self._accept(message)
+
+    def take(self) -> Event | None:
+        """The next event, or None when there is none; what does not validate is counted and passed over."""
+        if self._untold_drops:
+            count, self._untold_drops = self._untold_drops, 0
+            self._notify("dropped", f"this reader was too slow for {count} older values", count)
+        if self._notices:
+            return self._notices.popleft()
+        while self._pending:
+            message = self._pending.pop(next(iter(self._pending)))
+            try:
+                return parse_event(message.payload)
+            except ValidationError:
+                self.counts["invalid"] += 1
+        self._newest_only = self._newest_wanted
+        return None
+
+    def _read(self, channel: Channel, payload: bytes, now_us: int, *, live: bool) -> _Message | None:
+        """The message as far as it must be known here; None, and counted, when it is no event."""
+        try:
+            event = orjson.loads(payload)
+            seq, symbol, key = event["seq"], event.get("symbol"), event.get("key")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            seq = symbol = key = None
+        if type(seq) is not int or not isinstance(symbol, str | None) or not isinstance(key, str | None):
+            self.counts["invalid"] += 1
+            return None
+        # An event of no symbol concerns everybody.
+        wanted = self._all or symbol is None or symbol in self._symbols or key in self._keys
+        return _Message(channel, seq, symbol or "", payload, now_us, live, wanted)
+
+    def _accept(self, message: _Message) -> None:
+        if message.live:
+            self._note_jump(message)
+        if not message.wanted:
+            return
+        owner = (message.channel, message.symbol)
+        newest = self._newest.get(owner)
+        # A number far below is no repetition but a run that started with a clock set back.
+        if newest is not None and newest - RUN_APART < message.seq <= newest:
+            self.counts["repeated"] += 1
+            return
+        self._newest[owner] = message.seq
+        self._keep(message)
+
+    def _keep(self, message: _Message) -> None:
+        slot = self._slot(message)
+        if self._pending.pop(slot, None) is not None and not self._newest_wanted:
+            self._drop(1)
+        self._pending[slot] = message
+        if len(self._pending) > self._max_pending:
+            self._shed()
+
+    def _slot(self, message: _Message) -> _Slot:
+        """What a pending message gives way to the next of: its symbol's newest, or nothing."""
+        newest_only = self._newest_only and message.channel in LAST_VALUE_CHANNELS
+        return message.channel, message.symbol if newest_only else message.seq
+
+    def _shed(self) -> None:
+        """Keep the newest tick and book of each symbol; if that is still too much, lose the oldest of the rest."""
+        before, self._newest_only = len(self._pending), True
+        pending: dict[_Slot, _Message] = {}
+        for message in self._pending.values():
+            slot = self._slot(message)
+            pending.pop(slot, None)
+            pending[slot] = message
+        rest = [slot for slot in pending if slot[0] not in LAST_VALUE_CHANNELS]
+        for slot in rest[: max(0, len(pending) - self._max_pending)]:
+            del pending[slot]
+        self._pending = pending
+        self._drop(before - len(pending))
+
+    def _drop(self, count: int) -> None:
+        self.counts["dropped"] += count
+        self._untold_drops += count
+
+    def _note_jump(self, message: _Message) -> None:
+        """Tell when the channel's numbers leave out some that no last value brought back."""
+        seen, filled = self._seen.get(message.channel), self._filled.get(message.channel)
+        if seen is not None and seen.seq - RUN_APART < message.seq <= seen.seq:
+            return
+        self._seen[message.channel] = message
+        if filled:
+            self._filled[message.channel] = {seq for seq in filled if seq > message.seq}
+        if seen is None or message.seq == seen.seq + 1:
+            return
+        apart = message.seq - seen.seq
+        if not 0 < apart < RUN_APART:
+            self._gap(seen, message, f"a new run of the streamer on {message.channel}", None)
+            return
+        lost = apart - 1 - sum(seen.seq < seq < message.seq for seq in filled or ())
+        if lost > 0:
+            self.counts["lost"] += lost
+            span = f"seq {seen.seq + 1} to {message.seq - 1}"
+            self._gap(seen, message, f"{lost} events of {message.channel} did not arrive here ({span})", lost)
+
+    def _gap(self, seen: _Message, message: _Message, reason: str, count: int | None) -> None:
+        self.counts["gaps"] += 1
+        self._notify("gap", reason, count, lost_at=seen.at_us // 1000, restored_at=message.at_us // 1000)
+
+    def _notify(
+        self,
+        state: Literal["gap", "dropped"],
+        reason: str,
+        count: int | None,
+        *,
+        lost_at: int | None = None,
+        restored_at: int | None = None,
+    ) -> None:
+        now_ms = self._now_us // 1000
+        self._notices.append(
+            StatusEvent(
+                seq=0,  # on no channel: this reader says it, not the streamer
+                timestamp=now_ms,
+                received_us=self._now_us,
+                state=state,
+                reason=reason,
+                since=lost_at or now_ms,
+                lost_at=lost_at,
+                restored_at=restored_at,
+                count=count,
+            )
+        )

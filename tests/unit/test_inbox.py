@@ -1,0 +1,303 @@
+"""The reader's bookkeeping: nothing lost, nothing twice, order kept, bounded, and every gap told."""
+
+from collections import defaultdict
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schwabstream.events import BarEvent, Channel, Event, StatusEvent, TickEvent
+from schwabstream.inbox import RUN_APART, Inbox
+
+FIRST = 1_700_000_000_000_000
+
+
+def payload(channel: Channel, seq: int, symbol: str | None = "A", key: str | None = None) -> bytes:
+    """A valid event of the channel."""
+    event: dict[str, Any] = {
+        "v": 1,
+        "symbol": symbol,
+        "key": key or symbol,
+        "seq": seq,
+        "timestamp": seq,
+        "received_us": 1,
+    }
+    shapes: dict[Channel, dict[str, Any]] = {
+        Channel.TICKS: {"type": "tick", "asset": "FUTURE", "last_price": 1.0, "is_trade": False},
+        Channel.LEVEL2: {"type": "level2", "service": "NASDAQ_BOOK", "source": "book", "bids": [], "asks": []},
+        Channel.BARS: {"type": "bar", "open": 1, "high": 1, "low": 1, "close": 1, "volume": 1},
+        Channel.STATUS: {"type": "status", "state": "streaming", "reason": "", "since": 1},
+    }
+    return orjson.dumps(event | shapes[channel])
+
+
+def everything(inbox: Inbox) -> list[Event]:
+    """Take until there is nothing."""
+    taken = []
+    while (event := inbox.take()) is not None:
+        taken.append(event)
+    return taken
+
+
+def ready(**options: Any) -> Inbox:
+    """An inbox that has caught up with empty last values."""
+    inbox = Inbox(**options)
+    inbox.catch_up({}, 1)
+    return inbox
+
+
+def seqs(events: list[Event]) -> list[int]:
+    """The numbers of events that came through a channel."""
+    return [event.seq for event in events if event.seq]
+
+
+def notices(events: list[Event]) -> list[StatusEvent]:
+    """What the inbox itself says."""
+    return [event for event in events if isinstance(event, StatusEvent) and not event.seq]
+
+
+class Streamer:
+    """A publisher as the channels show it, and one reader's link to it."""
+
+    def __init__(self) -> None:
+        self.seq = dict.fromkeys(Channel, FIRST)
+        self.published: dict[Channel, list[tuple[int, str]]] = defaultdict(list)
+        self.last: dict[Channel, dict[str, bytes]] = {Channel.TICKS: {}, Channel.LEVEL2: {}}
+        self.wire: list[tuple[Channel, bytes]] | None = None
+        self.received: dict[Channel, set[int]] = defaultdict(set)
+
+    def publish(self, channel: Channel, symbol: str) -> None:
+        self.seq[channel] += 1
+        message = payload(channel, self.seq[channel], symbol)
+        self.published[channel].append((self.seq[channel], symbol))
+        if channel in self.last:
+            self.last[channel][symbol] = message
+        if self.wire is not None:
+            self.wire.append((channel, message))
+
+    def deliver(self, inbox: Inbox, count: int) -> None:
+        for channel, message in (self.wire or [])[:count]:
+            self.received[channel].add(orjson.loads(message)["seq"])
+            inbox.receive(channel, message, 1)
+        self.wire = None if self.wire is None else self.wire[count:]
+
+
+class Reader:
+    """One interleaving: each byte of the script is a step of the publisher, the wire, the reader, or the network."""
+
+    def __init__(self) -> None:
+        self.streamer, self.inbox, self.taken = Streamer(), Inbox(), list[Event]()
+        self.behind = False
+
+    def play(self, script: bytes) -> None:
+        """Run the script, then connect, catch up, and let one more event of each kind arrive."""
+        for step in script:
+            self.step(step % 16, step // 16)
+        if self.streamer.wire is None:
+            self.connect()
+        self.streamer.deliver(self.inbox, len(self.streamer.wire or []) // 2)
+        self.catch_up()
+        for channel in (Channel.TICKS, Channel.LEVEL2, Channel.BARS):
+            self.streamer.publish(channel, "A")
+        self.streamer.deliver(self.inbox, len(self.streamer.wire or []))
+        self.taken += everything(self.inbox)
+
+    def step(self, action: int, detail: int) -> None:
+        """Publish more often than anything else."""
+        if action < 8:
+            self.streamer.publish((Channel.TICKS, Channel.LEVEL2, Channel.BARS)[detail % 3], "ABC"[detail % 4 % 3])
+        elif action < 11:
+            self.streamer.deliver(self.inbox, detail + 1)
+        elif action < 13:
+            self.taken += filter(None, [self.inbox.take()])
+        elif action == 13 and self.streamer.wire is None:
+            self.connect()
+        elif action == 14:
+            self.catch_up()
+        elif action == 15 and detail > 11:
+            self.streamer.wire, self.behind = None, False
+
+    def connect(self) -> None:
+        """Subscribe; the last values are still to be read."""
+        self.inbox.hold()
+        self.streamer.wire, self.behind = [], True
+
+    def catch_up(self) -> None:
+        """Read the last values, if that is due."""
+        if self.behind:
+            last = {channel: list(values.values()) for channel, values in self.streamer.last.items()}
+            self.inbox.catch_up(last, 1)
+            self.behind = False
+
+
+@pytest.mark.timeout(600)
+@settings(max_examples=10_000, deadline=None)
+@given(script=st.binary(max_size=80))
+def test_any_interleaving_of_snapshot_and_live_loses_and_doubles_nothing(script: bytes) -> None:
+    """Per symbol each event comes once and in order, the newest always comes, and what is missing is told."""
+    reader = Reader()
+    reader.play(script)
+    streamer = reader.streamer
+    delivered: dict[tuple[str, str], list[int]] = defaultdict(list)
+    lost = 0
+    for event in reader.taken:
+        if event.seq:
+            delivered[event.type, str(event.symbol)].append(event.seq)
+        elif isinstance(event, StatusEvent):
+            lost += event.count or 0
+    kinds = {Channel.TICKS: "tick", Channel.LEVEL2: "level2", Channel.BARS: "bar"}
+    first_seen: dict[Channel, int] = {}
+    for numbers in delivered.values():
+        assert numbers == sorted(set(numbers))
+    missing = 0
+    for channel, kind in kinds.items():
+        published = streamer.published[channel]
+        for symbol in {symbol for _, symbol in published}:
+            newest = max(seq for seq, owner in published if owner == symbol)
+            if channel in streamer.last or newest in streamer.received[channel]:
+                assert delivered[kind, symbol][-1] == newest
+            live = [seq for seq, owner in published if owner == symbol and seq in streamer.received[channel]]
+            if channel is Channel.BARS:
+                assert delivered[kind, symbol] == live
+        first_seen[channel] = min(streamer.received[channel])
+        known = streamer.received[channel] | {
+            seq for (type_, _), numbers in delivered.items() if type_ == kind for seq in numbers
+        }
+        missing += sum(seq > first_seen[channel] and seq not in known for seq, _ in published)
+    assert lost == missing
+
+
+def test_last_values_then_live_without_doubles() -> None:
+    """What came live before the last values were read counts once, in the order of seq."""
+    inbox = Inbox()
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 2, "A"), 1)
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 4, "B"), 1)
+    inbox.catch_up({Channel.TICKS: [payload(Channel.TICKS, FIRST + 3, "A"), payload(Channel.TICKS, FIRST + 1, "C")]}, 1)
+    assert seqs(everything(inbox)) == [FIRST + 1, FIRST + 2, FIRST + 3, FIRST + 4]
+
+
+def test_a_repeated_batch_is_dropped() -> None:
+    """A message with a number its symbol has passed is a repetition."""
+    inbox = ready()
+    for seq in (1, 2, 1, 2, 3):
+        inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + seq), 1)
+    assert seqs(everything(inbox)) == [FIRST + 1, FIRST + 2, FIRST + 3]
+    assert inbox.counts["repeated"] == 2
+
+
+def test_a_jump_is_told_with_its_times_and_count() -> None:
+    """Three numbers that never came are one gap of three, between the two arrivals, before the event behind it."""
+    inbox = ready()
+    inbox.receive(Channel.BARS, payload(Channel.BARS, FIRST + 1), 5_000_000)
+    inbox.receive(Channel.BARS, payload(Channel.BARS, FIRST + 5), 9_000_000)
+    events = everything(inbox)
+    gap = notices(events)[0]
+    assert (gap.state, gap.count, gap.lost_at, gap.restored_at) == ("gap", 3, 5_000, 9_000)
+    assert "bars" in gap.reason
+    assert inbox.counts["lost"] == 3
+    assert isinstance(events[-1], BarEvent)
+
+
+def test_what_last_values_bring_back_is_not_lost() -> None:
+    """After a reconnect only those count as lost that neither came live nor as a last value."""
+    inbox = ready()
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1, "A"), 1)
+    inbox.hold()
+    inbox.catch_up({Channel.TICKS: [payload(Channel.TICKS, FIRST + 3, "A"), payload(Channel.TICKS, FIRST + 4, "B")]}, 1)
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 5, "A"), 1)
+    events = everything(inbox)
+    assert [notice.count for notice in notices(events)] == [1]
+    assert seqs(events) == [FIRST + 1, FIRST + 3, FIRST + 4, FIRST + 5]
+
+
+@pytest.mark.parametrize("step", [5 * RUN_APART, -5 * RUN_APART])
+def test_a_new_run_is_told_as_such(step: int) -> None:
+    """Numbers of another run are taken, whichever way the clock went, and the gap does not invent a count."""
+    inbox = ready()
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST), 1)
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + step), 1)
+    events = everything(inbox)
+    assert seqs(events) == [FIRST, FIRST + step]
+    assert [(notice.state, notice.count) for notice in notices(events)] == [("gap", None)]
+    assert inbox.counts["lost"] == 0
+
+
+def test_a_slow_reader_gets_the_newest_and_is_told() -> None:
+    """Beyond the bound only the newest tick of each symbol waits; a notice says how many older ones went."""
+    inbox = ready(max_pending=10)
+    for seq in range(1, 101):
+        inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + seq, "AB"[seq % 2]), 1)
+        assert len(inbox) <= 12
+    events = everything(inbox)
+    assert seqs(events) == [FIRST + 99, FIRST + 100]
+    assert [(notice.state, notice.count) for notice in notices(events)] == [("dropped", 98)]
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 101, "A"), 1)
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 102, "A"), 1)
+    assert seqs(everything(inbox)) == [FIRST + 101, FIRST + 102]
+
+
+def test_bars_beyond_the_bound_lose_the_oldest() -> None:
+    """What has no newest, such as bars, loses its oldest, counted."""
+    inbox = ready(max_pending=3)
+    for seq in range(1, 6):
+        inbox.receive(Channel.BARS, payload(Channel.BARS, FIRST + seq), 1)
+    assert seqs(everything(inbox)) == [FIRST + 3, FIRST + 4, FIRST + 5]
+    assert inbox.counts["dropped"] == 2
+
+
+def test_newest_only_keeps_one_of_each_and_says_nothing() -> None:
+    """A screen asks for the newest alone: what gives way is as wanted, not a loss."""
+    inbox = ready(newest_only=True)
+    for seq in range(1, 5):
+        inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + seq), 1)
+    assert seqs(everything(inbox)) == [FIRST + 4]
+    assert inbox.counts["dropped"] == 0
+
+
+def test_only_the_wanted_symbols_come_but_every_number_counts() -> None:
+    """Others' events are passed over without opening a gap; an event of no symbol concerns everybody."""
+    inbox = ready(symbols={"A"}, keys={"/K"})
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1, "A"), 1)
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 2, "B"), 1)
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 3, "/K:X", "/K"), 1)
+    inbox.receive(Channel.STATUS, payload(Channel.STATUS, FIRST + 1, None), 1)
+    events = everything(inbox)
+    assert [event.symbol for event in events] == ["A", "/K:X", None]
+    assert notices(events) == []
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        b"",
+        b"\xff",
+        b"[]",
+        b"1",
+        b"null",
+        b"{}",
+        b'{"seq": "1"}',
+        b'{"seq": 1.5}',
+        b'{"seq": 1, "symbol": []}',
+        b'{"seq": true}',
+    ],
+)
+def test_what_is_no_event_is_counted(garbage: bytes) -> None:
+    """Whatever somebody else publishes on the channel is counted and stops nothing."""
+    inbox = ready()
+    inbox.receive(Channel.TICKS, garbage, 1)
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST), 1)
+    assert seqs(everything(inbox)) == [FIRST]
+    assert inbox.counts["invalid"] == 1
+
+
+def test_what_does_not_validate_is_counted_when_taken() -> None:
+    """A numbered message that is no TickEvent is counted and passed over."""
+    inbox = ready()
+    inbox.receive(Channel.TICKS, b'{"type":"tick","seq":%d,"symbol":"A"}' % FIRST, 1)
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1), 1)
+    events = everything(inbox)
+    assert [type(event) for event in events] == [TickEvent]
+    assert inbox.counts["invalid"] == 1
+    assert len(inbox) == 0
