@@ -16,7 +16,8 @@ import structlog
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.embedded import embedded_redis
 from schwabstream.errors import ConfigurationError
-from schwabstream.publisher import TradingEventPublisher, redact_url
+from schwabstream.publisher import TradingEventPublisher
+from schwabstream.redis_writer import redact_url
 from schwabstream.reporter import Reporter
 from schwabstream.settings import Settings, load_settings, origin
 from schwabstream.stdout import LineWriter
@@ -131,18 +132,24 @@ class _Run:
         background: list[Coroutine[None, None, None]],
     ) -> None:
         """Run the streamer with the writer and the rest beside it; whatever ends it, what is queued is written."""
+        streamer = asyncio.create_task(client.run(), name="streamer")
         writer = asyncio.create_task(publisher.run(), name="publisher")
         extras = [asyncio.create_task(coroutine) for coroutine in background]
         try:
-            await client.run()
+            await asyncio.wait({streamer, writer}, return_when=asyncio.FIRST_COMPLETED)
+            client.stop()  # a writer that was fenced off ends the session too
+            await streamer
         finally:
             for task in extras:
                 task.cancel()
             await asyncio.wait(extras)
             publisher.stop()
             await asyncio.wait({writer}, timeout=DRAIN_LIMIT_S)
-            writer.cancel()
-            await asyncio.wait({writer})
+            for task in (writer, streamer):
+                task.cancel()
+            await asyncio.wait({writer, streamer})
+        if not writer.cancelled():
+            writer.result()
         log.info("done", published=publisher.published, unwritten=publisher.queued)
 
     async def _announce(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> None:

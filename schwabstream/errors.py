@@ -11,7 +11,8 @@
     │   └── LoginDenied               exit 4   the streamer did not take this access token: refresh it
     ├── ProtocolError                 exit 5   Schwab answered something the protocol does not allow
     ├── Refused                       exit 6   Schwab understood and said no
-    │   └── Evicted                   exit 6   another session took the one streamer connection
+    │   ├── Evicted                   exit 6   another session took the one streamer connection
+    │   └── LeaseLost                 exit 6   another streamer of ours took over this account
     ├── TokenFileError                exit 7   the token file cannot be read or written
     └── RedisUnavailable              exit 8   Redis cannot be reached or refused a command
 
@@ -77,6 +78,10 @@ class Refused(SchwabStreamError):
 
 class Evicted(Refused):
     """Another session of the same user took the one streamer connection (code 12)."""
+
+
+class LeaseLost(Refused):
+    """Another streamer of the same account holds the lease in Redis: this one must not publish."""
 
 
 class TokenFileError(SchwabStreamError):

@@ -1,0 +1,187 @@
+"""Packed transactions over one redis-py connection, fenced by a lease when there is one.
+
+Connecting, TLS, AUTH, ACLs and unix sockets are redis-py's; commands are packed and replies are read here, because
+redis-py's own command path costs many times what Redis needs to answer (docs/adr/0003). A fenced writer can write only
+while the lease names it: the lease is watched, so a transaction that comes too late is discarded by Redis itself.
+"""
+
+import asyncio
+import contextlib
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import hiredis
+from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from schwabstream.errors import LeaseLost, RedisUnavailable
+
+CONNECT_TIMEOUT_S = 3.0
+REPLY_TIMEOUT_S = 5.0
+_READ_BYTES = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """The lease a writer works under: ``key`` must hold ``holder``, and each transaction renews it for ``life_ms``."""
+
+    key: str
+    holder: str
+    life_ms: int
+
+
+def bulk(value: bytes) -> bytes:
+    """One argument in Redis's protocol."""
+    return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+def command(*words: str | bytes | int, more: int = 0) -> bytes:
+    """The start of a packed command: these words, and ``more`` arguments that the caller appends."""
+    encoded = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+    return b"*%d\r\n" % (len(encoded) + more) + b"".join(map(bulk, encoded))
+
+
+def redact_url(url: str) -> str:
+    """The URL without its password, fit for messages and logs."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+
+
+_MULTI, _EXEC = command("MULTI"), command("EXEC")
+
+
+class RedisWriter:
+    """One connection to Redis, opened again as often as needed; errors are ``RedisUnavailable`` or ``LeaseLost``.
+
+    ``round_trip_s`` is how long the last transaction took, None before the first.
+    """
+
+    def __init__(self, redis_url: str, *, fence: Fence | None = None) -> None:
+        self.url = redact_url(redis_url)
+        self._fence = fence
+        self._client = Redis.from_url(
+            redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=None, retry=Retry(NoBackoff(), 0)
+        )
+        self._pool: Any = self._client.connection_pool  # Any: redis-py does not annotate its pool
+        self._connection: AbstractConnection | None = None
+        self._replies = hiredis.Reader()
+        self._lease_gone = False
+        self.round_trip_s: float | None = None
+
+    async def connect(self) -> None:
+        """Reach Redis, and take or confirm the lease."""
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                self._connection = await self._pool.get_connection()
+                self._replies = hiredis.Reader()
+                if self._fence is not None:
+                    await self._confirm(self._connection, self._fence)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise RedisUnavailable(
+                f"Redis at {self.url} cannot be reached ({_cause(error)}): start it, correct REDIS_URL, "
+                "or run with --redis embedded"
+            ) from error
+
+    async def transact(self, commands: list[bytes], count: int) -> list[Any]:
+        """Run ``count`` packed commands as one transaction; returns their replies, errors of single ones among them.
+
+        When it raises, either none of the commands was carried out or the connection broke before Redis could say.
+        """
+        connection, fence = self._connection, self._fence
+        if connection is None:
+            raise RedisUnavailable(f"no connection to Redis at {self.url}")
+        if self._lease_gone:
+            raise self._lease_lost()
+        packed, extra = b"".join((_MULTI, *commands, _EXEC)), 0
+        if fence is not None:
+            renew = command("PEXPIRE", fence.key, fence.life_ms)
+            packed = b"".join((_MULTI, renew, *commands, _EXEC, *_watched(fence)))
+            count, extra = count + 1, 2
+        sent_at = time.perf_counter()
+        try:
+            async with asyncio.timeout(REPLY_TIMEOUT_S):
+                await connection.send_packed_command([packed], check_health=False)
+                replies = await self._read(connection, count + 2 + extra)
+        except (RedisError, OSError, TimeoutError) as error:
+            raise RedisUnavailable(f"Redis at {self.url} did not take a batch ({_cause(error)})") from error
+        self.round_trip_s = time.perf_counter() - sent_at
+        if fence is not None:
+            self._lease_gone = replies[-1] != fence.holder.encode()
+        return self._outcome(replies[: count + 2])[0 if fence is None else 1 :]
+
+    async def disconnect(self) -> None:
+        """Let go of the connection; :meth:`connect` makes a new one."""
+        if self._connection is not None:
+            await self._connection.disconnect(nowait=True)
+            await self._pool.release(self._connection)
+            self._connection = None
+
+    async def close(self) -> None:
+        """Give the lease back if it is still ours, and end."""
+        if self._fence is not None and self._connection is not None and not self._lease_gone:
+            with contextlib.suppress(RedisUnavailable, LeaseLost):  # then it expires by itself
+                await self.transact([command("DEL", self._fence.key)], 1)
+        await self.disconnect()
+        await self._client.aclose()
+
+    async def _confirm(self, connection: AbstractConnection, fence: Fence) -> None:
+        take = command("SET", fence.key, fence.holder, "NX", "PX", fence.life_ms)
+        await connection.send_packed_command([b"".join((take, *_watched(fence)))], check_health=False)
+        replies = await self._read(connection, 3)
+        refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
+        if refusals:
+            raise RedisUnavailable(f"Redis at {self.url} refused the streamer's lease ({refusals[0]})")
+        if replies[2] != fence.holder.encode():
+            raise self._lease_lost()
+
+    def _lease_lost(self) -> LeaseLost:
+        return LeaseLost("another streamer of this account took over the lease in Redis: this one stops publishing")
+
+    async def _read(self, connection: AbstractConnection, count: int) -> list[Any]:
+        stream, reader = connection._reader, self._replies  # private in redis-py, held by a test
+        if stream is None:
+            raise RedisUnavailable(f"no connection to Redis at {self.url}")
+        replies: list[Any] = []
+        while len(replies) < count:
+            reply = reader.gets()
+            if reply is not False:
+                replies.append(reply)
+                continue
+            received = await stream.read(_READ_BYTES)
+            if not received:
+                raise RedisUnavailable(f"Redis at {self.url} closed the connection")
+            reader.feed(received)
+        return replies
+
+    def _outcome(self, replies: list[Any]) -> list[Any]:
+        """The replies of EXEC; raises when Redis discarded the transaction."""
+        outcome = replies[-1]
+        if isinstance(outcome, list):
+            return outcome
+        if outcome is None:
+            if self._lease_gone:
+                raise self._lease_lost()
+            raise RedisUnavailable(f"Redis at {self.url} discarded a batch")
+        refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
+        raise RedisUnavailable(f"Redis at {self.url} refused a batch ({refusals[0]})")
+
+
+def _watched(fence: Fence) -> tuple[bytes, bytes]:
+    return command("WATCH", fence.key), command("GET", fence.key)
+
+
+def _cause(error: BaseException) -> str:
+    """The shortest honest reason: the system's own word where there is one."""
+    origin = error.__cause__ or error.__context__
+    if isinstance(origin, OSError) and origin.errno:
+        return os.strerror(origin.errno)
+    return str(error) or "no answer in time"
