@@ -22,6 +22,8 @@ _MOST_NAMES = 1000
 
 def make_private_directory(directory: Path) -> None:
     """Make the directory and its missing parents, all of them 0700; an existing one keeps its mode."""
+    if directory.exists() and not directory.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "not a directory", str(directory))
     for missing in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
         with contextlib.suppress(FileExistsError):
             missing.mkdir(mode=PRIVATE_DIRECTORY)
@@ -89,13 +91,16 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def keep_aside(path: Path, suffix: str) -> Path:
-    """Give the file a second name, its own plus ``.suffix``; the caller then replaces or removes the first."""
+    """Give the file a second name, its own plus ``.suffix``; the caller then replaces or removes the first.
+
+    The caller holds whatever lock keeps others from setting the same file aside.
+    """
     for attempt in range(_MOST_NAMES):
         aside = path.with_name(f"{path.name}.{suffix}{f'-{attempt}' if attempt else ''}")
+        if aside.exists():
+            continue
         try:
             os.link(path, aside)
-        except FileExistsError:
-            continue
         except OSError:
             shutil.copy2(path, aside)  # a file system without hard links
         return aside

@@ -63,6 +63,11 @@ def encode(tokens: TokenSet, cipher: TokenCipher | None) -> bytes:
     return content + b"\n"
 
 
+def is_encrypted(content: bytes) -> bool:
+    """Whether these bytes are an encrypted token file."""
+    return content.lstrip().startswith(f'{{"{_ENVELOPE}"'.encode())
+
+
 def decode(content: bytes, path: Path, cipher: TokenCipher | None) -> Found:
     """Read a token file of any known format.
 

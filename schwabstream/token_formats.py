@@ -89,7 +89,7 @@ def _moment(value: object) -> float | None:
             at = datetime.fromisoformat(value)
         except ValueError:
             return None
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        value = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
     seconds = number(value)
     if seconds is None or seconds <= 0:
         return None

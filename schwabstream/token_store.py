@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from schwabstream import files
 from schwabstream.errors import TokenFileError
-from schwabstream.token_content import TokenCipher, decode, encode
+from schwabstream.token_content import TokenCipher, decode, encode, is_encrypted
 from schwabstream.token_formats import Found, usual_name
 from schwabstream.tokens import TokenSet
 
@@ -91,7 +91,11 @@ class TokenStore:
                 found = decode(content, self.path, self._cipher)
             except ValueError as error:
                 return self._recover(str(error))
-            return self._upgrade() if found.is_legacy else found.tokens
+            if found.is_legacy:
+                return self._upgrade()
+            if self._cipher and not is_encrypted(content):
+                self._encrypt_all()
+            return found.tokens
 
     def save(self, tokens: TokenSet) -> None:
         """Store the login durably and leave a snapshot of it; the newest ten snapshots are kept."""
@@ -241,6 +245,15 @@ class TokenStore:
                 self.save(found.tokens)
                 _tell_upgrade(found, original)
             return found.tokens
+
+    def _encrypt_all(self) -> None:
+        """Encrypt what was written before there was a key: the file and its snapshots."""
+        with self.lock():
+            for path in (self.path, *self.snapshots()):
+                content = self._read(path)
+                if content and not is_encrypted(content) and (tokens := self._peek(path)):
+                    files.replace_file(path, encode(tokens, self._cipher))
+            log.info("the token file and its snapshots are encrypted from now on", path=str(self.path))
 
     def _adopt_another_name(self) -> TokenSet | None:
         """Take over another tool's file in ``.tokens/``, unless this store has had a login of its own before."""

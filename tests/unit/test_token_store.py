@@ -1,0 +1,455 @@
+"""The token file: whole or not at all, locked, repaired, upgraded, never deleted."""
+
+import asyncio
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from structlog.testing import capture_logs
+
+from schwabstream.errors import ConfigurationError, TokenFileError
+from schwabstream.token_store import SNAPSHOTS_KEPT, TokenStore
+from schwabstream.tokens import TokenSet
+
+NOW = 1_800_000_000.0
+ISO = datetime.fromtimestamp(NOW, UTC).isoformat()
+
+
+def login(number: int = 1, **changes: Any) -> TokenSet:
+    """A login whose access token carries a number."""
+    return TokenSet(f"I0.access{number}@", "R0.refresh@", NOW + number, NOW, {"scope": "api", **changes})
+
+
+def mode(path: Path) -> int:
+    """The permission bits of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the token file goes."""
+    return tmp_path / ".tokens" / "schwab_token.json"
+
+
+@pytest.fixture
+def store(path: Path) -> TokenStore:
+    """The store under test."""
+    return TokenStore(path)
+
+
+def test_nothing_is_touched_before_there_is_a_login(store: TokenStore, path: Path) -> None:
+    """Loading where nothing is stored says so and creates nothing."""
+    assert store.load() is None
+    assert store.snapshots() == []
+    assert store.forget() is None
+    assert not path.parent.exists()
+
+
+def test_a_login_comes_back_as_it_was_saved(store: TokenStore, path: Path) -> None:
+    """The file has schwab-py's format, mode 0600, in a directory 0700, and reads back equal."""
+    store.save(login(id_token="e.y.J"))
+    assert store.load() == login(id_token="e.y.J")
+    content = json.loads(path.read_bytes())
+    assert content["creation_timestamp"] == NOW
+    assert content["token"]["refresh_token"] == "R0.refresh@"
+    assert (mode(path), mode(path.parent), mode(store.snapshots_directory)) == (0o600, 0o700, 0o700)
+    assert [entry for entry in path.parent.iterdir() if entry.suffix == ".tmp"] == []
+
+
+def test_schwab_py_itself_reads_the_file(store: TokenStore, path: Path) -> None:
+    """A file of ours is a token file to schwab-py's own loader."""
+    store.save(login())
+    code = (
+        "import json, sys, warnings; warnings.simplefilter('ignore')\n"
+        "from schwab.auth import TokenMetadata\n"
+        "meta = TokenMetadata.from_loaded_token(json.load(open(sys.argv[1])), None)\n"
+        "print(meta.token['access_token'], meta.creation_timestamp)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["I0.access1@", str(int(NOW))]
+
+
+def test_each_rotation_leaves_a_snapshot_and_ten_are_kept(path: Path) -> None:
+    """The newest ten snapshots stay, private, and the newest equals the file."""
+    for number in range(14):
+        TokenStore(path, clock=partial(float, NOW + number)).save(login(number))
+    kept = TokenStore(path).snapshots()
+    assert len(kept) == SNAPSHOTS_KEPT
+    assert kept[0].read_bytes() == path.read_bytes()
+    assert {mode(snapshot) for snapshot in kept} == {0o600}
+
+
+def test_a_symlinked_path_is_followed_before_it_is_replaced(tmp_path: Path) -> None:
+    """Writing through a link keeps the link and writes where it points to."""
+    target = tmp_path / "elsewhere" / "token.json"
+    target.parent.mkdir()
+    link = tmp_path / "link.json"
+    link.symlink_to(target)
+    TokenStore(link).save(login())
+    assert link.is_symlink()
+    assert TokenStore(target).load() == login()
+
+
+def test_a_file_open_to_others_is_tightened_with_a_warning(store: TokenStore, path: Path) -> None:
+    """A token file that others can read is made private, and the user hears of it."""
+    store.save(login())
+    path.chmod(0o644)
+    with capture_logs() as logs:
+        store.load()
+    assert mode(path) == 0o600
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+
+
+DAMAGES = [b"", b"   ", b"\0" * 300, b'{"creation_ti', b"not json", b"\xff\xfe\x00", b"[1]", b"{}", b'{"token":5}']
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, b"[" * 100_000, b"SQLite format 3\0garbage"])
+def test_a_damaged_file_is_set_aside_and_the_newest_good_snapshot_takes_its_place(
+    store: TokenStore, path: Path, damage: bytes
+) -> None:
+    """Whatever the damage, the login comes back from the snapshots, the damaged bytes stay, a warning is given."""
+    store.save(login(1))
+    store.save(login(2))
+    path.write_bytes(damage)
+    with capture_logs() as logs:
+        assert store.load() == login(2)
+    assert [entry["log_level"] for entry in logs] == ["warning"]
+    assert store.load() == login(2)
+    (aside,) = path.parent.glob("*.corrupt-*")
+    assert aside.read_bytes() == damage
+    assert mode(path) == 0o600
+
+
+def test_a_damaged_snapshot_is_passed_over(store: TokenStore, path: Path) -> None:
+    """Recovery takes the newest snapshot that is good."""
+    store.save(login(1))
+    store.save(login(2))
+    store.snapshots()[0].write_bytes(b"{")
+    path.write_bytes(b"{")
+    assert store.load() == login(1)
+
+
+def test_damage_without_a_snapshot_needs_a_login_and_deletes_nothing(store: TokenStore, path: Path) -> None:
+    """With nothing to restore, the damaged file is kept aside and there is no login."""
+    path.parent.mkdir()
+    path.write_bytes(b"{")
+    assert store.load() is None
+    assert not path.exists()
+    assert [aside.read_bytes() for aside in path.parent.glob("*.corrupt-*")] == [b"{"]
+
+
+def test_a_forgotten_login_stays_as_a_snapshot_and_does_not_come_back(store: TokenStore, path: Path) -> None:
+    """After forgetting there is no login, and its content lies among the snapshots."""
+    store.save(login())
+    content = path.read_bytes()
+    kept = store.forget()
+    assert kept is not None
+    assert kept.read_bytes() == content
+    assert store.load() is None
+
+
+def schwabdev_database(path: Path, *, secret: str = "R0.refresh@", rows: int = 1) -> None:
+    """Write a token database as Schwabdev does."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(
+            "CREATE TABLE schwabdev (access_token_issued TEXT NOT NULL, refresh_token_issued TEXT NOT NULL, "
+            "access_token TEXT NOT NULL, refresh_token TEXT NOT NULL, id_token TEXT NOT NULL, expires_in INTEGER, "
+            "token_type TEXT, scope TEXT)"
+        )
+        row = (ISO, ISO, "I0.access1@", secret, "e.y.J", 1800, "Bearer", "api")
+        connection.executemany("INSERT INTO schwabdev VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [row] * rows)
+
+
+BARE = {"access_token": "I0.access1@", "refresh_token": "R0.refresh@", "expires_at": NOW + 9, "scope": "api"}
+OLD_FILES: dict[str, Any] = {
+    "bare": BARE,
+    "flat": {"access_token": "I0.access1@", "refresh_token": "R0.refresh@", "expires_at": NOW},
+    "wrapped": {"token": BARE},
+    "schwabdev": {"access_token_issued": ISO, "refresh_token_issued": ISO, "token_dictionary": BARE},
+    "database": None,
+}
+
+
+def plant(path: Path, name: str) -> bytes:
+    """Write a token file of an older format and return its bytes."""
+    path.parent.mkdir(exist_ok=True)
+    if OLD_FILES[name] is None:
+        schwabdev_database(path)
+    else:
+        path.write_text(json.dumps(OLD_FILES[name]))
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("name", OLD_FILES)
+def test_an_older_format_is_upgraded_in_place_and_kept(store: TokenStore, path: Path, name: str) -> None:
+    """Each older format becomes ours; the original lies beside it, byte for byte; its age is kept or told unknown."""
+    original = plant(path, name)
+    with capture_logs() as logs:
+        tokens = store.load()
+    assert tokens is not None
+    assert tokens.refresh_token == "R0.refresh@"
+    assert json.loads(path.read_bytes())["token"]["access_token"] == "I0.access1@"
+    assert [aside.read_bytes() for aside in path.parent.glob("*.legacy-*")] == [original]
+    told = next(entry for entry in logs if "upgraded" in entry["event"])
+    assert ("unknown" in told["login_age"]) == (tokens.login_at is None) == (name in ("bare", "flat", "wrapped"))
+    assert store.load() == tokens
+
+
+@pytest.mark.parametrize("name", OLD_FILES)
+@pytest.mark.parametrize("other", ["token.json", "schwabdev_tokens.db", "tda-token.bak"])
+def test_the_same_is_found_under_other_names(store: TokenStore, path: Path, name: str, other: str) -> None:
+    """When ours is missing, another tool's file in .tokens/ becomes ours; it is renamed, not deleted."""
+    original = plant(path.with_name(other), name)
+    tokens = store.load()
+    assert tokens is not None
+    assert tokens.access_token == "I0.access1@"
+    assert not path.with_name(other).exists()
+    assert [aside.read_bytes() for aside in path.parent.glob(f"{other}.legacy-*")] == [original]
+
+
+def test_the_newest_of_several_is_taken_and_the_others_stay(store: TokenStore, path: Path) -> None:
+    """Of several old files the latest login wins; the rest is untouched."""
+    path.parent.mkdir()
+    for age, name in ((0, "old_token.json"), (50, "token.json")):
+        content = {"creation_timestamp": NOW + age, "token": BARE}
+        path.with_name(name).write_text(json.dumps(content))
+    tokens = store.load()
+    assert tokens is not None
+    assert tokens.login_at == NOW + 50
+    assert path.with_name("old_token.json").exists()
+
+
+def test_another_brokers_file_is_left_alone(store: TokenStore, path: Path) -> None:
+    """A token file that nothing marks as Schwab's is neither used nor renamed."""
+    path.parent.mkdir()
+    other = path.with_name("tastytrade_session.json")
+    other.write_text('{"access_token": "a", "refresh_token": "r", "expires_at": 5}')
+    (path.parent / "notes.txt").write_text("hello")
+    schwabdev_database(path.with_name("schwab_encrypted.db"), secret="enc:x")
+    schwabdev_database(path.with_name("schwab_empty.db"), rows=0)
+    assert store.load() is None
+    assert other.exists()
+
+
+def test_old_files_are_not_taken_after_a_logout(store: TokenStore, path: Path) -> None:
+    """Logging out is not undone by some other file that still lies there."""
+    store.save(login())
+    store.forget()
+    plant(path.with_name("token.json"), "bare")
+    assert store.load() is None
+
+
+def test_old_files_are_only_looked_for_in_the_tokens_directory(tmp_path: Path) -> None:
+    """In any other directory a foreign file is none of our business."""
+    plant(tmp_path / "elsewhere" / "token.json", "bare")
+    assert TokenStore(tmp_path / "elsewhere" / "schwab_token.json").load() is None
+
+
+def test_a_killed_writers_whole_temporary_is_taken_over(store: TokenStore, path: Path) -> None:
+    """What was written but not yet renamed may hold the only copy of a token: it is used, not swept."""
+    store.save(login(1))
+    TokenStore(path.with_name("scratch.json")).save(login(2))
+    path.with_name("scratch.json").rename(path.with_name(f".{path.name}.99.abcd.tmp"))
+    with store.lock():
+        assert store.load() == login(2)
+    assert store.load() == login(2)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"creation', None])
+def test_a_killed_writers_other_temporaries_are_swept(store: TokenStore, path: Path, content: bytes | None) -> None:
+    """Torn or outdated temporaries of ours are gone after the next write."""
+    store.save(login(5))
+    left = path.with_name(f".{path.name}.99.abcd.tmp")
+    left.write_bytes(path.read_bytes() if content is None else content)
+    (store.snapshots_directory / f".{path.stem}-x.json.99.abcd.tmp").write_bytes(b"x")
+    store.save(login(6))
+    assert not left.exists()
+    assert list(path.parent.rglob("*.tmp")) == []
+    assert store.load() == login(6)
+
+
+def test_a_file_of_nobody_we_know_is_not_swept(store: TokenStore, path: Path) -> None:
+    """Only temporaries of this very file are ours to sweep."""
+    store.save(login())
+    other = path.with_name(".other.json.99.abcd.tmp")
+    other.touch()
+    store.save(login(2))
+    assert other.exists()
+
+
+@pytest.fixture
+def holder(store: TokenStore, path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lock."""
+    code = (
+        "import sys; from pathlib import Path; from schwabstream.token_store import TokenStore\n"
+        "with TokenStore(Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
+    )
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_the_holder_of_the_lock_is_named(path: Path, holder: subprocess.Popen[str]) -> None:
+    """Whoever waits too long for the lock learns which process holds it."""
+    store = TokenStore(path, lock_timeout_s=0.1)
+    with pytest.raises(TokenFileError, match=f"process {holder.pid}"):
+        store.save(login())
+    with pytest.raises(TokenFileError, match=f"process {holder.pid}"):
+        asyncio.run(_lock_async(store))
+
+
+def test_a_killed_holder_holds_nothing(path: Path, holder: subprocess.Popen[str]) -> None:
+    """The lock ends with its process, however that ends."""
+    holder.kill()
+    TokenStore(path, lock_timeout_s=5).save(login())
+
+
+async def _lock_async(store: TokenStore) -> None:
+    async with store.lock_async():
+        pass
+
+
+def test_the_lock_is_private_and_can_be_taken_again(store: TokenStore, path: Path) -> None:
+    """The lock file is as private as the token, and saving inside the lock works."""
+    with store.lock():
+        store.save(login())
+    asyncio.run(_lock_async(store))
+    assert mode(path.with_name(path.name + ".lock")) == 0o600
+
+
+def test_a_path_that_is_a_directory_is_explained(tmp_path: Path) -> None:
+    """A directory where the file should be is one clear error, for reading and writing."""
+    store = TokenStore(tmp_path)
+    with pytest.raises(TokenFileError, match="must name a file"):
+        store.load()
+    with pytest.raises(TokenFileError, match="must name a file"):
+        store.save(login())
+    with pytest.raises(TokenFileError, match="must name a file"):
+        TokenStore(tmp_path / ".env" / "token.json").save(login())
+
+
+def test_a_circle_of_links_is_explained(tmp_path: Path) -> None:
+    """Links that lead in a circle are one clear error."""
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(TokenFileError, match="circle"):
+        TokenStore(tmp_path / "a").load()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_full_disk_is_explained_and_the_old_token_stays(
+    store: TokenStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the disk is full the old login stays readable, nothing half-written stays, and the error says what to do."""
+    store.save(login(1))
+    real = os.open
+
+    def open_on_a_full_disk(name: Any, flags: int, *rest: int, **more: Any) -> int:
+        descriptor = real(name, flags, *rest, **more)
+        if not str(name).endswith(".tmp"):
+            return descriptor
+        os.close(descriptor)
+        return real("/dev/full", os.O_WRONLY)
+
+    monkeypatch.setattr(os, "open", open_on_a_full_disk)
+    with pytest.raises(TokenFileError, match="free some space"):
+        store.save(login(2))
+    monkeypatch.undo()
+    assert store.load() == login(1)
+    assert list(path.parent.glob("*.tmp")) == []
+
+
+def test_a_failing_snapshot_does_not_fail_the_save(store: TokenStore) -> None:
+    """The login counts as saved when only its snapshot could not be written; the user hears of it."""
+    store.save(login(1))
+    shutil.rmtree(store.snapshots_directory)
+    store.snapshots_directory.write_text("in the way")
+    with capture_logs() as logs:
+        store.save(login(2))
+    assert store.load() == login(2)
+    assert any("no snapshot" in entry["event"] for entry in logs)
+
+
+@pytest.mark.skipif(
+    os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root writes everywhere; needs setpriv"
+)
+def test_a_read_only_directory_is_explained(path: Path, tmp_path: Path) -> None:
+    """Without the right to write, the error says so and the old token stays."""
+    TokenStore(path).save(login(1))
+    path.parent.chmod(0o500)
+    code = (
+        "import sys; from pathlib import Path; from schwabstream.token_store import TokenStore\n"
+        "from schwabstream.errors import TokenFileError\n"
+        "store = TokenStore(Path(sys.argv[1])); tokens = store.load()\n"
+        "try: store.save(tokens)\n"
+        "except TokenFileError as error: print(error)\n"
+        "assert store.load() == tokens"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    if os.geteuid() == 0:
+        command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all", *command]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(root)}
+    )
+    path.parent.chmod(0o700)
+    assert done.returncode == 0, done.stderr
+    assert "Permission denied; give yourself access" in done.stdout
+
+
+def test_an_encrypted_store_shows_no_token_on_disk(path: Path) -> None:
+    """With a key, neither the file nor a snapshot holds a readable token, and it reads back with the same key."""
+    key = Fernet.generate_key().decode()
+    store = TokenStore(path, key=key)
+    store.save(login())
+    assert store.encrypted
+    assert TokenStore(path, key=key).load() == login()
+    for file in (path, *store.snapshots()):
+        assert b"access1" not in file.read_bytes()
+
+
+def test_a_wrong_or_missing_key_is_told_and_nothing_is_set_aside(path: Path) -> None:
+    """A wrong key is an error about the key; the file is not taken for damaged."""
+    TokenStore(path, key=Fernet.generate_key().decode()).save(login())
+    content = path.read_bytes()
+    with pytest.raises(TokenFileError, match="another key"):
+        TokenStore(path, key=Fernet.generate_key().decode()).load()
+    with pytest.raises(TokenFileError, match="set SCHWAB_TOKEN_KEY"):
+        TokenStore(path).load()
+    assert path.read_bytes() == content
+    assert list(path.parent.glob("*.corrupt-*")) == []
+
+
+def test_a_plain_file_is_read_with_a_key_and_encrypted_from_then_on(path: Path) -> None:
+    """Switching encryption on needs no new login, and leaves no plain copy behind."""
+    for number in (1, 2):
+        TokenStore(path).save(login(number))
+    store = TokenStore(path, key=Fernet.generate_key().decode())
+    assert store.load() == login(2)
+    for file in (path, *store.snapshots()):
+        assert b"refresh@" not in file.read_bytes()
+    assert store.load() == login(2)
+
+
+def test_what_is_no_key_is_explained(path: Path) -> None:
+    """A key of the wrong form is a configuration error that says how to make one."""
+    with pytest.raises(ConfigurationError, match="generate_key"):
+        TokenStore(path, key="hunter2")
