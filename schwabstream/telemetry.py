@@ -19,45 +19,51 @@ _KEPT_LINES = 500
 _SECRET_NAMES = re.compile(
     r"token|secret|authorization|password|customer_?id|correl_?id|account|code$|refresh$", re.IGNORECASE
 )
+_NUMBERS_TOO = re.compile(r"password|customer_?id|correl_?id|account", re.IGNORECASE)
 _HARMLESS_NAMES = frozenset({"token_path", "token_file", "status_code", "close_code", "response_code", "exit_code"})
+# A value behind its name, in JSON, a query, a header or a printed dictionary.
+_NAMED_SECRET = re.compile(
+    r"((?i:_token|_secret|password|account_?number|customer_?id)[\"']?\s*[=:]\s*[\"']?|[?&]code=)[^&\s\"',}]+"
+)
 # What Schwab's secrets look like wherever they stand: access tokens, authorization codes and refresh tokens end in @,
 # JWTs, bearer and basic headers, long hexadecimal ids, passwords in URLs.
 _SECRET_TEXT = re.compile(
-    r"(?:I0|C0)\.[\w.\-/+=]{8,}(?:@|%40)?"
+    r"(?<=://)[^/\s:]*:[^/\s]+(?=@)"
+    r"|(?:I0|C0)\.[\w.\-/+=]{8,}(?:@|%40)?"
     r"|\b[\w\-/+=.]{40,}(?:@|%40)"
     r"|\beyJ[\w\-]+\.[\w\-]+\.[\w\-]*"
     r"|(?i:\b(?:bearer|basic)\s+)[\w\-.~+/=@]{8,}"
-    r"|\b[0-9a-f]{64}\b"
-    r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)"
-    r"|(?i:(?<=code=)|(?<=refresh_token=)|(?<=access_token=)|(?<=client_secret=))[^&\s\"']+"
+    r"|\b[0-9a-fA-F]{64}\b"
 )
 
 
 def redact(text: str) -> str:
     """The text with everything that looks like a credential replaced."""
-    return _SECRET_TEXT.sub(REDACTED, text)
+    return _SECRET_TEXT.sub(REDACTED, _NAMED_SECRET.sub(rf"\1{REDACTED}", text))
 
 
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """A structlog processor: hides values under secret names and credentials inside any text."""
     for name, value in event.items():
-        if value is not None and name not in _HARMLESS_NAMES and _SECRET_NAMES.search(name):
-            event[name] = REDACTED
-        elif isinstance(value, str):
-            event[name] = redact(value)
-        elif not isinstance(value, bool | int | float | type(None)):
-            event[name] = redact(str(value)) if isinstance(value, BaseException) else _redact_inside(value)
+        if not name.startswith("_"):  # structlog's own, gone before anything is written
+            event[name] = _redact_named(name, value)
     return event
 
 
+def _redact_named(name: str, value: object) -> object:
+    if value is None or name in _HARMLESS_NAMES or not _SECRET_NAMES.search(name):
+        return _redact_inside(value)
+    shown = isinstance(value, bool | int | float) and not _NUMBERS_TOO.search(name)
+    return value if shown else REDACTED
+
+
 def _redact_inside(value: object) -> object:
+    """The value with text for whatever is not a plain value: the renderer would print it unseen."""
     if isinstance(value, dict):
-        return {
-            name: REDACTED if _SECRET_NAMES.search(str(name)) else _redact_inside(item) for name, item in value.items()
-        }
+        return {redact(str(name)): _redact_named(str(name), item) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redact_inside(item) for item in value]
-    return redact(value) if isinstance(value, str) else value
+    return value if isinstance(value, bool | int | float | None) else redact(str(value))
 
 
 def configure_logging(log_format: Literal["auto", "rich", "json"] = "auto", *, verbosity: int = 0) -> None:
@@ -67,7 +73,7 @@ def configure_logging(log_format: Literal["auto", "rich", "json"] = "auto", *, v
     terminal by itself. ``auto`` is for people on a terminal and JSON lines elsewhere.
     """
     warnings.simplefilter("ignore")
-    terminal = sys.stderr.isatty() if log_format == "auto" else log_format == "rich"
+    terminal = sys.stderr is not None and sys.stderr.isatty() if log_format == "auto" else log_format == "rich"
     level = {-1: logging.ERROR, 0: logging.INFO}.get(verbosity, logging.DEBUG)
     shared: list[Processor] = [
         structlog.processors.add_log_level,
@@ -75,11 +81,7 @@ def configure_logging(log_format: Literal["auto", "rich", "json"] = "auto", *, v
         structlog.processors.format_exc_info,
         redact_event,
     ]
-    renderer: Processor = (
-        structlog.dev.ConsoleRenderer(pad_event_to=0, exception_formatter=structlog.dev.plain_traceback)
-        if terminal
-        else structlog.processors.JSONRenderer(serializer=lambda event, **_: orjson.dumps(event, default=str).decode())
-    )
+    renderer = _for_people() if terminal else structlog.processors.JSONRenderer(serializer=_json_line)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -91,36 +93,66 @@ def configure_logging(log_format: Literal["auto", "rich", "json"] = "auto", *, v
     forward.setFormatter(formatter)
     root = logging.getLogger()
     root.handlers[:] = [forward]
-    root.setLevel(logging.WARNING if verbosity < 2 else logging.DEBUG)
+    root.setLevel({-1: logging.ERROR, 0: logging.WARNING, 1: logging.WARNING}.get(verbosity, logging.DEBUG))
+
+
+def _for_people() -> Processor:
+    from rich.console import Console  # it knows about terminals, NO_COLOR and TERM=dumb
+
+    console = Console(stderr=True)
+    colors = console.color_system is not None and not console.no_color
+    return structlog.dev.ConsoleRenderer(
+        colors=colors, pad_event_to=0, exception_formatter=structlog.dev.plain_traceback
+    )
+
+
+def _json_line(event: EventDict, **_options: object) -> str:
+    return orjson.dumps(event, default=str).decode()
 
 
 @contextlib.contextmanager
 def logs_kept_aside() -> Iterator[Sequence[str]]:
-    """Keep log lines off the terminal while a screen is shown; the newest are written once it is gone."""
+    """Keep log lines off the terminal while a screen is shown; the newest are written once it is gone.
+
+    Lines that go elsewhere, into a file, are written as ever.
+    """
     kept: deque[str] = deque(maxlen=_KEPT_LINES)
-    _destination.kept = kept
+    _destination.keep(kept)
     try:
         yield kept
     finally:
-        _destination.kept = None
-        for line in kept:
-            _destination.write(line + "\n")
-        _destination.flush()
+        _destination.release()
 
 
 class _Destination:
-    """Where log lines go: stderr, whatever that is at the moment, or the lines kept aside."""
+    """Where log lines go: stderr, whatever that is at the moment, the lines kept aside, or both.
 
-    kept: deque[str] | None = None
+    A stderr that is closed, full or without a reader costs the lines and nothing else.
+    """
+
+    def __init__(self) -> None:
+        self._kept: deque[str] | None = None
+        self._owed = False
+
+    def keep(self, kept: deque[str]) -> None:
+        self._kept, self._owed = kept, sys.stderr is not None and sys.stderr.isatty()
+
+    def release(self) -> None:
+        kept, self._kept = self._kept or (), None
+        if self._owed:
+            self.write("".join(f"{line}\n" for line in kept))
+            self.flush()
 
     def write(self, text: str) -> int:
-        if self.kept is None:
-            return sys.stderr.write(text)
-        self.kept.extend(text.splitlines())
+        if self._kept is not None:
+            self._kept.extend(text.splitlines())
+        if self._kept is None or not self._owed:
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                sys.stderr.write(text)
         return len(text)
 
     def flush(self) -> None:
-        if self.kept is None:
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.flush()
 
 
