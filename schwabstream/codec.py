@@ -7,6 +7,7 @@ to be counted, while the rest of the frame stands. Envelope and forms: protocol 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import orjson
@@ -63,8 +64,10 @@ class Undecodable:
 
 Message = Response | Heartbeat | Notice | Batch | Undecodable
 
-# A JSON string is kept as it is; outside strings, what old servers print for "no number" becomes null.
-_NOT_A_NUMBER = re.compile(r'"(?:[^"\\]|\\.)*+"|-?(?:NaN|Infinity)|\ufffd+|-?\d++(?:\.\d++)?[eE]\+?\d{3,}', re.DOTALL)
+# Strings, a cut-off one included, are matched to be left alone, and numbers whole, so that each is looked at once:
+# a frame cut off in the middle must not cost the reader more than its length. The rest is what servers print for
+# "no number"; old Java has U+FFFD and the infinity sign.
+_SUSPECTS = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|-?(?:NaN|Infinity|\u221e|\ufffd+)|-?\d[\d.eE+-]*+', re.DOTALL)
 
 
 def decode(frame: str | bytes) -> list[Message]:
@@ -108,7 +111,7 @@ def decode_requests(frame: str | bytes) -> Iterator[Mapping[str, Any]]:
 def _repair(frame: str | bytes) -> object:
     """The frame's JSON with null for what stands where a number belongs; None when that does not help."""
     text = frame.decode("utf-8", "replace") if isinstance(frame, bytes) else frame
-    repaired = _NOT_A_NUMBER.sub(lambda match: match[0] if match[0][0] == '"' else "null", text)
+    repaired = _SUSPECTS.sub(_mend, text)
     for candidate in (repaired, repaired.replace("\\\\", "\\")):  # the second undoes over-escaping (trap T6)
         try:
             return orjson.loads(candidate)
@@ -117,9 +120,21 @@ def _repair(frame: str | bytes) -> object:
     return None
 
 
+def _mend(match: re.Match[str]) -> str:
+    """What stands there when it is a string or a finite number, else null."""
+    token = match[0]
+    if token[0] == '"':
+        return token
+    try:
+        return token if isfinite(float(token)) else "null"
+    except ValueError:
+        return "null"
+
+
 def _sample(frame: str | bytes) -> str:
     head = frame[:SAMPLE_LENGTH]
-    return head.decode("utf-8", "replace") if isinstance(head, bytes) else head
+    raw = head if isinstance(head, bytes) else head.encode("utf-8", "replace")
+    return raw.decode("utf-8", "replace")
 
 
 def _text(value: object) -> str:
@@ -134,22 +149,34 @@ def _integer(value: object) -> int:
     return value
 
 
+def _text_or_integer(value: object) -> str | int:
+    # Anything nested would be printed or converted by what follows, and deep nesting exhausts the stack there.
+    if type(value) is not str and type(value) is not int:
+        raise TypeError("neither a string nor an integer")
+    return value
+
+
+def _said(content: dict[str, Any]) -> str:
+    message = content.get("msg")
+    return message if type(message) is str else ""
+
+
 def _response(element: dict[str, Any]) -> Response:
     content = element["content"]
     return Response(
         service=_text(element["service"]),
         command=_text(element["command"]),
-        request_id=str(element["requestid"]),
+        request_id=str(_text_or_integer(element["requestid"])),
         code=_integer(content["code"]),
-        message=str(content.get("msg", "")),
+        message=_said(content),
     )
 
 
 def _notify(element: dict[str, Any]) -> Heartbeat | Notice:
     if "heartbeat" in element:
-        return Heartbeat(int(element["heartbeat"]))
+        return Heartbeat(int(_text_or_integer(element["heartbeat"])))
     content = element["content"]
-    return Notice(_text(element["service"]), _integer(content["code"]), str(content.get("msg", "")))
+    return Notice(_text(element["service"]), _integer(content["code"]), _said(content))
 
 
 def _data(element: dict[str, Any]) -> Batch:
