@@ -208,8 +208,11 @@ async def _redis(settings: Settings, options: StreamOptions) -> AsyncIterator[st
 def _json_lines(stop: Callable[[], None]) -> Iterator[Callable[[bytes], None]]:
     loop = asyncio.get_running_loop()
 
-    def closed() -> None:
-        loop.call_soon_threadsafe(stop)
+    def closed(error: OSError) -> None:
+        if not isinstance(error, BrokenPipeError):
+            log.error("standard output takes nothing more", reason=error.strerror)
+        with contextlib.suppress(RuntimeError):  # the run may be over already
+            loop.call_soon_threadsafe(stop)
 
     writer = LineWriter(closed)
     try:

@@ -1,0 +1,171 @@
+"""Lines to standard output: complete and in order for who reads, no hindrance by who does not."""
+
+import fcntl
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from schwabstream.stdout import MAX_LINES, LineWriter
+
+DEADLINE_S = 10.0
+
+
+@dataclass
+class Pipe:
+    """A pipe in the place of stdout, and what the writer said of its end."""
+
+    read_end: int
+    write_end: int
+    errors: list[OSError] = field(default_factory=list)
+    closed: threading.Event = field(default_factory=threading.Event)
+
+    def on_closed(self, error: OSError) -> None:
+        """Take the writer's call."""
+        self.errors.append(error)
+        self.closed.set()
+
+    def writer(self) -> LineWriter:
+        """A writer into the pipe."""
+        return LineWriter(self.on_closed, self.write_end)
+
+    def read_all(self) -> bytes:
+        """Everything up to the end; the write end is closed first."""
+        os.close(self.write_end)
+        self.write_end = -1
+        with os.fdopen(os.dup(self.read_end), "rb") as stream:
+            return stream.read()
+
+    def fill(self) -> int:
+        """Fill the pipe until it takes nothing more; returns how many bytes that took."""
+        os.set_blocking(self.write_end, False)
+        filled = 0
+        try:
+            while True:
+                filled += os.write(self.write_end, b"." * 4096)
+        except BlockingIOError:
+            os.set_blocking(self.write_end, True)
+            return filled
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    """A pipe of the smallest size there is."""
+    each = Pipe(*os.pipe())
+    fcntl.fcntl(each.write_end, 1031, 4096)  # F_SETPIPE_SZ
+    yield each
+    for end in (each.read_end, each.write_end):
+        if end >= 0:
+            os.close(end)
+
+
+def drained(pipe: Pipe) -> tuple[list[bytes], threading.Thread]:
+    """Read the pipe in the background; the list holds what came once the thread has ended."""
+    parts: list[bytes] = []
+
+    def read() -> None:
+        while part := os.read(pipe.read_end, 65_536):
+            parts.append(part)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    return parts, thread
+
+
+def test_a_reader_gets_every_line_in_order(pipe: Pipe) -> None:
+    """Lines arrive whole, once, in the order written, each with its newline, though the pipe is small."""
+    parts, reader = drained(pipe)
+    writer = pipe.writer()
+    lines = [b'{"seq":%d,"pad":"%s"}' % (i, b"x" * (i % 300)) for i in range(5_000)]
+    for line in lines:
+        writer.write(line)
+    writer.close(DEADLINE_S)
+    os.close(pipe.write_end)
+    pipe.write_end = -1
+    reader.join(DEADLINE_S)
+    assert b"".join(parts) == b"\n".join(lines) + b"\n"
+    assert (writer.dropped, pipe.errors) == (0, [])
+
+
+def test_a_pipe_that_does_not_block_is_waited_for(pipe: Pipe) -> None:
+    """A full pipe in non-blocking mode, as some parents hand down, is no reason to give up."""
+    os.set_blocking(pipe.write_end, False)
+    writer = pipe.writer()
+    lines = [b"%d" % i for i in range(5_000)]
+    for line in lines:
+        writer.write(line)
+    parts, reader = drained(pipe)
+    writer.close(DEADLINE_S)
+    os.close(pipe.write_end)
+    pipe.write_end = -1
+    reader.join(DEADLINE_S)
+    assert b"".join(parts) == b"\n".join(lines) + b"\n"
+    assert pipe.errors == []
+
+
+def test_a_stuck_reader_costs_the_oldest_lines_and_they_are_counted(pipe: Pipe) -> None:
+    """While nobody reads, writing returns at once, memory is bounded, the newest lines stay and the rest is counted."""
+    filled = pipe.fill()
+    writer = pipe.writer()
+    writer.write(b"first")
+    total = 3 * MAX_LINES
+    for i in range(total):
+        writer.write(b"%d" % i)
+    parts, reader = drained(pipe)
+    writer.close(DEADLINE_S)
+    os.close(pipe.write_end)
+    pipe.write_end = -1
+    reader.join(DEADLINE_S)
+    written = b"".join(parts)[filled:].splitlines()
+    assert written[-1] == b"%d" % (total - 1)
+    assert writer.dropped >= total - 2 * MAX_LINES
+    assert len(written) + writer.dropped == total + 1
+
+
+def test_closing_does_not_wait_for_a_stuck_reader_and_counts_what_is_left(pipe: Pipe) -> None:
+    """Closing gives up after its time; the lines that nobody took are counted."""
+    pipe.fill()
+    writer = pipe.writer()
+    for i in range(10):
+        writer.write(b"%d" % i)
+    writer.close(0.05)
+    assert writer.dropped == 10
+    assert pipe.errors == []
+
+
+def test_a_reader_that_left_is_told_once_and_costs_nothing(pipe: Pipe) -> None:
+    """When nobody reads any more, that is told once with its reason, and writing goes on being harmless."""
+    os.close(pipe.read_end)
+    pipe.read_end = -1
+    writer = pipe.writer()
+    writer.write(b"line")
+    assert pipe.closed.wait(DEADLINE_S)
+    for _ in range(10):
+        writer.write(b"line")
+    writer.close(DEADLINE_S)
+    assert [type(error) for error in pipe.errors] == [BrokenPipeError]
+    assert writer.dropped == 0
+
+
+def test_a_full_disk_is_told_as_what_it_is(pipe: Pipe) -> None:
+    """An output that takes nothing for another reason is told with that reason."""
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
+        writer = LineWriter(pipe.on_closed, full.fileno())
+        writer.write(b"line")
+        assert pipe.closed.wait(DEADLINE_S)
+        writer.close()
+    assert "No space left" in str(pipe.errors[0])
+
+
+def test_standard_output_is_the_default(capfd: pytest.CaptureFixture[str]) -> None:
+    """Without a descriptor the lines go to the program's standard output."""
+    writer = LineWriter(lambda error: None, sys.__stdout__.fileno() if sys.__stdout__ else 1)
+    writer.write(b"one")
+    writer.close(DEADLINE_S)
+    default = LineWriter(lambda error: None)
+    default.write(b"two")
+    default.close(DEADLINE_S)
+    assert capfd.readouterr().out == "one\ntwo\n"
