@@ -1,0 +1,272 @@
+"""Redis → events, for programs: the last value of each symbol at once, then live, gaps told, restarts outlived.
+
+``async for event in subscribe("/MNQ:XCME")`` is the whole of it; :class:`Subscription` is the same with its counters
+and its connection in sight. Opens no connection to Schwab and writes nothing to Redis. Reading that must resume where
+it stopped is in ``durable``.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Collection
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import hiredis
+import structlog
+from pydantic import ValidationError
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from schwabstream.errors import RedisUnavailable
+from schwabstream.events import Channel, Event
+from schwabstream.inbox import LAST_VALUE_CHANNELS, Inbox
+from schwabstream.redis_writer import redact_url
+from schwabstream.report import StreamerReport, parse_report
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
+log = structlog.get_logger(__name__)
+
+DEFAULT_URL = "redis://127.0.0.1:6379/0"
+DEFAULT_PREFIX = "market_data"
+EVERYTHING = frozenset(Channel)
+CONNECT_TIMEOUT_S = 3.0
+RETRY_FIRST_S, RETRY_CAP_S = 0.05, 0.5
+PROBE_AFTER_S, PROBE_LIMIT_S = 5.0, 5.0
+_READ_BYTES = 65_536
+
+
+async def subscribe(
+    *symbols: str,
+    kinds: Collection[Channel] = EVERYTHING,
+    redis_url: str = DEFAULT_URL,
+    prefix: str = DEFAULT_PREFIX,
+    max_pending: int = 4096,
+) -> AsyncIterator[Event]:
+    """Yield the newest event of each symbol, then every event as it is published, until the loop is left.
+
+    ``symbols`` are written as events write them; none means all. A StatusEvent ``gap`` says that events did not
+    arrive here, ``dropped`` that more than ``max_pending`` waited and older values gave way to newer ones; both come
+    whatever the ``kinds``, with ``seq`` 0. Raises ``RedisUnavailable`` when Redis cannot be reached at the start;
+    later outages are waited out.
+    """
+    subscription = Subscription(
+        Inbox(symbols, max_pending=max_pending), kinds=kinds, redis_url=redis_url, prefix=prefix
+    )
+    async with subscription:
+        async for event in subscription:
+            yield event
+
+
+class Subscription:
+    """One reader of the channels ``kinds``, open while its block lasts; iterate it, or take from its ``inbox``.
+
+    ``outage`` says why Redis is not there, None when it is; ``outages`` counts how often it went.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox | None = None,
+        *,
+        kinds: Collection[Channel] = EVERYTHING,
+        redis_url: str = DEFAULT_URL,
+        prefix: str = DEFAULT_PREFIX,
+    ) -> None:
+        self.inbox = Inbox() if inbox is None else inbox
+        self.url = redact_url(redis_url)
+        self.outage: str | None = None
+        self.outages = 0
+        self._prefix = prefix
+        self._channels = {f"{prefix}:{kind}".encode(): Channel(kind) for kind in kinds}
+        self._client = redis_client(redis_url)
+        self._arrived = asyncio.Event()
+        self._reader: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            wire = await self._open()
+        except RedisUnavailable:
+            await self._client.aclose()
+            raise
+        self._reader = asyncio.create_task(self._read_on(wire), name="subscription")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+            await asyncio.wait({self._reader})
+        await self._client.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Event:
+        while (event := self.inbox.take()) is None:
+            await self.arrived()
+        return event
+
+    async def arrived(self) -> None:
+        """Wait until something new has come since the last call."""
+        await self._arrived.wait()
+        self._arrived.clear()
+        if self._reader is not None and self._reader.done():
+            self._reader.result()
+
+    async def fetch_report(self) -> StreamerReport | None:
+        """What the running streamer says of itself; None when none runs. Raises ``RedisUnavailable``."""
+        return await fetch_report(self._client, self._prefix)
+
+    async def _open(self) -> "_Wire":
+        """A subscribed connection, the last values merged; raises ``RedisUnavailable``."""
+        self.inbox.hold()
+        wire = _Wire(self._client.connection_pool)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await wire.open(self._channels)
+                last_values = {
+                    channel: await fetch_last_values(self._client, self._prefix, channel)
+                    for channel in self._channels.values()
+                    if channel in LAST_VALUE_CHANNELS
+                }
+        except (RedisError, OSError, TimeoutError) as error:
+            await wire.close()
+            raise RedisUnavailable(f"Redis at {self.url} cannot be read: {error or 'timed out'}") from error
+        self.inbox.catch_up(last_values, _now_us())
+        self._arrived.set()
+        return wire
+
+    async def _read_on(self, wire: "_Wire | None") -> None:
+        """Read until cancelled, over as many connections as that takes."""
+        delay = RETRY_FIRST_S
+        try:
+            while True:
+                try:
+                    wire = wire or await self._open()
+                    if self.outage:
+                        log.info("redis is back", url=self.url)
+                    self.outage, delay = None, RETRY_FIRST_S
+                    await self._read(wire)
+                except (RedisUnavailable, RedisError, OSError, TimeoutError) as error:
+                    self._note_outage(str(error) or "it went silent")
+                if wire is not None:
+                    await wire.close()
+                    wire = None
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, RETRY_CAP_S)
+        finally:
+            self._arrived.set()
+            if wire is not None:
+                await wire.close()
+
+    async def _read(self, wire: "_Wire") -> None:
+        """Take in what arrives until the connection ends, with an OSError."""
+        while True:
+            for reply in await wire.replies():
+                if len(reply) == 3 and reply[0] == b"message" and reply[1] in self._channels:
+                    self.inbox.receive(self._channels[reply[1]], reply[2], _now_us())
+            if len(self.inbox):
+                self._arrived.set()
+
+    def _note_outage(self, reason: str) -> None:
+        if self.outage is None:
+            self.outages += 1
+            log.warning("redis is away", url=self.url, reason=reason)
+        self.outage = reason
+        self._arrived.set()
+
+
+class _Wire:
+    """One connection in subscribed state. redis-py makes it; the replies are read here, in whole batches.
+
+    redis-py's own reading of one message costs more than all else that is done with it.
+    """
+
+    def __init__(self, pool: Any) -> None:  # noqa: ANN401 - redis-py does not annotate its pool
+        self._pool = pool
+        self._connection: AbstractConnection | None = None
+        self._parser = hiredis.Reader()
+        self._confirmed: list[list[Any]] = []
+
+    async def open(self, channels: Collection[bytes]) -> None:
+        """Connect and subscribe; returns once Redis has confirmed every channel."""
+        connection = self._connection = await self._pool.get_connection()
+        await connection.send_command("SUBSCRIBE", *channels)
+        while sum(reply[0] == b"subscribe" for reply in self._confirmed) < len(channels):
+            self._confirmed += await self._receive()
+
+    async def replies(self) -> list[list[Any]]:
+        """What has arrived, at least one reply; probes a silent connection and raises OSError when it is dead."""
+        if self._confirmed:
+            early, self._confirmed = self._confirmed, []
+            return early
+        try:
+            async with asyncio.timeout(PROBE_AFTER_S):
+                return await self._receive()
+        except TimeoutError:
+            if self._connection is not None:
+                await self._connection.send_command("PING", check_health=False)
+            async with asyncio.timeout(PROBE_LIMIT_S):
+                return await self._receive()
+
+    async def close(self) -> None:
+        """Let go of the connection, however it is."""
+        if self._connection is not None:
+            with contextlib.suppress(RedisError, OSError):
+                await self._connection.disconnect(nowait=True)
+            await self._pool.release(self._connection)
+            self._connection = None
+
+    async def _receive(self) -> list[list[Any]]:
+        stream = self._connection and self._connection._reader  # held by a test (docs/adr/0003)
+        replies: list[list[Any]] = []
+        while not replies:
+            received = await stream.read(_READ_BYTES) if stream else b""
+            if not received:
+                raise ConnectionResetError("Redis closed the connection")
+            self._parser.feed(received)
+            while (reply := self._parser.gets()) is not False:
+                if isinstance(reply, hiredis.ReplyError):
+                    raise RedisError(str(reply))
+                replies.append(reply)
+        return replies
+
+
+def redis_client(redis_url: str) -> Redis:
+    """A client that answers or fails within seconds and leaves retries to its caller."""
+    return Redis.from_url(
+        redis_url,
+        protocol=2,
+        socket_connect_timeout=CONNECT_TIMEOUT_S,
+        socket_timeout=CONNECT_TIMEOUT_S,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+async def fetch_last_values(client: Redis, prefix: str, channel: Channel) -> list[bytes]:
+    """The newest payload of every symbol; raises redis-py's errors."""
+    return cast("list[bytes]", await client.hvals(f"{prefix}:last:{channel}"))
+
+
+async def fetch_report(client: Redis, prefix: str) -> StreamerReport | None:
+    """What the running streamer says of itself; None when none runs, or it says what cannot be understood.
+
+    Raises ``RedisUnavailable``.
+    """
+    try:
+        payload = await client.get(f"{prefix}:streamer")
+        return None if payload is None else parse_report(payload)
+    except ValidationError as error:
+        log.warning("the streamer's report cannot be understood", problems=error.error_count())
+        return None
+    except (RedisError, OSError) as error:
+        raise RedisUnavailable(f"Redis cannot be read: {error}") from error
+
+
+def _now_us() -> int:
+    return time.time_ns() // 1000

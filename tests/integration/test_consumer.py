@@ -1,0 +1,182 @@
+"""The consumer against a real Redis that comes and goes."""
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+from schwabstream import consumer
+from schwabstream.consumer import Subscription, fetch_report, redis_client, subscribe
+from schwabstream.errors import RedisUnavailable
+from schwabstream.events import Channel, Event, StatusEvent, TickEvent
+from schwabstream.inbox import Inbox
+from schwabstream.report import StreamerReport
+
+if TYPE_CHECKING:
+    from tests.conftest import RedisServer
+else:
+    RedisServer = Any
+
+FIRST = 1_700_000_000_000_000
+
+
+def tick(seq: int, symbol: str = "/MNQ:XCME", **changes: Any) -> bytes:
+    """A tick as the streamer publishes it."""
+    event = {
+        "v": 1,
+        "type": "tick",
+        "symbol": symbol,
+        "key": "/MNQ",
+        "seq": FIRST + seq,
+        "timestamp": 1,
+        "received_us": 1,
+    }
+    return orjson.dumps(event | {"asset": "FUTURE", "last_price": float(seq), "is_trade": False} | changes)
+
+
+def publish(server: RedisServer, *ticks: bytes) -> None:
+    """Publish and keep as last values, in one transaction each."""
+    for payload in ticks:
+        pipe = server.client.pipeline()
+        pipe.hset("market_data:last:ticks", orjson.loads(payload)["symbol"], payload.decode())
+        pipe.publish("market_data:ticks", payload.decode())
+        pipe.execute()
+
+
+async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
+    """Wait until the condition holds."""
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - the condition is another process's
+            await asyncio.sleep(0.01)
+
+
+async def collect(subscription: Subscription, count: int) -> list[Event]:
+    """The next events."""
+    events: list[Event] = []
+    async with asyncio.timeout(10):
+        async for event in subscription:
+            events.append(event)
+            if len(events) == count:
+                break
+    return events
+
+
+def numbers(events: list[Event]) -> list[int]:
+    """Sequence numbers counted from the first."""
+    return [event.seq - FIRST for event in events if event.seq]
+
+
+async def test_a_late_comer_has_the_full_picture_at_once(redis_server: RedisServer) -> None:
+    """The last value of every symbol comes first, then what is published, each once."""
+    publish(redis_server, tick(1, "/MNQ:XCME"), tick(2, "/ES"), tick(3, "/MNQ:XCME"))
+    async with Subscription(redis_url=redis_server.url) as subscription:
+        assert numbers(await collect(subscription, 2)) == [2, 3]
+        await asyncio.to_thread(publish, redis_server, tick(4), tick(5, "/ES"))
+        assert numbers(await collect(subscription, 2)) == [4, 5]
+
+
+async def test_subscribe_yields_the_wanted_symbol_and_cleans_up(redis_server: RedisServer) -> None:
+    """``async for`` over subscribe gives models of one symbol; leaving the loop closes its connections."""
+    publish(redis_server, tick(1, "/ES"), tick(2))
+    events = subscribe("/MNQ:XCME", kinds={Channel.TICKS}, redis_url=redis_server.url)
+    async for event in events:
+        assert isinstance(event, TickEvent)
+        assert (event.symbol, event.last_price) == ("/MNQ:XCME", 2.0)
+        break
+    await events.aclose()  # type: ignore[attr-defined] # an async generator behind its protocol
+    await until(lambda: len(redis_server.client.client_list()) == 1)
+
+
+async def test_without_redis_it_says_so_at_once(redis_server: RedisServer) -> None:
+    """No Redis at the start is an error that names the URL, not an endless wait."""
+    redis_server.kill()
+    with pytest.raises(RedisUnavailable, match=redis_server.url):
+        async with Subscription(redis_url=redis_server.url):
+            pass
+
+
+async def test_a_wrong_password_is_an_error(redis_server: RedisServer) -> None:
+    """A refusal by Redis is the same error, and its message holds no password."""
+    redis_server.client.config_set("requirepass", "secret")
+    url = redis_server.url.replace("//", "//:wrong@")
+    with pytest.raises(RedisUnavailable) as caught:
+        async with Subscription(redis_url=url):
+            pass
+    assert "wrong@" not in str(caught.value)
+
+
+async def test_redis_restarts_are_outlived_and_the_gap_told(redis_server: RedisServer) -> None:
+    """Each restart is an outage that shows and ends within five seconds; what was missed in between is a gap."""
+    publish(redis_server, tick(1))
+    async with Subscription(redis_url=redis_server.url) as subscription:
+        await collect(subscription, 1)
+        await asyncio.to_thread(publish, redis_server, tick(2))
+        await collect(subscription, 1)
+        seq = 2
+        for restart in range(1, 4):
+            redis_server.kill()
+            await until(lambda: subscription.outage is not None)
+            assert subscription.outages == restart
+            redis_server.start()
+            await until(lambda: subscription.outage is None, 5)
+            seq += 3
+            await asyncio.to_thread(publish, redis_server, tick(seq))
+            gap, live = await collect(subscription, 2)
+            assert isinstance(gap, StatusEvent)
+            assert (gap.state, gap.count) == ("gap", 2)
+            assert numbers([live]) == [seq]
+
+
+async def test_a_cut_connection_brings_back_the_last_values(redis_server: RedisServer) -> None:
+    """When only the connection is cut, what was published meanwhile comes as last value, without a gap for it."""
+    async with Subscription(redis_url=redis_server.url) as subscription:
+        await asyncio.to_thread(publish, redis_server, tick(1))
+        await collect(subscription, 1)
+        redis_server.client.client_kill_filter(_type="pubsub")
+        await asyncio.to_thread(publish, redis_server, tick(2))
+        events = await collect(subscription, 1)
+        await asyncio.to_thread(publish, redis_server, tick(3))
+        events += await collect(subscription, 1)
+        assert numbers(events) == [2, 3]
+
+
+async def test_a_silent_connection_is_probed(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence is answered with a PING; a Redis that does not answer it counts as away."""
+    monkeypatch.setattr(consumer, "PROBE_AFTER_S", 0.05)
+    monkeypatch.setattr(consumer, "PROBE_LIMIT_S", 0.2)
+    async with Subscription(redis_url=redis_server.url) as subscription:
+        pings = "cmdstat_ping"
+        known = redis_server.client.info("commandstats").get(pings, {"calls": 0})["calls"]
+        await until(lambda: redis_server.client.info("commandstats").get(pings, {"calls": 0})["calls"] > known + 2)
+        assert subscription.outages == 0
+        redis_server.client.client_pause(800)
+        await until(lambda: subscription.outages == 1)
+        await until(lambda: subscription.outage is None, 5)
+
+
+async def test_the_report_of_a_running_streamer(redis_server: RedisServer) -> None:
+    """The report is read as its model; none, or one of another shape, is None; no Redis is an error."""
+    client = redis_client(redis_server.url)
+    assert await fetch_report(client, "market_data") is None
+    report = StreamerReport(state="streaming", since=1, reported=1, started=1, pid=1, host="box", version="1")
+    redis_server.client.set("market_data:streamer", report.model_dump_json())
+    assert await fetch_report(client, "market_data") == report
+    redis_server.client.set("market_data:streamer", "{}")
+    assert await fetch_report(client, "market_data") is None
+    redis_server.kill()
+    with pytest.raises(RedisUnavailable):
+        await fetch_report(client, "market_data")
+    await client.aclose()
+
+
+async def test_a_slow_reader_is_bounded_and_told(redis_server: RedisServer) -> None:
+    """A reader that does not take gets the newest of its symbol and hears how many it missed."""
+    async with Subscription(Inbox(max_pending=50), redis_url=redis_server.url) as subscription:
+        await asyncio.to_thread(publish, redis_server, *(tick(seq) for seq in range(1, 501)))
+        await until(lambda: subscription.inbox.counts["received"] == 500)
+        dropped, newest = await collect(subscription, 2)
+        assert isinstance(dropped, StatusEvent)
+        assert (dropped.state, dropped.count) == ("dropped", 499)
+        assert numbers([newest]) == [500]
