@@ -51,6 +51,7 @@ TRANSITIONS: Mapping[State, Mapping[Trigger, State]] = {
     State.LOGGING_OUT: {Trigger.LOGOUT_DONE: State.CLOSED, Trigger.ENDED: State.CLOSED},
     State.CLOSED: {},
 }
+_ENDING = frozenset({State.LOGGING_OUT, State.CLOSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +127,16 @@ class Session:
         self.counts: Counter[str] = Counter()
 
     def request(self, *commands: Command) -> None:
-        """Queue commands; they are sent one at a time once the login is through."""
-        self._queue.extend(commands)
+        """Queue commands; they are sent one at a time once the login is through, and forgotten after a logout."""
+        if self.state not in _ENDING:
+            self._queue.extend(commands)
 
     def logout(self) -> None:
         """End the session: what is queued is forgotten, LOGOUT is the next frame when there is a login to end."""
-        if self.state is State.CLOSED:
-            return
-        self._queue.clear()
-        self._in_flight = None
-        self._move(Trigger.LOGOUT)
+        if self.state not in _ENDING:
+            self._queue.clear()
+            self._in_flight = None
+            self._move(Trigger.LOGOUT)
 
     @property
     def deadline(self) -> float | None:
@@ -189,7 +190,7 @@ class Session:
     def _answer(self, response: Response) -> Outcome | None:
         flight = self._in_flight
         if flight is None or response.request_id != flight.request_id:
-            late = response.request_id.isdecimal() and 0 < int(response.request_id) <= self._last_id
+            late = response.request_id in map(str, range(1, self._last_id + 1))
             self.counts["late answers" if late else "unknown answers"] += 1
             return None
         self._in_flight = None
@@ -230,3 +231,5 @@ class Session:
 
     def _move(self, trigger: Trigger) -> None:
         self.state = TRANSITIONS[self.state][trigger]
+        if self.state is State.CLOSED:
+            self._queue.clear()

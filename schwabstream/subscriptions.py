@@ -74,19 +74,23 @@ def book_services(symbol: Symbol, listings: Mapping[str, str]) -> tuple[Service,
 
 
 def plan(wanted: Wanted, subscribed: Wanted) -> list[Command]:
-    """The shortest list of commands that turns ``subscribed`` into ``wanted``; level one first."""
+    """The shortest list of commands that turns ``subscribed`` into ``wanted``; level one first.
+
+    Where subscribing anew is no shorter, what is subscribed and still wanted is left undisturbed.
+    """
     commands: list[Command] = []
     for service in Service:
         want, have = wanted.get(service, ()), subscribed.get(service, ())
-        missing = tuple(key for key in want if key not in set(have))
-        surplus = tuple(key for key in have if key not in set(want))
-        if missing and (not have or (surplus and len(want) <= MAX_KEYS_PER_COMMAND)):
-            commands += _chunks(service, want, first=Verb.SUBS)
-            continue
-        if surplus:
-            commands.append(Command(Verb.UNSUBS, service, surplus))
-        commands += _chunks(service, missing, first=Verb.ADD)
+        anew = _chunks(Verb.SUBS, service, want)
+        missing, surplus = _without(want, have), _without(have, want)
+        mending = _chunks(Verb.UNSUBS, service, surplus) + _chunks(Verb.ADD, service, missing)
+        commands += anew if anew and (not have or len(anew) < len(mending)) else mending
     return commands
+
+
+def _without(keys: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    excluded = set(others)
+    return tuple(key for key in keys if key not in excluded)
 
 
 def _services(symbol: Symbol, listings: Mapping[str, str]) -> tuple[Service, ...]:
@@ -94,8 +98,10 @@ def _services(symbol: Symbol, listings: Mapping[str, str]) -> tuple[Service, ...
     return (LEVEL_ONE[symbol.asset], *chart, *book_services(symbol, listings))
 
 
-def _chunks(service: Service, keys: tuple[str, ...], *, first: Verb) -> list[Command]:
+def _chunks(verb: Verb, service: Service, keys: tuple[str, ...]) -> list[Command]:
+    """The keys in commands of bearable length; a SUBS goes on as ADD, or it would replace its own beginning."""
+    following = Verb.ADD if verb is Verb.SUBS else verb
     starts = range(0, len(keys), MAX_KEYS_PER_COMMAND)
     return [
-        Command(Verb.ADD if start else first, service, keys[start : start + MAX_KEYS_PER_COMMAND]) for start in starts
+        Command(following if start else verb, service, keys[start : start + MAX_KEYS_PER_COMMAND]) for start in starts
     ]
