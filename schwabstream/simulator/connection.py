@@ -35,6 +35,9 @@ class Host(Protocol):
     def detach(self, connection: "Connection") -> None:
         """A connection ended."""
 
+    def changed(self) -> None:
+        """Something happened that a test may wait for."""
+
     def http_date(self) -> str:
         """The clock as an HTTP date."""
 
@@ -61,12 +64,10 @@ class Connection(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection, or reset it."""
+        """Take the connection in."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._host.attach(self)
-        if self._faults.refuse:
-            self.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything that was still to happen."""
@@ -113,6 +114,7 @@ class Connection(asyncio.Protocol):
             return
         websocket.send_text(text.encode() if isinstance(text, str) else text)
         self._flush()
+        self._host.changed()
         session = self.session
         if session is not None and self._transport.get_write_buffer_size() > self._faults.slow_consumer_bytes:
             self.session = None
@@ -121,6 +123,7 @@ class Connection(asyncio.Protocol):
 
     def close(self, code: int | None) -> None:
         """End the connection with a close frame of that code; None: without one, after what was sent is out."""
+        self._log_out()
         if self._transport is None:
             return
         if code is None or self._websocket is None or self._websocket.state is not OPEN:
@@ -138,15 +141,15 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Reset the connection at once; what was not yet sent is lost."""
+        self._log_out()
         if self._transport is not None:
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
 
-    def ping(self, data: bytes = b"") -> None:
-        """Send a WebSocket ping."""
-        if self._websocket is not None and self._websocket.state is OPEN:
-            self._websocket.send_ping(data)
-            self._flush()
+    def _log_out(self) -> None:
+        # A session whose end has begun does not count any more, however long its client takes to leave.
+        if self.session is not None:
+            self.session.is_logged_in = False
 
     # -- HTTP
 
@@ -164,8 +167,11 @@ class Connection(asyncio.Protocol):
 
     def _dispatch(self) -> None:
         assert self._request is not None
-        headers = {name.decode().lower(): value.decode() for name, value in self._request.headers}
+        headers = {name.decode().lower(): value.decode("latin-1") for name, value in self._request.headers}
         target = self._request.target.decode()
+        if self._faults.refuse and not target.startswith("/simulator/"):
+            self.abort()
+            return
         if headers.get("upgrade", "").lower() == "websocket":
             self._upgrade(target)
             return
@@ -212,7 +218,7 @@ class Connection(asyncio.Protocol):
     def _accept(self, target: str) -> None:
         assert self._request is not None
         # The request is handed over as bytes: the protocol must read it itself to be ready for frames.
-        headers = Headers([(name.decode(), value.decode()) for name, value in self._request.headers])
+        headers = Headers([(name.decode(), value.decode("latin-1")) for name, value in self._request.headers])
         self._websocket = websocket = ServerProtocol(max_size=None)
         websocket.receive_data(UpgradeRequest(target, headers).serialize())
         for event in websocket.events_received():

@@ -21,6 +21,9 @@ from schwabstream.simulator.record import Received
 from schwabstream.simulator.streamer import Session
 from schwabstream.simulator.web import Reply
 
+# 1004, 1005 and 1015 never stand in a close frame; 1006 stands for none at all.
+_CLOSE_CODES = frozenset({*range(1000, 1004), *range(1006, 1015), *range(3000, 5000)})
+
 
 class Controlled(Protocol):
     """What the control path needs of the simulator."""
@@ -114,7 +117,7 @@ class Control:
         simulator = self._simulator
         match given.get("action"):
             case "drop":
-                simulator.close_all(given.get("code"))
+                simulator.close_all(_close_code(given.get("code")))
             case "evict":
                 simulator.evict_all()
             case "stop":
@@ -131,3 +134,10 @@ class Control:
                 simulator.oauth.revoke_refresh()
             case unknown:
                 raise ValueError(f"no such action: {unknown}")
+
+
+def _close_code(code: Any) -> int | None:  # noqa: ANN401 - whatever JSON holds
+    """A close code that may be sent, 1006 for a reset, or None; raises ``ValueError``."""
+    if code is None or code in _CLOSE_CODES:
+        return None if code is None else int(code)
+    raise ValueError(f"no such close code: {code}")

@@ -76,7 +76,7 @@ class Faults:
 
     # connection
     refuse: bool = False
-    """Every new TCP connection is reset at once."""
+    """Every request but those to the control path resets its connection. For a closed port: ``stop_listening``."""
     drop_in_handshake: bool = False
     handshake_status: int | None = None
     handshake_delay_s: float = 0.0

@@ -243,7 +243,10 @@ class SchwabSimulator:
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Reply:
         """The answer to one HTTP request; those to the control path are not recorded."""
-        url = urlsplit(target)
+        try:
+            url = urlsplit(target)
+        except ValueError:
+            return Reply(400)
         query: dict[str, str] = {}
         for name, value in parse_qsl(url.query, keep_blank_values=True):
             query.setdefault(name, value)

@@ -192,10 +192,11 @@ class Session:
 
     def _login(self, request: dict[str, Any]) -> None:
         exchange = self.exchange
-        parameters = request.get("parameters") or {}
+        parameters = request.get("parameters")
         code = exchange.faults.login_code
         if code is None:
-            token_ok = exchange.access_is_valid(str(parameters.get("Authorization", "")))
+            token = parameters.get("Authorization") if isinstance(parameters, dict) else None
+            token_ok = exchange.access_is_valid(str(token))
             code = 0 if token_ok and request["SchwabClientCustomerId"] == exchange.customer_id else 3
         if code:
             self.respond(request, code, _TEXTS.get(code, "Login failed"))

@@ -171,6 +171,16 @@ async def test_a_live_session_outlives_its_token(lab: Lab) -> None:
     assert (await client.entry(FUTURES))["key"] == "/NQ"
 
 
+@pytest.mark.parametrize("parameters", [None, [], "token", {"Authorization": None}, {"Authorization": 7}])
+async def test_a_login_without_a_token_is_denied(lab: Lab, parameters: object) -> None:
+    """Whatever stands where the token belongs, the answer is code 3."""
+    client = await lab.connect(login=False)
+    request = {"service": "ADMIN", "command": "LOGIN", "requestid": 0, "parameters": parameters}
+    ids = {"SchwabClientCustomerId": lab.simulator.customer_id, "SchwabClientCorrelId": "x"}
+    await client.socket.send(json.dumps(request | ids))
+    assert (await client.until("response"))["content"]["code"] == 3
+
+
 async def test_logout_answers_then_closes(lab: Lab) -> None:
     """LOGOUT gives SUCCESS and close code 1000."""
     client = await lab.connect()

@@ -508,5 +508,47 @@ async def test_other_actions(web: Web) -> None:
         assert (await web.client.post("/simulator/actions", json=action)).status_code == 200
     assert (await web.get("/trader/v1/userPreference")).status_code == 401
     assert (await web.refresh()).status_code == 400
+    wrong = await web.client.post("/simulator/actions", json={"action": "drop", "code": 1005})
+    assert (wrong.status_code, wrong.json()) == (400, {"error": "no such close code: 1005"})
     unknown = await web.client.post("/simulator/actions", json={"action": "explode"})
     assert (unknown.status_code, unknown.json()) == (400, {"error": "no such action: explode"})
+
+
+async def test_refusing_spares_the_control_path(web: Web) -> None:
+    """Whoever made the simulator refuse everything can still call it back over HTTP."""
+    await web.client.put("/simulator/faults", json={"refuse": True})
+    with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+        await web.get("/trader/v1/userPreference")
+    await web.client.put("/simulator/faults", json={"refuse": False})
+    assert (await web.get("/trader/v1/userPreference")).status_code == 200
+
+
+async def test_a_bad_upgrade_is_refused_in_http(web: Web) -> None:
+    """An upgrade without the key of a WebSocket handshake gets a 400 and no session."""
+    headers = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    answer = await web.client.get("/ws", headers=headers)
+    assert answer.status_code == 400
+    assert web.simulator.connections_total == 0
+
+
+async def test_a_client_may_leave_while_an_answer_is_due(web: Web) -> None:
+    """A late answer to a client that is gone is dropped without a trace."""
+    web.faults.rest_delay_s = 0.02
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(web.get("/trader/v1/userPreference"), 0.01)
+    web.faults.rest_delay_s = 0
+    assert (await web.get("/trader/v1/userPreference")).status_code == 200
+
+
+async def test_bodies_and_connections_are_reused(web: Web) -> None:
+    """A chunked body is read whole; a client that asks for it gets its connection closed."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for part in (b"grant_type=refresh", b"_token&refresh_token=", web.token["refresh_token"].encode()):
+            yield part
+
+    auth = (web.simulator.client_id, web.simulator.client_secret)
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "Connection": "close"}
+    answer = await web.client.post("/v1/oauth/token", content=chunks(), headers=headers, auth=auth)
+    assert answer.status_code == 200
+    assert answer.headers["connection"] == "close"
