@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import functools
+import math
 import random
 import time
 import uuid
@@ -101,7 +102,7 @@ class SchwabAuthClient:
         now = self._clock()
         answer = await self._patiently(lambda: self._http.exchange(code, callback_url))
         try:
-            tokens = TokenSet.from_answer(answer, now=now, login_at=now)
+            tokens = TokenSet.from_answer(answer, now=now, login_at=math.floor(now))
         except ValueError as error:
             raise ProtocolError(f"Schwab's answer to the login cannot be used: {error}; {LOG_IN}") from None
         async with self._one_at_a_time, self.store.lock_async():

@@ -6,6 +6,7 @@ refreshing (protocol 1.3). The refresh token does not rotate at Schwab; should i
 """
 
 import hashlib
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -83,7 +84,8 @@ class TokenSet:
             raise ValueError("it holds no access token or no refresh token")
         expires_at = number(answer.get("expires_at"))
         if now is not None:
-            expires_at = now + (number(answer.get("expires_in")) or ACCESS_LIFE_S)
+            # Whole seconds, as the file holds them: what was saved equals what is loaded.
+            expires_at = math.floor(now + (number(answer.get("expires_in")) or ACCESS_LIFE_S))
         extra = {name: value for name, value in answer.items() if name not in _OWN_MEMBERS}
         return cls(access, refresh, expires_at or 0.0, login_at, extra)
 
