@@ -13,8 +13,9 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from schwabstream.errors import RedisUnavailable
 
@@ -22,6 +23,8 @@ HOST = "127.0.0.1"
 USUAL_PORT = 6379
 START_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 2.0
+_MOST_STARTS = 3
+_POLL_S = 0.02
 _PR_SET_PDEATHSIG = 1
 
 
@@ -34,85 +37,132 @@ class EmbeddedRedis:
 
 
 @contextlib.asynccontextmanager
-async def embedded_redis() -> AsyncIterator[EmbeddedRedis]:
+async def embedded_redis(
+    usual_port: int = USUAL_PORT, *, start_timeout_s: float = START_TIMEOUT_S
+) -> AsyncIterator[EmbeddedRedis]:
     """Run a Redis for the length of the block; raises ``RedisUnavailable`` when none can be started."""
     program = shutil.which("redis-server")
-    server = _redis_server(program) if program else _fakeredis()
+    server = _redis_server(program, usual_port, start_timeout_s) if program else _fakeredis(usual_port)
     async with server as port:
         yield EmbeddedRedis(f"redis://{HOST}:{port}/0", "redis-server" if program else "fakeredis")
 
 
-def _free_port() -> int:
-    """The usual port when nobody listens there, else one the system picks."""
-    for port in (USUAL_PORT, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                continue
-            chosen: int = probe.getsockname()[1]
-            return chosen
-    raise RedisUnavailable(f"no free port on {HOST} for an embedded Redis")
-
-
-def _die_with_parent() -> None:
-    """Ask the kernel to end this child when its parent is killed, however that happens."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-
 @contextlib.asynccontextmanager
-async def _redis_server(program: str) -> AsyncIterator[int]:
-    port = _free_port()
+async def _redis_server(program: str, usual_port: int, start_timeout_s: float) -> AsyncIterator[int]:
     with tempfile.TemporaryDirectory(prefix="schwabstream-redis-") as folder:
-        options = {"port": str(port), "bind": HOST, "save": "", "appendonly": "no", "dir": folder}
-        child = await asyncio.create_subprocess_exec(
+        child, port = await _started(program, _resolved(folder), usual_port, start_timeout_s)
+        try:
+            yield port
+        finally:
+            await _end(child)
+
+
+async def _started(
+    program: str, folder: Path, usual_port: int, timeout_s: float
+) -> tuple[asyncio.subprocess.Process, int]:
+    """The running child and its port: the usual one, or another when somebody is or gets there first."""
+    for attempt in range(_MOST_STARTS):
+        port = _free_port(0 if attempt else usual_port)
+        child = await _spawn(program, port, folder)
+        try:
+            async with asyncio.timeout(timeout_s):
+                if await _answers(child, port, folder):
+                    return child, port
+        except TimeoutError:
+            await _end(child)
+            break
+        except BaseException:
+            await _end(child)
+            raise
+    raise RedisUnavailable(f"the embedded redis-server did not start: run {program} yourself to see why")
+
+
+def _resolved(folder: str) -> Path:
+    """The folder as a process in it calls it."""
+    return Path(folder).resolve()
+
+
+def _free_port(usual_port: int) -> int:
+    """The usual port when nobody listens there, else one the system picks."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, usual_port))
+        except OSError:
+            probe.bind((HOST, 0))
+        chosen: int = probe.getsockname()[1]
+        return chosen
+
+
+async def _spawn(program: str, port: int, folder: Path) -> asyncio.subprocess.Process:
+    options = {"port": str(port), "bind": HOST, "save": "", "appendonly": "no", "dir": str(folder)}
+    try:
+        return await asyncio.create_subprocess_exec(
             program,
             *(word for name, value in options.items() for word in (f"--{name}", value)),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for us: the last events must still find a Redis
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=_dies_with_parent(),
         )
+    except OSError as error:
+        raise RedisUnavailable(f"{program} cannot be run ({error.strerror}): repair it or set REDIS_URL") from error
+
+
+def _dies_with_parent() -> Callable[[], None] | None:
+    """What asks the kernel, in the child, to end it when its parent is killed, however that happens."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # looked up here: between fork and exec little is safe
+
+    def ask() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+    return ask
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        child.terminate()
         try:
-            await _answers(port, child)
-            yield port
-        finally:
-            if child.returncode is None:
-                child.terminate()
-                try:
-                    await asyncio.wait_for(child.wait(), STOP_TIMEOUT_S)
-                except TimeoutError:
-                    child.kill()
-                    await child.wait()
+            await asyncio.wait_for(child.wait(), STOP_TIMEOUT_S)
+        except TimeoutError:
+            child.kill()
+            await child.wait()
 
 
-async def _answers(port: int, child: asyncio.subprocess.Process) -> None:
-    """Wait until the child answers a PING."""
-    deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
-    while child.returncode is None and asyncio.get_running_loop().time() < deadline:
+async def _answers(child: asyncio.subprocess.Process, port: int, folder: Path) -> bool:
+    """Wait until the child itself answers, known by its folder; False when it ended instead.
+
+    Another Redis may have taken the port in between, and its answer must not pass for the child's.
+    """
+    while child.returncode is None:
         with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_connection(HOST, port)
-            writer.write(b"PING\r\n")
-            answer = await reader.readline()
-            writer.close()
-            if answer.startswith(b"+PONG"):
-                return
-        await asyncio.sleep(0.02)
-    raise RedisUnavailable("the embedded redis-server did not start: run redis-server yourself to see why")
+            try:
+                writer.write(b"CONFIG GET dir\r\n")
+                if str(folder).encode() in await reader.read(4096):
+                    return True
+            finally:
+                writer.close()
+        await asyncio.sleep(_POLL_S)
+    return False
 
 
 @contextlib.asynccontextmanager
-async def _fakeredis() -> AsyncIterator[int]:
+async def _fakeredis(usual_port: int) -> AsyncIterator[int]:
     from fakeredis import TcpFakeServer
 
-    port = _free_port()
-    server = TcpFakeServer((HOST, port), server_type="redis")
+    try:
+        server = TcpFakeServer((HOST, usual_port), server_type="redis")
+    except OSError:
+        server = TcpFakeServer((HOST, 0), server_type="redis")
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, name="fakeredis", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(_POLL_S,), name="fakeredis", daemon=True)
     thread.start()
     try:
+        port: int = server.server_address[1]
         yield port
     finally:
         await asyncio.to_thread(server.shutdown)
