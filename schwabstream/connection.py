@@ -38,6 +38,16 @@ class Sink(Protocol):
         """Accept what could not be understood."""
 
 
+class Recorder(Protocol):
+    """Keeps what goes over the wire; both methods return at once."""
+
+    def take_frame(self, frame: bytes, received_us: int) -> None:
+        """Keep one frame of the streamer."""
+
+    def take_command(self, text: str, sent_us: int) -> None:
+        """Keep one frame of ours; called before it is sent, so that it stands before its answer."""
+
+
 @dataclass(slots=True)
 class Traffic:
     """What went over this connection so far; ``last_at`` is on the monotonic clock, in seconds."""
@@ -58,8 +68,10 @@ class Connection:
         monotonic: Callable[[], float],
         wall: Callable[[], float],
         silence_limit_s: float,
+        recorder: Recorder | None = None,
     ) -> None:
         self._socket = socket
+        self._recorder = recorder
         self.session = session
         self._monotonic, self._wall = monotonic, wall
         self._silence_limit_s = silence_limit_s
@@ -94,6 +106,8 @@ class Connection:
             traffic.frames += 1
             traffic.bytes += len(frame)
             traffic.last_at = self._monotonic()
+            if self._recorder is not None:
+                self._recorder.take_frame(frame, received_us)
             for message in decode(frame):
                 if isinstance(message, Batch):
                     sink.take_batch(message, received_us)
@@ -108,6 +122,8 @@ class Connection:
         while self.session.state is not State.CLOSED:
             self._work.clear()
             while (text := self.session.next_frame(self._monotonic())) is not None:
+                if self._recorder is not None:
+                    self._recorder.take_command(text, int(self._wall() * 1e6))
                 try:
                     await self._socket.send(text)
                 except ConnectionClosed:
@@ -132,6 +148,7 @@ async def open_connection(
     monotonic: Callable[[], float],
     wall: Callable[[], float],
     silence_limit_s: float,
+    recorder: Recorder | None = None,
 ) -> AsyncIterator[Connection]:
     """A connection to the streamer at ``url``; raises ``SessionLost`` when there is none to be had."""
     try:
@@ -148,7 +165,9 @@ async def open_connection(
     except (OSError, WebSocketException, TimeoutError) as error:
         raise SessionLost(f"cannot connect to the streamer at {url}: {error or type(error).__name__}") from error
     try:
-        yield Connection(socket, session, monotonic=monotonic, wall=wall, silence_limit_s=silence_limit_s)
+        yield Connection(
+            socket, session, monotonic=monotonic, wall=wall, silence_limit_s=silence_limit_s, recorder=recorder
+        )
     finally:
         await socket.close()
 
