@@ -27,7 +27,7 @@ def callback_url() -> str:
 
 async def ask(url: str, target: str, *, method: str = "GET") -> tuple[int, str]:
     """Make one request as a browser would, trusting nothing but the names in the certificate."""
-    port = urlsplit(url).port
+    port = urlsplit(url).port or 443
     context = ssl.create_default_context(
         cadata=await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port))
     )
@@ -93,9 +93,8 @@ async def test_rude_connections_do_no_harm(callback_url: str) -> None:
     port = int(callback_url.rsplit(":", 1)[1])
     async with CallbackServer(callback_url, STATE) as server:
         for sent in (b"GET / HTTP/1.1\r\n\r\n", b"", b"\0" * 100_000):
-            with socket.create_connection(("127.0.0.1", port)) as rude:
-                with contextlib.suppress(OSError):
-                    rude.sendall(sent)
+            with socket.create_connection(("127.0.0.1", port)) as rude, contextlib.suppress(OSError):
+                rude.sendall(sent)
         with socket.create_connection(("127.0.0.1", port)):
             status, _ = await ask(callback_url, GOOD)
             assert status == 200
