@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from schwabstream import __version__
-from schwabstream.cli import stream
+from schwabstream.cli import auth, stream
 from schwabstream.errors import SchwabStreamError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     help="Schwab market data, streamed reliably into Redis and your terminal.",
     epilog="Try it without an account: schwabstream stream run --simulate",
 )
+app.add_typer(auth.app, name="auth")
 app.add_typer(stream.app, name="stream")
 
 
