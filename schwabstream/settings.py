@@ -75,6 +75,8 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(_secure("redis", "rediss", "unix"))] = "redis://127.0.0.1:6379/0"
     schwab_redis_prefix: str = Field(default="market_data", pattern=r"^[^\s{}*?\[\]]+$")
     schwab_redis_stream_maxlen: int = Field(default=100_000, ge=0)
+    schwab_redis_buffer_events: int = Field(default=100_000, ge=1)
+    schwab_redis_buffer_mb: float = Field(default=64, gt=0)
     schwab_heartbeat_timeout_s: float = Field(default=30, gt=0)
     schwab_tick_keepalive_s: float = Field(default=60, ge=0)
     schwab_alert_command: str | None = None
