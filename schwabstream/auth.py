@@ -138,6 +138,11 @@ class SchwabAuthClient:
             )
         )
 
+    def login_mark(self) -> str | None:
+        """Look at the token file without calling anybody: what changes when somebody logs in; None without a login."""
+        tokens = self.store.load()
+        return None if tokens is None else fingerprint(tokens.refresh_token + tokens.access_token)
+
     def login_due_in_s(self, now: float | None = None) -> float | None:
         """Seconds until the next browser login is due; negative when overdue, None when nobody knows."""
         return self._tokens.login_due_in_s(self._clock() if now is None else now) if self._tokens else None

@@ -90,7 +90,7 @@ class Connection:
                 await self._read(sink)
                 writer.cancel()
         except BaseExceptionGroup as group:
-            error = _first(group)
+            error = only_error(group)
             raise error from error.__cause__
 
     async def _read(self, sink: Sink) -> None:
@@ -177,7 +177,7 @@ def _close_reason(error: ConnectionClosed) -> str:
     return f"code {close.code}{f', {close.reason}' if close.reason else ''}" if close else "no close frame"
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error of a group of two tasks that ends both."""
+def only_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended a group of tasks which all end with the first."""
     error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    return only_error(error) if isinstance(error, BaseExceptionGroup) else error

@@ -52,11 +52,22 @@ _CHART_TIME = {Service.CHART_FUTURES: "1", Service.CHART_EQUITY: "7"}
 class Instrument:
     """All that is known of one key.
 
-    ``fresh`` tells whether this session has confirmed it, ``book`` where its last book came from, ``info`` holds the
-    level-1 fields that are in no event, by name.
+    ``fresh`` tells whether this session has confirmed it, ``book_service`` which service its last book came from,
+    ``info`` holds the level-1 fields that are in no event, by name.
     """
 
-    __slots__ = ("aliases", "book", "fresh", "info", "is_contract", "key", "symbol", "tick", "top_of_book", "updates")
+    __slots__ = (
+        "aliases",
+        "book_service",
+        "fresh",
+        "info",
+        "is_contract",
+        "key",
+        "symbol",
+        "tick",
+        "top_of_book",
+        "updates",
+    )
 
     def __init__(self, symbol: Symbol) -> None:
         self.symbol = symbol
@@ -64,7 +75,7 @@ class Instrument:
         self.aliases: tuple[str, ...] = (symbol.alias,)
         self.fresh = False
         self.top_of_book = False
-        self.book: Literal["book", "top_of_book"] | None = None
+        self.book_service: str | None = None
         self.updates = 0
         self.info: dict[str, Any] = {}
         self.is_contract = symbol.asset is Asset.FUTURE and symbol.key != symbol.root
@@ -83,6 +94,13 @@ class Instrument:
             "delayed": None,
             "repeat": False,
         }
+
+    @property
+    def book(self) -> Literal["book", "top_of_book"] | None:
+        """Where its level 2 comes from; None when no book has come yet."""
+        if self.book_service is None:
+            return None
+        return "book" if self.book_service in BOOK_SERVICES else "top_of_book"
 
 
 class _Layout:
@@ -124,6 +142,15 @@ class Market:
                 instrument.top_of_book = True
                 if instrument.tick["received_us"]:
                     self._publish_top(instrument)
+
+    def repeat(self, instrument: Instrument) -> None:
+        """Publish its last tick once more, marked as a repeat."""
+        tick = instrument.tick
+        if tick["last_price"] is None:
+            return
+        tick["repeat"], tick["is_trade"] = True, False
+        self._fan_out(Channel.TICKS, instrument, tick)
+        tick["repeat"] = False
 
     def apply(self, batch: Batch, received_us: int) -> None:
         """Merge one batch and publish what follows from it; ``received_us`` is when its frame arrived."""
@@ -190,10 +217,10 @@ class Market:
         return None
 
     def _publish_top(self, instrument: Instrument) -> None:
-        tick, instrument.book = instrument.tick, "top_of_book"
+        tick, instrument.book_service = instrument.tick, str(Service.LEVELONE_FUTURES)
         event = {
             **_event("level2", instrument.key, tick["timestamp"], tick["received_us"]),
-            "service": str(Service.LEVELONE_FUTURES),
+            "service": instrument.book_service,
             "source": "top_of_book",
             "bids": _top(tick["bid_price"], tick["bid_size"]),
             "asks": _top(tick["ask_price"], tick["ask_size"]),
@@ -218,7 +245,7 @@ class Market:
                 "bids": bids,
                 "asks": asks,
             }
-            instrument.top_of_book, instrument.book = False, "book"
+            instrument.top_of_book, instrument.book_service = False, batch.service
             self._fan_out(Channel.LEVEL2, instrument, event)
 
     def _apply_bars(self, batch: Batch, received_us: int) -> None:

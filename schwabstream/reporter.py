@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 
 from schwabstream import __version__
-from schwabstream.events import VERSION, Channel
 from schwabstream.market import Instrument
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.report import LagReport, StreamerReport, SymbolReport
@@ -63,22 +62,8 @@ class Reporter:
     def _tell_dropped(self) -> None:
         dropped = self._publisher.dropped
         if dropped > self._dropped_told and self._publisher.connected:
-            now_ms = int(self._wall() * 1000)
-            event = {
-                "v": VERSION,
-                "type": "status",
-                "symbol": None,
-                "key": None,
-                "seq": 0,
-                "timestamp": now_ms,
-                "received_us": now_ms * 1000,
-                "state": "dropped",
-                "reason": "Redis was away longer than the buffer lasts",
-                "since": int(self._client.since * 1000),
-                "count": dropped - self._dropped_told,
-            }
-            self._dropped_told = dropped
-            self._publisher.publish(Channel.STATUS, event)
+            count, self._dropped_told = dropped - self._dropped_told, dropped
+            self._client.tell("dropped", "Redis was away longer than the buffer lasts", count=count)
 
     def _compose(self) -> StreamerReport:
         client, publisher = self._client, self._publisher
@@ -101,7 +86,7 @@ class Reporter:
             ),
             sessions=client.counts["entered streaming"],
             reconnects=max(0, connections - 1),
-            gaps=client.counts["gaps"],
+            gaps=client.counts["gap"],
             published=publisher.published,
             queued=publisher.queued,
             dropped=publisher.dropped,

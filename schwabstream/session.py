@@ -4,6 +4,7 @@ Pure: time comes in as an argument (any monotonic seconds), frames to send come 
 and what a message means comes back as an outcome. A session is used once. The life cycle is ``TRANSITIONS``.
 """
 
+import re
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,8 @@ from schwabstream.codec import Heartbeat, Notice, Response, encode
 from schwabstream.fields import field_numbers
 from schwabstream.subscriptions import Command, Verb
 
-LOGIN_DENIED, EVICTED, STREAM_NOT_FOUND, STOP_STREAMING = 3, 12, 20, 30
+LOGIN_DENIED, EVICTED, SYMBOL_LIMIT, STREAM_NOT_FOUND, STOP_STREAMING = 3, 12, 19, 20, 30
+_DISCARDED = re.compile(r"DISCARDED=(\d{1,6})")
 SUCCESS_CODES = frozenset({0, 26, 27, 28, 29})  # only 0 was ever seen live (protocol 3.4)
 
 
@@ -93,6 +95,12 @@ class Answered:
     def ok(self) -> bool:
         """Whether the streamer carried the command out."""
         return self.code in SUCCESS_CODES
+
+    @property
+    def discarded(self) -> int:
+        """How many of the last keys fell to the symbol limit; the others are subscribed (protocol 3.4)."""
+        match = _DISCARDED.search(self.message)
+        return int(match[1]) if match else 0
 
 
 @dataclass(frozen=True, slots=True)

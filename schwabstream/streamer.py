@@ -1,23 +1,22 @@
 """The supervisor: authorize, connect, log in, subscribe, deliver, and go again; the only place that reconnects.
 
-What to subscribe follows from the symbols that are wanted, never from what was once sent. Each change of state goes
-through ``_enter``, which logs, counts and publishes it. Before the first subscribed session a failure that lasts
-ends the run, so that a wrong setting is told within seconds; after it only a refusal does.
+What to subscribe follows from the symbols that are wanted, never from what was once sent. Before the first subscribed
+session a failure that lasts ends the run, so that a wrong setting is told within seconds; after it nothing does but
+being told to stop.
 """
 
 import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
 import structlog
 
+from schwabstream.announcer import Announcer, StatusListener, StreamState
 from schwabstream.backoff import Backoff
-from schwabstream.codec import Batch, Undecodable
 from schwabstream.connection import Connection, open_connection
 from schwabstream.errors import (
     Evicted,
@@ -25,26 +24,15 @@ from schwabstream.errors import (
     LoginRequired,
     ProtocolError,
     Refused,
+    SchwabStreamError,
     SchwabUnavailable,
     SessionLost,
 )
-from schwabstream.events import VERSION, Channel
-from schwabstream.fields import Service
+from schwabstream.feed import Clock, Feed, Memory
 from schwabstream.market import Market
 from schwabstream.publisher import TradingEventPublisher
-from schwabstream.session import (
-    EVICTED,
-    LOGIN_DENIED,
-    STREAM_NOT_FOUND,
-    Answered,
-    Ended,
-    LoggedIn,
-    LoginFailed,
-    Outcome,
-    Session,
-    StreamerLogin,
-)
-from schwabstream.subscriptions import plan, wanted
+from schwabstream.schedule import NEW_YORK, Schedule
+from schwabstream.session import EVICTED, LOGIN_DENIED, Ended, LoginFailed, Session, StreamerLogin
 from schwabstream.symbols import Asset, Symbol
 
 log = structlog.get_logger(__name__)
@@ -52,6 +40,8 @@ log = structlog.get_logger(__name__)
 STARTUP_LIMIT_S = 9.0
 LOGOUT_LIMIT_S = 2.0
 EVICTION_PAUSE_S = 300.0
+LOGIN_LOOK_EVERY_S = 2.0
+HOURS_LOOK_EVERY_S = 600.0
 
 
 class Authorizer(Protocol):
@@ -66,33 +56,22 @@ class Authorizer(Protocol):
     async def fetch_quotes(self, keys: Sequence[str]) -> Mapping[str, Any]:
         """Fetch the quotes endpoint's entries by key."""
 
+    async def fetch_market_hours(self, markets: Iterable[str], date: date | None = None) -> Mapping[str, Any]:
+        """Fetch the markets endpoint's answer for one day."""
 
-class StreamState(StrEnum):
-    """Where the streamer is in its life; the states of ``StatusEvent`` that last."""
-
-    CONNECTING = "connecting"
-    STREAMING = "streaming"
-    WAITING = "waiting"
-    LOGIN_REQUIRED = "login_required"
-    EVICTED = "evicted"
-    STOPPED = "stopped"
+    def login_mark(self) -> str | None:
+        """Look at the token file without calling anybody: what changes when somebody logs in."""
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The time and the chance that the supervisor lives by; tests bring their own."""
-
-    wall: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    random: Callable[[], float] = random.random
+LIVE_CLOCK = Clock(time.time, time.monotonic, asyncio.sleep, random.random)
 
 
 class SchwabStreamClient:
     """Streams ``symbols`` into ``publisher`` until told to stop; await :meth:`run` once.
 
     ``market`` holds the last values; ``state``, ``reason`` and ``since`` (seconds since the epoch) say what is going
-    on; ``ready`` is set by the first subscribed session; ``refused`` maps what Schwab would not subscribe to why.
+    on; ``ready`` is set by the first subscribed session. ``refused`` (by key) and ``stale`` (by alias) say why there is
+    no data. ``keepalive_s`` 0 never repeats a tick.
     """
 
     def __init__(
@@ -102,29 +81,62 @@ class SchwabStreamClient:
         symbols: Sequence[Symbol],
         *,
         heartbeat_timeout_s: float = 30.0,
-        clock: Clock | None = None,
+        keepalive_s: float = 60.0,
+        schedule: Schedule | None = None,
+        clock: Clock = LIVE_CLOCK,
     ) -> None:
-        self._auth = auth
-        self._publisher = publisher
-        self._clock = clock or Clock()
-        self._heartbeat_timeout_s = heartbeat_timeout_s
-        self._backoff = Backoff(self._clock.random)
-        self._listings: dict[str, str] | None = None
-        self._without_depth: set[Service] = set()
+        self._auth, self._clock = auth, clock
+        self._heartbeat_timeout_s, self._keepalive_s = heartbeat_timeout_s, keepalive_s
+        self._backoff = Backoff(clock.random)
+        self._announcer = Announcer(publisher.publish, clock.wall)
+        self._memory = Memory()
         self._connection: Connection | None = None
-        self._end: LoginFailed | Ended | None = None
         self._denials = 0
-        self._streaming_from: float | None = None
         self._lost_at: float | None = None
         self._stop = asyncio.Event()
         self.symbols = tuple(symbols)
         self.market = Market(symbols, publisher.publish)
-        self.state = StreamState.CONNECTING
-        self.reason = "starting"
-        self.since = self._clock.wall()
-        self.refused: dict[str, str] = {}
-        self.counts: Counter[str] = Counter()
+        self.schedule = schedule or Schedule()
         self.ready = asyncio.Event()
+
+    @property
+    def state(self) -> StreamState:
+        """Where it is in its life."""
+        return self._announcer.state
+
+    @property
+    def reason(self) -> str:
+        """Why it is in this state."""
+        return self._announcer.reason
+
+    @property
+    def since(self) -> float:
+        """When the state began, in seconds since the epoch."""
+        return self._announcer.since
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What was counted in this run, by name."""
+        return self._announcer.counts
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """Keys that Schwab would not subscribe, and why."""
+        return self._memory.refused
+
+    @property
+    def stale(self) -> Mapping[str, str]:
+        """Aliases that owe data, and the likely reason."""
+        return self._memory.stale
+
+    @property
+    def on_status(self) -> list[StatusListener]:
+        """Whoever wants each StatusEvent as a dictionary; append to it."""
+        return self._announcer.listeners
+
+    def tell(self, occasion: str, reason: str, **more: Any) -> None:  # noqa: ANN401 - fields of StatusEvent
+        """Announce something that the state does not show, such as ``dropped``."""
+        self._announcer.tell(occasion, reason, **more)
 
     def stop(self) -> None:
         """Log out and let :meth:`run` return; a second call changes nothing."""
@@ -138,6 +150,7 @@ class SchwabStreamClient:
         """
         story = asyncio.create_task(self._supervise(), name="stream")
         told = asyncio.create_task(self._told_to_stop(), name="stop")
+        hours = asyncio.create_task(self._keep_hours(), name="market hours")
         try:
             await asyncio.wait({story, told}, return_when=asyncio.FIRST_COMPLETED)
             if not story.done():
@@ -145,11 +158,11 @@ class SchwabStreamClient:
             for task in (told, story):
                 if task.done() and not task.cancelled():
                     task.result()
-            self._enter(StreamState.STOPPED, "asked to stop")
+            self._announcer.enter(StreamState.STOPPED, "asked to stop")
         finally:
-            for task in (story, told):
+            for task in (story, told, hours):
                 task.cancel()
-            await asyncio.wait({story, told})
+            await asyncio.wait({story, told, hours})
 
     async def _told_to_stop(self) -> None:
         """Wait for :meth:`stop`; raises when nothing is subscribed by the end of the start-up."""
@@ -177,19 +190,16 @@ class SchwabStreamClient:
 
     async def _supervise(self) -> None:
         """The story: one session after the other, with a pause between them that fits how the last one ended."""
-        self._enter(StreamState.CONNECTING, "starting")
+        self._announcer.enter(StreamState.CONNECTING, "starting")
         while not self._stop.is_set():
             try:
                 await self._stream_once()
+            except LoginRequired as error:
+                await self._wait_for_login(error)
             except Evicted as error:
-                self._enter(StreamState.EVICTED, str(error), retry_in_s=EVICTION_PAUSE_S)
-                await self._clock.sleep(EVICTION_PAUSE_S)
-                self._enter(StreamState.CONNECTING, "trying again after an eviction")
-            except SchwabUnavailable as error:
-                delay = self._backoff.next_delay(error.retry_after_s)
-                self._enter(StreamState.WAITING, str(error), retry_in_s=round(delay, 1))
-                await self._clock.sleep(delay)
-                self._enter(StreamState.CONNECTING, str(error))
+                await self._stand_back(error)
+            except (SchwabUnavailable, ProtocolError, Refused) as error:
+                await self._wait(error)
 
     async def _stream_once(self) -> None:
         """One session from authorization to its end; every end but our own LOGOUT raises."""
@@ -205,87 +215,48 @@ class SchwabStreamClient:
             silence_limit_s=self._heartbeat_timeout_s,
         )
         async with opening as connection:
-            self._connection, self._end = connection, None
+            self._connection = connection
             self.counts["connections"] += 1
-            self.market.begin_session()
+            feed = Feed(
+                connection,
+                self.symbols,
+                self.market,
+                self._announcer,
+                self._memory,
+                self.schedule,
+                self._clock,
+                keepalive_s=self._keepalive_s,
+                on_subscribed=self._subscribed,
+            )
             try:
-                await connection.run(self)
+                await feed.run()
             finally:
                 self._connection = None
-                self._note_end()
-        self._explain_end()
-
-    def take_batch(self, batch: Batch, received_us: int) -> None:
-        """Merge and publish; called by the connection for each batch."""
-        self.market.apply(batch, received_us)
-
-    def take_undecodable(self, part: Undecodable) -> None:
-        """Count what could not be understood, and show the first of its kind."""
-        if not self.counts[part.reason]:
-            log.warning("a frame could not be understood; the stream goes on", reason=part.reason, sample=part.sample)
-        self.counts[part.reason] += 1
-        self.counts["undecodable"] += 1
-
-    def take_outcome(self, outcome: Outcome) -> None:
-        """Follow the session: subscribe after the login, note refusals, be ready when every command is answered."""
-        match outcome:
-            case LoggedIn():
-                self._denials = 0
-                self._subscribe()
-            case Answered():
-                self._note_answer(outcome)
-            case _:
-                self._end = outcome
-                return
-        if self._connection is not None and self._connection.session.idle:
-            self._subscribed()
-
-    def _subscribe(self) -> None:
-        goal = wanted(self.symbols, self._listings)
-        goal = {service: keys for service, keys in goal.items() if service not in self._without_depth}
-        self.refused.clear()
-        if self._connection is not None:
-            self._connection.session.request(*plan(goal, {}))
-
-    def _note_answer(self, answer: Answered) -> None:
-        service, keys = answer.command.service, answer.command.keys
-        if answer.ok:
-            self.counts["accepted commands"] += 1
-        elif service is Service.FUTURES_BOOK:
-            self._without_depth.add(service)
-            self.market.use_top_of_book(keys)
-            log.info("no futures depth at Schwab; books are the top of book", answer=answer.message)
-        elif answer.code == STREAM_NOT_FOUND:
-            raise SessionLost(f"the streamer does not know this session (code {answer.code}: {answer.message})")
-        else:
-            self.refused.update(dict.fromkeys(keys, f"{service}: {answer.message}"))
-            self.counts["refused commands"] += 1
-            log.warning("subscription refused", service=service, keys=keys, code=answer.code, answer=answer.message)
+                self._note_end(feed, connection)
+        self._explain_end(feed.end)
 
     def _subscribed(self) -> None:
-        if not self.counts["accepted commands"]:
-            reasons = "; ".join(dict.fromkeys(self.refused.values()))
-            raise Refused(f"Schwab subscribed none of {', '.join(self.refused)}: {reasons}")
-        self._streaming_from = self._clock.monotonic()
+        self._denials = 0
         self.ready.set()
-        self._enter(StreamState.STREAMING, f"{len(self.symbols)} symbols subscribed")
+        self._announcer.enter(StreamState.STREAMING, f"{len(self.symbols)} symbols subscribed")
         if self._lost_at is not None:
             lost_at, self._lost_at = int(self._lost_at * 1000), None
             symbols = [symbol.alias for symbol in self.symbols]
-            self.counts["gaps"] += 1
-            self._publish_status("gap", "reconnected", lost_at=lost_at, restored_at=self._now_ms(), symbols=symbols)
+            restored_at = int(self._clock.wall() * 1000)
+            self._announcer.tell("gap", "reconnected", lost_at=lost_at, restored_at=restored_at, symbols=symbols)
 
-    def _note_end(self) -> None:
-        """Remember when a stream ended, and whether it had been healthy for long."""
-        if self._streaming_from is None:
+    def _note_end(self, feed: Feed, connection: Connection) -> None:
+        """Remember when data stopped, and whether the stream had been healthy for long."""
+        if feed.subscribed_at is None:
             return
-        self._backoff.streamed(self._clock.monotonic() - self._streaming_from)
-        self._streaming_from = None
-        self._lost_at = self._lost_at or self._clock.wall()
+        now = self._clock.monotonic()
+        self._backoff.streamed(now - feed.subscribed_at)
+        if self._lost_at is None:
+            self._lost_at = self._clock.wall() - (now - connection.traffic.last_at)
 
-    def _explain_end(self) -> None:
+    def _explain_end(self, end: LoginFailed | Ended | None) -> None:
         """Raise what the session's end means for the next one; nothing after our own LOGOUT."""
-        match self._end:
+        match end:
             case LoginFailed(code=code, message=message) if code == LOGIN_DENIED:
                 self._denials += 1
                 if self._denials > 1:
@@ -296,57 +267,71 @@ class SchwabStreamClient:
                 raise LoginDenied(f"the streamer denied the login ({message})")
             case LoginFailed(code=code, message=message) | Ended(code=code, message=message) if code == EVICTED:
                 raise Evicted(
-                    f"another session took the one streamer connection Schwab allows ({message}): "
-                    "stop the other program, or leave it to it"
+                    f"another session took the one streamer connection Schwab allows ({message}): stop the other "
+                    "program, or take the connection back with schwabstream stream run --take-over"
                 )
             case LoginFailed(code=code, message=message):
                 raise SessionLost(f"the streamer did not take the login (code {code}: {message})")
             case Ended(code=int(code), message=message):
                 raise SessionLost(f"the streamer ended the session (code {code}: {message})")
 
+    async def _wait(self, error: SchwabStreamError) -> None:
+        """Back off, and go again; a refusal or broken protocol at the start is told instead."""
+        if not self.ready.is_set() and not isinstance(error, SchwabUnavailable):
+            raise error
+        asked_s = error.retry_after_s if isinstance(error, SchwabUnavailable) else None
+        delay = self._backoff.next_delay(asked_s)
+        self._announcer.enter(StreamState.WAITING, str(error), retry_in_s=round(delay, 1))
+        await self._clock.sleep(delay)
+        self._announcer.enter(StreamState.CONNECTING, str(error))
+
+    async def _stand_back(self, error: Evicted) -> None:
+        """Leave the connection to whoever took it for a while: two streamers must not evict each other for ever."""
+        if not self.ready.is_set():
+            raise error
+        self._announcer.enter(StreamState.EVICTED, str(error), retry_in_s=EVICTION_PAUSE_S)
+        await self._clock.sleep(EVICTION_PAUSE_S)
+        self._announcer.enter(StreamState.CONNECTING, "trying again after an eviction")
+
+    async def _wait_for_login(self, error: LoginRequired) -> None:
+        """Watch the token file, and call Schwab not once, until somebody has logged in."""
+        if not self.ready.is_set():
+            raise error
+        mark = self._auth.login_mark()
+        self._announcer.enter(StreamState.LOGIN_REQUIRED, str(error))
+        while self._auth.login_mark() == mark:
+            await self._clock.sleep(LOGIN_LOOK_EVERY_S)
+        self._denials = 0
+        self._announcer.enter(StreamState.CONNECTING, "somebody logged in")
+
     async def _find_listings(self) -> None:
         """Ask once where each equity is listed; without an answer both book services are asked."""
-        keys = [symbol.key for symbol in self.symbols if symbol.asset is Asset.EQUITY]
-        if self._listings is not None or not keys:
+        keys = list(dict.fromkeys(symbol.key for symbol in self.symbols if symbol.asset is Asset.EQUITY))
+        if self._memory.listings is not None or not keys:
             return
         try:
-            quotes = await self._auth.fetch_quotes(list(dict.fromkeys(keys)))
+            quotes = await self._auth.fetch_quotes(keys)
         except (SchwabUnavailable, ProtocolError) as error:
             log.warning("listings unknown; both equity book services are asked", reason=str(error))
             return
-        self._listings = {}
-        for key in keys:
-            reference = quotes.get(key, {}).get("reference", {})
-            if exchange := reference.get("exchange"):
-                self._listings[key] = exchange
+        exchanges = {key: _exchange(quotes.get(key)) for key in keys}
+        self._memory.listings = {key: exchange for key, exchange in exchanges.items() if exchange}
 
-    def _enter(self, state: StreamState, reason: str, *, retry_in_s: float | None = None) -> None:
-        """Change the state; the one place that logs, counts and publishes it."""
-        if state is not self.state:
-            self.since = self._clock.wall()
-        self.state, self.reason = state, reason
-        self.counts[f"entered {state}"] += 1
-        level = log.warning if state in (StreamState.WAITING, StreamState.EVICTED) else log.info
-        level(state, reason=reason, **({} if retry_in_s is None else {"retry_in_s": retry_in_s}))
-        self._publish_status(state, reason, retry_in_s=retry_in_s)
+    async def _keep_hours(self) -> None:
+        """Learn each day's equity hours from Schwab once; until then, and without an answer, the built-in ones hold."""
+        await self.ready.wait()
+        while True:
+            day = datetime.fromtimestamp(self._clock.wall(), UTC).astimezone(NEW_YORK).date()
+            if self.state is StreamState.STREAMING and not self.schedule.knows_equity_hours(day):
+                try:
+                    self.schedule.learn_equity_hours(day, await self._auth.fetch_market_hours(["equity"], day))
+                except (SchwabStreamError, ValueError) as error:
+                    log.info("equity hours unknown; the built-in ones hold", reason=str(error))
+            await self._clock.sleep(HOURS_LOOK_EVERY_S)
 
-    def _publish_status(self, state: str, reason: str, **more: Any) -> None:  # noqa: ANN401 - fields of StatusEvent
-        now_ms = self._now_ms()
-        event = {
-            "v": VERSION,
-            "type": "status",
-            "symbol": None,
-            "key": None,
-            "seq": 0,
-            "timestamp": now_ms,
-            "received_us": now_ms * 1000,
-            "state": state,
-            "reason": reason,
-            "since": int(self.since * 1000),
-        }
-        self._publisher.publish(
-            Channel.STATUS, event | {name: value for name, value in more.items() if value is not None}
-        )
 
-    def _now_ms(self) -> int:
-        return int(self._clock.wall() * 1000)
+def _exchange(quote: Any) -> str | None:  # noqa: ANN401 - JSON
+    """The exchange code in one entry of the quotes endpoint (protocol 2.2)."""
+    reference = quote.get("reference") if isinstance(quote, dict) else None
+    exchange = reference.get("exchange") if isinstance(reference, dict) else None
+    return exchange if isinstance(exchange, str) else None
