@@ -5,6 +5,7 @@ What is said to a person and read from one comes in as :class:`Person`; renderin
 
 import dataclasses
 import secrets
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -181,7 +182,7 @@ def log_out(settings: Settings) -> LogoutReport:
 
 
 def open_browser(url: str) -> bool:
-    """Open the address in a graphical browser; return whether there is one."""
+    """Open the address in a graphical browser without waiting for it; return whether there is one."""
     import webbrowser
 
     try:
@@ -191,7 +192,9 @@ def open_browser(url: str) -> bool:
     # A text browser would take over the terminal in which the login is going on.
     if Path(getattr(browser, "name", "") or "").name in {"www-browser", "links", "elinks", "lynx", "w3m"}:
         return False
-    return browser.open(url)
+    # Some controllers wait until the browser is closed, and the callback has to be answered long before that.
+    threading.Thread(target=browser.open, args=(url,), daemon=True).start()
+    return True
 
 
 async def _good_login(client: SchwabAuthClient, store: TokenStore, now: float) -> TokenSet | None:

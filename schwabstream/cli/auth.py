@@ -136,8 +136,10 @@ def _refresh_text(report: "RefreshReport") -> str:
 
 def _status_text(report: "StatusReport") -> str:
     origins = [f"{name}: {origin or 'not set'}" for name, origin in report.credentials.items()]
-    encrypted = " (encrypted)" if report.encrypted else ""
-    return "\n".join([_state_text(report.state, encrypted), f"Snapshots:  {report.snapshots}", *origins])
+    text = _state_text(report.state, " (encrypted)" if report.encrypted else "")
+    if not report.state.logged_in and not report.state.login_needed:
+        text += "\nNo login stored yet: SCHWAB_REFRESH_TOKEN will start one."
+    return "\n".join([text, f"Snapshots:  {report.snapshots}", *origins])
 
 
 def _logout_text(report: "LogoutReport") -> str:
