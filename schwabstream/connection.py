@@ -10,12 +10,13 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from schwabstream.codec import Batch, Undecodable, decode
-from schwabstream.errors import SessionLost
+from schwabstream.errors import ConfigurationError, ProtocolError, SessionLost
 from schwabstream.session import Outcome, Session, State
 
 OPEN_TIMEOUT_S = 8.0
@@ -23,6 +24,7 @@ CLOSE_TIMEOUT_S = 2.0
 MAX_FRAME_BYTES = 16 * 2**20
 PING_INTERVAL_S = 20.0
 PING_TIMEOUT_S = 20.0
+_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Sink(Protocol):
@@ -134,7 +136,8 @@ class Connection:
                 raise SessionLost(f"nothing arrived from the streamer for {self._silence_limit_s:g} s")
             deadline = min(silent_at, self.session.deadline or silent_at)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._work.wait(), deadline - now)
+                async with asyncio.timeout(deadline - now):  # wait_for loses a cancellation that meets the event
+                    await self._work.wait()
             if outcome := self.session.check(self._monotonic()):
                 sink.take_outcome(outcome)
         await self._socket.close()
@@ -150,10 +153,17 @@ async def open_connection(
     silence_limit_s: float,
     recorder: Recorder | None = None,
 ) -> AsyncIterator[Connection]:
-    """A connection to the streamer at ``url``; raises ``SessionLost`` when there is none to be had."""
+    """A connection to the streamer at ``url``; raises ``SessionLost`` when there is none to be had.
+
+    ``ProtocolError`` when the access token would go over the network in the clear.
+    """
+    plain = urlsplit(url).scheme == "ws"
+    if plain and urlsplit(url).hostname not in _LOOPBACK_HOSTS:
+        raise ProtocolError(f"userPreference names a streamer without encryption ({url}): nothing is sent there")
     try:
         socket = await connect(
             url,
+            proxy=None if plain else True,
             compression=None,  # deflate through proxies gives protocol errors (trap T20)
             max_size=MAX_FRAME_BYTES,
             max_queue=64,
@@ -164,6 +174,10 @@ async def open_connection(
         )
     except (OSError, WebSocketException, TimeoutError) as error:
         raise SessionLost(f"cannot connect to the streamer at {url}: {error or type(error).__name__}") from error
+    except ImportError as error:
+        raise ConfigurationError(
+            f"the proxy in the environment cannot be used ({error}): unset or change it"
+        ) from error
     try:
         yield Connection(
             socket, session, monotonic=monotonic, wall=wall, silence_limit_s=silence_limit_s, recorder=recorder

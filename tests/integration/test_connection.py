@@ -1,0 +1,475 @@
+"""One session over one WebSocket: what the streamer sees of it, how it ends, and that every end is told."""
+
+import asyncio
+import itertools
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from websockets.asyncio.server import ServerConnection, serve
+
+from schwabstream.codec import Batch, Undecodable
+from schwabstream.connection import Connection, open_connection
+from schwabstream.errors import ConfigurationError, ProtocolError, SessionLost, SymbolError
+from schwabstream.fields import Service
+from schwabstream.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, Session, State, StreamerLogin
+from schwabstream.simulator import SchwabSimulator
+from schwabstream.subscriptions import Command, Verb
+
+DEADLINE_S = 10.0
+FUTURES = Command(Verb.SUBS, Service.LEVELONE_FUTURES, ("/MES", "/MNQ"))
+CHARTS = Command(Verb.SUBS, Service.CHART_FUTURES, ("/MES",))
+EQUITIES = Command(Verb.SUBS, Service.LEVELONE_EQUITIES, ("AAPL",))
+
+
+class Deliveries:
+    """A sink that keeps everything, asks for ``commands`` after the login and wakes whoever waits for something."""
+
+    def __init__(self, session: Session, *commands: Command) -> None:
+        self._session, self._commands = session, commands
+        self._change = asyncio.Event()
+        self.batches: list[tuple[Batch, int]] = []
+        self.outcomes: list[Outcome] = []
+        self.undecodable: list[Undecodable] = []
+
+    def take_batch(self, batch: Batch, received_us: int) -> None:
+        """Keep a batch."""
+        self.batches.append((batch, received_us))
+        self._change.set()
+
+    def take_outcome(self, outcome: Outcome) -> None:
+        """Keep an outcome."""
+        self.outcomes.append(outcome)
+        if isinstance(outcome, LoggedIn):
+            self._session.request(*self._commands)
+        self._change.set()
+
+    def take_undecodable(self, part: Undecodable) -> None:
+        """Keep what was not understood."""
+        self.undecodable.append(part)
+        self._change.set()
+
+    async def until(self, condition: Callable[["Deliveries"], bool]) -> None:
+        """Wait for something to have been delivered."""
+        while not condition(self):
+            self._change.clear()
+            await self._change.wait()
+
+
+def login_of(simulator: SchwabSimulator, token: str | None = None) -> StreamerLogin:
+    """A login the simulator takes, or one with another token."""
+    return StreamerLogin(
+        socket_url=f"{simulator.base_url.replace('http', 'ws', 1)}/ws",
+        customer_id=simulator.customer_id,
+        correl_id="6b1c6a2e-0000-4000-8000-000000000000",
+        channel="N9",
+        function_id="APIAPP",
+        access_token=token or simulator.issue_token()["token"]["access_token"],
+    )
+
+
+@asynccontextmanager
+async def opened(session: Session, url: str, **options: Any) -> AsyncIterator[Connection]:
+    """A connection on the real clock; the whole block has a deadline."""
+    settings: dict[str, Any] = {
+        "monotonic": time.monotonic,
+        "wall": time.time,
+        "silence_limit_s": DEADLINE_S,
+        **options,
+    }
+    async with asyncio.timeout(DEADLINE_S), open_connection(session, url, **settings) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def running(
+    simulator: SchwabSimulator, *commands: Command, answer_timeout_s: float = DEADLINE_S, **options: Any
+) -> AsyncIterator[tuple[Connection, Deliveries, "asyncio.Task[None]"]]:
+    """A connection whose ``run`` is under way, with the commands asked for."""
+    login = login_of(simulator)
+    session = Session(login, answer_timeout_s=answer_timeout_s)
+    sink = Deliveries(session, *commands)
+    async with opened(session, login.socket_url, **options) as connection:
+        task = asyncio.ensure_future(connection.run(sink))
+        try:
+            yield connection, sink, task
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+
+def sent_to(simulator: SchwabSimulator) -> list[str]:
+    """The commands the simulator received, in order."""
+    return [f"{each['service']} {each['command']}" for each in simulator.received.commands]
+
+
+async def test_nothing_is_sent_before_the_login_is_answered(simulator: SchwabSimulator) -> None:
+    """The streamer sees LOGIN alone until it has answered it, and commands only then (protocol 3.3)."""
+    simulator.faults.unanswered = {"LOGIN"}
+    async with running(simulator, FUTURES) as (_, sink, _task):
+        await simulator.until(lambda sim: bool(sim.received.commands))
+        (request,) = simulator.received.commands
+        assert sent_to(simulator) == ["ADMIN LOGIN"]
+        assert sink.outcomes == []
+        answer = {
+            "response": [
+                {
+                    "service": "ADMIN",
+                    "command": "LOGIN",
+                    "requestid": request["requestid"],
+                    "timestamp": 1,
+                    "content": {"code": 0, "msg": "server=x;status=NP"},
+                }
+            ]
+        }
+        simulator.received.commands.clear()
+        (session,) = [each.session for each in simulator._connections if each.session]  # not logged in: no public way
+        session.socket.send(json.dumps(answer))
+        await simulator.until(lambda sim: bool(sim.received.commands))
+        assert sent_to(simulator) == ["LEVELONE_FUTURES SUBS"]
+
+
+async def test_the_login_carries_what_user_preference_gave(simulator: SchwabSimulator) -> None:
+    """LOGIN has the ids, the channel, the function and the bare token (protocol 3.3)."""
+    async with running(simulator) as (_, sink, _task):
+        await sink.until(lambda it: bool(it.outcomes))
+        (request,) = simulator.received.commands
+        assert request["SchwabClientCustomerId"] == simulator.customer_id
+        parameters = request["parameters"]
+        assert parameters["SchwabClientChannel"] == "N9"
+        assert parameters["SchwabClientFunctionId"] == "APIAPP"
+        assert parameters["Authorization"].startswith("I0.")
+        assert isinstance(sink.outcomes[0], LoggedIn)
+
+
+async def test_one_command_is_in_flight_as_the_streamer_sees_it(simulator: SchwabSimulator) -> None:
+    """A streamer that refuses parallel commands and answers slowly refuses none of ours."""
+    simulator.faults.serial_commands = True
+    simulator.faults.command_delay_s = 0.02
+    async with running(simulator, FUTURES, CHARTS, EQUITIES) as (_, sink, _task):
+        await sink.until(lambda it: len(it.outcomes) == 4)
+        answers = [each for each in sink.outcomes if isinstance(each, Answered)]
+        assert [(each.command, each.ok) for each in answers] == [(FUTURES, True), (CHARTS, True), (EQUITIES, True)]
+        assert sent_to(simulator)[1:] == ["LEVELONE_FUTURES SUBS", "CHART_FUTURES SUBS", "LEVELONE_EQUITIES SUBS"]
+
+
+async def test_what_arrives_is_delivered_with_its_time_and_counted(simulator: SchwabSimulator) -> None:
+    """Batches come with the microsecond of their frame; frames, bytes and the last one's time are kept."""
+    ticks = itertools.count(1)
+    async with running(simulator, FUTURES, wall=lambda: 1_700_000_000.25, monotonic=lambda: float(next(ticks))) as (
+        connection,
+        sink,
+        _task,
+    ):
+        await sink.until(lambda it: bool(it.batches))
+        batch, received_us = sink.batches[0]
+        assert batch.service == "LEVELONE_FUTURES"
+        assert [entry["key"] for entry in batch.content] == ["/MES", "/MNQ"]
+        assert received_us == 1_700_000_000_250_000
+        assert connection.traffic.frames >= 3
+        assert connection.traffic.bytes > 500
+        assert connection.traffic.last_at > 1
+
+
+async def test_logout_is_sent_answered_and_ends_the_run(simulator: SchwabSimulator) -> None:
+    """Told to log out, the connection sends LOGOUT as its last command and ends by itself."""
+    async with running(simulator, FUTURES) as (connection, sink, task):
+        await sink.until(lambda it: bool(it.batches))
+        connection.session.logout()
+        connection.wake()
+        await task
+        assert sent_to(simulator)[-1] == "ADMIN LOGOUT"
+        assert sink.outcomes[-1] == Ended(None, "SUCCESS")
+    await simulator.until(lambda sim: sim.streamer_connections == 0)
+
+
+async def test_a_logout_that_is_not_answered_ends_after_its_time(simulator: SchwabSimulator) -> None:
+    """A streamer that ignores LOGOUT does not keep the connection."""
+    simulator.faults.unanswered = {"LOGOUT"}
+    async with running(simulator, answer_timeout_s=0.1) as (connection, sink, task):
+        await sink.until(lambda it: bool(it.outcomes))
+        connection.session.logout()
+        connection.wake()
+        await task
+        assert sent_to(simulator)[-1] == "ADMIN LOGOUT"
+        assert connection.session.state is State.CLOSED
+
+
+async def test_a_streamer_that_hangs_up_on_logout_ends_the_run_in_peace(simulator: SchwabSimulator) -> None:
+    """A close instead of an answer to LOGOUT is what was asked for, not a loss."""
+    simulator.faults.unanswered = {"LOGOUT"}
+    async with running(simulator) as (connection, sink, task):
+        await sink.until(lambda it: bool(it.outcomes))
+        connection.session.logout()
+        connection.wake()
+        await simulator.until(lambda sim: sent_to(sim)[-1] == "ADMIN LOGOUT")
+        await simulator.drop_all(None)
+        await task
+
+
+async def test_a_logout_before_the_login_is_through_just_leaves(simulator: SchwabSimulator) -> None:
+    """With no login to end, nothing is sent and the socket closes."""
+    simulator.faults.unanswered = {"LOGIN"}
+    async with running(simulator) as (connection, _sink, task):
+        await simulator.until(lambda sim: bool(sim.received.commands))
+        connection.session.logout()
+        connection.wake()
+        await task
+        assert sent_to(simulator) == ["ADMIN LOGIN"]
+
+
+async def test_silence_past_the_limit_is_a_lost_session(simulator: SchwabSimulator) -> None:
+    """When nothing arrives for the limit, not even a heartbeat, the session counts as dead (protocol 3.4)."""
+    simulator.faults.heartbeats = simulator.faults.data = False
+    async with running(simulator, silence_limit_s=0.15) as (_, _sink, task):
+        with pytest.raises(SessionLost, match=r"nothing arrived from the streamer for 0\.15 s"):
+            await task
+
+
+async def test_heartbeats_alone_keep_a_session(simulator: SchwabSimulator) -> None:
+    """Any frame counts as life: a quiet market with heartbeats outlives many silence limits."""
+    simulator.faults.data = False
+    simulator.faults.heartbeat_interval_s = 0.02
+    async with running(simulator, FUTURES, silence_limit_s=0.5) as (connection, _sink, task):
+        started = connection.traffic.last_at
+        async with asyncio.timeout(DEADLINE_S):
+            while connection.traffic.last_at < started + 1.2 and not task.done():  # noqa: ASYNC110 - the peer sets the pace
+                await asyncio.sleep(0.02)
+        assert not task.done()
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1011, 1012])
+async def test_a_close_code_is_named(simulator: SchwabSimulator, code: int) -> None:
+    """However the streamer closes, the session is lost and the message names the code."""
+    async with running(simulator) as (_, sink, task):
+        await sink.until(lambda it: bool(it.outcomes))
+        await simulator.drop_all(code)
+        with pytest.raises(SessionLost, match=f"closed the connection .code {code}") as caught:
+            await task
+        assert caught.value.__cause__ is not None
+
+
+async def test_an_end_without_a_close_frame_is_named(simulator: SchwabSimulator) -> None:
+    """A reset, the usual end at Schwab, is told as such (protocol 3.1)."""
+    async with running(simulator) as (_, sink, task):
+        await sink.until(lambda it: bool(it.outcomes))
+        await simulator.drop_all(None)
+        with pytest.raises(SessionLost, match="no close frame"):
+            await task
+
+
+@pytest.mark.parametrize(
+    ("fault", "value"),
+    [("refuse", True), ("drop_in_handshake", True), ("handshake_status", 503), ("handshake_status", 302)],
+)
+async def test_a_handshake_that_fails_is_a_lost_session(simulator: SchwabSimulator, fault: str, value: Any) -> None:
+    """Refused, reset or answered with something else: one error, which names the address."""
+    setattr(simulator.faults, fault, value)
+    login = login_of(simulator)
+    with pytest.raises(SessionLost, match=f"cannot connect to the streamer at {login.socket_url}"):
+        async with opened(Session(login), login.socket_url):
+            pytest.fail("opened")
+
+
+async def test_nobody_listening_is_a_lost_session(simulator: SchwabSimulator) -> None:
+    """A closed port is told like every other way not to connect."""
+    login = login_of(simulator)
+    await simulator.stop_listening()
+    with pytest.raises(SessionLost, match="cannot connect to the streamer"):
+        async with opened(Session(login), login.socket_url):
+            pytest.fail("opened")
+
+
+async def test_an_address_that_is_none_is_a_lost_session() -> None:
+    """Even nonsense from userPreference is an error of ours, not a library's."""
+    login = StreamerLogin("not a url", "c", "c", "N9", "APIAPP", "t")
+    with pytest.raises(SessionLost, match="cannot connect to the streamer at not a url"):
+        async with opened(Session(login), login.socket_url):
+            pytest.fail("opened")
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
+async def test_loopback_is_reached_past_any_proxy(
+    simulator: SchwabSimulator, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """A proxy in the environment is for the world outside, not for this machine."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv(name.lower(), "http://127.0.0.1:9")
+    async with running(simulator) as (_, sink, _task):
+        await sink.until(lambda it: isinstance(it.outcomes[0], LoggedIn) if it.outcomes else False)
+
+
+async def test_a_proxy_that_cannot_be_used_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SOCKS proxy without the library for it is told in a sentence, not with a traceback."""
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
+    login = StreamerLogin("wss://streamer.invalid/ws", "c", "c", "N9", "APIAPP", "t")
+    with pytest.raises(ConfigurationError, match="the proxy in the environment cannot be used"):
+        async with opened(Session(login), login.socket_url):
+            pytest.fail("opened")
+
+
+async def test_no_token_goes_over_the_network_in_the_clear() -> None:
+    """A plain ws address anywhere but on loopback is refused before anything is sent."""
+    login = StreamerLogin("ws://streamer.example/ws", "c", "c", "N9", "APIAPP", "t")
+    with pytest.raises(ProtocolError, match="without encryption"):
+        async with opened(Session(login), login.socket_url):
+            pytest.fail("opened")
+
+
+async def test_a_denied_login_ends_the_run_with_its_outcome(simulator: SchwabSimulator) -> None:
+    """Code 3 is an answer, not a loss: it is delivered, and the run ends."""
+    login = login_of(simulator, "I0.stale@")
+    session = Session(login)
+    sink = Deliveries(session)
+    async with opened(session, login.socket_url) as connection:
+        await connection.run(sink)
+    (outcome,) = sink.outcomes
+    assert isinstance(outcome, LoginFailed)
+    assert outcome.code == 3
+
+
+async def test_a_login_that_is_never_answered_fails_after_its_time(simulator: SchwabSimulator) -> None:
+    """A streamer that does not answer LOGIN gets its time and no more."""
+    simulator.faults.unanswered = {"LOGIN"}
+    async with running(simulator, answer_timeout_s=0.1) as (_, sink, task):
+        await task
+        assert sink.outcomes == [LoginFailed(None, "no answer within 0.1 s")]
+
+
+async def test_a_command_that_is_never_answered_fails_alone(simulator: SchwabSimulator) -> None:
+    """The next command goes out after the time of the first, and the session lives on."""
+    simulator.faults.unanswered = {"LEVELONE_FUTURES"}
+    async with running(simulator, FUTURES, CHARTS, answer_timeout_s=0.1) as (_, sink, task):
+        await sink.until(lambda it: len(it.outcomes) == 3)
+        answers = [each for each in sink.outcomes if isinstance(each, Answered)]
+        assert [(each.command, each.code) for each in answers] == [(FUTURES, None), (CHARTS, 0)]
+        assert not task.done()
+
+
+@pytest.mark.parametrize(("act", "code"), [(SchwabSimulator.evict_all, 12), (SchwabSimulator.stop_all, 30)])
+async def test_the_streamers_own_ends_are_delivered(
+    simulator: SchwabSimulator, act: Callable[[SchwabSimulator], None], code: int
+) -> None:
+    """An eviction and a stop come as outcomes with their code; the run ends without an error of its own."""
+    async with running(simulator) as (_, sink, task):
+        await sink.until(lambda it: bool(it.outcomes))
+        act(simulator)
+        await task
+        end = sink.outcomes[-1]
+        assert isinstance(end, Ended)
+        assert end.code == code
+
+
+async def test_what_cannot_be_understood_is_delivered_and_the_stream_goes_on(simulator: SchwabSimulator) -> None:
+    """Garbage costs one call to the sink; what follows it still arrives."""
+    simulator.faults.data = False
+    async with running(simulator, FUTURES) as (_, sink, task):
+        await sink.until(lambda it: len(it.outcomes) == 2)
+        simulator.push_frame("\x00\x01 no JSON")
+        simulator.push_data("LEVELONE_FUTURES", {"key": "/MES", "3": 1.5})
+        await sink.until(lambda it: bool(it.batches))
+        assert len(sink.undecodable) == 1
+        assert sink.batches[0][0].content == [{"key": "/MES", "3": 1.5}]
+        assert not task.done()
+
+
+async def test_a_large_frame_arrives_and_a_monstrous_one_ends_the_session(simulator: SchwabSimulator) -> None:
+    """Half a megabyte is nothing special; above the bound the session is lost, memory is not."""
+    simulator.faults.data = False
+    async with running(simulator, FUTURES) as (_, sink, task):
+        await sink.until(lambda it: len(it.outcomes) == 2)
+        simulator.push_data("LEVELONE_FUTURES", {"key": "/MES", "99": "x" * 500_000})
+        await sink.until(lambda it: bool(it.batches))
+        simulator.push_frame('"' + "x" * (17 * 2**20) + '"')
+        with pytest.raises(SessionLost, match="1009"):
+            await task
+
+
+class _Raising(Deliveries):
+    """A sink that refuses what it gets."""
+
+    def take_outcome(self, outcome: Outcome) -> None:
+        """Refuse."""
+        raise SymbolError("refused by the sink") from KeyError("cause")
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_an_error_of_the_sink_comes_out_as_it_is(simulator: SchwabSimulator, silent: bool) -> None:
+    """What the sink raises, called by reader or writer, leaves with its cause and without a group around it."""
+    if silent:
+        simulator.faults.unanswered = {"LOGIN"}
+    login = login_of(simulator)
+    session = Session(login, answer_timeout_s=0.1)
+    async with opened(session, login.socket_url) as connection:
+        with pytest.raises(SymbolError, match="refused by the sink") as caught:
+            await connection.run(_Raising(session))
+    assert isinstance(caught.value.__cause__, KeyError)
+    await simulator.until(lambda sim: sim.streamer_connections == 0)
+
+
+async def test_cancelling_the_run_closes_the_socket(simulator: SchwabSimulator) -> None:
+    """Whoever cancels gets the cancellation back, and the streamer sees the socket closed."""
+    async with running(simulator, FUTURES) as (_, sink, task):
+        await sink.until(lambda it: bool(it.batches))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await simulator.until(lambda sim: sim.streamer_connections == 0)
+
+
+async def test_a_cancellation_that_meets_an_answer_is_not_lost(simulator: SchwabSimulator) -> None:
+    """Cancelled in the very moment in which something arrived, the run still ends at once."""
+    async with running(simulator) as (connection, sink, task):
+        await sink.until(lambda it: bool(it.outcomes))
+        connection.wake()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert sink.outcomes
+
+
+async def test_a_connection_is_used_once(simulator: SchwabSimulator) -> None:
+    """Run again after its end, a connection does nothing: no second login goes out."""
+    async with running(simulator) as (connection, sink, task):
+        await sink.until(lambda it: bool(it.outcomes))
+        connection.session.logout()
+        connection.wake()
+        await task
+        await connection.run(sink)
+        assert sent_to(simulator) == ["ADMIN LOGIN", "ADMIN LOGOUT"]
+
+
+async def test_no_compression_is_offered() -> None:
+    """The handshake offers no extension: deflate through proxies breaks frames (trap T20)."""
+    offers: list[str | None] = []
+
+    async def greet(socket: ServerConnection) -> None:
+        assert socket.request is not None
+        offers.append(socket.request.headers.get("Sec-WebSocket-Extensions"))
+
+    async with serve(greet, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        login = StreamerLogin(f"ws://127.0.0.1:{port}", "c", "c", "N9", "APIAPP", "t")
+        session = Session(login)
+        async with opened(session, login.socket_url) as connection:
+            with pytest.raises(SessionLost):
+                await connection.run(Deliveries(session))
+    assert offers == [None]
+
+
+async def test_sending_into_a_closed_socket_is_the_readers_to_tell(simulator: SchwabSimulator) -> None:
+    """When the streamer closes while a command is about to be sent, there is one error, with the close's reason."""
+    async with running(simulator) as (connection, sink, task):
+        await sink.until(lambda it: bool(it.outcomes))
+        simulator.close_all(1001)
+        connection.session.request(FUTURES)
+        connection.wake()
+        with pytest.raises(SessionLost, match="closed the connection"):
+            await task
