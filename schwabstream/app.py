@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import signal
 import sys
 import tempfile
@@ -15,13 +16,21 @@ import structlog
 
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.embedded import embedded_redis
-from schwabstream.errors import ConfigurationError
+from schwabstream.errors import (
+    ConfigurationError,
+    LeaseLost,
+    LoginRequired,
+    ProtocolError,
+    Refused,
+    SchwabUnavailable,
+)
+from schwabstream.lease import Lease
 from schwabstream.publisher import TradingEventPublisher
-from schwabstream.redis_writer import redact_url
+from schwabstream.redis_writer import Fence, redact_url
 from schwabstream.reporter import Reporter
 from schwabstream.settings import Settings, load_settings, origin
 from schwabstream.stdout import LineWriter
-from schwabstream.streamer import SchwabStreamClient
+from schwabstream.streamer import STARTUP_LIMIT_S, SchwabStreamClient
 from schwabstream.symbols import Symbol, parse_symbols
 from schwabstream.telemetry import configure_logging
 from schwabstream.token_store import TokenStore
@@ -34,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 EMBEDDED = "embedded"
 DRAIN_LIMIT_S = 1.5
+SHORT_PAUSE_S, LONG_PAUSE_S = 10.0, 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +58,8 @@ class StreamOptions:
     json: bool = False
     live: bool = True
     verbosity: int = 0
+    standby: bool = True
+    take_over: bool = False
 
 
 def stream(options: StreamOptions) -> None:
@@ -104,26 +116,75 @@ class _Run:
         options = self._options
         async with contextlib.AsyncExitStack() as stack:
             settings = await stack.enter_async_context(_schwab(self._settings, simulate=options.simulate))
-            redis_url = await stack.enter_async_context(_redis(self._settings, options))
-            publisher = TradingEventPublisher(
-                redis_url, prefix=settings.schwab_redis_prefix, stream_maxlen=settings.schwab_redis_stream_maxlen
-            )
-            stack.push_async_callback(publisher.close)
-            await publisher.connect()
+            redis = await stack.enter_async_context(_redis(self._settings, options))
             auth = await stack.enter_async_context(SchwabAuthClient(settings, TokenStore(settings.schwab_token_path)))
-            if options.json:
-                publisher.tap = stack.enter_context(_json_lines(self.stop))
+            lease = await stack.enter_async_context(_lease(settings, redis, auth)) if redis.shared else None
+            tap = stack.enter_context(_json_lines(self.stop)) if options.json else None
+            auth.start_auto_refresh()
+            if lease is None:
+                await self._stint(settings, redis.url, auth, tap)
+            else:
+                await self._stints(lease, functools.partial(self._stint, settings, redis.url, auth, tap, lease))
+
+    async def _stints(self, lease: Lease, stint: Callable[[Fence], Coroutine[None, None, None]]) -> None:
+        """Stream while the lease is ours; without it wait for it, unless that is not wanted."""
+        by_force, lost = self._options.take_over, False
+        while not self._stopping:
+            fence = await lease.take(wait=self._options.standby, by_force=by_force)
+            by_force = False
+            try:
+                await stint(fence)
+                return
+            except LeaseLost as error:
+                lost = True
+                log.warning("lease lost: stopped publishing and logged out", reason=str(error))
+            except (SchwabUnavailable, LoginRequired, ProtocolError, Refused) as error:
+                # A start that fails ends the run (docs/adr/0005), but a standby has long since started.
+                if not (lost or lease.waited):
+                    raise
+                pause_s = SHORT_PAUSE_S if isinstance(error, SchwabUnavailable) else LONG_PAUSE_S
+                log.warning("taking over failed; another standby may try", reason=str(error), again_in_s=pause_s)
+                await asyncio.sleep(pause_s)
+
+    async def _stint(
+        self,
+        settings: Settings,
+        redis_url: str,
+        auth: SchwabAuthClient,
+        tap: Callable[[bytes], None] | None,
+        lease: Lease | None = None,
+        fence: Fence | None = None,
+    ) -> None:
+        """Stream until stopped, or until the lease is lost."""
+        publisher = TradingEventPublisher(
+            redis_url,
+            prefix=settings.schwab_redis_prefix,
+            stream_maxlen=settings.schwab_redis_stream_maxlen,
+            max_events=settings.schwab_redis_buffer_events,
+            max_bytes=int(settings.schwab_redis_buffer_mb * 2**20),
+            fence=fence,
+        )
+        try:
+            await publisher.connect()
+            publisher.tap = tap
             client = SchwabStreamClient(
-                auth, publisher, self._symbols, heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s
+                auth,
+                publisher,
+                self._symbols,
+                heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s,
+                keepalive_s=settings.schwab_tick_keepalive_s,
+                permit=functools.partial(lease.confirm, fence) if lease and fence else None,
             )
-            self._client = client
             if self._stopping:
                 return
-            auth.start_auto_refresh()
-            reporter = Reporter(client, publisher, simulated=options.simulate)
-            with _screen(client, publisher, reporter, options) as screen:
-                background = [self._announce(client, publisher), reporter.run(), *([screen.run()] if screen else [])]
-                await self._stream(client, publisher, background)
+            self._client = client
+            reporter = Reporter(client, publisher, simulated=self._options.simulate)
+            with _screen(client, publisher, reporter, self._options) as screen:
+                background = [self._announce(client, publisher), reporter.run()]
+                await self._stream(client, publisher, [*background, *([screen.run()] if screen else [])])
+        finally:
+            self._client = None
+            await publisher.close()
 
     async def _stream(
         self,
@@ -167,6 +228,14 @@ class _Run:
             self.stop()
 
 
+async def _learn_holidays(client: SchwabStreamClient) -> None:
+    """Fill the calendar once the stream runs: it takes a while, and nothing depends on it before."""
+    from schwabstream.exchange_holidays import load_holidays
+
+    await client.ready.wait()
+    client.schedule.new_york, client.schedule.chicago = await asyncio.to_thread(load_holidays, date.today().year)  # noqa: DTZ011
+
+
 @contextlib.asynccontextmanager
 async def _schwab(settings: Settings, *, simulate: bool) -> AsyncIterator[Settings]:
     """Settings of the Schwab to use: as they are, or those of a simulator that runs for the length of the block."""
@@ -191,17 +260,44 @@ async def _schwab(settings: Settings, *, simulate: bool) -> AsyncIterator[Settin
             yield load_settings(**settings.model_dump(exclude_unset=True) | simulated)
 
 
+@dataclass(frozen=True, slots=True)
+class _Redis:
+    """Where to publish, and whether others may publish there too."""
+
+    url: str
+    shared: bool
+
+
 @contextlib.asynccontextmanager
-async def _redis(settings: Settings, options: StreamOptions) -> AsyncIterator[str]:
-    """The URL of the Redis to publish to; made-up prices go into a shared Redis only when somebody names it."""
+async def _redis(settings: Settings, options: StreamOptions) -> AsyncIterator[_Redis]:
+    """The Redis to publish to; made-up prices go into a shared one only when somebody names it."""
     named = options.redis is not None or origin("REDIS_URL") in ("environment", ".env")
     if options.redis == EMBEDDED or (options.simulate and not named):
         async with embedded_redis() as embedded:
             log.info("embedded redis", url=embedded.url, kind=embedded.kind)
-            yield embedded.url
+            yield _Redis(embedded.url, shared=False)
     else:
         log.debug("redis", url=redact_url(settings.redis_url))
-        yield settings.redis_url
+        yield _Redis(settings.redis_url, shared=True)
+
+
+@contextlib.asynccontextmanager
+async def _lease(settings: Settings, redis: _Redis, auth: SchwabAuthClient) -> AsyncIterator[Lease]:
+    """The lease of the account that the login belongs to; not taken yet."""
+    lease = Lease(redis.url, settings.schwab_redis_prefix)
+    try:
+        await lease.reach()
+        try:
+            async with asyncio.timeout(STARTUP_LIMIT_S):
+                lease.of_account((await auth.fetch_streamer_login()).customer_id)
+        except TimeoutError as error:
+            raise SchwabUnavailable(
+                f"Schwab did not say within {STARTUP_LIMIT_S:g} s whose account this is: check the network and "
+                "SCHWAB_API_BASE_URL, then try again"
+            ) from error
+        yield lease
+    finally:
+        await lease.close()
 
 
 @contextlib.contextmanager

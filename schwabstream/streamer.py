@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ from schwabstream.backoff import Backoff
 from schwabstream.connection import Connection, open_connection
 from schwabstream.errors import (
     Evicted,
+    LeaseLost,
     LoginDenied,
     LoginRequired,
     ProtocolError,
@@ -71,7 +72,8 @@ class SchwabStreamClient:
 
     ``market`` holds the last values; ``state``, ``reason`` and ``since`` (seconds since the epoch) say what is going
     on; ``ready`` is set by the first subscribed session. ``refused`` (by key) and ``stale`` (by alias) say why there is
-    no data. ``keepalive_s`` 0 never repeats a tick.
+    no data. ``keepalive_s`` 0 never repeats a tick. ``permit`` is awaited before each session and ends the run by
+    raising ``LeaseLost``: whoever lost the account must not log in and so evict whoever has it.
     """
 
     def __init__(
@@ -84,8 +86,9 @@ class SchwabStreamClient:
         keepalive_s: float = 60.0,
         schedule: Schedule | None = None,
         clock: Clock = LIVE_CLOCK,
+        permit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._auth, self._clock = auth, clock
+        self._auth, self._clock, self._permit = auth, clock, permit
         self._heartbeat_timeout_s, self._keepalive_s = heartbeat_timeout_s, keepalive_s
         self._backoff = Backoff(clock.random)
         self._announcer = Announcer(publisher.publish, clock.wall)
@@ -194,6 +197,8 @@ class SchwabStreamClient:
         while not self._stop.is_set():
             try:
                 await self._stream_once()
+            except LeaseLost:
+                raise
             except LoginRequired as error:
                 await self._wait_for_login(error)
             except Evicted as error:
@@ -203,6 +208,8 @@ class SchwabStreamClient:
 
     async def _stream_once(self) -> None:
         """One session from authorization to its end; every end but our own LOGOUT raises."""
+        if self._permit is not None:
+            await self._permit()
         if self._denials:
             await self._auth.refresh_tokens(force=True)
         login = await self._auth.fetch_streamer_login()

@@ -24,6 +24,15 @@ def run(
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Also write every event to stdout as a JSON line.")] = False,
     live: Annotated[bool, typer.Option("--live/--no-live", help="Show the live table (only on a terminal).")] = True,
+    standby: Annotated[
+        bool,
+        typer.Option(
+            "--standby/--no-standby", help="When another streamer has this account: wait and take over, or exit 6."
+        ),
+    ] = True,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Take the account from whichever streamer has it; that one stops.")
+    ] = False,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
@@ -43,5 +52,7 @@ def run(
             json=json,
             live=live,
             verbosity=options.verbosity(verbose, quiet=quiet),
+            standby=standby,
+            take_over=take_over,
         )
     )
