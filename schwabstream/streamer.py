@@ -17,7 +17,7 @@ import structlog
 
 from schwabstream.announcer import Announcer, StatusListener, StreamState
 from schwabstream.backoff import Backoff
-from schwabstream.connection import Connection, open_connection
+from schwabstream.connection import Connection, Recorder, open_connection
 from schwabstream.errors import (
     Evicted,
     LeaseLost,
@@ -30,8 +30,7 @@ from schwabstream.errors import (
     SessionLost,
 )
 from schwabstream.feed import Clock, Feed, Memory
-from schwabstream.market import Market
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.market import Market, Publish
 from schwabstream.schedule import NEW_YORK, Schedule
 from schwabstream.session import EVICTED, LOGIN_DENIED, Ended, LoginFailed, Session, StreamerLogin
 from schwabstream.symbols import Asset, Symbol
@@ -64,6 +63,14 @@ class Authorizer(Protocol):
         """Look at the token file without calling anybody: what changes when somebody logs in."""
 
 
+class Publisher(Protocol):
+    """What the supervisor needs of ``TradingEventPublisher``."""
+
+    @property
+    def publish(self) -> Publish:
+        """Take one event; it is lent for the length of the call."""
+
+
 LIVE_CLOCK = Clock(time.time, time.monotonic, asyncio.sleep, random.random)
 
 
@@ -72,23 +79,25 @@ class SchwabStreamClient:
 
     ``market`` holds the last values; ``state``, ``reason`` and ``since`` (seconds since the epoch) say what is going
     on; ``ready`` is set by the first subscribed session. ``refused`` (by key) and ``stale`` (by alias) say why there is
-    no data. ``keepalive_s`` 0 never repeats a tick. ``permit`` is awaited before each session and ends the run by
+    no data. ``keepalive_s`` 0 never repeats a tick. ``recorder`` gets all that goes over the wire. ``permit`` is awaited before each session and ends the run by
     raising ``LeaseLost``: whoever lost the account must not log in and so evict whoever has it.
     """
 
     def __init__(
         self,
         auth: Authorizer,
-        publisher: TradingEventPublisher,
+        publisher: Publisher,
         symbols: Sequence[Symbol],
         *,
         heartbeat_timeout_s: float = 30.0,
         keepalive_s: float = 60.0,
         schedule: Schedule | None = None,
         clock: Clock = LIVE_CLOCK,
+        recorder: Recorder | None = None,
         permit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._auth, self._clock, self._permit = auth, clock, permit
+        self._recorder = recorder
         self._heartbeat_timeout_s, self._keepalive_s = heartbeat_timeout_s, keepalive_s
         self._backoff = Backoff(clock.random)
         self._announcer = Announcer(publisher.publish, clock.wall)
@@ -220,6 +229,7 @@ class SchwabStreamClient:
             monotonic=self._clock.monotonic,
             wall=self._clock.wall,
             silence_limit_s=self._heartbeat_timeout_s,
+            recorder=self._recorder,
         )
         async with opening as connection:
             self._connection = connection
