@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -13,6 +13,14 @@ log = structlog.get_logger(__name__)
 
 Publish = Callable[[Channel, dict[str, Any]], None]
 StatusListener = Callable[[dict[str, Any]], None]
+
+
+class Publisher(Protocol):
+    """What a streamer needs of ``TradingEventPublisher``."""
+
+    @property
+    def publish(self) -> Publish:
+        """Takes one event; its dictionary is lent for the length of the call."""
 
 
 class StreamState(StrEnum):

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from schwabstream.announcer import Announcer, StatusListener, StreamState
+from schwabstream.announcer import Announcer, Publisher, StatusListener, StreamState
 from schwabstream.backoff import Backoff
 from schwabstream.connection import Connection, Recorder, open_connection
 from schwabstream.errors import (
@@ -30,7 +30,7 @@ from schwabstream.errors import (
     SessionLost,
 )
 from schwabstream.feed import Clock, Feed, Memory
-from schwabstream.market import Market, Publish
+from schwabstream.market import Market
 from schwabstream.schedule import NEW_YORK, Schedule
 from schwabstream.session import EVICTED, LOGIN_DENIED, Ended, LoginFailed, Session, StreamerLogin
 from schwabstream.symbols import Asset, Symbol
@@ -63,14 +63,6 @@ class Authorizer(Protocol):
         """Look at the token file without calling anybody: what changes when somebody logs in."""
 
 
-class Publisher(Protocol):
-    """What the supervisor needs of ``TradingEventPublisher``."""
-
-    @property
-    def publish(self) -> Publish:
-        """Take one event; it is lent for the length of the call."""
-
-
 LIVE_CLOCK = Clock(time.time, time.monotonic, asyncio.sleep, random.random)
 
 
@@ -79,8 +71,9 @@ class SchwabStreamClient:
 
     ``market`` holds the last values; ``state``, ``reason`` and ``since`` (seconds since the epoch) say what is going
     on; ``ready`` is set by the first subscribed session. ``refused`` (by key) and ``stale`` (by alias) say why there is
-    no data. ``keepalive_s`` 0 never repeats a tick. ``recorder`` gets all that goes over the wire. ``permit`` is awaited before each session and ends the run by
-    raising ``LeaseLost``: whoever lost the account must not log in and so evict whoever has it.
+    no data. ``keepalive_s`` 0 never repeats a tick. ``recorder`` gets all that goes over the wire. ``permit`` is
+    awaited before each session and ends the run by raising ``LeaseLost``: whoever lost the account must not log in and
+    so evict whoever has it.
     """
 
     def __init__(
