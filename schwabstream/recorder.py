@@ -1,0 +1,240 @@
+"""Writes recordings beside a running stream, without ever holding it up.
+
+Frames and commands are handed over in memory; a thread scrubs, compresses and writes them, at least once a second, and
+each write ends a zstandard frame, so that whatever ends the process costs no more than what came since. A disk that is
+full or slow makes frames wait, up to a bound; beyond it they are counted as lost, here, in the log and in the file.
+The file is the user's alone (0600). An older recording of the same name is set aside under its date, never overwritten.
+"""
+
+import contextlib
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from schwabstream.carry import Carry
+from schwabstream.errors import ConfigurationError
+from schwabstream.recording_file import RecordingFile, Rotation, prune, set_aside
+from schwabstream.records import Header, Record, encode_header, encode_record
+from schwabstream.scrub import Scrubber
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+log = structlog.get_logger(__name__)
+
+FLUSH_INTERVAL_S = 1.0
+EARLY_FLUSH_BYTES = 2 * 2**20
+MAX_WAITING_BYTES = 64 * 2**20
+_RECORD_OVERHEAD_BYTES = 100
+_ROTATION_RETRY_S = 60.0
+_CHUNK = 256
+_OPTIONS: dict[int, int] = {zstd.CompressionParameter.compression_level: 3, zstd.CompressionParameter.checksum_flag: 1}
+
+
+class FileRecorder:
+    """Records into ``path`` from its construction until :meth:`close`; a ``connection.Recorder``.
+
+    Raises ``ConfigurationError`` when nothing can be written there. ``counts`` tells of frames, commands, bytes and
+    losses; ``header`` is written at the start of each file.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        header: Header,
+        rotation: Rotation | None = None,
+        *,
+        flush_interval_s: float = FLUSH_INTERVAL_S,
+        max_waiting_bytes: int = MAX_WAITING_BYTES,
+        monotonic: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = path
+        self.counts: Counter[str] = Counter()
+        self._rotation = rotation or Rotation()
+        self._flush_interval_s, self._max_waiting_bytes = flush_interval_s, max_waiting_bytes
+        self._monotonic, self._wall = monotonic, wall
+        self._header = replace(header, part=1, part_us=header.started_us)
+        self._scrubber = Scrubber()
+        self._carry = Carry() if self._rotation.splits else None
+        self._records: list[Record] = []
+        self._waiting_bytes = 0
+        self._lost = 0
+        self._unwritten: bytes | None = None
+        self._stuck = False
+        self._changed = threading.Condition()
+        self._closing = False
+        self._file = self._begin()
+        self._rotate_at, self._no_sooner = monotonic() + self._rotation.every_s, 0.0
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def take_frame(self, frame: bytes, received_us: int) -> None:
+        """Keep one frame of the streamer; returns at once."""
+        self._take(Record(received_us, "in", frame), len(frame))
+
+    def take_command(self, text: str, sent_us: int) -> None:
+        """Keep one frame of ours; returns at once."""
+        self._take(Record(sent_us, "out", text), len(text))
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Write what waits, for at most ``timeout_s``."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive() or self._unwritten is not None or self._records:
+            log.error("the end of the recording could not be written", file=str(self.path))
+
+    def _take(self, record: Record, size: int) -> None:
+        with self._changed:
+            if self._waiting_bytes > self._max_waiting_bytes:
+                self._lost += 1
+                self.counts["frames not recorded"] += 1
+                first = self._lost == 1
+            else:
+                self._records.append(record)
+                before = self._waiting_bytes
+                self._waiting_bytes += size + _RECORD_OVERHEAD_BYTES
+                if before < EARLY_FLUSH_BYTES <= self._waiting_bytes:
+                    self._changed.notify()
+                return
+        if first:
+            log.warning("the recording falls behind; frames are left out of it", file=str(self.path))
+
+    # -- the writing thread
+
+    def _run(self) -> None:
+        due = self._monotonic() + self._flush_interval_s
+        while not self._closing:
+            with self._changed:
+                self._changed.wait_for(self._pressed, max(0.0, due - self._monotonic()))
+            if (now := self._monotonic()) >= due:
+                # Counted from when it was due: being late once must not make every later flush late.
+                due = max(due + self._flush_interval_s, now)
+            self._flush()
+            if now >= self._no_sooner and self._rotation.is_due(self._file.size, now - self._rotate_at):
+                self._rotate(now)
+        self._flush()
+        self._flush()  # the first may only have written what had failed before
+        self._file.close()
+
+    def _pressed(self) -> bool:
+        # While the disk takes nothing, only the interval wakes the thread.
+        return self._closing or (not self._stuck and self._waiting_bytes >= EARLY_FLUSH_BYTES)
+
+    def _flush(self) -> None:
+        if self._unwritten is None:
+            with self._changed:
+                records, self._records = self._records, []
+                self._waiting_bytes = 0
+                lost, self._lost = self._lost, 0
+            if lost:
+                at_us = records[-1].at_us if records else int(self._wall() * 1e6)
+                records.append(Record(at_us, "lost", str(lost)))
+            if not records:
+                return
+            self._unwritten = self._compress(records)
+        try:
+            self._file.append(self._unwritten)
+        except OSError as error:
+            if not self._stuck:
+                log.warning("cannot write the recording; frames wait", file=str(self.path), reason=error.strerror)
+                self.counts["recording outages"] += 1
+            self._stuck = True
+            return
+        self.counts["recorded bytes"] += len(self._unwritten)
+        self._unwritten = None
+        if self._stuck:
+            self._stuck = False
+            log.info("the recording goes on", file=str(self.path), lost=self.counts["frames not recorded"])
+
+    def _compress(self, records: list[Record]) -> bytes:
+        """The records as one zstandard frame; compressing lets other threads run, so it is done in small pieces."""
+        compressor = zstd.ZstdCompressor(options=_OPTIONS)
+        parts = []
+        for start in range(0, len(records), _CHUNK):
+            clean = [self._clean(record) for record in records[start : start + _CHUNK]]
+            parts.append(compressor.compress(b"".join(map(encode_record, clean))))
+        parts.append(compressor.flush())
+        return b"".join(parts)
+
+    def _clean(self, record: Record) -> Record:
+        payload: str | bytes = record.payload
+        if record.kind == "in" and isinstance(payload, bytes):
+            self.counts["recorded frames"] += 1
+            payload = self._scrubber.frame(payload)
+        elif record.kind == "out":
+            self.counts["recorded commands"] += 1
+            payload = self._scrubber.command(str(payload))
+        clean = record if payload is record.payload else record._replace(payload=payload)
+        if self._carry is not None:
+            self._carry.follow(clean)
+        return clean
+
+    # -- files
+
+    def _begin(self) -> RecordingFile:
+        """The first file; an older recording there is set aside."""
+        try:
+            if (aside := set_aside(self.path)) is not None:
+                log.info("an older recording was set aside", file=str(aside))
+            file = self._open()
+        except OSError as error:
+            raise ConfigurationError(f"cannot record to {self.path}: {error.strerror}") from error
+        prune(self.path, self._rotation.keep)
+        return file
+
+    def _open(self) -> RecordingFile:
+        """A new file that holds its header and what the earlier parts said."""
+        file = RecordingFile(self.path, self._header.part_us)
+        carried = self._carry.records(self._header.part_us) if self._carry is not None else []
+        lines = b"".join(map(encode_record, carried))
+        try:
+            file.append(zstd.compress(encode_header(self._header), options=_OPTIONS))
+            if lines:
+                file.append(zstd.compress(lines, options=_OPTIONS))
+        except OSError:
+            file.discard()
+            raise
+        return file
+
+    def _rotate(self, now: float) -> None:
+        """Set the file aside and begin the next; when that fails the present one goes on for a while."""
+        before, self._rotate_at = self._header, now + self._rotation.every_s
+        self._header = replace(before, part=before.part + 1, part_us=int(self._wall() * 1e6))
+        try:
+            self._file.move_aside()
+            self._file, old = self._open(), self._file
+        except OSError as error:
+            log.warning("cannot begin another recording file", file=str(self.path), reason=error.strerror)
+            self._header, self._no_sooner = before, now + _ROTATION_RETRY_S
+            with contextlib.suppress(OSError):
+                self._file.move_back()
+            return
+        old.close()
+        self.counts["recording files"] += 1
+        prune(self.path, self._rotation.keep)
+
+
+def local_zone(at_s: float) -> str:
+    """The name of this machine's time zone, or its offset at that moment when it has no name."""
+    local = datetime.fromtimestamp(at_s, UTC).astimezone()
+    parts = Path("/etc/localtime").resolve().parts
+    if "zoneinfo" in parts:
+        name = "/".join(parts[parts.index("zoneinfo") + 1 :])
+        # TZ in the environment may say something else than the system does.
+        with contextlib.suppress(ValueError, OSError, KeyError):
+            if local.astimezone(ZoneInfo(name)).utcoffset() == local.utcoffset():
+                return name
+    return local.strftime("%z") if local.utcoffset() else "UTC"

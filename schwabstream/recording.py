@@ -1,0 +1,187 @@
+"""Reads recordings: whatever can be read is, the rest is named in sentences.
+
+A recording is JSON lines (see ``records``) in zstandard frames; ``zstd -dc FILE`` shows it, and what that prints can be
+read here as well. Nothing here writes; that is ``recorder``.
+"""
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Final, Self
+
+from schwabstream.errors import ConfigurationError
+from schwabstream.records import Header, Record, decode_header, decode_record
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
+_CHUNK = 64 * 1024
+_LARGEST_LINE = 64 * 2**20
+_LARGEST_HEADER = 2**20
+_HELD_BACK = 8 * 2**20
+_MOST_PROBLEMS = 50
+
+
+class Recording:
+    """A recording opened for reading; use it as a context manager.
+
+    Raises ``ConfigurationError`` when the file is no recording. ``problems`` names, in sentences, what could not be
+    read so far; ``position`` of ``size`` is how far in the file the reading is, in bytes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.problems: list[str] = []
+        self.position = 0
+        self._file = _open(path)
+        self.size = os.fstat(self._file.fileno()).st_size
+        try:
+            self.header = self._read_header()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> Self:
+        """Itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def items(self) -> Iterator[Header | Record]:
+        """Every header and record from the beginning, in file order; what is neither is named and left out."""
+        unreadable = 0
+        for number, line in enumerate(self._lines(), 1):
+            try:
+                yield decode_record(line)
+            except ValueError:
+                try:
+                    yield decode_header(line)
+                except ValueError:
+                    unreadable += 1
+                    if unreadable == 1:
+                        self._name(f"line {number} is not a record")
+        if unreadable > 1:
+            self._name(f"{unreadable} lines in all are not records")
+
+    def _read_header(self) -> Header:
+        refusal = f"{self.path} is no recording of schwabstream"
+        if not self.size:
+            raise ConfigurationError(f"{refusal}: it is empty")
+        try:
+            line = next(self._lines(largest=_LARGEST_HEADER), b"")
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {self.path}: {error.strerror}") from error
+        if not line:
+            raise ConfigurationError(f"{refusal}, or is cut off within its first line")
+        try:
+            header = decode_header(line)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{refusal}: {error if str(error).startswith('format') else 'no header'}"
+            ) from error
+        self.problems.clear()
+        return header
+
+    def _lines(self, largest: int = _LARGEST_LINE) -> Iterator[bytes]:
+        """Whole lines; the beginning of one that was cut off or too long is left out."""
+        tail = b""
+        for piece in self._pieces():
+            if piece is None:  # a hole: what stood before it does not continue after it
+                tail = b""
+                continue
+            *lines, tail = (tail + piece).split(b"\n") if tail else piece.split(b"\n")
+            yield from filter(None, lines)
+            if len(tail) > largest:
+                self._name("a line is too long to be a record; the rest is left out")
+                return
+        if tail:
+            self._name("the last line is cut off")
+
+    def _pieces(self) -> Iterator[bytes | None]:
+        """The text, decompressed where it is compressed, in pieces; None where something is missing."""
+        self._file.seek(0)
+        compressed = self._file.read(4) == ZSTD_MAGIC
+        if compressed:
+            yield from self._frames()
+            return
+        self._file.seek(0)
+        while piece := self._file.read(_CHUNK):
+            self.position = self._file.tell()
+            yield piece
+
+    def _frames(self) -> Iterator[bytes | None]:
+        start: int | None = 0
+        while start is not None and start < self.size:
+            end: int | None = None
+            with contextlib.suppress(zstd.ZstdError):
+                end = yield from self._frame(start)
+            if end is not None:
+                start = end
+                continue
+            following = self._find_frame(start + 1)
+            where = f"from byte {start:,}"
+            if following is None:
+                self._name(f"it is cut off {where} of {self.size:,}: the end is missing")
+            else:
+                self._name(f"bytes {start:,} to {following:,} are damaged")
+            yield None
+            start = following
+
+    def _frame(self, start: int) -> Generator[bytes, None, int | None]:
+        """The text of one zstandard frame; returns where it ends, None when the file ends before it does."""
+        self._file.seek(start)
+        decompressor = zstd.ZstdDecompressor()
+        held: list[bytes] = []
+        held_bytes = 0
+        while not decompressor.eof:
+            block = self._file.read(_CHUNK) if decompressor.needs_input else b""
+            if decompressor.needs_input and not block:
+                yield from held
+                return None
+            held.append(decompressor.decompress(block, _HELD_BACK))
+            held_bytes += len(held[-1])
+            # The checksum stands at the end, so a frame is believed when it is whole; ours are, those of others may
+            # be too large to wait for.
+            if held_bytes > _HELD_BACK:
+                yield from held
+                held.clear()
+        self.position = self._file.tell() - len(decompressor.unused_data)
+        end = self.position
+        yield from held
+        return end
+
+    def _find_frame(self, start: int) -> int | None:
+        """Where the next zstandard frame seems to begin."""
+        self._file.seek(start)
+        tail, offset = b"", start
+        while block := self._file.read(2**20):
+            found = (tail + block).find(ZSTD_MAGIC)
+            if found >= 0:
+                return offset - len(tail) + found
+            tail = (tail + block)[-3:]
+            offset += len(block)
+        return None
+
+    def _name(self, problem: str) -> None:
+        if len(self.problems) < _MOST_PROBLEMS and problem not in self.problems:
+            self.problems.append(problem)
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigurationError(f"{path} is no recording of schwabstream: not a regular file")
+        return path.open("rb")
+    except OSError as error:
+        raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error

@@ -1,0 +1,87 @@
+"""Takes out of what went over the wire what must never lie on a disk: the access token, session ids, account data.
+
+Pure. The ids and the token are learned from the LOGIN command, which precedes everything they could appear in, and
+are then replaced wherever they stand. A frame with account activity that cannot be read is not kept at all.
+"""
+
+import re
+from collections import deque
+from typing import Any
+
+import orjson
+
+from schwabstream.codec import decode_requests, encode
+
+REMOVED = "*"
+_ID_FIELDS = ("SchwabClientCustomerId", "SchwabClientCorrelId")
+_IDS = re.compile(rb'("SchwabClient\w+"\s*:\s*)"[^"]*"')
+_ACCOUNT = b"_ACTIVITY"
+_NO_ACCOUNT = b'{"data":[{"service":"ACCT_ACTIVITY","command":"SUBS","content":[]}]}'
+# A shorter value would stand in prices and names by chance; its own field is emptied all the same.
+_SHORTEST_SECRET = 8
+
+
+class Scrubber:
+    """Cleans the frames and commands of one stream, in their order; it remembers the secrets of the last few logins."""
+
+    def __init__(self) -> None:
+        self._secrets: deque[bytes] = deque(maxlen=9)
+
+    def command(self, text: str) -> str:
+        """A frame of ours without token and ids; empty when it is not one."""
+        try:
+            requests = [dict(request) for request in decode_requests(text)]
+        except ValueError:
+            return ""
+        for request in requests:
+            for name in _ID_FIELDS:
+                if name in request:
+                    request[name] = self._learn(request[name])
+            parameters = request.get("parameters")
+            if "_ACTIVITY" in str(request.get("service")):
+                request["parameters"] = {}
+            elif isinstance(parameters, dict) and "Authorization" in parameters:
+                request["parameters"] = parameters | {"Authorization": self._learn(parameters["Authorization"])}
+        return encode(requests)
+
+    def frame(self, frame: bytes) -> bytes:
+        """A frame of the streamer without token, ids and account data; unchanged when it holds none."""
+        if _ACCOUNT in frame:
+            frame = _without_account_data(frame)
+        if b'"SchwabClient' in frame:
+            frame = _IDS.sub(rb'\1"*"', frame)
+        for secret in self._secrets:
+            if secret in frame:
+                frame = frame.replace(secret, REMOVED.encode())
+        return frame
+
+    def _learn(self, value: object) -> str:
+        secret = str(value).encode()
+        if len(secret) >= _SHORTEST_SECRET and secret not in self._secrets:
+            self._secrets.append(secret)
+        return REMOVED
+
+
+def _without_account_data(frame: bytes) -> bytes:
+    try:
+        envelope = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        return _NO_ACCOUNT
+    if not isinstance(envelope, dict):
+        return _NO_ACCOUNT
+    for name, elements in envelope.items():
+        if name == "response":
+            continue
+        if not isinstance(elements, list):
+            return _NO_ACCOUNT
+        envelope[name] = [_emptied(element) for element in elements]
+    return orjson.dumps(envelope)
+
+
+def _emptied(element: Any) -> Any:  # noqa: ANN401 - whatever stands in a frame
+    """The element without content when it tells of an account, or is nothing that can be judged."""
+    if not isinstance(element, dict):
+        return {}
+    if "_ACTIVITY" in str(element.get("service", "_ACTIVITY")):
+        return {"service": "ACCT_ACTIVITY", "command": "SUBS", "content": []}
+    return element
