@@ -8,6 +8,7 @@ what its field's table says is counted and taken as unknown; nothing that arrive
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 from schwabstream.codec import Batch
@@ -112,8 +113,8 @@ class _Layout:
         self.tick["delayed"] = ("delayed", (bool,))
         self.info = {number: slot for number, slot in slots.items() if number not in self.tick}
         numbers = {slot[0]: number for number, slot in slots.items()}
-        self.trade = tuple(numbers[name] for name in _TRADE_FIELDS if name in numbers)
-        self.top = frozenset(numbers[name] for name in _TOP_FIELDS if name in numbers)
+        self.trade = tuple(numbers[name] for name in _TRADE_FIELDS)
+        self.top = frozenset(numbers[name] for name in _TOP_FIELDS)
 
 
 class Market:
@@ -186,13 +187,19 @@ class Market:
             elif number in layout.info:
                 self._note(instrument, layout, number, value)
         instrument.updates += 1
-        if instrument.fresh:
-            tick["is_trade"] = any(number in entry for number in layout.trade)
+        if instrument.fresh and "assetMainType" not in entry:
+            price, size, time = layout.trade
+            tick["is_trade"] = (
+                (price in entry and tick["last_price"] is not None)
+                or (time in entry and tick["trade_time"] is not None)
+                or (size in entry and tick["last_size"] is not None)
+            )
         else:
             instrument.fresh = True
-            # A snapshot repeats the last trade; it carries a new one only when the trade's time moved.
-            tick["is_trade"] = known_trade is not None and tick["trade_time"] != known_trade
-        tick["timestamp"] = max(tick["trade_time"] or 0, tick["quote_time"] or 0) or timestamp
+            # A snapshot, asked for again or not, repeats the last trade; a new one has a later time.
+            tick["is_trade"] = known_trade is not None and (tick["trade_time"] or 0) > known_trade
+        exchange_time = max(tick["trade_time"] or 0, tick["quote_time"] or 0)
+        tick["timestamp"] = exchange_time if exchange_time > 0 else timestamp
         tick["received_us"] = received_us
         if tick["last_price"] is not None:
             for alias in instrument.aliases:
@@ -211,13 +218,14 @@ class Market:
     def _coerce(self, value: object, accepted: tuple[type, ...]) -> object:
         if value is None:
             return None
-        if accepted is _INTEGER and type(value) is float and value.is_integer():
-            return int(value)
+        if accepted is _INTEGER:
+            with suppress(TypeError):
+                return _whole(value)
         self.counts["bad values"] += 1
         return None
 
     def _publish_top(self, instrument: Instrument) -> None:
-        tick, instrument.book_service = instrument.tick, str(Service.LEVELONE_FUTURES)
+        tick, instrument.book_service = instrument.tick, str(LEVEL_ONE[instrument.symbol.asset])
         event = {
             **_event("level2", instrument.key, tick["timestamp"], tick["received_us"]),
             "service": instrument.book_service,
@@ -239,7 +247,7 @@ class Market:
             bids.sort(key=_price, reverse=True)
             asks.sort(key=_price)
             event = {
-                **_event("level2", instrument.key, time if type(time) is int else timestamp, received_us),
+                **_event("level2", instrument.key, time if type(time) is int and time > 0 else timestamp, received_us),
                 "service": batch.service,
                 "source": "book",
                 "bids": bids,
@@ -257,7 +265,7 @@ class Market:
             except (KeyError, TypeError):
                 self.counts["bad bars"] += 1
                 continue
-            if type(start) is not int or any(type(price) not in _NUMBER for price in prices):
+            if type(start) is not int or start <= 0 or any(type(price) not in _NUMBER for price in prices):
                 self.counts["bad bars"] += 1
                 continue
             event = _event("bar", instrument.key, start, received_us)
@@ -282,6 +290,15 @@ def _event(kind: str, key: str, timestamp: int, received_us: int) -> dict[str, A
     }
 
 
+def _whole(value: object) -> int:
+    """An integer of 64 bits, the most JSON writers take, of what may be written with a point; else a TypeError."""
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer() and abs(value) < 2**63:
+        return int(value)
+    raise TypeError("not a whole number")
+
+
 def _price(level: dict[str, Any]) -> float:
     price: float = level["price"]
     return price
@@ -301,12 +318,16 @@ def _levels(side: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
     levels = []
     for level in side:
         price, size, makers = level["0"], level["1"], level["2"]
-        if type(price) not in _NUMBER or type(size) is not int or type(makers) is not int:
-            raise TypeError("not numbers")
+        if type(price) not in _NUMBER:
+            raise TypeError("not a price")
+        if type(size) is not int or type(makers) is not int:
+            size, makers = _whole(size), _whole(makers)
         venues = [{"id": maker["0"], "size": maker["1"], "time_ms": maker.get("2")} for maker in level["3"]]
         for venue in venues:
-            if type(venue["id"]) is not str or type(venue["size"]) is not int:
+            if type(venue["id"]) is not str:
                 raise TypeError("not a venue")
+            if type(venue["size"]) is not int:
+                venue["size"] = _whole(venue["size"])
             if type(venue["time_ms"]) is not int:
                 venue["time_ms"] = None
         levels.append({"price": price, "size": size, "makers": makers, "venues": venues})
