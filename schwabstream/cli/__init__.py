@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from schwabstream import __version__
-from schwabstream.cli import auth, stream
+from schwabstream.cli import auth, stream, watch
 from schwabstream.errors import SchwabStreamError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 app.add_typer(auth.app, name="auth")
 app.add_typer(stream.app, name="stream")
+watch.add_to(app)
 
 
 def _version(*, wanted: bool) -> None:

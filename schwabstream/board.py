@@ -1,0 +1,151 @@
+"""What a screen knows: the newest tick and book of each wanted symbol, where its price moves, why it may be stale.
+
+Pure: events, reports and the time come in. Two symbols of one key share its ticks.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from schwabstream.events import Event, Level2Event, TickEvent
+from schwabstream.report import StreamerReport, SymbolReport
+from schwabstream.symbols import Symbol, price_decimals, tick_size
+
+FLASH_S: Final = 0.4
+STALE_AFTER_S: Final = 90.0
+_PAUSED: Final = {"Halted": "halted", "Closed": "closed"}
+
+
+@dataclass(slots=True)
+class Quote:
+    """One wanted symbol: ``direction`` is that of the last price that differed, ``changed_at`` when that came."""
+
+    symbol: Symbol
+    tick: TickEvent | None = None
+    book: Level2Event | None = None
+    direction: int = 0
+    changed_at: float = 0.0
+    report: SymbolReport | None = None
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point of its prices."""
+        return price_decimals(self.symbol)
+
+    @property
+    def net_change(self) -> float | None:
+        """What Schwab says, else the last price against the close."""
+        tick = self.tick
+        if tick is None:
+            return None
+        if tick.net_change is None and tick.close_price:
+            return tick.last_price - tick.close_price
+        return tick.net_change
+
+    @property
+    def percent_change(self) -> float | None:
+        """The net change in percent of the close."""
+        change = self.net_change
+        if self.tick is None or change is None or not self.tick.close_price:
+            return None
+        return 100 * change / self.tick.close_price
+
+    @property
+    def tick_size(self) -> float | None:
+        """The price step: what Schwab says, else the table's."""
+        return (self.report and self.report.tick_size) or tick_size(self.symbol)
+
+    @property
+    def spread(self) -> float | None:
+        """Ask less bid, in ticks where the tick is known, else in price units."""
+        tick = self.tick
+        if tick is None or not tick.bid_price or not tick.ask_price:
+            return None
+        spread = tick.ask_price - tick.bid_price
+        return round(spread / self.tick_size, 2) if self.tick_size else spread
+
+    def flashes(self, now_s: float) -> bool:
+        """Whether its price changed just now."""
+        return bool(self.direction) and now_s - self.changed_at < FLASH_S
+
+    def age_s(self, now_s: float) -> float | None:
+        """Seconds since its newest tick or book arrived at the streamer; None without one."""
+        received = [event.received_us for event in (self.tick, self.book) if event is not None]
+        return now_s - max(received) / 1e6 if received else None
+
+
+class Board:
+    """Quotes in the order wanted.
+
+    ``outage`` is why Redis is not there, ``report`` the streamer's newest, ``starting`` whether one is on its way.
+    """
+
+    def __init__(self, symbols: Iterable[Symbol]) -> None:
+        self.quotes = [Quote(symbol) for symbol in symbols]
+        self._by_key: dict[str, list[Quote]] = {}
+        for quote in self.quotes:
+            self._by_key.setdefault(quote.symbol.key, []).append(quote)
+        self.outage: str | None = None
+        self.report: StreamerReport | None = None
+        self.starting = False
+        self.updates = 0
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys wanted."""
+        return frozenset(self._by_key)
+
+    def apply(self, event: Event, now_s: float) -> None:
+        """Take in one event; only ticks and books matter here."""
+        if not isinstance(event, TickEvent | Level2Event):
+            return
+        self.updates += 1
+        for quote in self._by_key.get(event.key, ()):
+            if isinstance(event, Level2Event):
+                quote.book = event
+                continue
+            known = quote.tick
+            if known is not None and event.last_price != known.last_price:
+                quote.direction = 1 if event.last_price > known.last_price else -1
+                quote.changed_at = now_s
+            quote.tick = event
+
+    def take_report(self, report: StreamerReport | None) -> None:
+        """Take in what the streamer says of itself; None when it says nothing."""
+        self.report = report
+        by_key = {line.key: line for line in report.symbols} if report else {}
+        for quote in self.quotes:
+            quote.report = by_key.get(quote.symbol.key)
+
+    def why_stale(self, quote: Quote, now_s: float) -> str | None:
+        """Why the row does not show the present market, in a word or two; None when it does."""
+        report = self.report
+        if self.outage:
+            return "no Redis"
+        if report is None:
+            return "starting" if self.starting else "no streamer"
+        if report.state != "streaming":
+            return "disconnected"
+        if quote.report is None:
+            return "not streamed"
+        if quote.tick is None and quote.book is None:
+            return "no data yet"
+        if paused := _PAUSED.get(quote.report.security_status or ""):
+            return paused
+        if not quote.report.fresh:
+            return "unconfirmed"
+        age_s = quote.age_s(now_s)
+        return "quiet" if age_s is not None and age_s > STALE_AFTER_S else None
+
+    def flashing(self, now_s: float) -> bool:
+        """Whether any row changes its looks by time alone within a moment."""
+        return any(quote.flashes(now_s) for quote in self.quotes)
+
+
+SORTS: Final[dict[str, Callable[[Quote], tuple[bool, float | str]]]] = {
+    "symbol": lambda quote: (False, quote.symbol.alias),
+    "change": lambda quote: (quote.percent_change is None, -(quote.percent_change or 0.0)),
+    "volume": lambda quote: (quote.tick is None, -((quote.tick and quote.tick.total_volume) or 0)),
+    "age": lambda quote: (quote.tick is None, -(quote.tick.received_us if quote.tick else 0)),
+}
+"""What quotes may be sorted by, unknown values last: symbol, percent change, volume, newest first."""

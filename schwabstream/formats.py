@@ -1,0 +1,76 @@
+"""Numbers, times and foreign text as a terminal shows them; pure.
+
+Nothing from the wire or from Redis is shown but through :func:`safe`: control characters come out as escapes, so no
+text can move the cursor, change colours or retitle the window.
+"""
+
+from datetime import datetime, tzinfo
+from typing import Final
+
+UNKNOWN: Final = "–"
+_SHORT_DAYS_MS: Final = 86_400_000
+
+
+def safe(text: str) -> str:
+    """The text with everything that does not print shown as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def price(value: float | None, decimals: int) -> str:
+    """A price with its instrument's decimals; more, up to six, when it has them, so that none is hidden."""
+    if value is None:
+        return UNKNOWN
+    while decimals < 6 and abs(round(value, decimals) - value) > 1e-9:
+        decimals += 1
+    return f"{value:,.{decimals}f}"
+
+
+def signed(value: float | None, decimals: int) -> str:
+    """A change, always with its sign but for zero."""
+    if value is None:
+        return UNKNOWN
+    text = price(value, decimals)
+    return f"+{text}" if value > 0 and text.strip("0.,") else text
+
+
+def percent(value: float | None) -> str:
+    """A percentage with two decimals and its sign."""
+    if value is None:
+        return UNKNOWN
+    text = f"{value:+.2f}%"
+    return "0.00%" if text.strip("+-0.%") == "" else text
+
+
+def count(value: float | None) -> str:
+    """A whole number with thousands separated; a fraction stays one."""
+    if value is None:
+        return UNKNOWN
+    return f"{int(value):,}" if value == int(value) else f"{value:,}"
+
+
+def age(seconds: float) -> str:
+    """A span in at most five characters: 0.4s, 12s, 3m05, 2h10, 5d."""
+    seconds = max(seconds, 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f}s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}"
+    if whole < 86_400:
+        return f"{whole // 3600}h{whole // 60 % 60:02}"
+    return f"{whole // 86_400}d"
+
+
+def clock(milliseconds: int | None, now_s: float, zone: tzinfo | None = None) -> str:
+    """A time of day in the zone (None: the local one), or the date when it is not within a day of ``now_s``."""
+    if not milliseconds:
+        return UNKNOWN
+    try:
+        at = datetime.fromtimestamp(milliseconds / 1000, zone)
+    except (ValueError, OverflowError, OSError):
+        return UNKNOWN
+    return f"{at:%H:%M:%S}" if abs(now_s * 1000 - milliseconds) < _SHORT_DAYS_MS else f"{at:%Y-%m-%d}"

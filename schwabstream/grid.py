@@ -1,0 +1,85 @@
+"""A table that fits any width: columns give way by priority and never shrink, so that the screen stays calm.
+
+A Rich renderable that lays out plain cells itself; Rich's own table costs ten times as much at every refresh, which
+a screen redrawn eight times a second would feel.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from rich.cells import cell_len, set_cell_size
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
+
+
+class Column(NamedTuple):
+    """One column: the higher its ``rank``, the sooner it gives way; ``left`` aligned, or right."""
+
+    title: str
+    rank: int
+    left: bool = False
+
+
+class Cell(NamedTuple):
+    """Text and Rich style of one cell; the text must be safe to show."""
+
+    text: str
+    style: str = ""
+
+
+GAP = "  "
+
+
+class Grid:
+    """Rows of cells under columns. ``widths`` remembers the widest cell of each column from one drawing to the next."""
+
+    def __init__(
+        self,
+        columns: Sequence[Column],
+        rows: Iterable[Sequence[Cell]],
+        widths: dict[int, int] | None = None,
+        *,
+        header: bool = True,
+    ) -> None:
+        self._columns, self._rows, self._header = columns, list(rows), header
+        self._widths = {} if widths is None else widths
+        for index, column in enumerate(columns):
+            widest = max((cell_len(row[index].text) for row in self._rows), default=0)
+            title = cell_len(column.title) if header else 0
+            self._widths[index] = max(self._widths.get(index, 0), widest, title)
+
+    def shown(self, width: int) -> list[int]:
+        """Which columns, by index, fit into ``width``: lowest ranks first, equal ranks together, the first always."""
+        ranks: dict[int, list[int]] = {}
+        for index, column in enumerate(self._columns):
+            ranks.setdefault(column.rank, []).append(index)
+        chosen: list[int] = []
+        left = width + len(GAP)
+        for _, together in sorted(ranks.items()):
+            needed = sum(self._widths[index] + len(GAP) for index in together)
+            if needed <= left or not chosen:
+                chosen += together
+                left -= needed
+        return sorted(chosen)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        shown = self.shown(options.max_width)
+        if self._header:
+            titles = [Cell(column.title, "bold") for column in self._columns]
+            yield from self._line(console, titles, shown, options.max_width)
+        for row in self._rows:
+            yield from self._line(console, row, shown, options.max_width)
+
+    def _line(self, console: Console, row: Sequence[Cell], shown: Sequence[int], width: int) -> Iterable[Segment]:
+        for position, index in enumerate(shown):
+            column, (text, style) = self._columns[index], row[index]
+            room = min(self._widths[index], width)
+            if position:
+                yield Segment(GAP)
+            padding = " " * (room - cell_len(text))
+            if not column.left:
+                yield Segment(padding)
+            yield Segment(set_cell_size(text, min(room, cell_len(text))), console.get_style(style) if style else None)
+            if column.left and position < len(shown) - 1:
+                yield Segment(padding)
+        yield Segment.line()

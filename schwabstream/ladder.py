@@ -1,0 +1,145 @@
+"""The book screen: asks above, bids below, the best in the middle, as a Rich renderable and as plain text."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from schwabstream import formats
+from schwabstream.board import Board, Quote
+from schwabstream.events import Level, Level2Event
+from schwabstream.grid import Cell, Column, Grid
+from schwabstream.quote_table import header
+
+BAR_WIDTH: Final = 14
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+_EMPTY: Final = Cell("")
+_COLUMNS: Final = (
+    Column("Total", 3),
+    Column("", 2),
+    Column("Bid", 1),
+    Column("Price", 0),
+    Column("Ask", 1, left=True),
+    Column("", 2, left=True),
+    Column("Total", 3, left=True),
+    Column("Makers", 4),
+    Column("Venues", 5, left=True),
+)
+_BID, _ASK = "green", "red"
+
+
+class Ladder:
+    """Draws one symbol's book again and again, ``depth`` levels a side; ``venues`` adds who stands there."""
+
+    def __init__(self, board: Board, *, depth: int = 10, venues: bool = False) -> None:
+        self._board, self._quote = board, board.quotes[0]
+        self._depth, self._venues = depth, venues
+        self._widths: dict[int, int] = {}
+
+    def render(self, now_s: float, *, invalid: int = 0, live: bool = True) -> RenderableType:
+        """The screen as it stands at ``now_s``; ``invalid`` events are told when there are any."""
+        quote, book = self._quote, self._quote.book
+        parts: list[RenderableType] = [header(self._board, now_s), self._title(now_s)]
+        if book is None:
+            parts.append(Text("no book yet", "dim"))
+        else:
+            parts += [Grid(_COLUMNS, self._rows(book), self._widths), summary(quote, book, self._depth)]
+            if book.source == "top_of_book":
+                parts.append(Text(why_top_of_book(book), "dim"))
+        if invalid:
+            parts.append(Text(f"{invalid:,} messages on the channels were no events", "bold red"))
+        if live:
+            parts.append(Text("Ctrl-C to leave", "dim"))
+        return Group(*parts)
+
+    def _title(self, now_s: float) -> Text:
+        quote, book = self._quote, self._quote.book
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(formats.safe(quote.symbol.alias), "bold")
+        if quote.tick is not None:
+            arrow, colour = {1: (" ▲", _BID), -1: (" ▼", _ASK)}.get(quote.direction, ("", ""))
+            line.append(f"  {formats.price(quote.tick.last_price, quote.decimals)}{arrow}", f"bold {colour}")
+        if book is not None:
+            age_s = now_s - book.received_us / 1e6
+            line.append(
+                f"  {formats.safe(book.service)} {formats.clock(book.timestamp, now_s)}, {formats.age(age_s)} old"
+            )
+        if stale := self._board.why_stale(quote, now_s):
+            line.append(f"  {stale}", "bold red")
+        return line
+
+    def _rows(self, book: Level2Event) -> list[list[Cell]]:
+        """Asks from the worst shown to the best, then bids from the best; both padded so that nothing jumps."""
+        depth = 1 if book.source == "top_of_book" else self._depth
+        asks, bids = book.asks[:depth], book.bids[:depth]
+        largest = max((level.size for level in (*asks, *bids)), default=0)
+        rows = self._side(asks, largest, bid=False)
+        blank = [[_EMPTY] * len(_COLUMNS)]
+        return (
+            blank * (depth - len(rows)) + rows[::-1] + self._side(bids, largest, bid=True) + blank * (depth - len(bids))
+        )
+
+    def _side(self, levels: Sequence[Level], largest: int, *, bid: bool) -> list[list[Cell]]:
+        rows, total = [], 0
+        colour = _BID if bid else _ASK
+        for position, level in enumerate(levels):
+            total += level.size
+            weight = "bold " if position == 0 else ""
+            size = Cell(formats.count(level.size), weight + colour)
+            bar = Cell(bar_of(level.size, largest, rightwards=not bid), colour)
+            cumulated = Cell(formats.count(total), "dim")
+            price = Cell(formats.price(level.price, self._quote.decimals), weight.strip())
+            around = [cumulated, bar, size, price, _EMPTY, _EMPTY, _EMPTY]
+            if not bid:
+                around = [_EMPTY, _EMPTY, _EMPTY, price, size, bar, cumulated]
+            rows.append([*around, Cell(formats.count(level.makers), "dim"), Cell(self._venue_text(level), "dim")])
+        return rows
+
+    def _venue_text(self, level: Level) -> str:
+        if not self._venues:
+            return ""
+        return " ".join(f"{formats.safe(venue.id)}:{formats.count(venue.size)}" for venue in level.venues)
+
+
+def bar_of(size: int, largest: int, *, rightwards: bool) -> str:
+    """A bar as long as the size is of the largest; eighths of a cell only where it grows to the right."""
+    eighths = round(8 * BAR_WIDTH * size / largest) if largest > 0 and size > 0 else 0
+    if not rightwards:
+        return _EIGHTHS[-1] * min(BAR_WIDTH, -(-eighths // 8))
+    return _EIGHTHS[-1] * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
+
+
+def summary(quote: Quote, book: Level2Event, depth: int) -> Text:
+    """Spread, imbalance of the shown sizes, and whether the book is crossed or locked."""
+    line = Text(no_wrap=True, overflow="ellipsis")
+    if not book.bids or not book.asks:
+        missing = " and ".join(name for name, side in (("bids", book.bids), ("asks", book.asks)) if not side)
+        return line.append(f"no {missing}", "bold")
+    spread = book.asks[0].price - book.bids[0].price
+    line.append(f"spread {formats.price(spread, quote.decimals)}")
+    if quote.tick_size:
+        ticks = round(spread / quote.tick_size, 2)
+        line.append(f" ({ticks:g} tick{'' if abs(ticks) == 1 else 's'})")
+    bids, asks = (sum(level.size for level in side[:depth]) for side in (book.bids, book.asks))
+    if bids + asks:
+        line.append(f"  imbalance {100 * (bids - asks) / (bids + asks):+.0f}%")
+    if spread <= 0:
+        line.append("  crossed" if spread < 0 else "  locked", "bold magenta")
+    return line
+
+
+def why_top_of_book(book: Level2Event) -> str:
+    """Why there is but one level."""
+    return f"top of book only, from {formats.safe(book.service)}: Schwab streams no depth for this symbol"
+
+
+def book_line(quote: Quote, book: Level2Event, now_s: float, depth: int) -> str:
+    """One book as one line of plain text, best levels first, for pipes."""
+    sides = [
+        f"{name} "
+        + " ".join(f"{formats.count(level.size)}@{formats.price(level.price, quote.decimals)}" for level in side)
+        for name, side in (("bids", book.bids[:depth]), ("asks", book.asks[:depth]))
+    ]
+    start = f"{formats.clock(book.timestamp, now_s)}  {formats.safe(quote.symbol.alias)}  {book.source}"
+    return "  ".join((start, *sides, summary(quote, book, depth).plain))

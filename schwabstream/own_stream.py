@@ -1,0 +1,77 @@
+"""A streamer of a screen's own, as a child process that ends with the screen.
+
+A process rather than a task: a screen that draws must not hold up the socket, and what Schwab refuses ends the child
+with an exit code that the screen can pass on. Its standard error is kept for the reason.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import AsyncIterator, Sequence
+
+from schwabstream import errors
+from schwabstream.errors import SchwabStreamError
+
+STOP_LIMIT_S = 6.0
+_KEPT_LINES = 20
+
+
+@contextlib.asynccontextmanager
+async def own_stream(symbols: Sequence[str], redis_url: str | None, *, simulate: bool) -> AsyncIterator["OwnStream"]:
+    """Stream the symbols for the length of the block, into that Redis or, when None, the configured one."""
+    words = ["stream", "run", "--no-live", *(word for text in symbols for word in ("--symbols", text))]
+    words += ["--redis", redis_url] if redis_url else []
+    words += ["--simulate"] if simulate else []
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "schwabstream",
+        *words,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for the screen, which then ends the child in order
+    )
+    stream = OwnStream(child)
+    watch = asyncio.create_task(stream.watch(), name="own stream")
+    try:
+        yield stream
+    finally:
+        if child.returncode is None:
+            child.terminate()
+        try:
+            await asyncio.wait_for(asyncio.shield(watch), STOP_LIMIT_S)
+        except TimeoutError:
+            child.kill()
+            await watch
+
+
+class OwnStream:
+    """The child while it runs; ``ended`` is set once it has."""
+
+    def __init__(self, child: asyncio.subprocess.Process) -> None:
+        self._child = child
+        self._lines: list[str] = []
+        self.ended = asyncio.Event()
+
+    async def watch(self) -> None:
+        """Read what the child says until it ends."""
+        if self._child.stderr is not None:
+            async for line in self._child.stderr:
+                self._lines = [*self._lines[1 - _KEPT_LINES :], line.decode(errors="replace").strip()]
+        await self._child.wait()
+        self.ended.set()
+
+    def check(self) -> None:
+        """Raise what ended the child, as the error of its exit code; nothing while it runs."""
+        if not self.ended.is_set():
+            return
+        said = [line.removeprefix("schwabstream: ") for line in self._lines if line.startswith("schwabstream: ")]
+        reason = said[-1] if said else f"the stream ended with exit code {self._child.returncode}"
+        raise _error_of(self._child.returncode or 1)(reason)
+
+
+def _error_of(exit_code: int) -> type[SchwabStreamError]:
+    """The most general error with that exit code."""
+    kinds = (kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SchwabStreamError))
+    return next((kind for kind in kinds if kind.exit_code == exit_code), SchwabStreamError)

@@ -1,0 +1,162 @@
+"""The quote screen: a board as a Rich renderable, from 60 columns up, and as one plain line per update."""
+
+from typing import Final
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from schwabstream import formats
+from schwabstream.board import SORTS, Board, Quote
+from schwabstream.grid import Cell, Column, Grid
+
+_COLUMNS: Final = (
+    Column("Symbol", 0, left=True),
+    Column("Last", 1),
+    Column("Net", 5),
+    Column("%", 6),
+    Column("Size", 7),
+    Column("Bid", 2),
+    Column("Ask", 3),
+    Column("Size", 7, left=True),
+    Column("Spread", 10),
+    Column("Volume", 9),
+    Column("High", 11),
+    Column("Low", 12),
+    Column("Trade", 13),
+    Column("Age", 4, left=True),
+    Column("Contract", 14, left=True),
+    Column("Rate", 15),
+    Column("Description", 16, left=True),
+)
+_UP, _DOWN, _STALE = "green", "red", "dim"
+_DESCRIPTION_WIDTH: Final = 44
+
+
+class QuoteTable:
+    """Draws one board again and again; column widths are remembered from one drawing to the next."""
+
+    def __init__(self, board: Board, *, sort: str | None = None) -> None:
+        self._board, self._sort = board, sort
+        self._widths: dict[int, int] = {}
+        self._delayed = False
+
+    def render(self, now_s: float, *, invalid: int = 0, live: bool = True) -> RenderableType:
+        """The screen as it stands at ``now_s``; ``invalid`` events are told when there are any."""
+        quotes = self._board.quotes
+        if self._sort:
+            quotes = sorted(quotes, key=SORTS[self._sort])
+        grid = Grid(_COLUMNS, [self._row(quote, now_s) for quote in quotes], self._widths)
+        parts: list[RenderableType] = [header(self._board, now_s), grid]
+        if any(quote.tick and quote.tick.delayed for quote in quotes):
+            parts.append(Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis"))
+        if invalid:
+            parts.append(Text(f"{invalid:,} messages on the channels were no events", "bold red"))
+        if live:
+            parts.append(Text("Ctrl-C to leave", "dim"))
+        return Group(*parts)
+
+    def _row(self, quote: Quote, now_s: float) -> list[Cell]:
+        tick, report, decimals = quote.tick, quote.report, quote.decimals
+        stale = self._board.why_stale(quote, now_s)
+        style = _STALE if stale else ""
+        trend = _STALE if stale else {1: _UP, -1: _DOWN}.get(_sign(quote.net_change), "")
+        bid, bid_size, ask, ask_size = _top(quote)
+        volume, high, low = (tick.total_volume, tick.high_price, tick.low_price) if tick else (None, None, None)
+        contract = (tick and tick.contract) or (report and report.contract) or ""
+        description = formats.safe((report and report.description) or "")
+        return [
+            Cell(formats.safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), style or "bold"),
+            _last(quote, now_s, stale=bool(stale)),
+            Cell(formats.signed(quote.net_change, decimals), trend),
+            Cell(formats.percent(quote.percent_change), trend),
+            Cell(f"{formats.count(bid_size)} ×", style),
+            Cell(formats.price(bid, decimals), style),
+            Cell(formats.price(ask, decimals), style),
+            Cell(f"× {formats.count(ask_size)}", style),
+            Cell(_spread(quote), style),
+            Cell(formats.count(volume), style),
+            Cell(formats.price(high, decimals), style),
+            Cell(formats.price(low, decimals), style),
+            Cell(formats.clock(tick.trade_time if tick else None, now_s), style),
+            Cell(_age(quote, now_s, stale), style),
+            Cell(formats.safe(contract), style),
+            Cell(f"{report.rate:.1f}/s" if report else formats.UNKNOWN, style),
+            Cell(description[:_DESCRIPTION_WIDTH], style),
+        ]
+
+
+def header(board: Board, now_s: float) -> Text:
+    """One line: who streams, its state, and how far behind the exchange and Redis it is."""
+    report = board.report
+    line = Text(no_wrap=True, overflow="ellipsis")
+    if board.outage:
+        return line.append("Redis is away", "bold red").append(f"  {formats.safe(board.outage)}; trying again")
+    if report is None and board.starting:
+        return line.append("starting a stream", "bold").append("  for as long as this is shown")
+    if report is None:
+        return line.append("no streamer runs", "bold red").append("  the last known values are shown")
+    good = report.state == "streaming"
+    line.append(report.state.replace("_", " "), "bold green" if good else "bold red")
+    line.append(f" for {formats.age(now_s - report.since / 1000)}")
+    if not good and report.reason:
+        line.append(f": {formats.safe(report.reason)}")
+    if report.simulated:
+        line.append("  simulated prices", "bold magenta")
+    if report.lag.exchange_to_here_ms is not None:
+        line.append(f"  lag {report.lag.exchange_to_here_ms:,.0f} ms")
+    if report.lag.here_to_redis_ms is not None:
+        line.append(f" + {report.lag.here_to_redis_ms:.1f} ms")
+    return line.append(f"  {formats.safe(report.host)} pid {report.pid}", "dim")
+
+
+def quote_line(quote: Quote, now_s: float) -> str:
+    """One update as plain text, for pipes."""
+    tick = quote.tick
+    if tick is None:
+        return f"{formats.safe(quote.symbol.alias)}  no data yet"
+    bid, bid_size, ask, ask_size = _top(quote)
+    parts = (
+        formats.clock(tick.timestamp, now_s),
+        formats.safe(quote.symbol.alias),
+        formats.price(tick.last_price, quote.decimals),
+        formats.signed(quote.net_change, quote.decimals),
+        formats.percent(quote.percent_change),
+        f"{formats.count(bid_size)} × {formats.price(bid, quote.decimals)}",
+        f"{formats.price(ask, quote.decimals)} × {formats.count(ask_size)}",
+        f"vol {formats.count(tick.total_volume)}",
+        "delayed" if tick.delayed else "",
+    )
+    return "  ".join(part for part in parts if part)
+
+
+def _last(quote: Quote, now_s: float, *, stale: bool) -> Cell:
+    if quote.tick is None:
+        return Cell(f"{formats.UNKNOWN}  ", _STALE)
+    arrow = {1: "▲", -1: "▼"}.get(quote.direction, " ")
+    text = f"{formats.price(quote.tick.last_price, quote.decimals)} {arrow}"
+    colour = {1: _UP, -1: _DOWN}.get(quote.direction, "")
+    if stale:
+        return Cell(text, _STALE)
+    return Cell(text, f"bold reverse {colour}" if quote.flashes(now_s) else f"bold {colour}")
+
+
+def _top(quote: Quote) -> tuple[float | None, int | None, float | None, int | None]:
+    """Bid, its size, ask, its size."""
+    tick = quote.tick
+    return (tick.bid_price, tick.bid_size, tick.ask_price, tick.ask_size) if tick else (None, None, None, None)
+
+
+def _spread(quote: Quote) -> str:
+    spread = quote.spread
+    if spread is None:
+        return formats.UNKNOWN
+    return f"{spread:g}t" if quote.tick_size else formats.price(spread, quote.decimals)
+
+
+def _age(quote: Quote, now_s: float, stale: str | None) -> str:
+    age_s = quote.age_s(now_s)
+    return " ".join(filter(None, (None if age_s is None else formats.age(age_s), stale)))
+
+
+def _sign(value: float | None) -> int:
+    return 0 if not value else 1 if value > 0 else -1

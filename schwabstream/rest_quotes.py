@@ -1,0 +1,82 @@
+"""The quotes endpoint's answer as TickEvents, for one look when no streamer runs; pure (protocol 2.2)."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from schwabstream.events import TickEvent
+from schwabstream.symbols import Asset, Symbol
+
+_NAMES: Final = {
+    "last_size": "lastSize",
+    "bid_price": "bidPrice",
+    "bid_size": "bidSize",
+    "ask_price": "askPrice",
+    "ask_size": "askSize",
+    "total_volume": "totalVolume",
+    "open_price": "openPrice",
+    "high_price": "highPrice",
+    "low_price": "lowPrice",
+    "close_price": "closePrice",
+    "net_change": "netChange",
+    "mark": "mark",
+    "open_interest": "openInterest",
+    "trade_time": "tradeTime",
+    "quote_time": "quoteTime",
+}
+_WHOLE: Final = frozenset(
+    {"last_size", "bid_size", "ask_size", "total_volume", "open_interest", "trade_time", "quote_time"}
+)
+
+
+def tick_of(symbol: Symbol, quotes: Mapping[str, Any], now_us: int) -> TickEvent | None:
+    """The symbol's quote with ``seq`` 0, or None when the answer has none with a last price."""
+    entry = next(_entries(symbol, quotes), None)
+    quote = entry.get("quote") if entry else None
+    if entry is None or not isinstance(quote, dict) or _number(quote.get("lastPrice")) is None:
+        return None
+    values = {name: _number(quote.get(theirs), whole=name in _WHOLE) for name, theirs in _NAMES.items()}
+    times = [int(values[name] or 0) for name in ("trade_time", "quote_time")]
+    realtime = entry.get("realtime")
+    return TickEvent.model_validate(
+        {
+            **values,
+            "symbol": symbol.alias,
+            "key": symbol.key,
+            "seq": 0,
+            "timestamp": max(times) or now_us // 1000,
+            "received_us": now_us,
+            "asset": str(symbol.asset),
+            "contract": _contract(symbol, entry),
+            "last_price": _number(quote["lastPrice"]),
+            "is_trade": False,
+            "delayed": not realtime if isinstance(realtime, bool) else None,
+        }
+    )
+
+
+def _entries(symbol: Symbol, quotes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Entries that may answer for the symbol, the likeliest first: which key a root comes under is not known."""
+    entries = [(key, entry) for key, entry in quotes.items() if isinstance(entry, dict)]
+    yield from (entry for key, entry in entries if key == symbol.key)
+    yield from (entry for _, entry in entries if entry.get("symbol") == symbol.key)
+    for name in ("product", "futureActiveSymbol"):
+        yield from (entry for _, entry in entries if _reference(entry).get(name) == symbol.key)
+
+
+def _reference(entry: dict[str, Any]) -> dict[str, Any]:
+    reference = entry.get("reference")
+    return reference if isinstance(reference, dict) else {}
+
+
+def _contract(symbol: Symbol, entry: dict[str, Any]) -> str | None:
+    if symbol.asset is not Asset.FUTURE:
+        return None
+    named = _reference(entry).get("futureActiveSymbol") if symbol.key == symbol.root else symbol.key
+    return named if isinstance(named, str) else None
+
+
+def _number(value: object, *, whole: bool = False) -> float | None:
+    """The value when it is a number, whole where it must be; else None."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if whole and value == int(value) else None if whole else value

@@ -1,0 +1,257 @@
+"""What ``quote``, ``book`` and ``status`` do: read Redis, or, with no streamer running, the next best thing.
+
+Never opens a second streaming connection while a streamer reports: Schwab allows one (protocol 3.8). With none,
+``quote`` asks once over REST, and ``book`` runs a stream of its own for as long as it is shown.
+"""
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+import orjson
+import structlog
+
+from schwabstream.board import Board, Quote
+from schwabstream.consumer import Subscription, fetch_report, redis_client
+from schwabstream.embedded import embedded_redis
+from schwabstream.errors import RedisUnavailable, SchwabUnavailable
+from schwabstream.events import Channel, Event, Level2Event, StatusEvent, TickEvent
+from schwabstream.inbox import Inbox
+from schwabstream.ladder import Ladder, book_line
+from schwabstream.own_stream import own_stream
+from schwabstream.quote_table import QuoteTable, quote_line
+from schwabstream.report import StreamerReport
+from schwabstream.rest_quotes import tick_of
+from schwabstream.screen import View, print_lines, print_once, show_lines, show_live, until_signalled
+from schwabstream.settings import Settings, load_settings
+from schwabstream.status_table import render_status
+from schwabstream.symbols import parse_symbols
+from schwabstream.telemetry import configure_logging
+
+log = structlog.get_logger(__name__)
+
+FIRST_DATA_LIMIT_S = 20.0
+REPORT_LIMIT_S = 2.0
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """What ``quote`` and ``book`` were asked for; None means "as the settings say", or without end."""
+
+    symbols: list[str]
+    once: bool = False
+    json: bool = False
+    simulate: bool = False
+    redis: str | None = None
+    updates: int | None = None
+    sort: str | None = None
+    depth: int = 10
+    venues: bool = False
+    verbosity: int = 0
+
+
+def quote(options: WatchOptions) -> None:
+    """Show the symbols' level 1 until a signal ends it; raises what the contract's exit codes name."""
+    asyncio.run(_Watch(options, _QuoteKind(options)).until_signalled())
+
+
+def book(options: WatchOptions) -> None:
+    """Show one symbol's level 2 until a signal ends it; raises what the contract's exit codes name."""
+    asyncio.run(_Watch(options, _BookKind(options)).until_signalled())
+
+
+def show_status(redis: str | None, *, json: bool) -> bool:
+    """Print what the running streamer says of itself; says whether it is healthy. Raises ``RedisUnavailable``."""
+    settings = load_settings(redis_url=redis)
+    configure_logging(settings.schwab_log_format)
+    report = asyncio.run(_fetch_report(settings))
+    if json:
+        said = {"v": 1} if report is None else report.model_dump(mode="json")
+        print_lines([orjson.dumps({**said, "healthy": report is not None and report.healthy}).decode()])
+    elif report is None:
+        print("no streamer runs: start one with schwabstream stream run", file=sys.stderr)
+    else:
+        print_once(render_status(report, time.time()))
+    return report is not None and report.healthy
+
+
+async def _fetch_report(settings: Settings) -> StreamerReport | None:
+    client = redis_client(settings.redis_url)
+    try:
+        return await fetch_report(client, settings.schwab_redis_prefix)
+    finally:
+        await client.aclose()
+
+
+class _QuoteKind:
+    """Level 1 of any number of symbols."""
+
+    channels = frozenset({Channel.TICKS})
+
+    def __init__(self, options: WatchOptions) -> None:
+        self.board = Board(parse_symbols(options.symbols, date.today()))  # noqa: DTZ011 - contracts expire locally
+        self.view: View = QuoteTable(self.board, sort=options.sort)
+
+    def complete(self) -> bool:
+        """Whether every symbol has something to show."""
+        return all(quote.tick is not None for quote in self.board.quotes)
+
+    def text_of(self, event: Event, quote: Quote) -> str | None:
+        """The event as a line for people, None when it is not shown here."""
+        return quote_line(quote, time.time()) if isinstance(event, TickEvent) else None
+
+    def json_of(self, event: Event) -> str | None:
+        """The event as a line for programs, None when it is not shown here."""
+        return event.model_dump_json() if isinstance(event, TickEvent) else None
+
+
+class _BookKind:
+    """Level 2 of one symbol, with its last price beside it."""
+
+    channels = frozenset({Channel.LEVEL2, Channel.TICKS})
+
+    def __init__(self, options: WatchOptions) -> None:
+        self._depth = options.depth
+        self.board = Board(parse_symbols(options.symbols, date.today()))  # noqa: DTZ011 - contracts expire locally
+        self.view: View = Ladder(self.board, depth=options.depth, venues=options.venues)
+
+    def complete(self) -> bool:
+        """Whether there is a book to show."""
+        return self.board.quotes[0].book is not None
+
+    def text_of(self, event: Event, quote: Quote) -> str | None:
+        """The event as a line for people, None when it is not shown here."""
+        return book_line(quote, event, time.time(), self._depth) if isinstance(event, Level2Event) else None
+
+    def json_of(self, event: Event) -> str | None:
+        """The event as a line for programs, cut to the depth; None when it is not shown here."""
+        if not isinstance(event, Level2Event):
+            return None
+        cut = {"bids": event.bids[: self._depth], "asks": event.asks[: self._depth]}
+        return event.model_copy(update=cut).model_dump_json()
+
+
+class _Watch:
+    """One showing, from the settings to the last line."""
+
+    def __init__(self, options: WatchOptions, kind: _QuoteKind | _BookKind) -> None:
+        self._options, self._kind = options, kind
+        named = None if options.redis == EMBEDDED else options.redis
+        self._settings = load_settings(redis_url=named)
+        self._live = sys.stdout.isatty() and not options.once and not options.json
+        # A log line on a live screen would tear it: there the screen itself says what is wrong.
+        configure_logging(self._settings.schwab_log_format, verbosity=-1 if self._live else options.verbosity)
+
+    async def until_signalled(self) -> None:
+        await until_signalled(asyncio.ensure_future(self._run()))
+
+    async def _run(self) -> None:
+        if self._options.simulate:
+            await self._run_own(self._options.redis, simulate=True)
+            return
+        outage = ""
+        try:
+            self._kind.board.take_report(await _fetch_report(self._settings))
+        except RedisUnavailable as error:
+            outage = str(error)
+        if self._kind.board.report is not None:
+            await self._show(self._settings.redis_url)
+        elif isinstance(self._kind, _QuoteKind):
+            log.warning("no streamer runs: asking Schwab once", reason=outage or None)
+            await self._once_over_rest(self._kind)
+        else:
+            log.warning("no streamer runs: opening a stream of its own", reason=outage or None)
+            await self._run_own(EMBEDDED if outage else self._options.redis, simulate=False)
+
+    async def _run_own(self, redis: str | None, *, simulate: bool) -> None:
+        """Run a streamer of our own and show what it brings."""
+        async with contextlib.AsyncExitStack() as stack:
+            url = self._settings.redis_url
+            if redis == EMBEDDED or (simulate and redis is None):
+                redis = url = (await stack.enter_async_context(embedded_redis())).url
+            aliases = [quote.symbol.alias for quote in self._kind.board.quotes]
+            self._kind.board.starting = True
+            stream = await stack.enter_async_context(own_stream(aliases, redis, simulate=simulate))
+            await self._show(url, stream.check, patience_s=FIRST_DATA_LIMIT_S)
+
+    async def _show(self, url: str, check: Callable[[], None] = lambda: None, *, patience_s: float = 0.0) -> None:
+        """Show what is in that Redis; ``--once`` waits up to ``patience_s`` for all there is to show."""
+        kind, updates = self._kind, self._options.updates
+        inbox = Inbox(keys=kind.board.keys, newest_only=self._live)
+        prefix = self._settings.schwab_redis_prefix
+        async with Subscription(inbox, kinds=kind.channels, redis_url=url, prefix=prefix) as subscription:
+            if self._options.once:
+                await self._gather(subscription, check, patience_s)
+                self._print_once(inbox)
+            elif self._live:
+                await show_live(subscription, kind.board, kind.view, updates=updates, check=check)
+            else:
+                await show_lines(subscription, self._line_of, updates=updates, check=check)
+
+    async def _gather(self, subscription: Subscription, check: Callable[[], None], patience_s: float) -> None:
+        """Take in what is there, and for a while what comes, until there is something of everything."""
+        kind, inbox, started = self._kind, subscription.inbox, time.monotonic()
+        while True:
+            check()
+            while (event := inbox.take()) is not None:
+                kind.board.apply(event, time.time())
+            if kind.complete() or time.monotonic() - started >= patience_s:
+                break
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(subscription.arrived(), 0.2)
+        if patience_s and not kind.board.updates:
+            raise SchwabUnavailable(f"nothing came for the symbols within {patience_s:.0f} s; try: schwabstream doctor")
+        await self._await_report(subscription, REPORT_LIMIT_S if patience_s else 0.0)
+
+    async def _await_report(self, subscription: Subscription, patience_s: float) -> None:
+        """Take in the newest report; from a stream just begun, one that knows it streams."""
+        board, started = self._kind.board, time.monotonic()
+        while True:
+            with contextlib.suppress(RedisUnavailable):
+                board.take_report(await subscription.fetch_report())
+            if (board.report and board.report.healthy) or time.monotonic() - started >= patience_s:
+                return
+            await asyncio.sleep(0.1)
+
+    async def _once_over_rest(self, kind: _QuoteKind) -> None:
+        """Ask Schwab's REST interface, which a streamer's connection does not mind."""
+        from schwabstream.auth import SchwabAuthClient, open_store
+
+        settings = self._settings.require()
+        async with SchwabAuthClient(settings, open_store(settings)) as auth:
+            quotes = await auth.fetch_quotes(sorted(kind.board.keys))
+        now_us = time.time_ns() // 1000
+        for quote in kind.board.quotes:
+            if tick := tick_of(quote.symbol, quotes, now_us):
+                kind.board.apply(tick, now_us / 1e6)
+        self._print_once(Inbox())
+
+    def _print_once(self, inbox: Inbox) -> None:
+        kind = self._kind
+        if not self._options.json:
+            print_once(kind.view.render(time.time(), invalid=inbox.counts["invalid"], live=False))
+            return
+        lines = []
+        for quote in kind.board.quotes:
+            known = [kind.json_of(event) for event in (quote.tick, quote.book) if event is not None]
+            lines += [line for line in known if line is not None]
+            if not known:
+                log.warning("no data", symbol=quote.symbol.alias)
+        print_lines(lines)
+
+    def _line_of(self, event: Event) -> str | None:
+        """The event's line; what the reader itself missed goes to the log."""
+        kind = self._kind
+        if isinstance(event, StatusEvent):
+            log.warning(event.reason, state=event.state)
+            return None
+        kind.board.apply(event, time.time())
+        if self._options.json:
+            return kind.json_of(event)
+        quotes = (quote for quote in kind.board.quotes if quote.symbol.key == event.key)
+        return next((kind.text_of(event, quote) for quote in quotes), None)
