@@ -120,9 +120,7 @@ class _UnreadableError(Exception):
 
 
 _MIC_SUFFIX = r"(?::(?P<mic>[A-Z0-9]*))?"
-_FUTURE = re.compile(
-    rf"/(?P<root>[A-Z0-9]{{1,4}}?)(?P<month>[{MONTH_CODES}])(?P<year>\d{{1,2}}){_MIC_SUFFIX}"
-)
+_FUTURE = re.compile(rf"/(?P<root>[A-Z0-9]{{1,4}}?)(?P<month>[{MONTH_CODES}])(?P<year>\d{{1,2}}){_MIC_SUFFIX}")
 _FUTURE_ROOT = re.compile(rf"/(?P<root>(?=\d*[A-Z])[A-Z0-9]{{1,4}}){_MIC_SUFFIX}")
 _STRIKE = r"(?P<side>[CP])(?P<strike>\d{1,8}(?:\.\d{1,6})?)"
 _FUTURE_OPTION = re.compile(
@@ -138,6 +136,7 @@ _DXFEED_OPTION = re.compile(rf"\.(?P<root>[A-Z][A-Z0-9]{{0,5}})(?P<day>\d{{6}}){
 _INDEX = re.compile(r"\$(?P<name>[A-Z][A-Z0-9]{0,9})(?:\.X)?")
 _DXFEED_INDEX = re.compile(rf"(?P<name>{'|'.join(sorted(DXFEED_INDICES))})")
 _PAIR = re.compile(rf"(?P<base>{_CURRENCIES})/(?!(?P=base))(?:{_CURRENCIES})")
+_EQUITY_WITH_DIGITS = re.compile(r"[A-Z][A-Z0-9]{1,4}")
 _EQUITY = re.compile(r"[A-Z]{1,5}(?:/(?:[A-Z]|PR[A-Z]?|WS|WT|RT|UN|CL))?")
 
 
@@ -218,6 +217,14 @@ def _index_key(match: re.Match[str], _today: date) -> str:
     return f"${match['name']}"
 
 
+def _digits_key(match: re.Match[str], today: date) -> str:
+    """An equity's symbol with digits in it; a future without its slash is no such thing."""
+    future = _FUTURE.fullmatch(f"/{match[0]}")
+    if future and future["root"] in FUTURE_ROOTS:
+        raise _UnreadableError("a future begins with a slash", f"/{match[0]}")
+    return _same_key(match, today)
+
+
 def _same_key(match: re.Match[str], _today: date) -> str:
     return match[0]
 
@@ -233,6 +240,7 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Asset, Callable[[re.Match[str], date]
     (_DXFEED_INDEX, Asset.INDEX, _index_key),
     (_PAIR, Asset.FOREX, _same_key),
     (_EQUITY, Asset.EQUITY, _same_key),
+    (_EQUITY_WITH_DIGITS, Asset.EQUITY, _digits_key),
 )
 """Forms in the order tried; the first whole match decides."""
 

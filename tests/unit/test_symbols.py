@@ -271,3 +271,10 @@ def test_any_text_is_a_symbol_or_a_refusal(text: str, today: date) -> None:
         assert ":" not in symbol.key
         assert symbol.root
         assert price_decimals(symbol) >= 0
+
+
+def test_digits_in_an_equity_are_its_own_but_a_future_needs_its_slash() -> None:
+    """An equity may hold digits; a known future's contract without its slash is refused with the right form."""
+    assert parse_symbol("Z0042", date(2026, 11, 21)).asset is Asset.EQUITY
+    with pytest.raises(SymbolError, match="did you mean /MNQZ6"):
+        parse_symbol("MNQZ6", date(2026, 11, 21))
