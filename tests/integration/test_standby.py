@@ -1,17 +1,27 @@
 """One streamer per account: who takes the lease, who waits, who is fenced off; against a real Redis."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 
+from schwabstream.auth import SchwabAuthClient
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.lease import LIFE_MS, Holder, Lease, lease_key
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.redis_writer import Fence
+from schwabstream.settings import load_settings
+from schwabstream.simulator import SchwabSimulator
+from schwabstream.streamer import SchwabStreamClient
+from schwabstream.symbols import parse_symbols
+from schwabstream.token_store import TokenStore
+from schwabstream.tokens import TokenSet
 from tests.conftest import RedisServer
 
 CUSTOMER = "0123456789abcdef" * 4
@@ -235,3 +245,29 @@ async def test_confirm_does_not_take_a_dead_connection_for_a_redis_that_is_away(
     redis_server.client.set(key(), "99999999999999:tower:4711")
     with pytest.raises(LeaseLost):
         await leases[0].confirm(fence)
+
+
+async def test_who_lost_the_lease_does_not_log_in(
+    redis_server: RedisServer, leases: list[Lease], simulator: SchwabSimulator, clean: Path
+) -> None:
+    """A streamer whose connection broke asks for its lease first: without it, it neither logs in nor goes on."""
+    store = TokenStore(clean / "token.json")
+    store.save(TokenSet.from_file(simulator.issue_token()))
+    settings = load_settings(
+        schwab_client_id=simulator.client_id,
+        schwab_client_secret=simulator.client_secret,
+        schwab_api_base_url=simulator.base_url,
+    )
+    fence = await leases[0].take(wait=False)
+    publisher = TradingEventPublisher(redis_server.url)
+    symbols = parse_symbols(["/MES"], date(2026, 11, 20))
+    async with SchwabAuthClient(settings, store) as auth:
+        client = SchwabStreamClient(auth, publisher, symbols, permit=functools.partial(leases[0].confirm, fence))
+        running = asyncio.create_task(client.run())
+        await client.ready.wait()
+        redis_server.client.set(key(), "99999999999999:tower:4711")
+        await simulator.drop_all()
+        with pytest.raises(LeaseLost, match="host tower, pid 4711"):
+            await running
+    await publisher.close()
+    assert len(simulator.received.connection_times) == 1

@@ -1,0 +1,152 @@
+"""Two streamers of one account as processes: one streams, the other waits, whatever is done to them."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schwabstream.simulator import SchwabSimulator
+from tests.conftest import RedisServer
+
+COMMAND = shutil.which("schwabstream", path=str(Path(sys.executable).parent)) or "schwabstream"
+TAKEOVER_LIMIT_S = 15.0
+START_LIMIT_S = 60.0
+
+
+class Streamer:
+    """One ``schwabstream stream run``, and what it says."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self.reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        assert self.process.stderr is not None
+        async for line in self.process.stderr:
+            self.lines.append(line.decode())
+
+    async def says(self, words: str, limit_s: float = START_LIMIT_S, count: int = 1) -> None:
+        """Wait until it has said something ``count`` times."""
+        deadline = time.monotonic() + limit_s
+        while sum(words in line for line in self.lines) < count:
+            assert time.monotonic() < deadline, f"never said {words!r}: {''.join(self.lines)}"
+            assert self.process.returncode is None, f"ended without {words!r}: {''.join(self.lines)}"
+            await asyncio.sleep(0.05)
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal it, as an operator would."""
+        self.process.send_signal(number)
+
+    async def end(self, limit_s: float = 10.0) -> int:
+        """Wait for its end and return the exit code."""
+        code = await asyncio.wait_for(self.process.wait(), limit_s)
+        await self.reading
+        return code
+
+
+Start = Callable[..., Any]
+
+
+@pytest.fixture
+async def start(simulator: SchwabSimulator, redis_server: RedisServer, clean: Path) -> AsyncIterator[Start]:
+    """Start a streamer for the simulator's account and this test's Redis."""
+    token = clean / "tokens" / "schwab_token.json"
+    token.parent.mkdir(mode=0o700)
+    token.write_text(json.dumps(simulator.issue_token()))
+    token.chmod(0o600)
+    environment = os.environ | {
+        "SCHWAB_API_BASE_URL": simulator.base_url,
+        "SCHWAB_CLIENT_ID": simulator.client_id,
+        "SCHWAB_CLIENT_SECRET": simulator.client_secret,
+        "SCHWAB_TOKEN_PATH": str(token),
+        "REDIS_URL": redis_server.url,
+    }
+    started: list[Streamer] = []
+
+    async def run(*options: str) -> Streamer:
+        process = await asyncio.create_subprocess_exec(
+            COMMAND,
+            *("stream", "run", "--symbols", "/MES:XCME,AAPL", *options),
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        started.append(Streamer(process))
+        return started[-1]
+
+    yield run
+    for each in started:
+        if each.process.returncode is None:
+            each.process.kill()
+            await each.process.wait()
+        await each.reading
+
+
+def assert_one_after_the_other(redis: RedisServer) -> None:
+    """What two publishers wrote at once would show as a sequence that falls."""
+    for channel in ("ticks", "status"):
+        entries: Any = redis.client.xrange(f"market_data:stream:{channel}")
+        sequence = [json.loads(entry["event"])["seq"] for _, entry in entries]
+        assert sequence == sorted(set(sequence))
+        assert sequence
+
+
+async def test_standby_takes_over_from_one_that_is_killed(
+    start: Start, simulator: SchwabSimulator, redis_server: RedisServer
+) -> None:
+    """Of two started at once one streams; killed, it is followed by the other within 15 s."""
+    pair = [await start(), await start()]
+    waiting = [asyncio.create_task(each.says("standby: ")) for each in pair]
+    done, rest = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    standby = pair[waiting.index(done.pop())]
+    first = next(each for each in pair if each is not standby)
+    await first.says("ready: ")
+    assert simulator.sessions == 1
+    first.send(signal.SIGKILL)
+    killed_at = time.monotonic()
+    await standby.says("ready: ")
+    assert time.monotonic() - killed_at < TAKEOVER_LIMIT_S
+    standby.send(signal.SIGTERM)
+    assert await standby.end() == 0
+    assert not any("evicted" in line for line in standby.lines)
+    assert_one_after_the_other(redis_server)
+
+
+async def test_one_that_was_paused_past_its_lease_publishes_nothing_more(
+    start: Start, simulator: SchwabSimulator, redis_server: RedisServer
+) -> None:
+    """A streamer that wakes up after another took over stops, logs in nowhere, and waits its turn."""
+    first = await start()
+    await first.says("ready: ")
+    second = await start()
+    await second.says("standby: ")
+    first.send(signal.SIGSTOP)
+    await second.says("ready: ", TAKEOVER_LIMIT_S)
+    logins = len(simulator.received.connection_times)
+    first.send(signal.SIGCONT)
+    await first.says("lease lost")
+    await first.says("standby: ")
+    assert len(simulator.received.connection_times) == logins
+    assert simulator.sessions == 1
+    third = await start("--take-over")
+    await third.says("ready: ")
+    await second.says("standby: ", count=2)
+    refused = await start("--no-standby")
+    assert await refused.end(START_LIMIT_S) == 6
+    assert f"pid {third.process.pid}" in "".join(refused.lines)
+    for each in (first, second, third):
+        each.send(signal.SIGTERM)
+        assert await each.end() == 0
+    assert_one_after_the_other(redis_server)
