@@ -26,10 +26,11 @@ class Backoff:
     def next_delay(self, at_least_s: float | None = None) -> float:
         """Seconds to wait before the next attempt; ``at_least_s`` is what the other side asked for, if it did."""
         self.attempts += 1
+        asked_s = max(at_least_s or 0.0, 0.0)
         if self.attempts == 1:
-            return at_least_s or 0.0
+            return asked_s
         ceiling = min(self._cap_s, self._base_s * 2.0 ** min(self.attempts - 1, 32))
-        return max(self._floor_s + self._random() * (ceiling - self._floor_s), at_least_s or 0.0)
+        return max(self._floor_s + self._random() * (ceiling - self._floor_s), asked_s)
 
     def streamed(self, duration_s: float) -> None:
         """Note how long the last attempt streamed; a healthy stretch forgets all attempts before it."""

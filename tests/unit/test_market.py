@@ -663,7 +663,7 @@ def test_bars_in_both_layouts_of_the_wire(frame: str, symbol: str, bar: tuple[fl
     (published,) = floor.on(Channel.BARS)
     event = parse_event(orjson.dumps(published))
     assert isinstance(event, BarEvent)
-    assert (event.timestamp, event.open, event.high, event.low, event.close, event.volume) == bar
+    assert [event.timestamp, event.open, event.high, event.low, event.close, event.volume] == list(bar)
     assert (event.symbol, event.received_us) == (symbol, RECEIVED_US)
 
 
