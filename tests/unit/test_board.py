@@ -1,0 +1,146 @@
+"""What the screens know of each symbol."""
+
+from datetime import date
+from typing import Any
+
+import pytest
+
+from schwabstream.board import FLASH_S, SORTS, Board
+from schwabstream.events import BarEvent, Level2Event, TickEvent
+from schwabstream.report import StreamerReport, SymbolReport
+from schwabstream.symbols import parse_symbols
+
+NOW = 1_790_000_000.0
+
+
+def board(*texts: str) -> Board:
+    """A board of these symbols."""
+    return Board(parse_symbols(texts, date(2026, 11, 21)))
+
+
+def tick(key: str, last: float, **changes: Any) -> TickEvent:
+    """A tick that arrived now."""
+    known: dict[str, Any] = {"symbol": key, "key": key, "seq": 1, "timestamp": 1, "received_us": int(NOW * 1e6)}
+    return TickEvent.model_validate({**known, "asset": "FUTURE", "last_price": last, "is_trade": True, **changes})
+
+
+def report(*lines: SymbolReport, **changes: Any) -> StreamerReport:
+    """A streamer that streams, but for the changes."""
+    known = {"state": "streaming", "since": 1, "reported": 1, "started": 1, "pid": 1, "host": "box", "version": "1"}
+    return StreamerReport.model_validate({**known, "symbols": lines, **changes})
+
+
+def line(key: str, **changes: Any) -> SymbolReport:
+    """A symbol the streamer has confirmed, but for the changes."""
+    return SymbolReport.model_validate({"symbol": key, "key": key, "asset": "FUTURE", "fresh": True, **changes})
+
+
+def test_direction_and_flash_follow_the_last_price_that_differed() -> None:
+    """Up, then unchanged: still up, and it flashes for a moment only."""
+    shown = board("/MNQ")
+    quote = shown.quotes[0]
+    for price in (10.0, 11.0, 11.0):
+        shown.apply(tick("/MNQ", price), NOW)
+    assert quote.direction == 1
+    assert shown.flashing(NOW + FLASH_S / 2)
+    assert not shown.flashing(NOW + FLASH_S)
+    shown.apply(tick("/MNQ", 10.5), NOW)
+    assert quote.direction == -1
+
+
+def test_two_aliases_share_their_key() -> None:
+    """Both rows of one key move; other keys and other events change nothing."""
+    shown = board("/MNQ", "/MNQ:XCME", "AAPL")
+    shown.apply(tick("/MNQ", 10.0), NOW)
+    shown.apply(tick("MSFT", 10.0), NOW)
+    bar = {"symbol": "AAPL", "key": "AAPL", "seq": 1, "timestamp": 1, "received_us": 1}
+    shown.apply(BarEvent.model_validate({**bar, "open": 1, "high": 1, "low": 1, "close": 1, "volume": 1}), NOW)
+    assert [quote.tick is not None for quote in shown.quotes] == [True, True, False]
+    assert shown.keys == {"/MNQ", "AAPL"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "net", "percent"),
+    [
+        ({"net_change": 5.0, "close_price": 100.0}, 5.0, 5.0),
+        ({"close_price": 100.0}, 10.0, 10.0),
+        ({"net_change": 5.0}, 5.0, None),
+        ({"close_price": 0.0}, None, None),
+        ({}, None, None),
+    ],
+)
+def test_changes_come_from_schwab_or_from_the_close(
+    changes: dict[str, float], net: float | None, percent: float | None
+) -> None:
+    """What Schwab says counts; else the close; with neither the change is unknown."""
+    shown = board("AAPL")
+    assert shown.quotes[0].net_change is None
+    shown.apply(tick("AAPL", 110.0, **changes), NOW)
+    assert (shown.quotes[0].net_change, shown.quotes[0].percent_change) == (net, percent)
+
+
+def test_spread_is_in_ticks_where_the_tick_is_known() -> None:
+    """The streamer's tick comes before the table's; without either the spread is in price units."""
+    shown = board("/MNQ", "/FOO")
+    for key in ("/MNQ", "/FOO"):
+        shown.apply(tick(key, 10.0, bid_price=10.0, ask_price=10.5), NOW)
+    assert [quote.spread for quote in shown.quotes] == [2.0, 0.5]
+    shown.take_report(report(line("/FOO", tick_size=0.1)))
+    assert shown.quotes[1].spread == 5.0
+    shown.apply(tick("/MNQ", 10.0, ask_price=10.5), NOW)
+    assert shown.quotes[0].spread is None
+
+
+def test_why_a_row_is_stale() -> None:
+    """The first reason that holds is told: Redis, streamer, session, subscription, data, market, confirmation, age."""
+    shown = board("/MNQ")
+    quote = shown.quotes[0]
+    shown.outage = "gone"
+    assert shown.why_stale(quote, NOW) == "no Redis"
+    shown.outage = None
+    assert shown.why_stale(quote, NOW) == "no streamer"
+    shown.starting = True
+    assert shown.why_stale(quote, NOW) == "starting"
+    shown.take_report(report(line("/MNQ"), state="waiting"))
+    assert shown.why_stale(quote, NOW) == "disconnected"
+    shown.take_report(report(line("/ES")))
+    assert shown.why_stale(quote, NOW) == "not streamed"
+    shown.take_report(report(line("/MNQ", fresh=False)))
+    assert shown.why_stale(quote, NOW) == "no data yet"
+    shown.apply(tick("/MNQ", 10.0), NOW)
+    assert shown.why_stale(quote, NOW) == "unconfirmed"
+    shown.take_report(report(line("/MNQ", security_status="Halted")))
+    assert shown.why_stale(quote, NOW) == "halted"
+    shown.take_report(report(line("/MNQ", security_status="Closed")))
+    assert shown.why_stale(quote, NOW) == "closed"
+    shown.take_report(report(line("/MNQ", security_status="Normal")))
+    assert shown.why_stale(quote, NOW) is None
+    assert shown.why_stale(quote, NOW + 91) == "quiet"
+    shown.take_report(None)
+    assert quote.report is None
+
+
+def test_age_is_of_the_newest_of_tick_and_book() -> None:
+    """A book that came after the last tick makes the row younger."""
+    shown = board("AMD")
+    quote = shown.quotes[0]
+    assert quote.age_s(NOW) is None
+    shown.apply(tick("AMD", 1.0), NOW)
+    common = {"symbol": "AMD", "key": "AMD", "seq": 1, "timestamp": 1, "received_us": int((NOW + 3) * 1e6)}
+    book = {**common, "service": "NASDAQ_BOOK", "source": "book", "bids": (), "asks": ()}
+    shown.apply(Level2Event.model_validate(book), NOW)
+    assert quote.age_s(NOW + 5) == pytest.approx(2)
+
+
+def test_sorts_put_unknown_values_last() -> None:
+    """Every sort has a place for a symbol without data: the end."""
+    shown = board("C", "A", "B")
+    shown.apply(tick("A", 110.0, close_price=100.0, total_volume=5), NOW)
+    shown.apply(tick("B", 120.0, close_price=100.0, total_volume=9, received_us=int(NOW * 1e6) + 1), NOW)
+    orders = {name: [quote.symbol.key for quote in sorted(shown.quotes, key=key)] for name, key in SORTS.items()}
+    assert orders == {
+        "symbol": ["A", "B", "C"],
+        "change": ["B", "A", "C"],
+        "volume": ["B", "A", "C"],
+        "age": ["B", "A", "C"],
+    }

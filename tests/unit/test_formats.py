@@ -1,0 +1,89 @@
+"""Numbers, times and foreign text as shown."""
+
+from datetime import UTC
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schwabstream import formats
+
+
+@given(st.text())
+def test_nothing_unprintable_is_shown(text: str) -> None:
+    """Whatever comes from the wire, what is shown prints, and what prints is shown as it is."""
+    shown = formats.safe(text)
+    assert shown.isprintable()
+    assert text.isprintable() is (shown == text) or not text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("\x1b[2J", "\\x1b[2J"), ("a\nb", "a\\nb"), ("\u202eevil", "\\u202eevil"), ("[bold]x", "[bold]x"), ("é", "é")],
+)
+def test_control_characters_are_escapes(text: str, shown: str) -> None:
+    """Escape sequences, newlines and direction overrides come out as text."""
+    assert formats.safe(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "shown"),
+    [
+        (None, 2, "–"),
+        (25210.5, 2, "25,210.50"),
+        (0.1 + 0.2, 1, "0.3"),
+        (221.133, 2, "221.133"),
+        (110.578125, 6, "110.578125"),
+        (-1.5, 2, "-1.50"),
+        (0.0, 2, "0.00"),
+        (1 / 3, 2, "0.333333"),
+    ],
+)
+def test_prices_show_their_decimals_and_no_float_noise(value: float | None, decimals: int, shown: str) -> None:
+    """A price has its instrument's decimals, more only when it truly has them."""
+    assert formats.price(value, decimals) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, "–"), (1.5, "+1.50"), (-1.5, "-1.50"), (0.0, "0.00"), (1000.25, "+1,000.25")]
+)
+def test_changes_have_a_sign(value: float | None, shown: str) -> None:
+    """A rise has a plus, no change has none."""
+    assert formats.signed(value, 2) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(None, "–"), (0.244, "+0.24%"), (-0.001, "0.00%"), (-3.0, "-3.00%")])
+def test_percentages(value: float | None, shown: str) -> None:
+    """Two decimals; what rounds to nothing has no sign."""
+    assert formats.percent(value) == shown
+
+
+@pytest.mark.parametrize(("value", "shown"), [(None, "–"), (0, "0"), (1234567, "1,234,567"), (1.5, "1.5")])
+def test_counts(value: float | None, shown: str) -> None:
+    """Thousands are separated; unknown is a dash, never 0."""
+    assert formats.count(value) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(-5, "0.0s"), (0.44, "0.4s"), (9.96, "10.0s"), (12, "12s"), (185, "3m05"), (7800, "2h10"), (5 * 86_400, "5d")],
+)
+def test_ages_are_short(seconds: float, shown: str) -> None:
+    """A span takes at most five characters."""
+    assert formats.age(seconds) == shown
+    assert len(shown) <= 5
+
+
+@given(st.integers(-(10**18), 10**18))
+def test_any_number_of_milliseconds_is_a_time_or_unknown(milliseconds: int) -> None:
+    """A time out of any calendar is unknown, not an error."""
+    assert formats.clock(milliseconds, 1_790_000_000.0, UTC)
+
+
+def test_clock_shows_the_date_of_another_day() -> None:
+    """Today's trades show their time, older ones their date."""
+    now_s = 1_790_000_000.0
+    assert formats.clock(1_790_000_000_000, now_s, UTC) == "14:13:20"
+    assert formats.clock(1_789_000_000_000, now_s, UTC) == "2026-09-10"
+    assert formats.clock(None, now_s) == "–"
+    assert formats.clock(0, now_s) == "–"

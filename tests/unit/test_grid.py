@@ -1,0 +1,73 @@
+"""The table that fits any width."""
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from schwabstream.grid import Cell, Column, Grid
+
+COLUMNS = (
+    Column("Name", 0, left=True),
+    Column("Last", 1),
+    Column("Bid", 2),
+    Column("Ask", 2),
+    Column("Note", 3, left=True),
+)
+
+
+def drawn(grid: Grid, width: int, *, colour: bool = False) -> list[str]:
+    """The lines of a grid on a console of that width."""
+    console = Console(
+        file=io.StringIO(), width=width, force_terminal=colour, color_system="standard" if colour else None
+    )
+    with console.capture() as capture:
+        console.print(grid)
+    return capture.get().splitlines()
+
+
+def row(*texts: str) -> list[Cell]:
+    """Cells without style."""
+    return [Cell(text) for text in texts]
+
+
+def test_columns_align_and_end_without_blanks_on_the_left_aligned() -> None:
+    """Numbers stand to the right, names to the left, titles above them."""
+    lines = drawn(Grid(COLUMNS, [row("A", "1.00", "9", "10", "ok"), row("BB", "22.00", "8", "9", "")]), 80)
+    assert lines == ["Name   Last  Bid  Ask  Note", "A      1.00    9   10  ok", "BB    22.00    8    9  "]
+
+
+def test_columns_give_way_by_rank_and_pairs_together() -> None:
+    """When it gets narrow the highest rank goes first; equal ranks come and go as one; the first stays."""
+    grid = Grid(COLUMNS, [row("A", "1.00", "9", "10", "ok")])
+    assert grid.shown(27) == [0, 1, 2, 3, 4]
+    assert grid.shown(20) == [0, 1, 2, 3]
+    assert grid.shown(19) == [0, 1, 4]
+    assert grid.shown(10) == [0, 1]
+    assert grid.shown(1) == [0]
+
+
+def test_widths_never_shrink_while_they_are_remembered() -> None:
+    """A shorter number does not make the table jump."""
+    widths: dict[int, int] = {}
+    first = drawn(Grid(COLUMNS, [row("A", "100000.00", "9", "10", "ok")], widths), 80)
+    second = drawn(Grid(COLUMNS, [row("A", "1.00", "9", "10", "ok")], widths), 80)
+    assert [line.index("9") for line in (first[1].split("  ", 1)[1],)]
+    assert first[1].index("  9") == second[1].index("  9")
+
+
+def test_styles_are_drawn_and_headers_optional() -> None:
+    """A cell's style colours its text and nothing around it."""
+    line = drawn(Grid(COLUMNS[:1], [[Cell("A", "red")]], header=False), 80, colour=True)
+    assert line == ["\x1b[31mA\x1b[0m"]
+
+
+@pytest.mark.parametrize("width", [1, 5, 60, 200])
+@given(texts=st.lists(st.text(alphabet="aé漢字 ", max_size=30), min_size=5, max_size=5))
+def test_no_line_is_wider_than_the_screen(width: int, texts: list[str]) -> None:
+    """Whatever the cells hold, wide characters included, a line fits."""
+    from rich.cells import cell_len
+
+    assert all(cell_len(line) <= width for line in drawn(Grid(COLUMNS, [row(*texts)]), width))

@@ -1,0 +1,165 @@
+"""The quote screen, drawn and held to its pictures."""
+
+import re
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console, RenderableType
+
+from schwabstream.board import Board
+from schwabstream.events import TickEvent
+from schwabstream.quote_table import QuoteTable, quote_line
+from schwabstream.report import LagReport, StreamerReport, SymbolReport
+from schwabstream.symbols import parse_symbols
+
+Snapshot = Callable[[str, Callable[[], RenderableType]], None]
+
+NOW = 1_790_000_000.0
+NOW_MS = 1_790_000_000_000
+# What a terminal theme maps to something readable on its own background, light or dark.
+READABLE = {"", "0", "1", "2", "7", "31", "32", "35"}
+
+
+def tick(key: str, last: float, **changes: Any) -> TickEvent:
+    """A tick that arrived 0.4 s ago."""
+    known = {"symbol": key, "key": key, "seq": 1, "timestamp": NOW_MS, "received_us": NOW_MS * 1000 - 400_000}
+    return TickEvent.model_validate({**known, "asset": "FUTURE", "last_price": last, "is_trade": True, **changes})
+
+
+def board(**report_changes: Any) -> Board:
+    """A market with every kind of row: moving, falling, delayed, halted, in 64ths, and without data."""
+    shown = Board(parse_symbols(["/MNQ:XCME", "AAPL", "NVDA", "GME", "/ZN", "EUR/USD"], date(2026, 11, 21)))
+    nasdaq = {
+        "bid_price": 25211.25,
+        "bid_size": 3,
+        "ask_price": 25211.75,
+        "ask_size": 15,
+        "close_price": 25150.0,
+        "high_price": 25301.0,
+        "low_price": 25080.75,
+        "total_volume": 812_345,
+        "trade_time": NOW_MS - 1_000,
+        "contract": "/MNQZ26",
+    }
+    shown.apply(tick("/MNQ", 25211.5, **nasdaq), NOW - 5)
+    shown.apply(tick("/MNQ", 25211.75, **nasdaq), NOW)
+    shown.apply(tick("AAPL", 233.3, bid_price=233.22, ask_price=233.33, bid_size=100, close_price=235.0), NOW - 9)
+    shown.apply(tick("AAPL", 233.2, bid_price=233.22, ask_price=233.33, bid_size=100, close_price=235.0), NOW - 9)
+    shown.apply(tick("NVDA", 178.7, delayed=True, close_price=178.7, total_volume=112_361_403), NOW)
+    shown.apply(tick("GME", 23.1, received_us=NOW_MS * 1000 - 185_000_000), NOW)
+    shown.apply(tick("/ZN", 110.578125, bid_price=110.5625, ask_price=110.578125, close_price=110.5), NOW)
+    lines = [
+        SymbolReport(symbol=q.symbol.alias, key=q.symbol.key, asset="FUTURE", fresh=True, rate=12.34)
+        for q in shown.quotes
+    ]
+    lines[0] = lines[0].model_copy(update={"description": "Micro E-mini Nasdaq-100 Index Futures,Dec-2026,ETH"})
+    lines[3] = lines[3].model_copy(update={"security_status": "Halted"})
+    known = {
+        "state": "streaming",
+        "since": NOW_MS - 300_000,
+        "reported": NOW_MS,
+        "started": NOW_MS - 400_000,
+        "pid": 77,
+        "host": "box",
+        "version": "1",
+        "symbols": lines,
+        "lag": LagReport(exchange_to_here_ms=45, here_to_redis_ms=0.31),
+    }
+    shown.take_report(StreamerReport.model_validate({**known, **report_changes}))
+    return shown
+
+
+def text_of(renderable: RenderableType, width: int = 200) -> str:
+    """The renderable as plain text."""
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def test_screen_of_a_running_market(snapshot: Snapshot) -> None:
+    """Each width from 60 columns shows what matters most, and colours say up, down and stale."""
+    snapshot("quote", lambda: QuoteTable(board()).render(NOW))
+
+
+def test_screen_while_the_streamer_waits(snapshot: Snapshot) -> None:
+    """A lost session dims every row and the header says what the streamer waits for."""
+    waiting = {"state": "waiting", "reason": "the connection was lost", "simulated": True}
+    snapshot("quote-waiting", lambda: QuoteTable(board(**waiting)).render(NOW, invalid=3))
+
+
+@pytest.mark.usefixtures("utc")
+def test_screen_is_readable_on_light_and_dark() -> None:
+    """No colour is used that a light or a dark theme cannot show on its background."""
+    console = Console(width=200, force_terminal=True, color_system="standard")
+    with console.capture() as capture:
+        console.print(QuoteTable(board()).render(NOW))
+    used = {code for codes in re.findall(r"\x1b\[([\d;]*)m", capture.get()) for code in codes.split(";")}
+    assert used <= READABLE
+    assert {"31", "32"} <= used
+
+
+def test_no_color_takes_colours_but_not_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With NO_COLOR the arrows still tell up from down."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    console = Console(width=200, force_terminal=True, color_system="standard")
+    with console.capture() as capture:
+        console.print(QuoteTable(board()).render(NOW))
+    drawn = capture.get()
+    assert not re.search(r"\x1b\[[\d;]*3[1-6]m", drawn)
+    assert "▲" in drawn
+    assert "▼" in drawn
+
+
+def test_header_tells_redis_and_streamer_apart() -> None:
+    """No Redis, no streamer, and one on its way read differently."""
+    shown = board()
+    table = QuoteTable(shown)
+    shown.outage = "Connection refused"
+    assert "Redis is away  Connection refused; trying again" in text_of(table.render(NOW))
+    shown.outage = None
+    shown.take_report(None)
+    assert "no streamer runs" in text_of(table.render(NOW))
+    shown.starting = True
+    assert "starting a stream" in text_of(table.render(NOW))
+
+
+def test_sorting_is_the_users_wish() -> None:
+    """By volume the busiest comes first, those without volume last."""
+    lines = text_of(QuoteTable(board(), sort="volume").render(NOW)).splitlines()
+    assert lines[2].startswith("NVDA")
+    assert lines[3].startswith("/MNQ:XCME")
+
+
+def test_foreign_text_is_shown_as_text() -> None:
+    """Markup, escapes and newlines in what came over the wire do nothing."""
+    shown = board(reason="[red]\x1b[2J", state="waiting", host="h\x07")
+    evil = shown.quotes[0].report
+    assert evil is not None
+    shown.quotes[0].report = evil.model_copy(update={"description": "[bold]\x1b]0;t\x07\n", "contract": "[/]\x9b"})
+    shown.quotes[0].tick = tick("/MNQ", 1.0)
+    drawn = text_of(QuoteTable(shown).render(NOW))
+    assert all(character == "\n" or character.isprintable() for character in drawn)
+    assert "[red]\\x1b[2J" in drawn
+    assert "[bold]\\x1b]0;t\\x07\\n" in drawn
+    assert "[/]\\x9b" in drawn
+
+
+@pytest.mark.usefixtures("utc")
+def test_lines_for_pipes() -> None:
+    """One update is one line without escape codes; a symbol without data says so."""
+    shown = board()
+    assert quote_line(shown.quotes[0], NOW) == (
+        "14:13:20  /MNQ:XCME  25,211.75  +61.75  +0.25%  3 × 25,211.25  25,211.75 × 15  vol 812,345"
+    )
+    assert quote_line(shown.quotes[2], NOW).endswith("delayed")
+    assert quote_line(shown.quotes[5], NOW) == "EUR/USD  no data yet"
+
+
+def test_the_pictures_are_kept() -> None:
+    """The pictures of both screens stand beside the tests."""
+    kept = {path.name for path in (Path(__file__).parents[1] / "fixtures" / "screens").iterdir()}
+    assert kept >= {"quote.txt", "quote.ansi", "quote-waiting.txt", "quote-waiting.ansi"}

@@ -1,0 +1,66 @@
+"""The streamer's report as shown."""
+
+from collections.abc import Callable
+
+from rich.console import Console, RenderableType
+
+from schwabstream.report import LagReport, StreamerReport, SymbolReport
+from schwabstream.status_table import render_status
+
+Snapshot = Callable[[str, Callable[[], RenderableType]], None]
+
+NOW_MS = 1_790_000_000_000
+
+
+def report(**changes: object) -> StreamerReport:
+    """A streamer that has seen a reconnect."""
+    known = {
+        "state": "streaming",
+        "since": NOW_MS - 65_000,
+        "reported": NOW_MS,
+        "started": NOW_MS - 7_800_000,
+        "pid": 77,
+        "host": "box",
+        "version": "0.1.0",
+        "symbols": [
+            SymbolReport(
+                symbol="/MNQ:XCME",
+                key="/MNQ",
+                asset="FUTURE",
+                contract="/MNQZ26",
+                age_ms=420,
+                rate=1.5,
+                fresh=True,
+                security_status="Normal",
+                book="top_of_book",
+            ),
+            SymbolReport(symbol="AAPL", key="AAPL", asset="EQUITY", description="[b]\x1b"),
+        ],
+        "sessions": 2,
+        "reconnects": 1,
+        "gaps": 1,
+        "published": 123_456,
+        "counts": {"bad values": 3, "none": 0},
+        "lag": LagReport(exchange_to_here_ms=45),
+        "token_expires_at": NOW_MS + 900_000,
+        "login_at": NOW_MS - 86_400_000,
+    }
+    return StreamerReport.model_validate({**known, **changes})
+
+
+def test_status_of_a_streamer(snapshot: Snapshot) -> None:
+    """Everything the report holds is there, with unknown things named so."""
+    snapshot("status", lambda: render_status(report(), NOW_MS / 1000))
+
+
+def test_a_streamer_that_waits_says_why_and_foreign_text_is_text() -> None:
+    """The reason stands beside the state; a time no calendar has is unknown; nothing foreign draws."""
+    waiting = report(state="waiting", reason="\x07lost", simulated=True, login_at=10**18)
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(render_status(waiting, NOW_MS / 1000))
+    drawn = capture.get()
+    assert "waiting for 1m05  \\x07lost  simulated prices" in drawn
+    assert "[b]\\x1b" in drawn
+    assert "of unknown" in drawn
+    assert "\x1b" not in drawn
