@@ -4,10 +4,9 @@ Precedence: arguments, environment, ``.env``, ``.env.back``, defaults. ``.env`` 
 """
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -30,16 +29,33 @@ def _split(value: object) -> object:
     return value
 
 
-def _secure(*schemes: str, plain: tuple[str, ...] = ()) -> Callable[[str], str]:
-    def check(url: str) -> str:
-        scheme = urlsplit(url).scheme
-        if scheme in plain and not is_loopback(url):
-            raise ValueError(f"plain {scheme}:// is allowed to loopback only; use {schemes[0]}://")
-        if scheme not in schemes + plain:
-            raise ValueError(f"must start with {' or '.join(f'{s}://' for s in schemes)}")
-        return url.rstrip("/") if plain else url
+def _parts(url: str, *schemes: str) -> SplitResult:
+    if not url.lower().startswith(schemes):
+        raise ValueError(f"must start with {' or '.join(schemes)}")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read for the error it raises
+    except ValueError:
+        # What the library says of it would show the value.
+        raise ValueError("cannot be read as a URL; what is special in a password is percent-encoded") from None
+    return parts
 
-    return check
+
+def _check_endpoint(url: str) -> str:
+    # Programs differ over the host of a URL with a user, a backslash or a control character in it: none may decide.
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError("holds characters that no URL has")
+    parts = _parts(url, "https://", "http://")
+    if parts.scheme == "http" and not is_loopback(url):
+        raise ValueError("plain http:// is allowed to loopback only; use https://")
+    if not parts.hostname or "@" in parts.netloc or "?" in url or "#" in url:
+        raise ValueError("must be https://HOST, with a port and a path at most")
+    return url.rstrip("/")
+
+
+def _check_redis(url: str) -> str:
+    _parts(url, "redis://", "rediss://", "unix://")
+    return url
 
 
 SymbolList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
@@ -71,14 +87,14 @@ class Settings(BaseSettings):
     schwab_persist_refresh_to_env: bool = False
     schwab_env_back_path: Path = Path(".env.back")
     schwab_refresh_token: SecretStr | None = None
-    schwab_api_base_url: Annotated[str, AfterValidator(_secure("https", plain=("http",)))] = "https://api.schwabapi.com"
-    redis_url: Annotated[str, AfterValidator(_secure("redis", "rediss", "unix"))] = "redis://127.0.0.1:6379/0"
+    schwab_api_base_url: Annotated[str, AfterValidator(_check_endpoint)] = "https://api.schwabapi.com"
+    redis_url: Annotated[str, AfterValidator(_check_redis)] = "redis://127.0.0.1:6379/0"
     schwab_redis_prefix: str = Field(default="market_data", pattern=r"^[^\s{}*?\[\]]+$")
     schwab_redis_stream_maxlen: int = Field(default=100_000, ge=0)
     schwab_redis_buffer_events: int = Field(default=100_000, ge=1)
-    schwab_redis_buffer_mb: float = Field(default=64, gt=0)
-    schwab_heartbeat_timeout_s: float = Field(default=30, gt=0)
-    schwab_tick_keepalive_s: float = Field(default=60, ge=0)
+    schwab_redis_buffer_mb: float = Field(default=64, gt=0, allow_inf_nan=False)
+    schwab_heartbeat_timeout_s: float = Field(default=30, gt=0, allow_inf_nan=False)
+    schwab_tick_keepalive_s: float = Field(default=60, ge=0, allow_inf_nan=False)
     schwab_alert_command: str | None = None
     schwab_metrics_port: int | None = Field(default=None, ge=1, le=65535)
     schwab_log_format: Literal["auto", "rich", "json"] = "auto"
@@ -128,9 +144,15 @@ def origin(variable: str) -> Literal["environment", ".env", ".env.back", "defaul
         return "environment"
     files: tuple[Literal[".env"], Literal[".env.back"]] = (".env", ".env.back")
     for file in files:
-        if dotenv_values(file, encoding="utf-8").get(variable):
+        if any(text and name.upper() == variable for name, text in dotenv_values(file, encoding="utf-8").items()):
             return file
     return "default"
+
+
+def foreign_environment() -> dict[str, str]:
+    """The environment for programs that are not ours: without any setting of ours, secrets and Redis URL included."""
+    ours = ("SCHWAB_", "TASTYTRADE_", "REDIS_")
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
 
 
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - whatever a field takes
