@@ -5,7 +5,6 @@ import contextlib
 import functools
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -26,6 +25,7 @@ from schwabstream.errors import (
 )
 from schwabstream.lease import Lease
 from schwabstream.publisher import TradingEventPublisher
+from schwabstream.recorder import FileRecorder, recording_to
 from schwabstream.redis_writer import Fence, redact_url
 from schwabstream.reporter import Reporter
 from schwabstream.settings import Settings, load_settings, origin
@@ -34,9 +34,9 @@ from schwabstream.streamer import STARTUP_LIMIT_S, SchwabStreamClient
 from schwabstream.symbols import Symbol, parse_symbols
 from schwabstream.telemetry import configure_logging
 from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 
 if TYPE_CHECKING:
+    from schwabstream.recording_file import Rotation
     from schwabstream.stream_screen import StreamScreen
 
 log = structlog.get_logger(__name__)
@@ -60,6 +60,14 @@ class StreamOptions:
     verbosity: int = 0
     standby: bool = True
     take_over: bool = False
+    simulate_from: Path | None = None
+    record: Path | None = None
+    rotation: "Rotation | None" = None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether no Schwab is involved."""
+        return self.simulate or self.simulate_from is not None
 
 
 def stream(options: StreamOptions) -> None:
@@ -70,12 +78,22 @@ def stream(options: StreamOptions) -> None:
         redis_url=None if options.redis == EMBEDDED else options.redis,
     )
     configure_logging(settings.schwab_log_format, verbosity=options.verbosity)
-    if not options.simulate:
+    if not options.simulated:
         settings.require()
-    symbols = parse_symbols(settings.symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
+    symbols = _symbols(settings, options)
     if not symbols:
         raise ConfigurationError("no symbols to stream: set SCHWAB_SYMBOLS or give --symbols /MNQ:XCME")
     asyncio.run(_Run(options, settings, symbols).until_stopped())
+
+
+def _symbols(settings: Settings, options: StreamOptions) -> list[Symbol]:
+    """The configured symbols; those of the recording when one is served and none were asked for."""
+    if options.simulate_from is not None and options.symbols is None:
+        from schwabstream.recording import Recording
+
+        with Recording(options.simulate_from) as recording:
+            return parse_symbols(recording.header.symbols, recording.header.started.date())
+    return parse_symbols(settings.symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
 
 
 class _Run:
@@ -85,6 +103,7 @@ class _Run:
         self._options, self._settings, self._symbols = options, settings, symbols
         self._stopping = False
         self._client: SchwabStreamClient | None = None
+        self._recorder: FileRecorder | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def until_stopped(self) -> None:
@@ -115,7 +134,9 @@ class _Run:
     async def _compose(self) -> None:
         options = self._options
         async with contextlib.AsyncExitStack() as stack:
-            settings = await stack.enter_async_context(_schwab(self._settings, simulate=options.simulate))
+            recording = recording_to(options.record, options.rotation, self._symbols, simulated=options.simulated)
+            self._recorder = stack.enter_context(recording)
+            settings = await stack.enter_async_context(_schwab(self._settings, options))
             redis = await stack.enter_async_context(_redis(self._settings, options))
             auth = await stack.enter_async_context(SchwabAuthClient(settings, TokenStore(settings.schwab_token_path)))
             lease = await stack.enter_async_context(_lease(settings, redis, auth)) if redis.shared else None
@@ -173,12 +194,13 @@ class _Run:
                 self._symbols,
                 heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s,
                 keepalive_s=settings.schwab_tick_keepalive_s,
+                recorder=self._recorder,
                 permit=functools.partial(lease.confirm, fence) if lease and fence else None,
             )
             if self._stopping:
                 return
             self._client = client
-            reporter = Reporter(client, publisher, simulated=self._options.simulate)
+            reporter = Reporter(client, publisher, simulated=self._options.simulated)
             with _screen(client, publisher, reporter, self._options) as screen:
                 background = [self._announce(client, publisher), reporter.run()]
                 await self._stream(client, publisher, [*background, *([screen.run()] if screen else [])])
@@ -221,7 +243,9 @@ class _Run:
             symbols=",".join(symbol.alias for symbol in client.symbols),
             redis=publisher.url,
         )
-        if self._options.simulate:
+        if self._options.simulate_from is not None:
+            log.warning("recorded prices of another time", file=str(self._options.simulate_from))
+        elif self._options.simulate:
             log.warning("simulated prices; futures depth is shown here, live Schwab has none")
         if self._options.duration_s is not None:
             await asyncio.sleep(self._options.duration_s)
@@ -237,27 +261,16 @@ async def _learn_holidays(client: SchwabStreamClient) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _schwab(settings: Settings, *, simulate: bool) -> AsyncIterator[Settings]:
+async def _schwab(settings: Settings, options: StreamOptions) -> AsyncIterator[Settings]:
     """Settings of the Schwab to use: as they are, or those of a simulator that runs for the length of the block."""
-    if not simulate:
+    if not options.simulated:
         yield settings
         return
-    from schwabstream.simulator import Faults, SchwabSimulator
+    from schwabstream.stand_in import load_tape, simulated_schwab
 
-    with tempfile.TemporaryDirectory(prefix="schwabstream-") as folder:
-        async with SchwabSimulator(faults=Faults(futures_depth=True)) as simulator:
-            path = Path(folder) / "schwab_token.json"
-            TokenStore(path).save(TokenSet.from_file(simulator.issue_token()))
-            simulated = {
-                "schwab_api_base_url": simulator.base_url,
-                "schwab_client_id": simulator.client_id,
-                "schwab_client_secret": simulator.client_secret,
-                "schwab_token_path": path,
-                "schwab_token_key": None,
-                "schwab_refresh_token": None,
-                "schwab_persist_refresh_to_env": False,
-            }
-            yield load_settings(**settings.model_dump(exclude_unset=True) | simulated)
+    tape = None if options.simulate_from is None else load_tape(options.simulate_from)
+    async with simulated_schwab(settings, tape) as simulated:
+        yield simulated
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,7 +285,7 @@ class _Redis:
 async def _redis(settings: Settings, options: StreamOptions) -> AsyncIterator[_Redis]:
     """The Redis to publish to; made-up prices go into a shared one only when somebody names it."""
     named = options.redis is not None or origin("REDIS_URL") in ("environment", ".env")
-    if options.redis == EMBEDDED or (options.simulate and not named):
+    if options.redis == EMBEDDED or (options.simulated and not named):
         async with embedded_redis() as embedded:
             log.info("embedded redis", url=embedded.url, kind=embedded.kind)
             yield _Redis(embedded.url, shared=False)

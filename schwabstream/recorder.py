@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +19,14 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from schwabstream import __version__
 from schwabstream.carry import Carry
 from schwabstream.errors import ConfigurationError
 from schwabstream.recording_file import RecordingFile, Rotation, prune, set_aside
 from schwabstream.records import Header, Record, encode_header, encode_record
 from schwabstream.scrub import Scrubber
+from schwabstream.subscriptions import wanted
+from schwabstream.symbols import Symbol
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -225,6 +228,42 @@ class FileRecorder:
         old.close()
         self.counts["recording files"] += 1
         prune(self.path, self._rotation.keep)
+
+
+@contextlib.contextmanager
+def recording_to(
+    file: Path | None, rotation: Rotation | None, symbols: Sequence[Symbol], *, simulated: bool
+) -> Iterator[FileRecorder | None]:
+    """A recorder into ``file`` for the length of the block; None when there is no file to record to.
+
+    Raises ``ConfigurationError`` when nothing can be written there.
+    """
+    if file is None:
+        yield None
+        return
+    now_s = time.time()
+    header = Header(
+        version=__version__,
+        symbols=tuple(symbol.alias for symbol in symbols),
+        services=tuple(map(str, wanted(symbols))),
+        time_zone=local_zone(now_s),
+        started_us=int(now_s * 1e6),
+        simulated=simulated,
+    )
+    recorder = FileRecorder(file, header, rotation)
+    log.info("recording", file=str(file))
+    try:
+        yield recorder
+    finally:
+        recorder.close()
+        counts = recorder.counts
+        log.info(
+            "recorded",
+            file=str(file),
+            frames=counts["recorded frames"],
+            bytes=counts["recorded bytes"],
+            lost=counts["frames not recorded"],
+        )
 
 
 def local_zone(at_s: float) -> str:

@@ -1,8 +1,11 @@
 """Options that several commands share, each described once."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from schwabstream.recording_file import Rotation
 
 Symbols = Annotated[
     list[str] | None,
@@ -18,6 +21,13 @@ Redis = Annotated[
     typer.Option("--redis", metavar="URL|embedded", help="Redis to use instead of REDIS_URL; 'embedded' starts one."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Write JSON lines to stdout.")]
+Rotate = Annotated[
+    list[str] | None,
+    typer.Option("--rotate", metavar="1h|500MB", help="Go on in a new file after this time or size; repeatable."),
+]
+Keep = Annotated[
+    int | None, typer.Option("--keep", metavar="N", min=1, help="Keep only the newest N files of this recording.")
+]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Tell more; twice for debugging.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell only what went wrong.")]
 
@@ -32,3 +42,10 @@ def split(lists: list[str] | None) -> list[str] | None:
     if lists is None:
         return None
     return [part.strip() for text in lists for part in text.split(",") if part.strip()]
+
+
+def rotation(rotate: list[str] | None, keep: int | None) -> "Rotation":
+    """``--rotate`` and ``--keep`` as one value; raises ``ConfigurationError`` for what is neither time nor size."""
+    from schwabstream.recording_file import Rotation
+
+    return Rotation.parse(split(rotate) or [], keep)

@@ -1,5 +1,6 @@
 """``schwabstream stream …``: the main job from the command line."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +34,17 @@ def run(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Take the account from whichever streamer has it; that one stops.")
     ] = False,
+    simulate_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--simulate-from", metavar="FILE", help="Simulated Schwab that serves this recording, at its own pace."
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option("--record", metavar="FILE", help="Also record every frame into this file.")
+    ] = None,
+    rotate: options.Rotate = None,
+    keep: options.Keep = None,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
@@ -54,5 +66,8 @@ def run(
             verbosity=options.verbosity(verbose, quiet=quiet),
             standby=standby,
             take_over=take_over,
+            simulate_from=simulate_from,
+            record=record,
+            rotation=options.rotation(rotate, keep),
         )
     )

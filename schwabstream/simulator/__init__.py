@@ -5,5 +5,6 @@ It follows the project's protocol facts (docs/protocol.md, section 9) and never 
 
 from schwabstream.simulator.faults import Faults
 from schwabstream.simulator.server import SchwabSimulator, serve
+from schwabstream.simulator.tape import Tape
 
-__all__ = ["Faults", "SchwabSimulator", "serve"]
+__all__ = ["Faults", "SchwabSimulator", "Tape", "serve"]

@@ -25,6 +25,7 @@ from schwabstream.simulator.pulse import Pulse
 from schwabstream.simulator.record import Received, SeenRequest
 from schwabstream.simulator.rest import Rest
 from schwabstream.simulator.streamer import EMPTY, Session
+from schwabstream.simulator.tape import Tape, TapeFeed, TapePlayer
 from schwabstream.simulator.web import Reply
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -34,7 +35,8 @@ class SchwabSimulator:
     """A Schwab to develop and test against: ``async with SchwabSimulator() as simulator: simulator.base_url``.
 
     ``clock`` gives seconds since the epoch and dates everything sent; delays run on the event loop's own time. The same
-    ``seed`` gives the same price paths, tokens and random faults. ``port`` 0 takes a free one.
+    ``seed`` gives the same price paths, tokens and random faults. ``port`` 0 takes a free one. With a ``tape`` the data
+    is that of a recording.
     """
 
     client_id = "simulated-app-key-00000000000000"
@@ -49,6 +51,7 @@ class SchwabSimulator:
         clock: Callable[[], float] = time.time,
         callback_url: str = "https://127.0.0.1:8182",
         faults: Faults | None = None,
+        tape: Tape | None = None,
     ) -> None:
         if host not in _LOOPBACK:
             raise ConfigurationError(f"the simulator listens on loopback only, not on {host}: use 127.0.0.1")
@@ -57,6 +60,10 @@ class SchwabSimulator:
         self.random = random.Random(f"{seed}:faults")  # noqa: S311 - not secrets
         self.market = Market(seed, clock)
         self.feed = Feed(self.market, self.faults, self.received, self.random, seed)
+        self._pulse: Pulse | TapePlayer = Pulse(self)
+        if tape is not None:
+            self.feed = feed = TapeFeed(tape, self.market, self.faults, self.received, self.random, seed)
+            self._pulse = TapePlayer(self, feed, tape)
         self.callback_url = callback_url
         tokens = random.Random(f"{seed}:tokens")  # noqa: S311 - they open nothing
         self.oauth = OAuth(self.client_id, self.client_secret, callback_url, self.faults, tokens, clock)
@@ -66,7 +73,6 @@ class SchwabSimulator:
         self._clock, self._host, self._port = clock, host, port
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
-        self._pulse = Pulse(self)
         self._change = asyncio.Event()
 
     # -- life

@@ -1,0 +1,126 @@
+"""Turns the records of a recording into the events the stream published when they were made.
+
+Pure, and the same codec and market as the live stream: what depends on nothing but the frames comes out the same,
+every time. What the stream did by the clock, such as repeating a quiet tick, does not come back.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+from schwabstream.codec import Batch, Response, Undecodable, decode, decode_requests
+from schwabstream.events import Channel
+from schwabstream.fields import Service
+from schwabstream.market import Market, Publish
+from schwabstream.records import Header, Record
+from schwabstream.session import SUCCESS_CODES
+from schwabstream.symbols import parse_symbols
+
+_UNANSWERED_US = 10_000_000
+
+
+class Playback:
+    """Feed it a recording's items in order with :meth:`take`; events leave through ``publish``, unnumbered.
+
+    Nothing is published before ``from_us``, but everything is merged, so that the first event is as full as it was.
+    ``market`` is None until a header came.
+    """
+
+    def __init__(self, publish: Publish, *, from_us: int = 0) -> None:
+        self._publish = publish
+        self._from_us = from_us
+        self._quiet = True
+        self._run_us: int | None = None
+        self._continues = False
+        self._depth_asked: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self.market: Market | None = None
+        self.counts: Counter[str] = Counter()
+
+    def take(self, item: Header | Record) -> None:
+        """Do what the stream did when this went over the wire."""
+        if isinstance(item, Header):
+            self._begin(item)
+        elif self.market is not None and not (item.carried and self._continues):
+            self._quiet = item.carried or item.at_us < self._from_us
+            self._step(self.market, item)
+
+    def _begin(self, header: Header) -> None:
+        """Start afresh, unless this file continues the one before."""
+        self._continues = self._run_us == header.started_us and header.part > 1
+        if not self._continues:
+            self._run_us = header.started_us
+            # Contract years are read as on that day: what was /MNQZ6 then must not become another contract.
+            symbols = parse_symbols(header.symbols, _day(header))
+            self.market = Market(symbols, self._pass_on)
+            self._depth_asked.clear()
+
+    def _pass_on(self, channel: Channel, event: dict[str, Any]) -> None:
+        if not self._quiet:
+            self._publish(channel, event)
+
+    def _step(self, market: Market, record: Record) -> None:
+        self.counts[record.kind] += 1
+        if record.kind == "out":
+            self._follow_command(market, record)
+        elif record.kind == "in":
+            if self._depth_asked:
+                self._give_up_depth(market, record.at_us)
+            for message in decode(record.payload):
+                if isinstance(message, Batch):
+                    market.apply(message, record.at_us)
+                elif isinstance(message, Response):
+                    self._follow_answer(market, message)
+                elif isinstance(message, Undecodable):
+                    self.counts["undecodable"] += 1
+        else:
+            self.counts["lost"] += int(record.payload) - 1
+
+    def _follow_command(self, market: Market, record: Record) -> None:
+        try:
+            requests = list(decode_requests(record.payload))
+        except ValueError:
+            return
+        for request in requests:
+            if request.get("command") == "LOGIN":
+                market.begin_session()
+                self._depth_asked.clear()
+            elif request.get("service") == Service.FUTURES_BOOK:
+                parameters = request.get("parameters")
+                keys = str(parameters.get("keys", "")) if isinstance(parameters, dict) else ""
+                self._depth_asked[str(request.get("requestid"))] = (record.at_us, tuple(keys.split(",")))
+
+    def _follow_answer(self, market: Market, answer: Response) -> None:
+        asked = self._depth_asked.pop(answer.request_id, None)
+        if asked is not None and answer.code not in SUCCESS_CODES:
+            market.use_top_of_book(asked[1])
+
+    def _give_up_depth(self, market: Market, now_us: int) -> None:
+        """No answer is an answer too, after the time that the session allows."""
+        for request_id, (asked_us, keys) in list(self._depth_asked.items()):
+            if now_us - asked_us > _UNANSWERED_US:
+                del self._depth_asked[request_id]
+                market.use_top_of_book(keys)
+
+
+def _day(header: Header) -> date:
+    return header.started.date()
+
+
+class Numbering:
+    """Gives each channel's events their ``seq``, from 1, as the publisher does from the clock."""
+
+    def __init__(self, deliver: Callable[[Channel, dict[str, Any]], None]) -> None:
+        self._deliver = deliver
+        self._last: Counter[Channel] = Counter()
+
+    def publish(self, channel: Channel, event: dict[str, Any]) -> None:
+        """Number the event and deliver it; the dictionary stays the caller's."""
+        self._last[channel] += 1
+        event["seq"] = self._last[channel]
+        self._deliver(channel, event)
+
+    @property
+    def count(self) -> int:
+        """Events so far."""
+        return self._last.total()

@@ -1,0 +1,122 @@
+"""``stream record``: a session of its own whose frames go to a file and nowhere else."""
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from schwabstream.auth import SchwabAuthClient
+from schwabstream.consumer import fetch_report, redis_client
+from schwabstream.errors import ConfigurationError, RedisUnavailable, Refused
+from schwabstream.events import Channel
+from schwabstream.recorder import recording_to
+from schwabstream.recording_file import Rotation
+from schwabstream.screen import until_signalled
+from schwabstream.settings import Settings, load_settings
+from schwabstream.streamer import SchwabStreamClient
+from schwabstream.symbols import Symbol, parse_symbols
+from schwabstream.telemetry import configure_logging
+from schwabstream.token_store import TokenStore
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordOptions:
+    """What ``stream record`` was asked for; None means "as the settings say"."""
+
+    file: Path
+    rotation: Rotation
+    symbols: list[str] | None = None
+    duration_s: float | None = None
+    simulate: bool = False
+    verbosity: int = 0
+
+
+def record(options: RecordOptions) -> None:
+    """Stream into a file until a signal, the duration or an error ends it; publishes nothing.
+
+    Raises what the contract's exit codes name; ``Refused`` when a streamer that reports to this Redis is running:
+    Schwab allows one connection (protocol 3.8).
+    """
+    settings = load_settings(
+        schwab_symbols=options.symbols, tastytrade_symbol_list=None if options.symbols is None else []
+    )
+    configure_logging(settings.schwab_log_format, verbosity=options.verbosity)
+    if not options.simulate:
+        settings.require()
+    symbols = parse_symbols(settings.symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
+    if not symbols:
+        raise ConfigurationError("no symbols to record: set SCHWAB_SYMBOLS or give --symbols /MNQ:XCME")
+    asyncio.run(_record(options, settings, symbols))
+
+
+async def _record(options: RecordOptions, settings: Settings, symbols: list[Symbol]) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        if options.simulate:
+            from schwabstream.stand_in import simulated_schwab
+
+            settings = await stack.enter_async_context(simulated_schwab(settings))
+        else:
+            await _refuse_beside_a_streamer(settings)
+        auth = await stack.enter_async_context(SchwabAuthClient(settings, TokenStore(settings.schwab_token_path)))
+        auth.start_auto_refresh()
+        recording = recording_to(options.file, options.rotation, symbols, simulated=options.simulate)
+        client = SchwabStreamClient(
+            auth,
+            _Nowhere(),
+            symbols,
+            heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s,
+            keepalive_s=0,
+            recorder=stack.enter_context(recording),
+        )
+        work = asyncio.ensure_future(_stream(client, options.duration_s))
+        await until_signalled(work)
+
+
+async def _stream(client: SchwabStreamClient, duration_s: float | None) -> None:
+    """Stream for that long, or until cancelled; either way the session is logged out of."""
+    streaming = asyncio.create_task(client.run(), name="streamer")
+    ready = asyncio.create_task(client.ready.wait(), name="ready")
+    try:
+        await asyncio.wait({streaming, ready}, return_when=asyncio.FIRST_COMPLETED)
+        if not streaming.done():
+            log.info("ready: recording, all symbols subscribed", symbols=",".join(s.alias for s in client.symbols))
+            await asyncio.wait({streaming}, timeout=duration_s)
+    finally:
+        ready.cancel()
+        client.stop()
+        await asyncio.wait({streaming})
+        streaming.result()
+
+
+async def _refuse_beside_a_streamer(settings: Settings) -> None:
+    """A second login would end the first, so look whether a streamer reports; no Redis, no report."""
+    redis = redis_client(settings.redis_url)
+    try:
+        report = await fetch_report(redis, settings.schwab_redis_prefix)
+    except RedisUnavailable:
+        return
+    finally:
+        await redis.aclose()
+    if report is not None and not report.simulated:
+        raise Refused(
+            f"a streamer runs already (process {report.pid} on {report.host}), and Schwab allows one connection: "
+            "record beside it with schwabstream stream run --record FILE, or stop it first"
+        )
+
+
+class _Nowhere:
+    """Takes events and lets them fall: what is recorded are frames."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Channel] = Counter()
+
+    def publish(self, channel: Channel, event: dict[str, Any]) -> None:
+        del event
+        self.counts[channel] += 1
