@@ -37,7 +37,11 @@ class Feed:
         self._rng, self._seed = rng, seed
         self._books: dict[tuple[str, Quote], Book] = {}
 
-    # -- what a key is
+    # -- what there is
+
+    def serves(self, service: str) -> bool:
+        """Whether there is such a service; the others are unavailable (code 11)."""
+        return service in ASSETS and (service != Service.FUTURES_BOOK or self._faults.futures_depth)
 
     def find(self, service: str, key: str) -> Quote | None:
         """The quote behind a key of a service; None is what Schwab answers with silence (protocol 3.6)."""

@@ -12,7 +12,6 @@ import orjson
 from schwabstream.simulator.faults import Faults, matches
 from schwabstream.simulator.feed import Feed
 from schwabstream.simulator.record import Received
-from schwabstream.simulator.wire import ASSETS
 
 EVICTED = (
     "This Streamer was disconnected because of another connection for this username and password. "
@@ -249,7 +248,7 @@ class Session:
             self._refuse(request, 20)
         elif match := matches(faults.command_codes, service, command):
             self._refuse(request, faults.command_codes[match])
-        elif service not in ASSETS or (service == "FUTURES_BOOK" and not faults.futures_depth):
+        elif not self.exchange.feed.serves(service):
             self._refuse(request, 11)
         elif command not in _FAILED:
             self._refuse(request, 21)
