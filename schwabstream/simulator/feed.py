@@ -53,8 +53,10 @@ class Feed:
         listings = _LISTINGS.get(Service(service))
         return None if listings and quote.instrument.exchange not in listings else quote
 
-    def _is_silent(self, service: str, key: str) -> bool:
+    def _is_silent(self, session: "Session", service: str, key: str) -> bool:
         faults = self._faults
+        if (service, key) in session.awaiting:
+            return True
         return not faults.data or service in faults.muted_services or key in faults.silent_keys
 
     def _status(self, key: str) -> str:
@@ -67,7 +69,8 @@ class Feed:
         entries = []
         subscribed = session.subscriptions.get(service, {})
         for key in keys:
-            if (wanted := subscribed.get(key)) is None or self._is_silent(service, key):
+            session.awaiting.discard((service, key))
+            if (wanted := subscribed.get(key)) is None or self._is_silent(session, service, key):
                 continue
             quote = self.find(service, key)
             if quote is not None:
@@ -123,7 +126,7 @@ class Feed:
         entries = []
         for key, wanted in session.subscriptions.get(service, {}).items():
             quote = self.find(service, key)
-            if quote is None or quote not in changes or self._is_silent(service, key):
+            if quote is None or quote not in changes or self._is_silent(session, service, key):
                 continue
             if part := numbered(service, changes[quote], wanted):
                 entries.append({"key": key, **part})
@@ -137,7 +140,7 @@ class Feed:
             for service in BOOKS:
                 for key, wanted in session.subscriptions.get(service, {}).items():
                     quote = self.find(service, key)
-                    if quote in moved and quote is not None and not self._is_silent(service, key):
+                    if quote in moved and quote is not None and not self._is_silent(session, service, key):
                         services.setdefault(service, []).append(self._book_entry(service, key, quote, wanted))
             self._send(session, services)
 
@@ -148,7 +151,7 @@ class Feed:
             for service in CHARTS:
                 for key, wanted in session.subscriptions.get(service, {}).items():
                     quote = self.find(service, key)
-                    if quote is not None and quote in bars and not self._is_silent(service, key):
+                    if quote is not None and quote in bars and not self._is_silent(session, service, key):
                         number = session.sequences[service] = session.sequences.get(service, 0) + 1
                         values = self._bar_values(service, bars[quote])
                         part = {name: value for name, value in values.items() if name in wanted}

@@ -12,6 +12,7 @@ import orjson
 from schwabstream.simulator.faults import Faults, matches
 from schwabstream.simulator.feed import Feed
 from schwabstream.simulator.record import Received
+from schwabstream.simulator.wire import CHARTS
 
 EVICTED = (
     "This Streamer was disconnected because of another connection for this username and password. "
@@ -76,6 +77,8 @@ class Session:
         self.is_logged_in = False
         self.correl_id = ""
         self.subscriptions: dict[str, dict[str, frozenset[str]]] = {}
+        self.awaiting: set[tuple[str, str]] = set()
+        """Service and key of each snapshot that is still to be sent; no change may overtake it."""
         self.sequences: dict[str, int] = {}
         self._pending = 0
         self._empty_since = 0
@@ -282,6 +285,8 @@ class Session:
         discarded = set([key for key in keys if key not in subscribed][room:])
         kept = [key for key in keys if key not in discarded][: faults.batch_limit]
         subscribed.update(dict.fromkeys(kept, fields))
+        if service not in CHARTS:  # bars have no snapshot to wait for
+            self.awaiting.update((service, key) for key in kept)
         if discarded:
             self.respond(request, 19, f"{_TEXTS[19]} ({service}={faults.max_keys}, DISCARDED={len(discarded)})")
         else:
