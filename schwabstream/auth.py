@@ -12,7 +12,7 @@ import math
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -163,6 +163,15 @@ class SchwabAuthClient:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    @contextlib.asynccontextmanager
+    async def at_rest(self) -> AsyncIterator[None]:
+        """Within the block nothing is refreshed in the background; afterwards as before."""
+        refreshing = self._auto_refresh is not None
+        await self.stop_auto_refresh()
+        yield  # left by an error or a cancellation there is nothing to go on with
+        if refreshing:
+            self.start_auto_refresh()
 
     async def _refresh(self, seen: TokenSet | None, *, force: bool) -> TokenSet:
         """Refresh, unless the file holds something better than what the caller has seen."""

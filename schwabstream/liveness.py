@@ -1,12 +1,12 @@
 """Tells quiet from dead, per service and per key, for one session; pure, it decides and others act.
 
-A service or key that owes data is probed first: its subscription is sent again, and Schwab answers that with a
-snapshot however quiet the market is (protocol 3.5, 3.6). Only a service that stays silent after its probe is dead. What
-a market that is closed or halted does not send is never missed.
+What owes data is probed first: its subscription is sent again, and Schwab answers that with a snapshot however quiet
+the market is (protocol 3.5, 3.6). What stays silent after its probe is dead, and a new session is tried, once, until
+it has delivered again. What a market that is closed or halted does not send is never missed.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from schwabstream.market import Instrument
 
@@ -23,8 +23,9 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class NeverCame:
-    """No snapshot of this key since its subscription was acknowledged."""
+    """No snapshot of this key since its subscription was acknowledged; asking again may help."""
 
+    service: str
     key: str
 
 
@@ -39,26 +40,41 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Silent:
-    """A key did not answer its probe."""
+    """These keys did not answer their probe, and a new session did not help either."""
 
-    key: str
+    service: str
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """A key that was reported has updated again."""
+    """These keys, reported before, deliver again."""
 
-    key: str
+    service: str
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """A whole service did not answer its probe: only a new session can help."""
+    """These keys did not answer their probe: only a new session can help. ``since`` is when they were last heard."""
 
     service: str
+    keys: tuple[str, ...]
+    since: float
 
+
+UNKNOWN_SYMBOL = "Symbol not found"  # trap T5
 
 Finding = NeverCame | Probe | Silent | Recovered | Dead
+IsOpen = Callable[[Instrument], bool]
+
+
+@dataclass(slots=True)
+class Known:
+    """What outlives a session: what already cost one by its silence, and which book services ever delivered."""
+
+    escalated: set[str] = field(default_factory=set)
+    delivered: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -74,101 +90,151 @@ class _Watched:
         """Take a sign of life."""
         self.heard_at, self.probed_at, self.told, self.ever_heard = now, None, False, True
 
+    def excuse(self, now: float) -> None:
+        """Count silence from now on: nothing is owed."""
+        self.heard_at, self.probed_at = now, None
+
 
 class Liveness:
-    """Watches level 1 of one session. Times are monotonic seconds.
+    """Watches one session. Times are monotonic seconds.
 
-    ``escalated`` names services whose silence already cost a session: they are probed and told, but not given another
-    one until they have delivered again, so that one dead service does not take the living ones down with it.
+    A service is judged by its level-1 keys together, a key by itself, a book service as one and only once it has
+    delivered: a book of an equity that is listed elsewhere is silent by right.
     """
 
-    def __init__(self, limits: Limits, escalated: set[str]) -> None:
-        self._limits = limits
-        self._escalated = escalated
+    def __init__(self, limits: Limits, known: Known) -> None:
+        self._limits, self._known = limits, known
         self._services: dict[str, _Watched] = {}
         self._keys: dict[str, _Watched] = {}
         self._service_of: dict[str, str] = {}
         self._updates: dict[str, int] = {}
+        self._books: dict[str, _Watched] = {}
+        self._book_keys: dict[str, tuple[str, ...]] = {}
 
     def subscribed(self, service: str, keys: Iterable[str], now: float) -> None:
-        """Note that the subscription of these keys was acknowledged."""
+        """Note that the level-1 subscription of these keys was acknowledged."""
         self._services.setdefault(service, _Watched(now))
         for key in keys:
             if key not in self._service_of:
                 self._service_of[key] = service
                 self._keys[key] = _Watched(now)
 
+    def aim_books(self, service: str, keys: tuple[str, ...], now: float) -> None:
+        """Note which books this service is asked for."""
+        self._books.setdefault(service, _Watched(now))
+        self._book_keys[service] = keys
+
     def check(
-        self, instruments: Mapping[str, Instrument], is_open: Callable[[Instrument], bool], now: float
+        self, instruments: Mapping[str, Instrument], is_open: IsOpen, now: float, heard: Collection[str] = ()
     ) -> list[Finding]:
-        """What must be done now; call it every second or so."""
+        """What must be done now; call it every second or so. ``heard``: services that delivered since the last look."""
         findings: list[Finding] = []
         owing: dict[str, list[str]] = {service: [] for service in self._services}
         for key, watched in self._keys.items():
-            instrument = instruments[key]
-            service = self._service_of[key]
-            if self._listen(key, instrument, watched, now):
-                findings.append(Recovered(key))
-            if not instrument.fresh and not watched.told and now - watched.heard_at >= self._limits.first_snapshot_s:
-                watched.told = True
-                findings.append(NeverCame(key))
+            instrument, service = instruments[key], self._service_of[key]
+            findings += self._listen(key, instrument, watched, now)
+            if _is_unknown(instrument):
+                continue
             if is_open(instrument):
                 # Keys that never came are reported by name; they speak for the service only while nothing else does.
                 if instrument.fresh or not self._services[service].ever_heard:
                     owing[service].append(key)
-            elif instrument.fresh:
-                watched.heard_at, watched.probed_at = now, None
+            elif instrument.fresh or watched.told:
+                watched.excuse(now)
         for service, keys in owing.items():
-            findings += self._judge_service(service, keys, now)
-            findings += self._judge_keys(service, keys, now)
+            findings += self._judge_service(service, self._services[service], keys, self._limits.service_soft_s, now)
+            if self._services[service].probed_at is None:  # else the whole service is in question
+                findings += self._judge_keys(service, instruments, is_open, now)
+        for service in self._books:
+            findings += self._look_at_books(service, instruments, is_open, now, heard)
         return findings
 
-    def _listen(self, key: str, instrument: Instrument, watched: _Watched, now: float) -> bool:
-        """Take note when the key has updated since the last look; True when that ends a reported silence."""
-        if instrument.updates == self._updates.get(key):
-            return False
-        first_look = key not in self._updates
-        self._updates[key] = instrument.updates
-        if first_look and not instrument.fresh:
-            return False
-        recovered = watched.told
-        watched.hear(now)
-        self._services[self._service_of[key]].hear(now)
-        self._escalated.discard(self._service_of[key])
-        return recovered
+    def _listen(self, key: str, instrument: Instrument, watched: _Watched, now: float) -> list[Finding]:
+        """Take note when the key has updated since the last look; report when it never came, or is back."""
+        before, self._updates[key] = self._updates.get(key), instrument.updates
+        service = self._service_of[key]
+        if _is_unknown(instrument):
+            told, watched.told = watched.told, True
+            return [] if told else [NeverCame(service, key)]
+        if instrument.fresh and instrument.updates != before:
+            recovered = watched.told
+            watched.hear(now)
+            self._services[service].hear(now)
+            self._known.escalated -= {key, service}
+            return [Recovered(service, (key,))] if recovered else []
+        if not instrument.fresh and not watched.told and now - watched.heard_at >= self._limits.first_snapshot_s:
+            watched.told, watched.probed_at = True, now
+            return [NeverCame(service, key)]
+        return []
 
-    def _judge_service(self, service: str, owing: list[str], now: float) -> list[Finding]:
-        watched = self._services[service]
+    def _judge_service(
+        self, service: str, watched: _Watched, owing: list[str], soft_s: float, now: float
+    ) -> list[Finding]:
         if not owing:
-            watched.heard_at, watched.probed_at = now, None
+            watched.excuse(now)
             return []
         if watched.probed_at is None:
-            if now - watched.heard_at < self._limits.service_soft_s:
+            if now - watched.heard_at < soft_s:
                 return []
             watched.probed_at = now
             return [Probe(service, tuple(owing), whole=True)]
         if now - watched.probed_at < self._limits.hard_s:
             return []
-        watched.heard_at, watched.probed_at = now, None
-        if service in self._escalated:
-            told, watched.told = watched.told, True
-            return [] if told else [Silent(key) for key in owing]
-        self._escalated.add(service)
-        return [Dead(service)]
+        since = watched.heard_at
+        watched.excuse(now)
+        if service not in self._known.escalated:
+            self._known.escalated.add(service)
+            return [Dead(service, tuple(owing), since)]
+        told, watched.told = watched.told, True
+        for key in owing:
+            if key in self._keys:
+                self._keys[key].told = True
+        return [] if told else [Silent(service, tuple(owing))]
 
-    def _judge_keys(self, service: str, owing: list[str], now: float) -> list[Finding]:
-        if self._services[service].probed_at is not None:
-            return []  # the whole service is in question
+    def _judge_keys(
+        self, service: str, instruments: Mapping[str, Instrument], is_open: IsOpen, now: float
+    ) -> list[Finding]:
         findings: list[Finding] = []
         due = []
-        for key in owing:
-            watched = self._keys[key]
-            if watched.probed_at is None and now - watched.heard_at >= self._limits.key_soft_s:
-                watched.probed_at = now
-                due.append(key)
-            elif watched.probed_at is not None and now - watched.probed_at >= self._limits.hard_s and not watched.told:
-                watched.told = True
-                findings.append(Silent(key))
+        for key, watched in self._keys.items():
+            instrument = instruments[key]
+            if self._service_of[key] != service or _is_unknown(instrument) or not is_open(instrument):
+                continue
+            if watched.probed_at is None:
+                if now - watched.heard_at >= self._limits.key_soft_s:
+                    watched.probed_at = now
+                    due.append(key)
+            elif now - watched.probed_at >= self._limits.hard_s:
+                findings += self._judge_key(key, instrument, watched, now)
         if due:
             findings.append(Probe(service, tuple(due), whole=False))
         return findings
+
+    def _judge_key(self, key: str, instrument: Instrument, watched: _Watched, now: float) -> list[Finding]:
+        """The verdict on a key whose probe went unanswered; one that never delivered in this run costs no session."""
+        service, since = self._service_of[key], watched.heard_at
+        watched.excuse(now)
+        if instrument.updates and key not in self._known.escalated:
+            self._known.escalated.add(key)
+            return [Dead(service, (key,), since)]
+        told, watched.told = watched.told, True
+        return [] if told else [Silent(service, (key,))]
+
+    def _look_at_books(
+        self, service: str, instruments: Mapping[str, Instrument], is_open: IsOpen, now: float, heard: Collection[str]
+    ) -> list[Finding]:
+        watched, keys = self._books[service], self._book_keys[service]
+        if service in heard:
+            recovered = watched.told
+            watched.hear(now)
+            self._known.delivered.add(service)
+            self._known.escalated.discard(service)
+            return [Recovered(service, keys)] if recovered else []
+        if service not in self._known.delivered:
+            return []
+        owing = [key for key in keys if is_open(instruments[key])]
+        return self._judge_service(service, watched, owing, self._limits.key_soft_s, now)
+
+
+def _is_unknown(instrument: Instrument) -> bool:
+    return instrument.info.get("description") == UNKNOWN_SYMBOL

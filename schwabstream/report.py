@@ -34,6 +34,8 @@ class SymbolReport(_Part):
     """Schwab's word: Normal, Halted, Closed, Unknown."""
     tick_size: float | None = None
     description: str | None = None
+    problem: str | None = None
+    """Why data of it is missing, a subscription that Schwab refused or a silence; None when nothing is missing."""
     book: Literal["book", "top_of_book"] | None = None
     """Where its level 2 comes from; None when no book has come yet."""
 

@@ -110,6 +110,7 @@ class Reporter:
             security_status=instrument.info.get("security_status"),
             tick_size=instrument.info.get("tick") or tick_size(instrument.symbol),
             description=instrument.info.get("description"),
+            problem="; ".join(self._client.problems(instrument.key)) or None,
             book=instrument.book,
         )
 

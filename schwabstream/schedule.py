@@ -15,6 +15,8 @@ from schwabstream.symbols import Asset
 
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
 _FUTURES = frozenset({Asset.FUTURE, Asset.FUTURE_OPTION})
+EQUITY_HOURS = frozenset({Asset.EQUITY, Asset.INDEX, Asset.OPTION})
+"""What trades while New York's regular session lasts."""
 _FRIDAY, _SATURDAY, _SUNDAY = 4, 5, 6
 # A Globex session begins at 17:00 Chicago on the evening before; shifted by this, it lies within its own date.
 _EVENING_START = timedelta(hours=7)

@@ -116,7 +116,8 @@ class StreamScreen:
             return f"{self._publisher.outage} ({self._publisher.queued:,} events wait, none is lost yet)"
         if self._client.state != "streaming":
             return self._client.reason
-        return "; ".join(f"{key}: {why}" for key, why in self._client.refused.items()) or None
+        keys = self._client.market.instruments
+        return "; ".join(f"{key}: {why}" for key in keys for why in self._client.problems(key)) or None
 
     def _table(self, report: StreamerReport) -> Table:
         width = self._live.console.width

@@ -10,6 +10,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime
 from typing import Any, Protocol
 
@@ -19,20 +20,21 @@ from schwabstream.announcer import Announcer, Publisher, StatusListener, StreamS
 from schwabstream.backoff import Backoff
 from schwabstream.connection import Connection, Recorder, open_connection
 from schwabstream.errors import (
+    ConfigurationError,
     Evicted,
     LeaseLost,
     LoginDenied,
     LoginRequired,
     ProtocolError,
-    Refused,
     SchwabStreamError,
     SchwabUnavailable,
-    SessionLost,
+    TokenFileError,
 )
-from schwabstream.feed import Clock, Feed, Memory
+from schwabstream.feed import Clock, Feed
 from schwabstream.market import Market
-from schwabstream.schedule import NEW_YORK, Schedule
-from schwabstream.session import EVICTED, LOGIN_DENIED, Ended, LoginFailed, Session, StreamerLogin
+from schwabstream.schedule import EQUITY_HOURS, NEW_YORK, Schedule
+from schwabstream.session import Session, StreamerLogin
+from schwabstream.subscriber import Memory
 from schwabstream.symbols import Asset, Symbol
 
 log = structlog.get_logger(__name__)
@@ -62,6 +64,9 @@ class Authorizer(Protocol):
     def login_mark(self) -> str | None:
         """Look at the token file without calling anybody: what changes when somebody logs in."""
 
+    def at_rest(self) -> AbstractAsyncContextManager[None]:
+        """Within the block nothing is refreshed in the background."""
+
 
 LIVE_CLOCK = Clock(time.time, time.monotonic, asyncio.sleep, random.random)
 
@@ -70,10 +75,9 @@ class SchwabStreamClient:
     """Streams ``symbols`` into ``publisher`` until told to stop; await :meth:`run` once.
 
     ``market`` holds the last values; ``state``, ``reason`` and ``since`` (seconds since the epoch) say what is going
-    on; ``ready`` is set by the first subscribed session. ``refused`` (by key) and ``stale`` (by alias) say why there is
-    no data. ``keepalive_s`` 0 never repeats a tick. ``recorder`` gets all that goes over the wire. ``permit`` is
-    awaited before each session and ends the run by raising ``LeaseLost``: whoever lost the account must not log in and
-    so evict whoever has it.
+    on; ``ready`` is set by the first subscribed session. ``keepalive_s`` 0 never repeats a tick. ``recorder`` gets all
+    that goes over the wire. ``permit`` is awaited before each session and ends the run by raising ``LeaseLost``:
+    whoever lost the account must not log in and so evict whoever has it.
     """
 
     def __init__(
@@ -96,8 +100,8 @@ class SchwabStreamClient:
         self._announcer = Announcer(publisher.publish, clock.wall)
         self._memory = Memory()
         self._connection: Connection | None = None
-        self._denials = 0
-        self._lost_at: float | None = None
+        self._denied = self._must_refresh = False
+        self._login_mark: str | None = None
         self._stop = asyncio.Event()
         self.symbols = tuple(symbols)
         self.market = Market(symbols, publisher.publish)
@@ -124,15 +128,9 @@ class SchwabStreamClient:
         """What was counted in this run, by name."""
         return self._announcer.counts
 
-    @property
-    def refused(self) -> Mapping[str, str]:
-        """Keys that Schwab would not subscribe, and why."""
-        return self._memory.refused
-
-    @property
-    def stale(self) -> Mapping[str, str]:
-        """Aliases that owe data, and the likely reason."""
-        return self._memory.stale
+    def problems(self, key: str) -> list[str]:
+        """Why data of this key is missing: refused subscriptions, silence; empty when nothing is."""
+        return self._memory.problems(key)
 
     @property
     def on_status(self) -> list[StatusListener]:
@@ -160,7 +158,7 @@ class SchwabStreamClient:
             await asyncio.wait({story, told}, return_when=asyncio.FIRST_COMPLETED)
             if not story.done():
                 await self._log_out(story)
-            for task in (told, story):
+            for task in (told, story, hours):
                 if task.done() and not task.cancelled():
                     task.result()
             self._announcer.enter(StreamState.STOPPED, "asked to stop")
@@ -199,22 +197,39 @@ class SchwabStreamClient:
         while not self._stop.is_set():
             try:
                 await self._stream_once()
-            except LeaseLost:
-                raise
-            except LoginRequired as error:
+            except SchwabStreamError as error:
+                if self._stop.is_set():
+                    return  # however it came, it is the end that was asked for
+                await self._go_on_after(error)
+
+    async def _go_on_after(self, error: SchwabStreamError) -> None:
+        """Pause as this error calls for; raises what going on cannot help, and at the start what waiting cannot."""
+        match error:
+            case LeaseLost() | ConfigurationError():
+                raise error
+            case LoginDenied() if self._denied:
+                message = f"{error}, even with a new access token: run schwabstream auth login"
+                await self._wait_for_login(LoginRequired(message))
+            case LoginDenied():
+                self._denied = self._must_refresh = True
+                await self._wait(error)
+            case LoginRequired():
                 await self._wait_for_login(error)
-            except Evicted as error:
+            case Evicted():
                 await self._stand_back(error)
-            except (SchwabUnavailable, ProtocolError, Refused) as error:
+            case _:
                 await self._wait(error)
 
     async def _stream_once(self) -> None:
         """One session from authorization to its end; every end but our own LOGOUT raises."""
         if self._permit is not None:
             await self._permit()
-        if self._denials:
+        self._login_mark = None
+        if self._must_refresh:
             await self._auth.refresh_tokens(force=True)
+            self._must_refresh = False
         login = await self._auth.fetch_streamer_login()
+        self._login_mark = self._look_for_login()
         await self._find_listings()
         opening = open_connection(
             Session(login),
@@ -227,63 +242,31 @@ class SchwabStreamClient:
         async with opening as connection:
             self._connection = connection
             self.counts["connections"] += 1
-            feed = Feed(
-                connection,
-                self.symbols,
-                self.market,
-                self._announcer,
-                self._memory,
-                self.schedule,
-                self._clock,
-                keepalive_s=self._keepalive_s,
-                on_subscribed=self._subscribed,
-            )
+            feed = self._feed(connection)
             try:
                 await feed.run()
             finally:
                 self._connection = None
-                self._note_end(feed, connection)
-        self._explain_end(feed.end)
+                if feed.subscribed_at is not None:
+                    self._backoff.streamed(self._clock.monotonic() - feed.subscribed_at)
+
+    def _feed(self, connection: Connection) -> Feed:
+        return Feed(
+            connection,
+            self.symbols,
+            self.market,
+            self._announcer,
+            self._memory,
+            self.schedule,
+            self._clock,
+            keepalive_s=self._keepalive_s,
+            on_subscribed=self._subscribed,
+        )
 
     def _subscribed(self) -> None:
-        self._denials = 0
+        self._denied = False
         self.ready.set()
         self._announcer.enter(StreamState.STREAMING, f"{len(self.symbols)} symbols subscribed")
-        if self._lost_at is not None:
-            lost_at, self._lost_at = int(self._lost_at * 1000), None
-            symbols = [symbol.alias for symbol in self.symbols]
-            restored_at = int(self._clock.wall() * 1000)
-            self._announcer.tell("gap", "reconnected", lost_at=lost_at, restored_at=restored_at, symbols=symbols)
-
-    def _note_end(self, feed: Feed, connection: Connection) -> None:
-        """Remember when data stopped, and whether the stream had been healthy for long."""
-        if feed.subscribed_at is None:
-            return
-        now = self._clock.monotonic()
-        self._backoff.streamed(now - feed.subscribed_at)
-        if self._lost_at is None:
-            self._lost_at = self._clock.wall() - (now - connection.traffic.last_at)
-
-    def _explain_end(self, end: LoginFailed | Ended | None) -> None:
-        """Raise what the session's end means for the next one; nothing after our own LOGOUT."""
-        match end:
-            case LoginFailed(code=code, message=message) if code == LOGIN_DENIED:
-                self._denials += 1
-                if self._denials > 1:
-                    raise LoginRequired(
-                        f"the streamer denied the login even with a new access token ({message}): "
-                        "run schwabstream auth login"
-                    )
-                raise LoginDenied(f"the streamer denied the login ({message})")
-            case LoginFailed(code=code, message=message) | Ended(code=code, message=message) if code == EVICTED:
-                raise Evicted(
-                    f"another session took the one streamer connection Schwab allows ({message}): stop the other "
-                    "program, or take the connection back with schwabstream stream run --take-over"
-                )
-            case LoginFailed(code=code, message=message):
-                raise SessionLost(f"the streamer did not take the login (code {code}: {message})")
-            case Ended(code=int(code), message=message):
-                raise SessionLost(f"the streamer ended the session (code {code}: {message})")
 
     async def _wait(self, error: SchwabStreamError) -> None:
         """Back off, and go again; a refusal or broken protocol at the start is told instead."""
@@ -307,12 +290,22 @@ class SchwabStreamClient:
         """Watch the token file, and call Schwab not once, until somebody has logged in."""
         if not self.ready.is_set():
             raise error
-        mark = self._auth.login_mark()
+        # What this attempt used, when it got that far: a login that came meanwhile is not missed.
+        mark = self._login_mark or self._look_for_login()
         self._announcer.enter(StreamState.LOGIN_REQUIRED, str(error))
-        while self._auth.login_mark() == mark:
-            await self._clock.sleep(LOGIN_LOOK_EVERY_S)
-        self._denials = 0
+        async with self._auth.at_rest():
+            while self._look_for_login() == mark:
+                await self._clock.sleep(LOGIN_LOOK_EVERY_S)
+        self._denied, self._must_refresh = False, True
         self._announcer.enter(StreamState.CONNECTING, "somebody logged in")
+
+    def _look_for_login(self) -> str | None:
+        """What stands for the stored login; as before while the token file cannot be read."""
+        try:
+            return self._auth.login_mark()
+        except TokenFileError as error:
+            log.debug("the token file cannot be read", reason=str(error))
+            return self._login_mark
 
     async def _find_listings(self) -> None:
         """Ask once where each equity is listed; without an answer both book services are asked."""
@@ -330,7 +323,7 @@ class SchwabStreamClient:
     async def _keep_hours(self) -> None:
         """Learn each day's equity hours from Schwab once; until then, and without an answer, the built-in ones hold."""
         await self.ready.wait()
-        while True:
+        while any(symbol.asset in EQUITY_HOURS for symbol in self.symbols):
             day = datetime.fromtimestamp(self._clock.wall(), UTC).astimezone(NEW_YORK).date()
             if self.state is StreamState.STREAMING and not self.schedule.knows_equity_hours(day):
                 try:
