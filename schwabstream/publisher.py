@@ -9,7 +9,7 @@ While Redis is away the queue is bounded; what is given up is counted, and the n
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
@@ -40,11 +40,10 @@ class _Lane:
         self.channel = channel
         self.seq = first_seq
         self.published = 0
-        self.publish_start = command("PUBLISH", f"{prefix}:{channel}", more=1)
+        self.name, self.stream_key = f"{prefix}:{channel}", f"{prefix}:stream:{channel}"
+        self.publish_start = command("PUBLISH", self.name, more=1)
         self.last_key = f"{prefix}:last:{channel}" if channel in _LAST_VALUES else None
-        self._add_start = command(
-            "XADD", f"{prefix}:stream:{channel}", "MAXLEN", "~", str(maxlen), "*", "symbol", more=3
-        )
+        self._add_start = command("XADD", self.stream_key, "MAXLEN", "~", str(maxlen), "*", "symbol", more=3)
         self._add_starts: dict[str, bytes] | None = {} if maxlen else None
 
     def add_start(self, symbol: str) -> bytes | None:
@@ -81,17 +80,20 @@ class TradingEventPublisher:
         self.url = self._writer.url
         first_seq = int(wall() * 1e6)
         self._lanes = {channel: _Lane(channel, prefix, stream_maxlen, first_seq) for channel in Channel}
-        self._report_start = command("SET", f"{prefix}:streamer", more=3)
+        self._report_key = f"{prefix}:streamer"
+        self._report_start = command("SET", self._report_key, more=3)
         self._report: bytes | None = None
         self._queue: list[_Entry] = []
         self._in_flight: list[_Entry] = []
         self._queued_bytes = 0
         self._max_events, self._max_bytes = max_events, max_bytes
+        self._shed_above = max_events, max_bytes
         self._wakeup = asyncio.Event()
         self._stopping = False
         self.connected = False
         self.outage: str | None = None
         self.counts: Counter[str] = Counter()
+        self._refusing: set[str] = set()
         self.tap: Callable[[bytes], None] | None = None
 
     @property
@@ -130,7 +132,7 @@ class TradingEventPublisher:
         packed = bulk(payload)
         self._queue.append(_Entry(lane, event["symbol"] or "", packed))
         self._queued_bytes += len(packed)
-        if len(self._queue) > self._max_events or self._queued_bytes > self._max_bytes:
+        if len(self._queue) > self._shed_above[0] or self._queued_bytes > self._shed_above[1]:
             self._shed()
         self._wakeup.set()
 
@@ -180,15 +182,17 @@ class TradingEventPublisher:
             report = self._report
             self._in_flight, self._queue = self._queue[:MAX_BATCH_EVENTS], self._queue[MAX_BATCH_EVENTS:]
             try:
-                self._judge(await self._writer.transact(*self._pack(self._in_flight, report)))
+                replies = await self._writer.transact(*self._pack(self._in_flight, report))
             except BaseException:
                 self._queue[:0] = self._in_flight
                 self._in_flight = []
                 raise
+            self._note_refusals(replies, self._in_flight, report)
             for entry in self._in_flight:
                 self._queued_bytes -= len(entry.packed)
                 entry.lane.published += 1
             self._in_flight = []
+            self._shed_above = self._max_events, self._max_bytes
             if self._report is report:
                 self._report = None
 
@@ -215,18 +219,44 @@ class TradingEventPublisher:
             commands += 1
         return parts, commands
 
-    def _judge(self, replies: list[Any]) -> None:
-        for reply in replies:
+    def _note_refusals(self, replies: list[Any], batch: list[_Entry], report: bytes | None) -> None:
+        """Count what Redis refused of a batch that it took otherwise, and tell of each name once."""
+        if not any(isinstance(reply, Exception) for reply in replies):
+            return
+        for name, reply in zip(self._written_to(batch, report), replies, strict=True):
             if isinstance(reply, Exception):
-                if not self.counts["refused commands"]:
-                    log.error("redis refused a command; its event is lost", reason=str(reply))
                 self.counts["refused commands"] += 1
+                if name not in self._refusing:
+                    self._refusing.add(name)
+                    log.error("redis refuses to write one name; the rest goes on", name=name, reason=str(reply))
+
+    def _written_to(self, batch: list[_Entry], report: bytes | None) -> Iterator[str]:
+        """The channel or key of each command of :meth:`_pack`, in its order."""
+        last_keys: dict[str, None] = {}
+        for lane, symbol, _ in batch:
+            yield lane.name
+            if lane.add_start(symbol):
+                yield lane.stream_key
+            if lane.last_key:
+                last_keys[lane.last_key] = None
+        yield from last_keys
+        if report is not None:
+            yield self._report_key
 
     def _shed(self) -> None:
-        """Give up the oldest eighth, but for the newest of each symbol."""
-        keep_from = len(self._queue) // 8 or 1
+        """Give up the oldest until an eighth of the bounds is free again, but never the newest of a symbol."""
         newest = {(entry.lane, entry.symbol): index for index, entry in enumerate(self._queue)}
-        kept = [entry for i, entry in enumerate(self._queue[:keep_from]) if newest[entry.lane, entry.symbol] == i]
-        self.counts["dropped"] += keep_from - len(kept)
-        self._queue[:keep_from] = kept
-        self._queued_bytes = sum(len(entry.packed) for entry in (*self._in_flight, *self._queue))
+        too_many = len(self._queue) - self._max_events * 7 // 8
+        too_large = self._queued_bytes - self._max_bytes * 7 // 8
+        kept: list[_Entry] = []
+        for index, entry in enumerate(self._queue):
+            if (too_many > 0 or too_large > 0) and newest[entry.lane, entry.symbol] != index:
+                too_many -= 1
+                too_large -= len(entry.packed)
+                self._queued_bytes -= len(entry.packed)
+            else:
+                kept.append(entry)
+        self.counts["dropped"] += len(self._queue) - len(kept)
+        self._queue = kept
+        # Where the newest alone fill the buffer, looking again at every event would cost more than it frees.
+        self._shed_above = max(self._max_events, len(kept) * 9 // 8), max(self._max_bytes, self._queued_bytes * 9 // 8)

@@ -8,6 +8,9 @@ while the lease names it: the lease is watched, so a transaction that comes too 
 import asyncio
 import contextlib
 import os
+import re
+import socket
+import ssl
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +21,14 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, RedisError
 
-from schwabstream.errors import LeaseLost, RedisUnavailable
+from schwabstream.errors import ConfigurationError, LeaseLost, RedisUnavailable
 
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
 _READ_BYTES = 65_536
+_QUERY_PASSWORD = re.compile(r"([?&]password=)[^&]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,11 @@ def command(*words: str | bytes | int, more: int = 0) -> bytes:
 
 def redact_url(url: str) -> str:
     """The URL without its password, fit for messages and logs."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    parts = urlsplit(_QUERY_PASSWORD.sub(r"\1***", url))
+    if parts.password is not None:
+        host = parts.netloc.rpartition("@")[2]
+        parts = parts._replace(netloc=f"{parts.username or ''}:***@{host}")
+    return urlunsplit(parts)
 
 
 _MULTI, _EXEC = command("MULTI"), command("EXEC")
@@ -68,10 +72,14 @@ class RedisWriter:
     def __init__(self, redis_url: str, *, fence: Fence | None = None) -> None:
         self.url = redact_url(redis_url)
         self._fence = fence
-        self._client = Redis.from_url(
-            redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=None, retry=Retry(NoBackoff(), 0)
-        )
-        self._pool: Any = self._client.connection_pool  # Any: redis-py does not annotate its pool
+        try:
+            self._client = Redis.from_url(
+                redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=None, retry=Retry(NoBackoff(), 0)
+            )
+            self._pool: Any = self._client.connection_pool  # Any: redis-py does not annotate its pool
+            self._pool.connection_class(**self._pool.connection_kwargs)  # it looks at most options only here
+        except (ValueError, TypeError) as error:
+            raise ConfigurationError(f"REDIS_URL {self.url} cannot be used: {error}") from error
         self._connection: AbstractConnection | None = None
         self._replies = hiredis.Reader()
         self._lease_gone = False
@@ -85,7 +93,7 @@ class RedisWriter:
                 self._replies = hiredis.Reader()
                 if self._fence is not None:
                     await self._confirm(self._connection, self._fence)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
             raise RedisUnavailable(
                 f"Redis at {self.url} cannot be reached ({_cause(error)}): start it, correct REDIS_URL, "
                 "or run with --redis embedded"
@@ -111,7 +119,7 @@ class RedisWriter:
             async with asyncio.timeout(REPLY_TIMEOUT_S):
                 await connection.send_packed_command([packed], check_health=False)
                 replies = await self._read(connection, count + 2 + extra)
-        except (RedisError, OSError, TimeoutError) as error:
+        except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
             raise RedisUnavailable(f"Redis at {self.url} did not take a batch ({_cause(error)})") from error
         self.round_trip_s = time.perf_counter() - sent_at
         if fence is not None:
@@ -154,7 +162,8 @@ class RedisWriter:
         while len(replies) < count:
             reply = reader.gets()
             if reply is not False:
-                replies.append(reply)
+                if not isinstance(reply, hiredis.PushNotification):  # news of the server's own, such as maintenance
+                    replies.append(reply)
                 continue
             received = await stream.read(_READ_BYTES)
             if not received:
@@ -181,7 +190,13 @@ def _watched(fence: Fence) -> tuple[bytes, bytes]:
 
 def _cause(error: BaseException) -> str:
     """The shortest honest reason: the system's own word where there is one."""
+    if isinstance(error, AuthenticationError):
+        return "it does not accept the login: check user and password in REDIS_URL"
     origin = error.__cause__ or error.__context__
+    if isinstance(origin, ssl.SSLError):
+        return f"TLS: {getattr(origin, 'verify_message', '') or origin.reason}"
+    if isinstance(origin, socket.gaierror):
+        return f"{origin.strerror}"
     if isinstance(origin, OSError) and origin.errno:
         return os.strerror(origin.errno)
     return str(error) or "no answer in time"
