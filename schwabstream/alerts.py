@@ -1,0 +1,267 @@
+"""Calls a person: runs the command that the operator named, once for each occasion that needs one.
+
+No shell is involved: the command is split into words and started as it stands, without our settings in its environment,
+with the StatusEvent on its standard input and 30 seconds to live. Whatever goes wrong with it is logged and harmless.
+What was told already is kept beside the token file, so that a restart does not tell it again.
+"""
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import tempfile
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+import structlog
+
+from schwabstream.errors import ConfigurationError, SchwabStreamError
+from schwabstream.events import VERSION
+from schwabstream.files import replace_file
+
+log = structlog.get_logger(__name__)
+
+LIMIT_S = 30.0
+LEAVING_LIMIT_S = 1.0
+LOOK_EVERY_S = 60.0
+WARN_BEFORE_S = 86_400.0
+QUIET_S = 3600.0
+_SAME_LOGIN_S = 3600.0
+_STDERR_SHOWN = 500
+_READ_BYTES = 65_536
+
+
+class Occasion(StrEnum):
+    """What a person is called for; the event's ``detail`` says which when nothing else does."""
+
+    LOGIN_REQUIRED = "login_required"
+    EVICTED = "evicted"
+    LOGIN_DUE = "login_due"
+    GAVE_UP = "gave_up"
+
+
+def split_command(command: str) -> list[str]:
+    """The command's words; ``ConfigurationError`` when it cannot be one."""
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise ConfigurationError(f"SCHWAB_ALERT_COMMAND: {error}; quote it as in a shell") from None
+    if not words:
+        raise ConfigurationError("SCHWAB_ALERT_COMMAND: it holds no command")
+    return words
+
+
+class Told:
+    """Which occasions were told already, each with the time it stands for, in seconds since the epoch."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._times: dict[str, float] = {}
+        # A file that is missing or says something else costs one alert too many at most.
+        with contextlib.suppress(OSError, orjson.JSONDecodeError):
+            content = orjson.loads(path.read_bytes())
+            if isinstance(content, dict):
+                self._times = {name: at for name, at in content.items() if isinstance(at, int | float)}
+
+    def get(self, occasion: Occasion) -> float | None:
+        """When it was told, or what it was told for; None when it was not."""
+        return self._times.get(occasion)
+
+    def add(self, occasion: Occasion, at: float) -> None:
+        """Remember it."""
+        self._times[occasion.value] = at
+        self._save()
+
+    def forget(self, before: Mapping[Occasion, float]) -> None:
+        """Let the next time be a new occasion, for what was told before the time named with it."""
+        over = [each for each, at in before.items() if self._times.get(each, at) < at]
+        for each in over:
+            del self._times[each]
+        if over:
+            self._save()
+
+    def _save(self) -> None:
+        try:
+            replace_file(self._path, orjson.dumps(self._times))
+        except OSError as error:
+            log.debug("what was told to a person is not kept", reason=error.strerror)
+
+
+class Alerts:
+    """Tells a person through ``command``; enter :meth:`running`, and add :meth:`take_status` to the listeners."""
+
+    def __init__(
+        self,
+        command: str,
+        told: Told,
+        *,
+        environment: Mapping[str, str],
+        limit_s: float = LIMIT_S,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._words = split_command(command)
+        self._told, self._environment = told, environment
+        self._limit_s, self._wall = limit_s, wall
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._work = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._state = "connecting"
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Run the command when needed, for the length of the block; one that still runs at its end gets a second."""
+        task = asyncio.create_task(self._run(), name="alerts")
+        try:
+            yield self
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEAVING_LIMIT_S):
+                    await self._idle.wait()
+            task.cancel()
+            await asyncio.wait({task})
+
+    def take_status(self, event: Mapping[str, Any]) -> None:
+        """Look at one published StatusEvent; returns at once."""
+        self._state = event["state"]
+        if self._state == "streaming":
+            now = self._wall()
+            # A fight over the connection, or a restart loop, streams for a moment each time: one occasion all the same.
+            fought = now - QUIET_S
+            self._told.forget({Occasion.LOGIN_REQUIRED: now, Occasion.EVICTED: fought, Occasion.GAVE_UP: fought})
+        elif self._state in (Occasion.LOGIN_REQUIRED, Occasion.EVICTED):
+            occasion = Occasion(self._state)
+            self._tell_once(occasion, {"detail": occasion.value, **event})
+
+    async def gave_up(self, error: SchwabStreamError) -> None:
+        """Tell that the run ends because of ``error``, and wait until that is told."""
+        reason = f"the streamer gave up: {error}"
+        self._tell_once(Occasion.GAVE_UP, self._event("stopped", reason, Occasion.GAVE_UP))
+        await self._idle.wait()
+
+    async def watch_login(
+        self, login_due_in_s: Callable[[], float | None], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Tell once per login, until cancelled, that the next one is due within 24 hours."""
+        while True:
+            left = login_due_in_s()
+            if left is not None and left <= WARN_BEFORE_S:
+                due_at = self._wall() + left
+                known = self._told.get(Occasion.LOGIN_DUE)
+                if known is None or abs(known - due_at) > _SAME_LOGIN_S:
+                    hours = max(0, round(left / 3600))
+                    reason = f"the login ends in {hours} h; streaming stops then: run schwabstream auth login"
+                    self._tell(self._event(self._state, reason, Occasion.LOGIN_DUE))
+                    self._told.add(Occasion.LOGIN_DUE, due_at)
+            await sleep(LOOK_EVERY_S)
+
+    def _event(self, state: str, reason: str, occasion: Occasion) -> dict[str, Any]:
+        now_ms = int(self._wall() * 1000)
+        return {
+            "v": VERSION,
+            "type": "status",
+            "symbol": None,
+            "key": None,
+            "seq": 0,
+            "timestamp": now_ms,
+            "received_us": now_ms * 1000,
+            "state": state,
+            "reason": reason,
+            "detail": occasion.value,
+            "since": now_ms,
+        }
+
+    def _tell_once(self, occasion: Occasion, event: dict[str, Any]) -> None:
+        if self._told.get(occasion) is None:
+            self._told.add(occasion, self._wall())
+            self._tell(event)
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        self._waiting.append(event)
+        self._idle.clear()
+        self._work.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            while self._waiting:
+                await self._call(self._waiting.popleft())
+            self._idle.set()
+
+    async def _call(self, event: dict[str, Any]) -> None:
+        """Run the command for one event; bounded, and harmless whatever it does."""
+        try:
+            async with asyncio.timeout(self._limit_s):
+                code, said = await self._execute(orjson.dumps(event))
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            if isinstance(error, TimeoutError):
+                reason = f"it did not end within {self._limit_s:g} s and was killed"
+            log.error("the alert command failed", reason=reason, command=self._words[0])  # noqa: TRY400 - the reason is all
+            return
+        if code:
+            log.error("the alert command failed", exit_code=code, said=said)
+        else:
+            log.info("a person was told", state=event["state"], reason=event["reason"])
+
+    async def _execute(self, payload: bytes) -> tuple[int, str]:
+        """Exit code of the command and the beginning of what it said on stderr; cut short, it is killed with its children."""
+        with tempfile.TemporaryFile() as stdin, _Ear() as stderr:
+            stdin.write(payload)
+            stdin.seek(0)
+            process = await asyncio.create_subprocess_exec(
+                *self._words,
+                stdin=stdin,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=stderr.write_end,
+                env=self._environment,
+                start_new_session=True,  # so that whatever it starts can be ended with it
+            )
+            try:
+                said = await stderr.hear()
+                return await process.wait(), said
+            finally:
+                if process.returncode is None:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    await process.wait()
+
+
+class _Ear:
+    """A pipe whose end for reading is ours to close, whoever still holds the other one."""
+
+    def __enter__(self) -> Self:
+        self._read_end, self.write_end = os.pipe()
+        self._write_end_open = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        os.close(self._read_end)
+        self._close_write_end()
+
+    async def hear(self) -> str:
+        """Everything until the last writer has closed its end; the beginning of it is returned."""
+        self._close_write_end()
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(self._read_end), "rb", buffering=0)
+        )
+        try:
+            said = b""
+            while chunk := await reader.read(_READ_BYTES):
+                said = (said + chunk)[:_STDERR_SHOWN]
+        finally:
+            transport.close()
+        return said.decode(errors="replace").strip()
+
+    def _close_write_end(self) -> None:
+        if self._write_end_open:
+            os.close(self.write_end)
+            self._write_end_open = False

@@ -1,0 +1,290 @@
+"""A person is called: once per occasion, by a bounded and harmless command."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from schwabstream.alerts import Alerts, Told, split_command
+from schwabstream.errors import ConfigurationError, SchwabUnavailable
+from schwabstream.events import StatusEvent, parse_event
+from schwabstream.settings import foreign_environment
+
+DAY_S = 86_400.0
+
+
+class Desk:
+    """A command that keeps what it is given, a clock that is set by hand, and the alerts between the two."""
+
+    def __init__(self, folder: Path) -> None:
+        self.now = 1_795_000_000.0
+        self.folder = folder
+        self.inbox = folder / "inbox"
+        self.command = f"sh -c 'cat >> {self.inbox}; echo >> {self.inbox}'"
+
+    def alerts(self, command: str | None = None, limit_s: float = 10.0) -> Alerts:
+        return Alerts(
+            command or self.command,
+            Told(self.folder / "told"),
+            environment=foreign_environment(),
+            limit_s=limit_s,
+            wall=lambda: self.now,
+        )
+
+    def event(self, state: str, reason: str = "because") -> dict[str, Any]:
+        now_ms = int(self.now * 1000)
+        common = {"v": 1, "type": "status", "symbol": None, "key": None, "seq": 5}
+        return common | {"timestamp": now_ms, "received_us": 0, "state": state, "reason": reason, "since": now_ms}
+
+    def received(self) -> list[StatusEvent]:
+        lines = self.inbox.read_text().splitlines() if self.inbox.exists() else []
+        events = [parse_event(line) for line in lines]
+        return [event for event in events if isinstance(event, StatusEvent)]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """A desk in an empty directory."""
+    return Desk(tmp_path)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the command go on until something is true."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - another process makes it true
+            await asyncio.sleep(0.01)
+
+
+async def tell(desk: Desk, *states: str) -> list[str]:
+    """What a run of its own tells a person when it goes through these states."""
+    before = len(desk.received())
+    alerts = desk.alerts()
+    async with alerts.running():
+        for state in states:
+            alerts.take_status(desk.event(state))
+        await alerts._idle.wait()
+    return [event.state for event in desk.received()[before:]]
+
+
+async def test_event_comes_on_standard_input(desk: Desk) -> None:
+    """The command reads one StatusEvent of the contract; its detail names the occasion."""
+    await tell(desk, "connecting", "login_required")
+    (event,) = desk.received()
+    assert (event.state, event.reason, event.detail) == ("login_required", "because", "login_required")
+
+
+async def test_ordinary_states_call_nobody(desk: Desk) -> None:
+    """Waiting, gaps and reconnects are the streamer's own business."""
+    assert await tell(desk, "connecting", "streaming", "waiting", "gap", "stale", "dropped", "stopped") == []
+
+
+async def test_once_per_occasion(desk: Desk) -> None:
+    """The same trouble is told once, however often it is announced; after it was over it is told again."""
+    assert await tell(desk, "login_required", "connecting", "login_required") == ["login_required"]
+    desk.now += 60
+    assert await tell(desk, "streaming", "login_required") == ["login_required"]
+
+
+async def test_restart_does_not_tell_again(desk: Desk) -> None:
+    """What was told is remembered across runs."""
+    assert await tell(desk, "evicted") == ["evicted"]
+    assert await tell(desk, "evicted") == []
+
+
+async def test_fight_over_the_connection_is_one_occasion(desk: Desk) -> None:
+    """Evicted, back for a moment, evicted again: told once; a new eviction after a quiet hour is told anew."""
+    assert await tell(desk, "evicted", "streaming") == ["evicted"]
+    desk.now += 300
+    assert await tell(desk, "streaming", "evicted") == []
+    desk.now += 3700
+    assert await tell(desk, "streaming", "evicted") == ["evicted"]
+
+
+async def test_unreadable_memory_is_no_memory(desk: Desk) -> None:
+    """A damaged file costs one alert too many and nothing else; so does a directory that cannot be written."""
+    (desk.folder / "told").write_bytes(b"\xff[")
+    assert await tell(desk, "evicted") == ["evicted"]
+    (desk.folder / "told").write_bytes(b"[1]")
+    assert await tell(desk, "evicted") == ["evicted"]
+    told = Told(desk.folder / "missing" / "told")
+    alerts = Alerts(desk.command, told, environment=foreign_environment(), wall=lambda: desk.now)
+    async with alerts.running():
+        alerts.take_status(desk.event("evicted"))
+        alerts.take_status(desk.event("evicted"))
+        await alerts._idle.wait()
+    assert len(desk.received()) == 3
+
+
+async def test_giving_up_is_told_before_the_end(desk: Desk) -> None:
+    """A run that ends by itself waits until the person was told."""
+    alerts = desk.alerts()
+    async with alerts.running():
+        await alerts.gave_up(SchwabUnavailable("no network"))
+        (event,) = desk.received()
+    assert (event.state, event.detail) == ("stopped", "gave_up")
+    assert "no network" in event.reason
+
+
+async def test_login_that_ends_within_a_day_is_told_once_per_login(desk: Desk) -> None:
+    """24 hours before a login ends a person is told, once, also across restarts; the next login counts anew."""
+    due_at = desk.now + 2 * DAY_S
+    looks: list[int] = []
+
+    async def look(_seconds: float) -> None:
+        looks.append(len(desk.received()))
+        await alerts._idle.wait()
+        desk.now += 3 * 3600
+        if len(looks) >= 14:
+            await asyncio.Event().wait()
+
+    for expected in (1, 1):
+        alerts = desk.alerts()
+        async with alerts.running():
+            watch = asyncio.create_task(alerts.watch_login(lambda: due_at - desk.now, sleep=look))
+            await until(lambda: len(looks) >= 14)
+            watch.cancel()
+            await asyncio.wait({watch})
+        assert len(desk.received()) == expected
+        looks.clear()
+    assert "ends in 24 h" in desk.received()[0].reason
+    assert desk.received()[0].detail == "login_due"
+    due_at += 5 * DAY_S
+    alerts = desk.alerts()
+    async with alerts.running():
+        watch = asyncio.create_task(alerts.watch_login(lambda: due_at - desk.now, sleep=look))
+        await until(lambda: len(looks) >= 14)
+        desk.now = due_at - 10
+        looks.clear()
+        watch.cancel()
+        await asyncio.wait({watch})
+        watch = asyncio.create_task(alerts.watch_login(lambda: due_at - desk.now, sleep=look))
+        await until(lambda: len(looks) >= 1)
+        watch.cancel()
+        await asyncio.wait({watch})
+    assert len(desk.received()) == 2
+
+
+async def test_unknown_login_age_tells_nothing(desk: Desk) -> None:
+    """Nobody is called for a due date that nobody knows."""
+    alerts = desk.alerts()
+
+    async def once(_seconds: float) -> None:
+        raise asyncio.CancelledError
+
+    async with alerts.running():
+        with pytest.raises(asyncio.CancelledError):
+            await alerts.watch_login(lambda: None, sleep=once)
+    assert desk.received() == []
+
+
+async def test_command_that_hangs_is_killed_with_its_children(desk: Desk) -> None:
+    """After its time the command ends, and whatever it started; the streamer goes on."""
+    alerts = desk.alerts(f"sh -c 'sleep 1000 & echo $! > {desk.inbox}; wait'", limit_s=0.5)
+    with capture_logs() as logs:
+        async with alerts.running():
+            alerts.take_status(desk.event("evicted"))
+            await alerts._idle.wait()
+    child = int(desk.inbox.read_text())
+    await until(lambda: not _runs(child))
+    assert [line["event"] for line in logs] == ["the alert command failed"]
+    assert "did not end within 0.5 s" in logs[0]["reason"]
+
+
+async def test_daemon_of_the_command_is_not_waited_for(desk: Desk) -> None:
+    """What the command leaves behind, in a session of its own and with our pipe open, holds up nobody."""
+    alerts = desk.alerts(f"sh -c 'setsid sleep 5 & echo $$ > {desk.inbox}'", limit_s=0.3)
+    async with asyncio.timeout(4):
+        async with alerts.running():
+            alerts.take_status(desk.event("evicted"))
+            await alerts._idle.wait()
+    assert not _runs(int(desk.inbox.read_text()))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.parametrize(
+    ("command", "event", "told"),
+    [
+        ("sh -c 'echo no such channel >&2; exit 7'", "the alert command failed", "no such channel"),
+        ("/does/not/exist --at all", "the alert command failed", "No such file or directory"),
+        ("sh -c 'yes | head -c 300000 >&2; exit 1'", "the alert command failed", "y"),
+        ("false", "the alert command failed", "1"),
+    ],
+)
+async def test_failure_is_logged_and_harmless(desk: Desk, command: str, event: str, told: str) -> None:
+    """A command that fails, does not exist, does not read or says too much is one log line."""
+    alerts = desk.alerts(command)
+    with capture_logs() as logs:
+        async with alerts.running():
+            alerts.take_status(desk.event("evicted", reason="x" * 200_000))
+            await alerts._idle.wait()
+    (line,) = logs
+    assert line["event"] == event
+    assert told in str(line)
+    assert len(str(line)) < 1_000
+
+
+async def test_no_shell_reads_the_event(desk: Desk) -> None:
+    """Nothing in the command is expanded: dollar signs, semicolons and backquotes reach the program as written."""
+    alerts = desk.alerts(f"tee '{desk.folder}/$HOME;`id`'")
+    async with alerts.running():
+        alerts.take_status(desk.event("evicted"))
+        await alerts._idle.wait()
+    assert orjson.loads((desk.folder / "$HOME;`id`").read_bytes())["state"] == "evicted"
+
+
+async def test_environment_holds_no_setting_of_ours(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command sees the operator's environment, but no secret and no Redis URL."""
+    monkeypatch.setenv("SCHWAB_CLIENT_SECRET", "s3cret")
+    monkeypatch.setenv("REDIS_URL", "redis://:s3cret@127.0.0.1/0")
+    monkeypatch.setenv("CHAT_WEBHOOK_URL", "https://chat.example/hook")
+    alerts = desk.alerts(f"sh -c 'env > {desk.inbox}'")
+    async with alerts.running():
+        alerts.take_status(desk.event("evicted"))
+        await alerts._idle.wait()
+    seen = desk.inbox.read_text()
+    assert "CHAT_WEBHOOK_URL=https://chat.example/hook" in seen
+    assert "s3cret" not in seen
+    assert "SCHWAB_" not in seen
+
+
+async def test_leaving_waits_a_moment_only(desk: Desk) -> None:
+    """A stop does not wait for a slow command: it is ended."""
+    alerts = desk.alerts(f"sh -c 'echo $$ > {desk.inbox}; sleep 1000'", limit_s=1000)
+    async with asyncio.timeout(10):
+        async with alerts.running():
+            alerts.take_status(desk.event("evicted"))
+            await until(lambda: desk.inbox.exists() and desk.inbox.read_text().endswith("\n"))
+    assert not _runs(int(desk.inbox.read_text()))
+
+
+@pytest.mark.parametrize("command", ["notify 'unfinished", " ", ""])
+def test_what_cannot_be_a_command_is_refused_at_the_start(command: str) -> None:
+    """A command with an open quotation, or none at all, is a setting to correct."""
+    with pytest.raises(ConfigurationError, match="SCHWAB_ALERT_COMMAND"):
+        split_command(command)
+
+
+def test_words_are_those_of_a_shell() -> None:
+    """Quotation keeps words together."""
+    assert split_command("notify --to 'the desk' a\\ b") == ["notify", "--to", "the desk", "a b"]
+
+
+def test_environment_is_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What programs of others get is taken at the moment, and changing it changes nothing here."""
+    monkeypatch.setenv("tastytrade_symbol_list", "x")
+    environment = foreign_environment()
+    environment["PATH"] = ""
+    assert os.environ["PATH"]
+    assert "tastytrade_symbol_list" not in environment
