@@ -8,7 +8,7 @@ it stopped is in ``durable``.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncGenerator, Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -46,7 +46,7 @@ async def subscribe(
     redis_url: str = DEFAULT_URL,
     prefix: str = DEFAULT_PREFIX,
     max_pending: int = 4096,
-) -> AsyncIterator[Event]:
+) -> AsyncGenerator[Event, None]:
     """Yield the newest event of each symbol, then every event as it is published, until the loop is left.
 
     ``symbols`` are written as events write them; none means all. A StatusEvent ``gap`` says that events did not

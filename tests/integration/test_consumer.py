@@ -85,7 +85,7 @@ async def test_subscribe_yields_the_wanted_symbol_and_cleans_up(redis_server: Re
         assert isinstance(event, TickEvent)
         assert (event.symbol, event.last_price) == ("/MNQ:XCME", 2.0)
         break
-    await events.aclose()  # type: ignore[attr-defined] # an async generator behind its protocol
+    await events.aclose()
     await until(lambda: len(redis_server.client.client_list()) == 1)
 
 
