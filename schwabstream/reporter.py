@@ -90,7 +90,11 @@ class Reporter:
             published=publisher.published,
             queued=publisher.queued,
             dropped=publisher.dropped,
-            counts={**client.counts, **client.market.counts, **publisher.counts},
+            counts={
+                **client.counts,
+                **client.market.counts,
+                **{f"redis {name}": count for name, count in publisher.counts.items()},
+            },
             lag=self._lag(),
             login_at=None if login_at is None else int(login_at * 1000),
         )

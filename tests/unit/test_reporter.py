@@ -1,0 +1,198 @@
+"""The report a streamer gives of itself: filled from a market, and renewed while it runs."""
+
+import asyncio
+import os
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any, cast
+
+import orjson
+import pytest
+
+from schwabstream import __version__
+from schwabstream.codec import Batch
+from schwabstream.events import Channel, StatusEvent, parse_event
+from schwabstream.feed import Clock
+from schwabstream.report import StreamerReport, parse_report
+from schwabstream.reporter import Reporter
+from schwabstream.streamer import Authorizer, SchwabStreamClient
+from schwabstream.symbols import parse_symbols
+
+if TYPE_CHECKING:
+    from schwabstream.publisher import TradingEventPublisher
+
+START_S = 1_765_083_430.0
+START_MS = 1_765_083_430_000
+
+
+@dataclass
+class Shelf:
+    """Where a report ends up, in place of Redis: keeps what it is given and says what it is told to say."""
+
+    published: int = 7
+    queued: int = 2
+    dropped: int = 0
+    connected: bool = True
+    round_trip_s: float | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+    events: list[tuple[Channel, dict[str, Any]]] = field(default_factory=list)
+    reports: list[StreamerReport] = field(default_factory=list)
+    reported: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def publish(self, channel: Channel, event: dict[str, Any]) -> None:
+        """Keep a copy of an event."""
+        self.events.append((channel, dict(event)))
+
+    def publish_report(self, report: bytes) -> None:
+        """Keep a report as its readers get it."""
+        self.reports.append(parse_report(report))
+        self.reported.set()
+
+
+class Desk:
+    """A streamer that was never started, its reporter, and a clock to move."""
+
+    def __init__(self, *symbols: str, **more: Any) -> None:
+        self.now = START_S
+        self.shelf = Shelf()
+        clock = Clock(lambda: self.now, lambda: self.now, asyncio.sleep, lambda: 0.0)
+        nobody = cast("Authorizer", object())  # a client that is never started asks nobody
+        parsed = parse_symbols(symbols, date(2025, 12, 7))
+        self.client = SchwabStreamClient(nobody, self.shelf, parsed, clock=clock)
+        publisher = cast("TradingEventPublisher", self.shelf)
+        self.reporter = Reporter(self.client, publisher, wall=lambda: self.now, **more)
+
+    def receive(self, service: str, *content: dict[str, Any]) -> None:
+        """A batch that arrives now."""
+        self.client.market.apply(Batch(service, int(self.now * 1000), list(content)), int(self.now * 1e6))
+
+    async def report_once(self) -> StreamerReport:
+        """Let the reporter run for one turn, and read what it published."""
+        self.shelf.reported.clear()
+        running = asyncio.create_task(self.reporter.run())
+        async with asyncio.timeout(5):
+            await self.shelf.reported.wait()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        assert self.reporter.report == self.shelf.reports[-1]
+        return self.shelf.reports[-1]
+
+
+def test_there_is_a_report_from_the_start() -> None:
+    """Before anything arrived the report names every alias, and knows nothing of their values."""
+    report = Desk("/MNQ:XCME", "/MNQ", "AAPL", simulated=True).reporter.report
+    assert [(symbol.symbol, symbol.key, symbol.asset) for symbol in report.symbols] == [
+        ("/MNQ:XCME", "/MNQ", "FUTURE"),
+        ("/MNQ", "/MNQ", "FUTURE"),
+        ("AAPL", "AAPL", "EQUITY"),
+    ]
+    assert {(symbol.updates, symbol.age_ms, symbol.rate, symbol.fresh) for symbol in report.symbols} == {
+        (0, None, 0.0, False)
+    }
+    assert (report.state, report.started, report.reported, report.since) == ("connecting", START_MS, START_MS, START_MS)
+    assert (report.pid, report.version, report.simulated) == (os.getpid(), __version__, True)
+    assert (report.sessions, report.reconnects, report.gaps) == (0, 0, 0)
+    assert (report.lag.exchange_to_here_ms, report.lag.here_to_redis_ms, report.login_at) == (None, None, None)
+    assert not report.healthy
+
+
+async def test_what_the_market_knows_is_reported() -> None:
+    """Contract, status, tick size, description, source of the book and age come from the symbol's last values."""
+    desk = Desk("/MNQ:XCME", "AAPL")
+    desk.client.market.use_top_of_book(["/MNQ"])
+    desk.receive(
+        "LEVELONE_FUTURES",
+        {"key": "/MNQ", "1": 5.0, "3": 6.0, "16": "Micro Nasdaq", "22": "Normal", "25": 0.5, "34": "/MNQZ25"},
+    )
+    desk.now += 1.5
+    future, equity = (await desk.report_once()).symbols
+    assert (future.contract, future.security_status, future.description) == ("/MNQZ25", "Normal", "Micro Nasdaq")
+    assert (future.tick_size, future.book, future.updates, future.age_ms) == (0.5, "top_of_book", 1, 1500)
+    assert future.fresh
+    assert (equity.contract, equity.tick_size, equity.book, equity.fresh) == (None, 0.01, None, False)
+
+
+@pytest.mark.parametrize("sent", [{}, {"25": None}, {"25": 0}, {"25": "wide"}])
+async def test_the_tick_size_of_the_table_stands_in(sent: dict[str, Any]) -> None:
+    """Until Schwab names a tick size worth the name, our table's is reported."""
+    desk = Desk("/MNQ")
+    desk.receive("LEVELONE_FUTURES", {"key": "/MNQ", "3": 6.0, **sent})
+    assert (await desk.report_once()).symbols[0].tick_size == 0.25
+
+
+async def test_rates_are_smoothed_updates_a_second() -> None:
+    """A rate moves towards the latest measure by 0.3 of the way, and a standing clock divides nothing by zero."""
+    desk = Desk("/MNQ")
+    assert (await desk.report_once()).symbols[0].rate == 0
+    for _ in range(10):
+        desk.receive("LEVELONE_FUTURES", {"key": "/MNQ", "3": 6.0})
+    desk.now += 2
+    assert (await desk.report_once()).symbols[0].rate == 1.5
+    desk.now += 2
+    assert (await desk.report_once()).symbols[0].rate == 1.05
+
+
+async def test_a_clock_set_back_makes_no_negative_age() -> None:
+    """An age is never below zero, whatever became of the clock."""
+    desk = Desk("/MNQ")
+    desk.receive("LEVELONE_FUTURES", {"key": "/MNQ", "3": 6.0})
+    desk.now -= 60
+    assert (await desk.report_once()).symbols[0].age_ms == 0
+
+
+async def test_lag_is_of_the_newest_update() -> None:
+    """The lag is measured on the update that came last, of those the present session confirmed, in milliseconds."""
+    desk = Desk("/MNQ", "/MES", "/NQ")
+    desk.receive("LEVELONE_FUTURES", {"key": "/MNQ", "3": 6.0, "10": START_MS - 9000})
+    desk.now += 1
+    desk.receive("LEVELONE_FUTURES", {"key": "/MES", "3": 6.0, "10": START_MS + 1000 - 40})
+    desk.shelf.round_trip_s = 0.0025
+    report = await desk.report_once()
+    assert report.lag.exchange_to_here_ms == pytest.approx(40)
+    assert report.lag.here_to_redis_ms == 2.5
+    desk.client.market.begin_session()
+    assert (await desk.report_once()).lag.exchange_to_here_ms is None
+
+
+async def test_totals_come_from_client_and_publisher() -> None:
+    """Sessions, reconnects and gaps are the streamer's; published, queued and dropped the publisher's."""
+    desk = Desk("/MNQ", login_at=lambda: START_S - 0.5)
+    desk.client.counts.update({"connections": 3, "entered streaming": 2, "gap": 1})
+    report = await desk.report_once()
+    assert (report.sessions, report.reconnects, report.gaps) == (2, 2, 1)
+    assert (report.published, report.queued, report.dropped) == (7, 2, 0)
+    assert report.login_at == START_MS - 500
+
+
+async def test_no_count_hides_another() -> None:
+    """What client, market and publisher counted is all in the report, where two have the same name for it too."""
+    desk = Desk("/MNQ")
+    desk.client.counts["refused commands"] = 2
+    desk.receive("LEVELONE_FUTURES", {"key": "/ZZ"})
+    desk.shelf.counts.update({"refused commands": 30, "outages": 4})
+    counts = (await desk.report_once()).counts
+    assert counts["refused commands"] == 2
+    assert counts["unknown entries"] == 1
+    assert (counts["redis refused commands"], counts["redis outages"]) == (30, 4)
+
+
+async def test_what_was_dropped_is_told_once() -> None:
+    """Each loss is told on the status channel with its number, once, and only when Redis takes it again."""
+    desk = Desk("/MNQ")
+    desk.shelf.dropped, desk.shelf.connected = 5, False
+    await desk.report_once()
+    assert desk.shelf.events == []
+    desk.shelf.connected = True
+    await desk.report_once()
+    await desk.report_once()
+    desk.shelf.dropped = 8
+    await desk.report_once()
+    told = [parse_event(orjson.dumps(event)) for channel, event in desk.shelf.events if channel is Channel.STATUS]
+    assert [(event.state, event.count) for event in told if isinstance(event, StatusEvent)] == [
+        ("dropped", 5),
+        ("dropped", 3),
+    ]
+    assert (await desk.report_once()).dropped == 8
