@@ -7,9 +7,10 @@ comes back is for the caller to store. The libraries are heavy (over a second), 
 import contextlib
 import importlib
 import logging
+import sys
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import ModuleType
@@ -74,7 +75,7 @@ class SchwabHttp:
         # Without an expiry authlib leaves the token alone; when to refresh is the auth client's decision.
         self._session.token = {"access_token": access_token, "token_type": "Bearer"}
         with self._translated(libraries):
-            response = await request(self._schwab)
+            response = await request(self._client())
         verdict = judge_rest_answer(response.status_code, response.text)
         if verdict is Verdict.UNAUTHORIZED:
             return RestAnswer(accepted=False)
@@ -103,10 +104,17 @@ class SchwabHttp:
             session = libraries.session_class(self._client_id, self._client_secret, **options)
             session.register_compliance_hook("refresh_token_response", self._judge_refresh)
             session.register_compliance_hook("access_token_response", self._judge_exchange)
-            self._schwab = libraries.client_class(self._client_id, session)
-            self._schwab.set_timeout(libraries.httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S))
+            session.timeout = libraries.httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
             self._session = session
         return libraries
+
+    def _client(self) -> Any:  # noqa: ANN401 - untyped library
+        """Return schwab-py's client on our session; a refresh alone never needs to load it."""
+        if self._schwab is None:
+            timeout = self._session.timeout
+            self._schwab = _load_client_class()(self._client_id, self._session)
+            self._schwab.set_timeout(timeout)
+        return self._schwab
 
     def _judge_refresh(self, response: "httpx.Response") -> "httpx.Response":
         return self._judge(response, judge_token_answer(response.status_code, response.text))
@@ -205,22 +213,50 @@ class _BaseUrlTransport:
 class _Libraries:
     httpx: ModuleType
     session_class: Any
-    client_class: Any
+
+
+# What these packages import on the side, and nothing here uses: httpx's command line, schwab-py's login server and its
+# streaming half, which needs a part of websockets that is on its way out. They cost half a second and 15 MB.
+_UNUSED_PARTS = ("httpx._main", "schwab.auth", "schwab.streaming")
+
+
+@contextlib.contextmanager
+def _without_unused_parts() -> Iterator[None]:
+    """Let those modules look imported while the block runs; whoever wants them later gets the real ones."""
+    placeholders = {name: ModuleType(name) for name in _UNUSED_PARTS if name not in sys.modules}
+    for placeholder in placeholders.values():
+        placeholder.__dict__["main"] = lambda: None  # httpx names it as its own
+    sys.modules.update(placeholders)
+    try:
+        yield
+    finally:
+        for name, placeholder in placeholders.items():
+            del sys.modules[name]
+            parent, _, child = name.rpartition(".")
+            if getattr(sys.modules.get(parent), child, None) is placeholder:
+                delattr(sys.modules[parent], child)
 
 
 def _load_libraries() -> _Libraries:
-    """Import authlib and schwab-py, without the deprecation warnings that they print at import."""
-    with warnings.catch_warnings():
+    """Import authlib without the deprecation warnings that it prints at import."""
+    with warnings.catch_warnings(), _without_unused_parts():
         # authlib switches its own warnings on when this loads, so ignoring them comes after.
         importlib.import_module("authlib.deprecate")
         warnings.simplefilter("ignore")
         from authlib.integrations.httpx_client import oauth2_client
+    # authlib prefers httpx's successor where that is installed; errors and transports must be of the same make.
+    httpx = importlib.import_module(oauth2_client.Response.__module__.partition(".")[0])
+    return _Libraries(httpx, oauth2_client.AsyncOAuth2Client)
+
+
+def _load_client_class() -> Any:  # noqa: ANN401 - untyped library
+    """Import schwab-py without the deprecation warnings that its imports print."""
+    with warnings.catch_warnings(), _without_unused_parts():
+        warnings.simplefilter("ignore")
         from schwab.client import AsyncClient
     # At DEBUG it would log whole answers, account numbers included.
     logging.getLogger("schwab").setLevel(logging.WARNING)
-    # authlib prefers httpx's successor where that is installed; errors and transports must be of the same make.
-    httpx = importlib.import_module(oauth2_client.Response.__module__.partition(".")[0])
-    return _Libraries(httpx, oauth2_client.AsyncOAuth2Client, AsyncClient)
+    return AsyncClient
 
 
 def app_credentials(settings: Settings) -> tuple[str, str]:
