@@ -2,8 +2,9 @@
 
 import asyncio
 import sys
+from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from schwabstream.login import LoginReport, LoginState, LogoutReport, Person, RefreshReport, Report, StatusReport
     from schwabstream.settings import Settings
 
+T = TypeVar("T")
 app = typer.Typer(no_args_is_help=True, help="Log in to Schwab, and keep the login.")
 
 
@@ -35,7 +37,7 @@ def login(
         raise typer.BadParameter("use either --manual or --with-refresh-token")
     method = Method.MANUAL if manual else Method.REFRESH_TOKEN if with_refresh_token else Method.BROWSER
     settings = _settings(verbose)
-    report = asyncio.run(log_in(settings, _person(), method=method, browser=browser, force=force))
+    report = _run(log_in(settings, _person(), method=method, browser=browser, force=force))
     _show(report, _login_text(report), json=json)
 
 
@@ -51,7 +53,7 @@ def refresh(
     from schwabstream import login
 
     settings = _settings(options.verbosity(verbose, quiet=quiet))
-    report = asyncio.run(login.refresh(settings, if_due=if_due))
+    report = _run(login.refresh(settings, if_due=if_due))
     if not quiet or json:
         _show(report, _refresh_text(report), json=json)
 
@@ -90,15 +92,33 @@ def _person() -> "Person":
 
     return Person(
         say=lambda text: typer.echo(text, err=True),
-        read_line=sys.stdin.readline,
+        read_line=_read_line,
         read_secret=_read_secret,
         open_browser=open_browser,
     )
 
 
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end, or until Ctrl-C, which asyncio by itself would only note while a person is being waited for."""
+    import signal
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    return asyncio.run(work)
+
+
+def _read_line() -> str:
+    try:
+        return sys.stdin.readline()
+    except UnicodeDecodeError:
+        return "\n"  # not text, so not a paste either
+
+
 def _read_secret() -> str:
     if not sys.stdin.isatty():
-        return sys.stdin.read()
+        return sys.stdin.buffer.read().decode("utf-8", "replace")
     import getpass
 
     try:
