@@ -31,7 +31,7 @@ class Playback:
         self._publish = publish
         self._from_us = from_us
         self._quiet = True
-        self._run_us: int | None = None
+        self._part = (0, 0)
         self._continues = False
         self._depth_asked: dict[str, tuple[int, tuple[str, ...]]] = {}
         self.market: Market | None = None
@@ -47,9 +47,9 @@ class Playback:
 
     def _begin(self, header: Header) -> None:
         """Start afresh, unless this file continues the one before."""
-        self._continues = self._run_us == header.started_us and header.part > 1
+        self._continues = self._part == (header.started_us, header.part - 1)
+        self._part = (header.started_us, header.part)
         if not self._continues:
-            self._run_us = header.started_us
             # Contract years are read as on that day: what was /MNQZ6 then must not become another contract.
             symbols = parse_symbols(header.symbols, _day(header))
             self.market = Market(symbols, self._pass_on)

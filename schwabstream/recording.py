@@ -87,9 +87,7 @@ class Recording:
         try:
             header = decode_header(line)
         except ValueError as error:
-            raise ConfigurationError(
-                f"{refusal}: {error if str(error).startswith('format') else 'no header'}"
-            ) from error
+            raise ConfigurationError(f"{refusal}: {error}") from error
         self.problems.clear()
         return header
 

@@ -43,6 +43,12 @@ class LineWriter:
             self._lines.append(line)
             self._filled.notify()
 
+    @property
+    def queued(self) -> int:
+        """Lines not yet written; whoever can wait keeps it small and so loses none."""
+        with self._filled:
+            return 0 if self._broken else self._writing + len(self._lines)
+
     def close(self, timeout_s: float = 1.0) -> None:
         """Write what is queued, for at most ``timeout_s``; what is left then counts as dropped."""
         with self._filled:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from schwabstream import __version__
-from schwabstream.cli import auth, stream, watch
+from schwabstream.cli import auth, record, simulate, stream, watch
 from schwabstream.errors import SchwabStreamError
 
 app = typer.Typer(
@@ -18,8 +18,10 @@ app = typer.Typer(
     epilog="Try it without an account: schwabstream stream run --simulate",
 )
 app.add_typer(auth.app, name="auth")
+record.add_to(stream.app)
 app.add_typer(stream.app, name="stream")
 watch.add_to(app)
+simulate.add_to(app)
 
 
 def _version(*, wanted: bool) -> None:

@@ -49,3 +49,14 @@ def rotation(rotate: list[str] | None, keep: int | None) -> "Rotation":
     from schwabstream.recording_file import Rotation
 
     return Rotation.parse(split(rotate) or [], keep)
+
+
+def speed(text: str) -> float:
+    """A factor, or ``max`` for as fast as it goes."""
+    try:
+        factor = float("inf") if text == "max" else float(text)
+    except ValueError:
+        factor = 0.0
+    if not factor > 0:
+        raise typer.BadParameter(f"{text!r} is neither a factor such as 1 or 10 nor max", param_hint="--speed")
+    return factor

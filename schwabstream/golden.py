@@ -1,0 +1,94 @@
+"""Compares events with those a golden file holds: equal byte for byte but for ``seq`` and the time of arrival.
+
+A golden file is what ``stream replay FILE --json`` printed. What a live run's ``--json`` printed serves as well: what
+it said by the clock alone, its status and repeated ticks, is passed over.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from schwabstream.errors import ConfigurationError
+
+_OURS = re.compile(rb'"(?:seq|received_us)":\d+,?')
+_BY_THE_CLOCK = (b'"type":"status"', b'"repeat":true')
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The first event that differs, counted from 1; None stands for "no event"."""
+
+    number: int
+    expected: bytes | None
+    found: bytes | None
+
+    def explain(self) -> list[str]:
+        """What differs, in lines: the event, then each field with both values."""
+        if self.expected is None or self.found is None:
+            present, said = ("found", self.found) if self.expected is None else ("expected", self.expected)
+            return [f"event {self.number}: only the {present} side has it", f"  {(said or b'').decode()}"]
+        expected, found = _fields(self.expected), _fields(self.found)
+        name = f"{found.get('type', '?')} {found.get('symbol', '?')}"
+        differing = [
+            f"  {field}: expected {_shown(expected, field)}, found {_shown(found, field)}"
+            for field in dict.fromkeys((*expected, *found))
+            if expected.get(field, _ABSENT) != found.get(field, _ABSENT)
+        ]
+        # The same values in another order or form differ too.
+        differing = differing or [f"  expected {self.expected.decode()}", f"  found    {self.found.decode()}"]
+        return [f"event {self.number} ({name}) differs", *differing]
+
+
+class Comparison:
+    """Feed it the events in order, as encoded; ``difference`` is the first one, None so far.
+
+    Raises ``ConfigurationError`` when the golden file cannot be read.
+    """
+
+    def __init__(self, golden: Path) -> None:
+        self._golden = golden
+        self._expected = self._read()
+        self.events = 0
+        self.difference: Difference | None = None
+
+    def take(self, event: bytes) -> None:
+        """Compare one event; after a difference nothing more is compared."""
+        if self.difference is not None:
+            return
+        self.events += 1
+        expected, found = next(self._expected, None), _OURS.sub(b"", event)
+        if expected != found:
+            self.difference = Difference(self.events, expected, found)
+
+    def finish(self) -> None:
+        """There are no more events."""
+        if self.difference is None and (expected := next(self._expected, None)) is not None:
+            self.difference = Difference(self.events + 1, expected, None)
+
+    def _read(self) -> Iterator[bytes]:
+        try:
+            with self._golden.open("rb") as lines:
+                for line in lines:
+                    if line.strip() and not any(mark in line for mark in _BY_THE_CLOCK):
+                        yield _OURS.sub(b"", line.strip())
+        except OSError as error:
+            raise ConfigurationError(f"cannot read {self._golden}: {error.strerror}") from error
+
+
+_ABSENT = object()
+
+
+def _fields(event: bytes) -> dict[str, Any]:
+    try:
+        fields = orjson.loads(event)
+    except orjson.JSONDecodeError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _shown(fields: dict[str, Any], name: str) -> str:
+    return orjson.dumps(fields[name]).decode() if name in fields else "nothing"

@@ -1,0 +1,291 @@
+"""``stream replay``: a recording through the same codec, market and publisher as the live stream.
+
+Events carry the exchange and arrival times of then. They go to a Redis of their own unless one is named, never beside a
+streamer that reports there: old prices must not pass for new ones.
+"""
+
+import asyncio
+import contextlib
+import platform
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from os import getpid
+from pathlib import Path
+from typing import Any, Literal
+
+import orjson
+import structlog
+
+from schwabstream import __version__
+from schwabstream.consumer import fetch_report, redis_client
+from schwabstream.embedded import embedded_redis
+from schwabstream.errors import ConfigurationError, Refused
+from schwabstream.events import Channel
+from schwabstream.golden import Comparison, Difference
+from schwabstream.market import Publish
+from schwabstream.pace import Pace, parse_moment
+from schwabstream.playback import Numbering, Playback
+from schwabstream.progress import progress
+from schwabstream.publisher import TradingEventPublisher
+from schwabstream.recording import Recording
+from schwabstream.records import Header, Record
+from schwabstream.report import StreamerReport
+from schwabstream.screen import until_signalled
+from schwabstream.settings import Settings, load_settings
+from schwabstream.stdout import LineWriter
+from schwabstream.telemetry import configure_logging
+
+log = structlog.get_logger(__name__)
+
+EMBEDDED = "embedded"
+CROWDED = 5_000
+_RECORDS_PER_TURN = 200
+_POLL_S = 0.002
+_REPORT_EVERY_S, _DRAIN_LIMIT_S = 1.0, 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayOptions:
+    """What ``stream replay`` was asked for; ``speed`` is a factor, infinite for as fast as it goes.
+
+    ``since`` and ``until`` are as the user wrote them, see ``pace.parse_moment``.
+    """
+
+    files: list[Path]
+    speed: float = 1.0
+    since: str | None = None
+    until: str | None = None
+    loop: bool = False
+    redis: str | None = None
+    json: bool = False
+    check: Path | None = None
+    verbosity: int = 0
+
+
+@dataclass(slots=True)
+class ReplayResult:
+    """What came out: how many events, the first difference to the golden file, and what could not be read.
+
+    ``complete`` tells whether it came to its end rather than being stopped.
+    """
+
+    events: int = 0
+    complete: bool = False
+    difference: Difference | None = None
+    problems: list[str] = field(default_factory=list)
+
+    def verdict(self) -> list[str]:
+        """How it compares with the golden file, in lines."""
+        if self.difference is not None:
+            return self.difference.explain()
+        return [f"{'identical' if self.complete else 'stopped; identical so far'}: {self.events} events"]
+
+
+def replay(options: ReplayOptions) -> ReplayResult:
+    """Replay until the end or a signal; raises what the contract's exit codes name."""
+    if options.check is not None and options.loop:
+        raise ConfigurationError("--check needs an end, and --loop has none: leave one of them out")
+    settings = load_settings(redis_url=None if options.redis == EMBEDDED else options.redis)
+    configure_logging(settings.schwab_log_format, verbosity=options.verbosity)
+    return asyncio.run(_Replay(options, settings).until_stopped())
+
+
+class _Replay:
+    """One replay: files in, events out."""
+
+    def __init__(self, options: ReplayOptions, settings: Settings) -> None:
+        self._options, self._settings = options, settings
+        self._result = ReplayResult()
+        self._headers: list[Header] = []
+        self._files: list[tuple[Path, int]] = []
+        self._lines: LineWriter | None = None
+        self._comparison: Comparison | None = None
+        self._publisher: TradingEventPublisher | None = None
+        self._playback: Playback | None = None
+        self._reader_gone = False
+
+    async def until_stopped(self) -> ReplayResult:
+        """Replay; what came out until the end or a signal."""
+        self._look_at_files()
+        await until_signalled(asyncio.ensure_future(self._run()))
+        return self._result
+
+    def _look_at_files(self) -> None:
+        """Read every header, so that a file that is no recording is told first, and put parts in order."""
+        found = []
+        for path in self._options.files:
+            with Recording(path) as recording:
+                found.append((recording.header, path, recording.size))
+        found.sort(key=lambda each: each[0].part_us)
+        self._headers = [header for header, _, _ in found]
+        self._files = [(path, size) for _, path, size in found]
+
+    async def _run(self) -> None:
+        options = self._options
+        async with contextlib.AsyncExitStack() as stack:
+            if options.check is not None:
+                self._comparison = Comparison(options.check)
+            if options.json:
+                self._lines = LineWriter(self._on_reader_gone)
+                stack.callback(self._lines.close)
+            publish = await stack.enter_async_context(self._destination())
+            with progress("replaying", sum(size for _, size in self._files)) as show:
+                await self._play(publish, show)
+                while options.loop and not self._reader_gone and self._result.events:
+                    await self._play(publish, show)
+            if self._comparison is not None:
+                self._comparison.finish()
+                self._result.difference = self._comparison.difference
+            await self._catch_up(0)
+            self._result.complete = True
+            log.info("replayed", events=self._result.events)
+
+    async def _play(self, publish: Publish, show: Callable[[int], None]) -> None:
+        """All files once, from the first moment asked for to the last."""
+        options, first = self._options, self._headers[0]
+        from_us = parse_moment(options.since, first) if options.since else 0
+        until_us = parse_moment(options.until, first) if options.until else 1 << 62
+        playback = self._playback = Playback(publish, from_us=from_us)
+        pace = Pace(options.speed)
+        for number, item in enumerate(self._items(show)):
+            if isinstance(item, Record) and not item.carried:
+                if item.at_us > until_us or self._done:
+                    return
+                if item.at_us >= from_us:
+                    await pace.wait_for(item.at_us)
+            playback.take(item)
+            if number % _RECORDS_PER_TURN == 0:
+                await asyncio.sleep(0)
+                await self._catch_up(CROWDED)
+
+    def _items(self, show: Callable[[int], None]) -> Iterator[Header | Record]:
+        before = 0
+        for path, size in self._files:
+            with Recording(path) as recording:
+                for number, item in enumerate(recording.items()):
+                    if number % _RECORDS_PER_TURN == 0:
+                        show(before + recording.position)
+                    yield item
+                for problem in recording.problems:
+                    self._name(f"{path}: {problem}")
+            before += size
+            show(before)
+
+    def _name(self, problem: str) -> None:
+        if problem not in self._result.problems:
+            self._result.problems.append(problem)
+            log.warning("the recording is damaged; the rest of it is replayed", problem=problem)
+
+    async def _catch_up(self, most: int) -> None:
+        """Wait until no more than that many events are still on their way."""
+        while self._waiting > most:  # noqa: ASYNC110 - a thread and Redis empty the queues, and neither tells
+            await asyncio.sleep(_POLL_S)
+
+    @property
+    def _waiting(self) -> int:
+        lines = self._lines.queued if self._lines is not None else 0
+        return max(lines, self._publisher.queued if self._publisher is not None else 0)
+
+    @property
+    def _done(self) -> bool:
+        differs = self._comparison is not None and self._comparison.difference is not None
+        return self._reader_gone or differs
+
+    def _on_reader_gone(self, error: OSError) -> None:
+        del error
+        self._reader_gone = True
+
+    # -- where events go
+
+    def _tap(self, event: bytes) -> None:
+        self._result.events += 1
+        if self._lines is not None:
+            self._lines.write(event)
+        if self._comparison is not None:
+            self._comparison.take(event)
+
+    @contextlib.asynccontextmanager
+    async def _destination(self) -> AsyncIterator[Publish]:
+        """What takes the events: Redis, or, for lines and comparisons alone, only those."""
+        options = self._options
+        if options.redis is None and (options.json or options.check is not None):
+            yield Numbering(self._encode).publish
+        elif options.redis in (None, EMBEDDED):
+            async with embedded_redis() as embedded:
+                log.info("embedded redis", url=embedded.url, kind=embedded.kind)
+                async with self._redis(embedded.url) as publish:
+                    yield publish
+        else:
+            async with self._redis(self._settings.redis_url) as publish:
+                yield publish
+
+    def _encode(self, channel: Channel, event: dict[str, Any]) -> None:
+        del channel
+        self._tap(orjson.dumps(event))
+
+    @contextlib.asynccontextmanager
+    async def _redis(self, url: str) -> AsyncIterator[Publish]:
+        settings = self._settings
+        await _refuse_beside_a_streamer(url, settings.schwab_redis_prefix)
+        publisher = TradingEventPublisher(
+            url, prefix=settings.schwab_redis_prefix, stream_maxlen=settings.schwab_redis_stream_maxlen
+        )
+        publisher.tap = self._tap
+        try:
+            await publisher.connect()
+            self._publisher = publisher
+            writer = asyncio.create_task(publisher.run(), name="publisher")
+            reporter = asyncio.create_task(self._report(publisher), name="report")
+            try:
+                yield publisher.publish
+            finally:
+                reporter.cancel()
+                await asyncio.wait({reporter})
+                publisher.stop()
+                await asyncio.wait({writer}, timeout=_DRAIN_LIMIT_S)
+                writer.cancel()
+                await asyncio.wait({writer})
+        finally:
+            await publisher.close()
+
+    async def _report(self, publisher: TradingEventPublisher) -> None:
+        """Say in Redis that what comes is a replay, for as long as it does."""
+        started = int(time.time() * 1000)
+        try:
+            while True:
+                publisher.publish_report(self._describe("streaming", started, publisher))
+                await asyncio.sleep(_REPORT_EVERY_S)
+        finally:
+            publisher.publish_report(self._describe("stopped", started, publisher))
+
+    def _describe(
+        self, state: Literal["streaming", "stopped"], started: int, publisher: TradingEventPublisher
+    ) -> bytes:
+        report = StreamerReport(
+            state=state,
+            reason=f"replaying {', '.join(path.name for path, _ in self._files)}",
+            since=started,
+            started=started,
+            reported=int(time.time() * 1000),
+            pid=getpid(),
+            host=platform.node(),
+            version=__version__,
+            simulated=True,
+            published=publisher.published,
+            queued=publisher.queued,
+        )
+        return report.model_dump_json(exclude_none=True).encode()
+
+
+async def _refuse_beside_a_streamer(url: str, prefix: str) -> None:
+    redis = redis_client(url)
+    try:
+        report = await fetch_report(redis, prefix)
+    finally:
+        await redis.aclose()
+    if report is not None and report.state != "stopped":
+        raise Refused(
+            f"a streamer publishes under {prefix!r} there (process {report.pid} on {report.host}), and old prices must "
+            "not mix with its own: replay into --redis embedded, or set another SCHWAB_REDIS_PREFIX"
+        )
