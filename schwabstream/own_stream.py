@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from schwabstream import errors
 from schwabstream.errors import SchwabStreamError
+from schwabstream.formats import safe
 
 STOP_LIMIT_S = 6.0
 _KEPT_LINES = 20
@@ -67,7 +68,8 @@ class OwnStream:
         if not self.ended.is_set():
             return
         said = [line.removeprefix("schwabstream: ") for line in self._lines if line.startswith("schwabstream: ")]
-        reason = said[-1] if said else f"the stream ended with exit code {self._child.returncode}"
+        last = f" ({safe(self._lines[-1])[:200]})" if self._lines else ""
+        reason = said[-1] if said else f"the stream ended with exit code {self._child.returncode}{last}"
         raise _error_of(self._child.returncode or 1)(reason)
 
 

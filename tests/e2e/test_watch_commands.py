@@ -1,0 +1,333 @@
+"""``quote``, ``book`` and ``status`` as users run them: on a terminal, in a pipe, with Redis coming and going."""
+
+import codecs
+import fcntl
+import os
+import pty
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pyte
+import pytest
+
+from schwabstream.report import StreamerReport, SymbolReport
+
+if TYPE_CHECKING:
+    from tests.conftest import RedisServer
+else:
+    RedisServer = Any
+
+COMMAND = [sys.executable, "-m", "schwabstream"]
+LEAVE_SCREEN, SHOW_CURSOR = b"\x1b[?1049l", b"\x1b[?25h"
+
+
+class Terminal:
+    """A program on a pseudo-terminal, and what its screen shows."""
+
+    def __init__(self, *arguments: str, columns: int = 120, lines: int = 30, **environment: str) -> None:
+        self.screen = pyte.Screen(columns, lines)
+        self._stream = pyte.Stream(self.screen)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.raw = b""
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.before = termios.tcgetattr(slave)
+        self._slave = slave
+        self.process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm-256color", **environment},
+            start_new_session=True,
+        )
+
+    @property
+    def text(self) -> str:
+        """The screen's lines."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def read(self, seconds: float) -> None:
+        """Take in what the program writes, for at most that long."""
+        if select.select([self._master], [], [], seconds)[0]:
+            data = os.read(self._master, 65_536)
+            self.raw += data
+            self._stream.feed(self._decoder.decode(data))
+
+    def until(self, condition: Callable[[str], bool], seconds: float = 30) -> str:
+        """Wait until the screen fulfils the condition; returns it."""
+        deadline = time.monotonic() + seconds
+        while not condition(self.text):
+            assert time.monotonic() < deadline, f"the screen does not get there:\n{self.text}"
+            assert self.process.poll() is None or condition(self.text), f"it ended:\n{self.text}"
+            self.read(0.1)
+        return self.text
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give the terminal another size."""
+        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.screen.resize(lines, columns)
+        self.process.send_signal(signal.SIGWINCH)
+
+    def end(self, seconds: float = 15) -> int:
+        """Wait for the program's end; returns its exit code."""
+        deadline = time.monotonic() + seconds
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, "it does not end"
+            self.read(0.1)
+        self.read(0.2)
+        return self.process.returncode
+
+    def close(self) -> None:
+        """Let go of everything."""
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        os.close(self._slave)
+        os.close(self._master)
+
+
+@contextmanager
+def terminal(*arguments: str, **options: Any) -> Iterator[Terminal]:
+    """A program on a terminal for the length of the block."""
+    running = Terminal(*arguments, **options)
+    try:
+        yield running
+        assert termios.tcgetattr(running._slave) == running.before
+    finally:
+        running.close()
+
+
+class FakeStreamer:
+    """What a streamer leaves in Redis: ticks, books, and its report."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self.seq = time.time_ns() // 1000
+
+    def report(self, **changes: Any) -> None:
+        """Report as a streamer that streams, but for the changes."""
+        now_ms = time.time_ns() // 1_000_000
+        lines = [
+            SymbolReport(symbol="/MNQ:XCME", key="/MNQ", asset="FUTURE", fresh=True),
+            SymbolReport(symbol="AMD", key="AMD", asset="EQUITY", fresh=True),
+        ]
+        known = {"state": "streaming", "since": now_ms, "reported": now_ms, "started": now_ms, "pid": 7, "host": "box"}
+        report = StreamerReport.model_validate({**known, "version": "1", "symbols": lines, **changes})
+        self._server.client.set("market_data:streamer", report.model_dump_json(), px=60_000)
+
+    def tick(self, price: float) -> None:
+        """Publish a tick of /MNQ:XCME."""
+        changes = {"asset": "FUTURE", "last_price": price, "is_trade": True, "bid_price": price, "close_price": 100.0}
+        self._publish("ticks", {"type": "tick", "symbol": "/MNQ:XCME", "key": "/MNQ", **changes})
+
+    def book(self, price: float) -> None:
+        """Publish a book of AMD with one bid and no ask."""
+        level = {"price": price, "size": 300, "makers": 1, "venues": [{"id": "NSDQ", "size": 300, "time_ms": 1}]}
+        event = {"type": "level2", "symbol": "AMD", "key": "AMD", "service": "NASDAQ_BOOK", "source": "book"}
+        self._publish("level2", {**event, "bids": [level], "asks": []})
+
+    def _publish(self, channel: str, event: dict[str, Any]) -> None:
+        self.seq += 1
+        now_us = time.time_ns() // 1000
+        event |= {"v": 1, "seq": self.seq, "timestamp": now_us // 1000, "received_us": now_us}
+        payload = orjson.dumps(event).decode()
+        pipe = self._server.client.pipeline()
+        pipe.hset(f"market_data:last:{channel}", event["symbol"], payload)
+        pipe.publish(f"market_data:{channel}", payload)
+        pipe.execute()
+
+
+@pytest.fixture
+def streamer(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> FakeStreamer:
+    """A streamer that streams into the Redis all commands use."""
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    fake = FakeStreamer(redis_server)
+    fake.report()
+    return fake
+
+
+def shows(first: str, second: str, text: str) -> bool:
+    """Whether the text holds both."""
+    return first in text and second in text
+
+
+def run(*arguments: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
+    """A command in a pipe."""
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=seconds, check=False)
+
+
+def test_quote_on_a_terminal_moves_and_leaves_it_as_it_was(streamer: FakeStreamer) -> None:
+    """Prices move as they are published, the width may change, and SIGTERM restores the terminal, exit 0."""
+    streamer.tick(110.25)
+    with terminal("quote", "/MNQ:XCME", "AMD") as shown:
+        first = shown.until(lambda text: "110.25" in text and "streaming" in text)
+        assert "+10.25%" in first
+        assert "no data yet" in first
+        streamer.tick(111.5)
+        shown.until(lambda text: "111.50 ▲" in text, 5)
+        shown.resize(60, 20)
+        streamer.tick(110.75)
+        narrow = shown.until(lambda text: "110.75 ▼" in text, 5)
+        assert "Volume" not in narrow
+        shown.process.terminate()
+        assert shown.end() == 0
+        assert shown.raw.rfind(LEAVE_SCREEN) > shown.raw.rfind(b"\x1b[?1049h")
+        assert SHOW_CURSOR in shown.raw
+
+
+def test_book_on_a_terminal_moves(streamer: FakeStreamer) -> None:
+    """The ladder follows the books, and Ctrl-C leaves it with exit 0."""
+    streamer.book(221.38)
+    with terminal("book", "AMD", "--depth", "3", "--venues") as shown:
+        shown.until(lambda text: "221.38" in text and "NSDQ:300" in text and "no asks" in text)
+        streamer.book(221.4)
+        shown.until(lambda text: "221.40" in text and "221.38" not in text, 5)
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.end() == 0
+
+
+def test_redis_killed_twenty_times_is_said_and_survived(streamer: FakeStreamer, redis_server: RedisServer) -> None:
+    """Each time the screen says that Redis is away, and within five seconds of its return prices move again."""
+    streamer.tick(1000.0)
+    with terminal("quote", "/MNQ:XCME") as shown:
+        shown.until(lambda text: "1,000.00" in text and "streaming" in text)
+        for restart in range(1, 21):
+            redis_server.kill()
+            shown.until(lambda text: "Redis is away" in text, 5)
+            redis_server.start()
+            returned = time.monotonic()
+            streamer.report()
+            streamer.tick(1000.0 + restart)
+            wanted = f"{1000 + restart:,}.00 ▲"
+            shown.until(partial(shows, wanted, "streaming"), 5)
+            assert time.monotonic() - returned < 5
+        shown.process.terminate()
+        assert shown.end() == 0
+
+
+def test_a_killed_streamer_is_said(streamer: FakeStreamer, redis_server: RedisServer) -> None:
+    """When the report expires the screen says that no streamer runs, and shows the last known values dimmed."""
+    streamer.tick(110.25)
+    with terminal("quote", "/MNQ:XCME") as shown:
+        shown.until(lambda text: "streaming" in text and "110.25" in text)
+        redis_server.client.delete("market_data:streamer")
+        shown.until(lambda text: "no streamer runs" in text and "110.25" in text, 5)
+
+
+def test_a_pipe_gets_lines_and_may_close_early(streamer: FakeStreamer) -> None:
+    """In a pipe each update is a line without escape codes; a reader that leaves ends the command quietly."""
+    streamer.tick(110.25)
+    command = [*COMMAND, "quote", "/MNQ:XCME"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        first = process.stdout.readline()
+        assert "/MNQ:XCME  110.25  +10.25  +10.25%" in first
+        assert "\x1b" not in first
+        process.stdout.close()
+        deadline = time.monotonic() + 10
+        while process.poll() is None and time.monotonic() < deadline:
+            streamer.tick(110.5)
+            time.sleep(0.05)
+        assert process.wait(1) == 0
+        assert process.stderr.read() == ""
+
+
+def test_json_lines_and_count(streamer: FakeStreamer) -> None:
+    """``--json --count 1`` writes one event, as it is on the channel, and ends."""
+    streamer.tick(110.25)
+    done = run("quote", "/mnq:xcme", "--json", "--count", "1")
+    assert done.returncode == 0
+    event = orjson.loads(done.stdout)
+    assert (event["v"], event["type"], event["symbol"], event["last_price"]) == (1, "tick", "/MNQ:XCME", 110.25)
+
+
+def test_once_shows_a_snapshot_and_ends(streamer: FakeStreamer) -> None:
+    """``--once`` prints the table or the ladder plainly; ``--json`` the events, and what is missing to stderr."""
+    streamer.tick(110.25)
+    streamer.book(221.38)
+    table = run("quote", "/MNQ:XCME", "AMD", "--once")
+    assert table.returncode == 0
+    assert "110.25" in table.stdout
+    assert "\x1b" not in table.stdout
+    ladder = run("book", "AMD", "--once")
+    assert "221.38" in ladder.stdout
+    lines = run("book", "AMD", "--once", "--json", "--depth", "1")
+    assert orjson.loads(lines.stdout)["bids"][0]["price"] == 221.38
+    missing = run("quote", "AMD", "--once", "--json")
+    assert (missing.returncode, missing.stdout) == (0, "")
+    assert "AMD" in missing.stderr
+
+
+def test_status_says_how_the_streamer_is(streamer: FakeStreamer, redis_server: RedisServer) -> None:
+    """Healthy is exit 0; waiting or absent is 4; no Redis is 8."""
+    good = run("status")
+    assert good.returncode == 0
+    assert "streaming" in good.stdout
+    assert orjson.loads(run("status", "--json").stdout)["healthy"] is True
+    streamer.report(state="waiting", reason="the connection was lost")
+    bad = run("status")
+    assert bad.returncode == 4
+    assert "the connection was lost" in bad.stdout
+    redis_server.client.delete("market_data:streamer")
+    absent = run("status")
+    assert absent.returncode == 4
+    assert "stream run" in absent.stderr
+    assert orjson.loads(run("status", "--json").stdout) == {"v": 1, "healthy": False}
+    redis_server.kill()
+    assert run("status").returncode == 8
+
+
+def test_without_a_streamer_and_credentials_it_says_what_is_missing(redis_server: RedisServer) -> None:
+    """Nothing to read and nobody to ask: exit 2 naming the variables, on a terminal too, which is restored."""
+    redis = ["--redis", redis_server.url]
+    quote = run("quote", "/MNQ", *redis)
+    assert quote.returncode == 2
+    assert "SCHWAB_CLIENT_ID" in quote.stderr
+    assert quote.stdout == ""
+    with terminal("book", "/NQ", *redis) as shown:
+        assert shown.end(30) == 2
+        assert b"SCHWAB_CLIENT_ID" in shown.raw
+        assert shown.raw.rfind(LEAVE_SCREEN) > shown.raw.rfind(b"\x1b[?1049h")
+
+
+def test_nonsense_is_refused_before_anything_is_opened() -> None:
+    """A symbol that cannot be one is exit 2 with the nearest right form."""
+    done = run("quote", "/MNQ:XCMEE")
+    assert done.returncode == 2
+    assert "did you mean /MNQ:XCME?" in done.stderr
+
+
+def test_what_is_no_event_is_counted_and_draws_nothing(streamer: FakeStreamer, redis_server: RedisServer) -> None:
+    """Rubbish on the channels is counted on the screen and never reaches the terminal raw."""
+    streamer.tick(110.25)
+    with terminal("quote", "/MNQ:XCME") as shown:
+        shown.until(lambda text: "110.25" in text)
+        redis_server.client.publish("market_data:ticks", "\x1b]0;owned\x07")
+        redis_server.client.publish("market_data:ticks", '{"seq":1,"symbol":"/MNQ:XCME","key":"/MNQ"}')
+        shown.until(lambda text: "messages on the channels were no events" in text, 5)
+        assert b"owned" not in shown.raw
+
+
+def test_simulated_screens_need_nothing_else() -> None:
+    """``--simulate`` shows moving prices and a book with no Redis, no account and no streamer."""
+    with terminal("quote", "/MNQ:XCME", "NVDA", "--simulate") as shown:
+        first = shown.until(lambda text: "simulated prices" in text and text.count("▲") + text.count("▼") > 0, 60)
+        shown.until(lambda text: text.splitlines()[2] != first.splitlines()[2], 20)
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.end() == 0
+    ladder = run("book", "NVDA", "--simulate", "--once", "--depth", "5")
+    assert ladder.returncode == 0, ladder.stderr
+    assert "NASDAQ_BOOK" in ladder.stdout
+    assert "spread" in ladder.stdout
