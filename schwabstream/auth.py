@@ -12,6 +12,7 @@ import math
 import random
 import time
 import uuid
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -70,6 +71,7 @@ class SchwabAuthClient:
         self._auto_refresh: asyncio.Task[None] | None = None
         self._next_warning_at = 0.0
         self.problem: SchwabStreamError | None = None
+        self.refreshes: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
         return self
@@ -115,6 +117,16 @@ class SchwabAuthClient:
             tokens = await self._ask(_bootstrap(refresh_token))
             self._keep(tokens)
         return tokens
+
+    @property
+    def tokens(self) -> TokenSet | None:
+        """The tokens in use, as last seen; asks nobody."""
+        return self._tokens
+
+    async def fetch_user_preference(self) -> dict[str, Any]:
+        """Return userPreference as sent (protocol 2.1); it holds account numbers."""
+        content = await self._get(lambda schwab: schwab.get_user_preferences())
+        return _object(content[0] if isinstance(content, list) and content else content)
 
     async def fetch_streamer_login(self) -> StreamerLogin:
         """Return what a streamer LOGIN needs, with a correlation id of its own each time (protocol 2.1)."""
@@ -203,7 +215,12 @@ class SchwabAuthClient:
             answer = await self._patiently(lambda: self._http.refresh(tokens.refresh_token))
         except LoginRequired as error:
             self._refused = (print_, str(error))
+            self.refreshes["refused"] += 1
             raise
+        except SchwabUnavailable:
+            self.refreshes["unavailable"] += 1
+            raise
+        self.refreshes["ok"] += 1
         return tokens.refreshed(answer, now)
 
     def _keep(self, tokens: TokenSet) -> None:

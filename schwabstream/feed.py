@@ -5,7 +5,7 @@ gap when the data is back. It raises when only a new session can help.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -73,6 +73,7 @@ class Feed:
     async def run(self) -> None:
         """Log in, subscribe and deliver until our own LOGOUT; every other end raises."""
         self._market.begin_session()
+        self._memory.meter.begin_session()
         self._memory.stale.clear()
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -89,6 +90,7 @@ class Feed:
         """Merge and publish."""
         self._heard.add(batch.service)
         self._market.apply(batch, received_us)
+        self._memory.meter.note(batch, self._market.instruments, received_us, self._connection.traffic.bytes)
 
     def take_undecodable(self, part: Undecodable) -> None:
         """Count what could not be understood, and show the first of its kind."""
@@ -155,6 +157,7 @@ class Feed:
         match finding:
             case Dead(service, keys, since):
                 self._dead_since = dict.fromkeys(keys, since)
+                self._tell_silent(service, keys)
                 raise SessionLost(f"{service} stayed silent although its subscription was sent again")
             case Probe():
                 self._probe(finding)
@@ -164,21 +167,24 @@ class Feed:
                 if not instrument.fresh:
                     self._subscriber.ask_again(service, (key,))
             case Silent(service, keys):
-                for key in keys:
-                    self._tell_stale(service, key, f"{service} is silent although its subscription was sent again")
+                self._tell_silent(service, keys)
             case Recovered(service, keys):
                 for key in keys:
                     if self._memory.stale.pop((service, key), None):
                         log.info("data is back", service=service, key=key)
 
     def _probe(self, probe: Probe) -> None:
-        if not probe.whole:
+        """Ask again without a word: what answers was merely quiet."""
+        self._announcer.counts["probes"] += 1
+        log.debug("asking again what is silent", service=probe.service, keys=probe.keys)
+        if probe.whole:
+            self._subscriber.ask_all_again(probe.service)
+        else:
             self._subscriber.ask_again(probe.service, probe.keys)
-            return
-        aliases = [alias for key in probe.keys for alias in self._market.instruments[key].aliases]
-        reason = f"{probe.service} is silent; its subscription is sent again"
-        self._announcer.tell("stale", reason, detail=probe.service, symbols=aliases)
-        self._subscriber.ask_all_again(probe.service)
+
+    def _tell_silent(self, service: str, keys: Iterable[str]) -> None:
+        for key in keys:
+            self._tell_stale(service, key, f"{service} is silent although its subscription was sent again")
 
     def _tell_stale(self, service: str, key: str, reason: str) -> None:
         self._memory.stale[service, key] = reason

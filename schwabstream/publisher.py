@@ -17,6 +17,7 @@ import structlog
 
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel
+from schwabstream.meter import BATCH_BOUNDS, WRITE_BOUNDS_S, Histogram
 from schwabstream.redis_writer import Fence, RedisWriter, bulk, command
 
 log = structlog.get_logger(__name__)
@@ -93,6 +94,7 @@ class TradingEventPublisher:
         self.connected = False
         self.outage: str | None = None
         self.counts: Counter[str] = Counter()
+        self.batch_sizes, self.write_times = Histogram(BATCH_BOUNDS), Histogram(WRITE_BOUNDS_S)
         self._refusing: set[str] = set()
         self.tap: Callable[[bytes], None] | None = None
 
@@ -105,6 +107,16 @@ class TradingEventPublisher:
     def published(self) -> int:
         """Events Redis has taken in this run, all channels."""
         return sum(lane.published for lane in self._lanes.values())
+
+    @property
+    def published_by_channel(self) -> dict[Channel, int]:
+        """Events Redis has taken in this run."""
+        return {channel: lane.published for channel, lane in self._lanes.items()}
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of the events that wait for Redis."""
+        return self._queued_bytes
 
     @property
     def queued(self) -> int:
@@ -188,6 +200,8 @@ class TradingEventPublisher:
                 self._in_flight = []
                 raise
             self._note_refusals(replies, self._in_flight, report)
+            self.batch_sizes.add(len(self._in_flight))
+            self.write_times.add(self._writer.round_trip_s or 0.0)
             for entry in self._in_flight:
                 self._queued_bytes -= len(entry.packed)
                 entry.lane.published += 1

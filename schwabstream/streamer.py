@@ -32,6 +32,7 @@ from schwabstream.errors import (
 )
 from schwabstream.feed import Clock, Feed
 from schwabstream.market import Market
+from schwabstream.meter import Meter
 from schwabstream.schedule import EQUITY_HOURS, NEW_YORK, Schedule
 from schwabstream.session import Session, StreamerLogin
 from schwabstream.subscriber import Memory
@@ -68,6 +69,7 @@ class Authorizer(Protocol):
         """Within the block nothing is refreshed in the background."""
 
 
+LOST = "lost: "
 LIVE_CLOCK = Clock(time.time, time.monotonic, asyncio.sleep, random.random)
 
 
@@ -131,6 +133,11 @@ class SchwabStreamClient:
     def problems(self, key: str) -> list[str]:
         """Why data of this key is missing: refused subscriptions, silence; empty when nothing is."""
         return self._memory.problems(key)
+
+    @property
+    def meter(self) -> Meter:
+        """What arrived in this run, over all sessions."""
+        return self._memory.meter
 
     @property
     def on_status(self) -> list[StatusListener]:
@@ -204,6 +211,7 @@ class SchwabStreamClient:
 
     async def _go_on_after(self, error: SchwabStreamError) -> None:
         """Pause as this error calls for; raises what going on cannot help, and at the start what waiting cannot."""
+        self.counts[f"{LOST}{type(error).__name__}"] += 1
         match error:
             case LeaseLost() | ConfigurationError():
                 raise error

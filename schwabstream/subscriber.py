@@ -15,6 +15,7 @@ from schwabstream.endings import ENDING_CODES, error_of
 from schwabstream.fields import Service
 from schwabstream.liveness import Known, Liveness
 from schwabstream.market import Market
+from schwabstream.meter import Meter
 from schwabstream.outages import Outages
 from schwabstream.session import SYMBOL_LIMIT, Answered, Ended
 from schwabstream.subscriptions import BOOK_SERVICES, EQUITY_BOOKS, LEVEL_ONE, Command, Verb, Wanted, plan, wanted
@@ -44,6 +45,7 @@ class Memory:
     outages: Outages = field(default_factory=Outages)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
     stale: dict[tuple[str, str], str] = field(default_factory=dict)
+    meter: Meter = field(default_factory=Meter)
 
     def problems(self, key: str) -> list[str]:
         """Why data of this key is missing; empty when nothing is."""

@@ -1,0 +1,78 @@
+"""What went through, counted as cheaply as can be: histograms, and the flow of each service.
+
+Pure counting: who shows the numbers to the world is ``metrics``. Nothing here is done per event.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from schwabstream.codec import Batch
+from schwabstream.fields import Service
+from schwabstream.market import Instrument
+
+LAG_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+WRITE_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+BATCH_BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
+_OTHER = "OTHER"
+_SERVICES = frozenset(Service)
+
+
+class Histogram:
+    """How many values lay at or below each bound; ``counts`` has one place more, for those above all."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
+
+
+@dataclass(slots=True)
+class Flow:
+    """What came for one service: frames (or parts of one), entries in them, and bytes."""
+
+    frames: int = 0
+    events: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True)
+class Meter:
+    """Counts what arrives, over all sessions of a run; ``exchange_lag`` is from exchange to here, in seconds."""
+
+    flows: dict[str, Flow] = field(default_factory=dict)
+    exchange_lag: Histogram = field(default_factory=lambda: Histogram(LAG_BOUNDS_S))
+    _bytes_seen: int = 0
+
+    def begin_session(self) -> None:
+        """A new connection counts its bytes from 0."""
+        self._bytes_seen = 0
+
+    def note(self, batch: Batch, instruments: Mapping[str, Instrument], received_us: int, bytes_total: int) -> None:
+        """Count one merged batch; ``bytes_total`` is what its connection has brought so far.
+
+        The lag is sampled from the last entry of the batch, and never from a snapshot: its times can be days old.
+        """
+        service = batch.service
+        flow = self.flows.get(service) or self._flow(service)
+        flow.frames += 1
+        flow.events += len(batch.content)
+        flow.bytes += bytes_total - self._bytes_seen
+        self._bytes_seen = bytes_total
+        entry = batch.content[-1] if batch.content else None
+        if type(entry) is dict and "delayed" not in entry and service.startswith("LEVELONE"):
+            key = entry.get("key")
+            instrument = instruments.get(key) if type(key) is str else None
+            if instrument is not None and instrument.tick["timestamp"]:
+                self.exchange_lag.add(max(0.0, received_us * 1e-6 - instrument.tick["timestamp"] * 1e-3))
+
+    def _flow(self, service: str) -> Flow:
+        # Names that are not Schwab's would make as many series as a broken frame pleases.
+        return self.flows.setdefault(service if service in _SERVICES else _OTHER, Flow())

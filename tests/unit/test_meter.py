@@ -1,0 +1,88 @@
+"""What is counted on the way, per batch."""
+
+import datetime as dt
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schwabstream.codec import Batch
+from schwabstream.market import Market
+from schwabstream.meter import Histogram, Meter
+from schwabstream.symbols import parse_symbols
+
+NOW_MS = 1_795_000_000_000
+
+
+def market() -> Market:
+    """Two futures."""
+    return Market(parse_symbols(["/MNQ", "/MES"], dt.date(2026, 11, 20)), lambda _channel, _event: None)
+
+
+def feed(meter: Meter, state: Market, service: str, content: list[Any], received_ms: int, bytes_total: int) -> None:
+    """Merge and count one batch, as the feed does."""
+    batch = Batch(service, received_ms, content)
+    state.apply(batch, received_ms * 1000)
+    meter.note(batch, state.instruments, received_ms * 1000, bytes_total)
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e6)))
+def test_histogram_counts_each_value_once(values: list[float]) -> None:
+    """Every value lands in exactly one place: the first whose bound it does not exceed."""
+    histogram = Histogram((1.0, 10.0, 100.0))
+    for value in values:
+        histogram.add(value)
+    assert sum(histogram.counts) == len(values)
+    assert histogram.counts[0] == sum(value <= 1 for value in values)
+    assert histogram.counts[-1] == sum(value > 100 for value in values)
+    assert math.isclose(histogram.total, sum(values))
+
+
+def test_flow_is_counted_by_service_and_over_sessions() -> None:
+    """Frames, entries and bytes add up per service; a new connection's bytes start at 0."""
+    meter, state = Meter(), market()
+    feed(meter, state, "LEVELONE_FUTURES", [{"key": "/MNQ", "3": 1.0}, {"key": "/MES", "3": 2.0}], NOW_MS, 100)
+    feed(meter, state, "CHART_FUTURES", [], NOW_MS, 130)
+    meter.begin_session()
+    feed(meter, state, "LEVELONE_FUTURES", [{"key": "/MNQ", "3": 1.0}], NOW_MS, 50)
+    level_one, charts = meter.flows["LEVELONE_FUTURES"], meter.flows["CHART_FUTURES"]
+    assert (level_one.frames, level_one.events, level_one.bytes) == (2, 3, 150)
+    assert (charts.frames, charts.events, charts.bytes) == (1, 0, 30)
+
+
+def test_services_that_do_not_exist_are_one() -> None:
+    """Whatever names a broken streamer sends, they make one series."""
+    meter, state = Meter(), market()
+    for number in range(100):
+        feed(meter, state, f"NONSENSE_{number}", [{"key": "/MNQ"}], NOW_MS, 10 * number)
+    assert list(meter.flows) == ["OTHER"]
+    assert meter.flows["OTHER"].frames == 100
+
+
+def test_lag_is_from_the_exchange_to_here() -> None:
+    """A change is as late as its quote or trade time says; a clock that runs behind counts as no lag."""
+    meter, state = Meter(), market()
+    feed(meter, state, "LEVELONE_FUTURES", [{"key": "/MNQ", "3": 1.0, "10": NOW_MS - 40}], NOW_MS, 0)
+    feed(meter, state, "LEVELONE_FUTURES", [{"key": "/MNQ", "3": 1.0, "10": NOW_MS + 40}], NOW_MS, 0)
+    assert sum(meter.exchange_lag.counts) == 2
+    assert meter.exchange_lag.total == pytest.approx(0.04)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"key": "/MNQ", "delayed": False, "3": 1.0, "10": NOW_MS - 86_400_000},
+        {"key": "/ES", "3": 1.0},
+        {"key": ["/MNQ"]},
+        {"3": 1.0},
+        "nonsense",
+        None,
+    ],
+)
+def test_snapshots_and_nonsense_have_no_lag(entry: Any) -> None:
+    """A snapshot's times may be days old and a broken entry has none: neither is a sample."""
+    meter, state = Meter(), market()
+    feed(meter, state, "LEVELONE_FUTURES", [entry], NOW_MS, 0)
+    assert sum(meter.exchange_lag.counts) == 0
