@@ -1,0 +1,76 @@
+"""An event loop on which hours pass in milliseconds: real sockets, but a clock that jumps to the next timer.
+
+Whenever no socket is ready the clock moves to the next timer at once. Simulator and streamer run in the one process
+over loopback, so what one has sent the other can read without any time passing.
+Refuses threads: the clock would not wait for them.
+"""
+
+import asyncio
+import random
+import selectors
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from schwabstream.feed import Clock
+
+T = TypeVar("T")
+START = 1_795_536_000.0
+"""Tuesday 2026-11-24, 16:00 UTC: every market is open."""
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Never waits: what the loop would have waited for timers is added to ``skipped_s``."""
+
+    skipped_s = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:
+            # No timer at all: only a socket, or a bug, can go on from here.
+            ready = super().select(5)
+            if not ready:
+                raise RuntimeError("everything waits, and nothing will ever happen")
+            return ready
+        self.skipped_s += max(timeout, 0.0)
+        return ready
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """The loop; ``time`` starts at 0 and moves by jumps only. ``crashes`` holds what no task or callback caught."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+        self.crashes: list[dict[str, Any]] = []
+        self.set_exception_handler(lambda _, context: self.crashes.append(context))
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._jumping.skipped_s
+
+    def run_in_executor(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse."""
+        raise RuntimeError(f"no threads on virtual time: {args}")
+
+
+class VirtualTime:
+    """The clocks of one run: ``wall`` for the simulator and the login, ``clock`` for the streamer."""
+
+    def __init__(self, loop: VirtualLoop, seed: int = 0, start: float = START) -> None:
+        self._loop, self._start = loop, start
+        self.random = random.Random(seed)
+        self.clock = Clock(self.wall, loop.time, asyncio.sleep, self.random.random)
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        return self._start + self._loop.time()
+
+
+def run_virtual(main: Coroutine[Any, Any, T], loop: VirtualLoop) -> T:
+    """Run ``main`` on the loop and close it; raises what was left unhandled anywhere."""
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        result = runner.run(main)
+    assert not loop.crashes, loop.crashes
+    return result
