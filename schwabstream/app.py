@@ -5,7 +5,7 @@ import contextlib
 import functools
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from schwabstream.auth import SchwabAuthClient
-from schwabstream.embedded import embedded_redis
+from schwabstream.auth import SchwabAuthClient, open_store
 from schwabstream.errors import (
     ConfigurationError,
     LeaseLost,
@@ -24,16 +23,17 @@ from schwabstream.errors import (
     SchwabUnavailable,
 )
 from schwabstream.lease import Lease
+from schwabstream.operations import Operations, operations
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.recorder import FileRecorder, recording_to
-from schwabstream.redis_writer import Fence, redact_url
+from schwabstream.redis_writer import Fence
 from schwabstream.reporter import Reporter
-from schwabstream.settings import Settings, load_settings, origin
+from schwabstream.settings import Settings, load_settings
 from schwabstream.stdout import LineWriter
-from schwabstream.streamer import STARTUP_LIMIT_S, SchwabStreamClient
+from schwabstream.streamer import SchwabStreamClient
+from schwabstream.surroundings import EMBEDDED, lease_for, redis_for, schwab_for
 from schwabstream.symbols import Symbol, parse_symbols
 from schwabstream.telemetry import configure_logging
-from schwabstream.token_store import TokenStore
 
 if TYPE_CHECKING:
     from schwabstream.recording_file import Rotation
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-EMBEDDED = "embedded"
 DRAIN_LIMIT_S = 1.5
 SHORT_PAUSE_S, LONG_PAUSE_S = 10.0, 300.0
 
@@ -104,6 +103,7 @@ class _Run:
         self._stopping = False
         self._client: SchwabStreamClient | None = None
         self._recorder: FileRecorder | None = None
+        self._operations = Operations()
         self._task: asyncio.Task[None] | None = None
 
     async def until_stopped(self) -> None:
@@ -136,16 +136,22 @@ class _Run:
         async with contextlib.AsyncExitStack() as stack:
             recording = recording_to(options.record, options.rotation, self._symbols, simulated=options.simulated)
             self._recorder = stack.enter_context(recording)
-            settings = await stack.enter_async_context(_schwab(self._settings, options))
-            redis = await stack.enter_async_context(_redis(self._settings, options))
-            auth = await stack.enter_async_context(SchwabAuthClient(settings, TokenStore(settings.schwab_token_path)))
-            lease = await stack.enter_async_context(_lease(settings, redis, auth)) if redis.shared else None
+            schwab = schwab_for(self._settings, simulated=options.simulated, recording=options.simulate_from)
+            settings = await stack.enter_async_context(schwab)
+            place = redis_for(self._settings, options.redis, simulated=options.simulated)
+            redis = await stack.enter_async_context(place)
+            auth = await stack.enter_async_context(SchwabAuthClient(settings, open_store(settings)))
+            self._operations = await stack.enter_async_context(operations(settings, auth))
+            await stack.enter_async_context(self._operations.telling_the_end())
             tap = stack.enter_context(_json_lines(self.stop)) if options.json else None
-            auth.start_auto_refresh()
-            if lease is None:
+            if not redis.shared:
+                auth.start_auto_refresh()
                 await self._stint(settings, redis.url, auth, tap)
-            else:
-                await self._stints(lease, functools.partial(self._stint, settings, redis.url, auth, tap, lease))
+                return
+            lease = await stack.enter_async_context(lease_for(settings, redis.url, auth))
+            self._operations.know(lease)
+            auth.start_auto_refresh()
+            await self._stints(lease, functools.partial(self._stint, settings, redis.url, auth, tap, lease))
 
     async def _stints(self, lease: Lease, stint: Callable[[Fence], Coroutine[None, None, None]]) -> None:
         """Stream while the lease is ours; without it wait for it, unless that is not wanted."""
@@ -201,8 +207,11 @@ class _Run:
                 return
             self._client = client
             reporter = Reporter(client, publisher, simulated=self._options.simulated)
-            with _screen(client, publisher, reporter, self._options) as screen:
-                background = [self._announce(client, publisher), reporter.run()]
+            with (
+                self._operations.watching(client, publisher, reporter),
+                _screen(client, publisher, reporter, self._options) as screen,
+            ):
+                background = [self._announce(client, publisher), reporter.run(), _learn_holidays(client)]
                 await self._stream(client, publisher, [*background, *([screen.run()] if screen else [])])
         finally:
             self._client = None
@@ -258,59 +267,6 @@ async def _learn_holidays(client: SchwabStreamClient) -> None:
 
     await client.ready.wait()
     client.schedule.new_york, client.schedule.chicago = await asyncio.to_thread(load_holidays, date.today().year)  # noqa: DTZ011
-
-
-@contextlib.asynccontextmanager
-async def _schwab(settings: Settings, options: StreamOptions) -> AsyncIterator[Settings]:
-    """Settings of the Schwab to use: as they are, or those of a simulator that runs for the length of the block."""
-    if not options.simulated:
-        yield settings
-        return
-    from schwabstream.stand_in import load_tape, simulated_schwab
-
-    tape = None if options.simulate_from is None else load_tape(options.simulate_from)
-    async with simulated_schwab(settings, tape) as simulated:
-        yield simulated
-
-
-@dataclass(frozen=True, slots=True)
-class _Redis:
-    """Where to publish, and whether others may publish there too."""
-
-    url: str
-    shared: bool
-
-
-@contextlib.asynccontextmanager
-async def _redis(settings: Settings, options: StreamOptions) -> AsyncIterator[_Redis]:
-    """The Redis to publish to; made-up prices go into a shared one only when somebody names it."""
-    named = options.redis is not None or origin("REDIS_URL") in ("environment", ".env")
-    if options.redis == EMBEDDED or (options.simulated and not named):
-        async with embedded_redis() as embedded:
-            log.info("embedded redis", url=embedded.url, kind=embedded.kind)
-            yield _Redis(embedded.url, shared=False)
-    else:
-        log.debug("redis", url=redact_url(settings.redis_url))
-        yield _Redis(settings.redis_url, shared=True)
-
-
-@contextlib.asynccontextmanager
-async def _lease(settings: Settings, redis: _Redis, auth: SchwabAuthClient) -> AsyncIterator[Lease]:
-    """The lease of the account that the login belongs to; not taken yet."""
-    lease = Lease(redis.url, settings.schwab_redis_prefix)
-    try:
-        await lease.reach()
-        try:
-            async with asyncio.timeout(STARTUP_LIMIT_S):
-                lease.of_account((await auth.fetch_streamer_login()).customer_id)
-        except TimeoutError as error:
-            raise SchwabUnavailable(
-                f"Schwab did not say within {STARTUP_LIMIT_S:g} s whose account this is: check the network and "
-                "SCHWAB_API_BASE_URL, then try again"
-            ) from error
-        yield lease
-    finally:
-        await lease.close()
 
 
 @contextlib.contextmanager

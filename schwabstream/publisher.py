@@ -200,7 +200,8 @@ class TradingEventPublisher:
                 self._in_flight = []
                 raise
             self._note_refusals(replies, self._in_flight, report)
-            self.batch_sizes.add(len(self._in_flight))
+            if self._in_flight:
+                self.batch_sizes.add(len(self._in_flight))
             self.write_times.add(self._writer.round_trip_s or 0.0)
             for entry in self._in_flight:
                 self._queued_bytes -= len(entry.packed)

@@ -1,0 +1,205 @@
+"""What a run says of itself to Prometheus and to health checks, read from its counters when somebody asks.
+
+Nothing is counted here, so the way of a tick pays nothing for being watched. The names are those of
+docs/operations/alerts.md; none of them carries a token, an account or a symbol.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from schwabstream import __version__
+from schwabstream.announcer import StreamState
+from schwabstream.auth import SchwabAuthClient
+from schwabstream.lease import Lease, describe
+from schwabstream.meter import Histogram
+from schwabstream.publisher import TradingEventPublisher
+from schwabstream.reporter import Reporter
+from schwabstream.streamer import LOST, SchwabStreamClient
+
+PREFIX = "schwabstream_"
+STANDBY = "standby"
+_STATES = (*(state.value for state in StreamState), STANDBY)
+
+
+@dataclass(frozen=True, slots=True)
+class Stint:
+    """One time of streaming, from taking the lease to its end."""
+
+    client: SchwabStreamClient
+    publisher: TradingEventPublisher
+    reporter: Reporter
+
+
+class Monitor:
+    """Knows the parts of a run: set ``stint`` while it streams, ``lease`` when there is one to wait for."""
+
+    def __init__(self, auth: SchwabAuthClient, *, wall: Callable[[], float] = time.time) -> None:
+        self._auth, self._wall = auth, wall
+        self._started = wall()
+        self._registry = CollectorRegistry()
+        self._registry.register(_RunCollector(self))
+        ProcessCollector(registry=self._registry)
+        self.stint: Stint | None = None
+        self.lease: Lease | None = None
+
+    @property
+    def state(self) -> str:
+        """The streamer's state, or ``standby``."""
+        if self.stint is not None:
+            return self.stint.client.state.value
+        return STANDBY if self.lease is not None and self.lease.waiting_for else StreamState.CONNECTING.value
+
+    def exposition(self) -> bytes:
+        """Everything in Prometheus's text format."""
+        return generate_latest(self._registry)
+
+    def health(self) -> tuple[bool, dict[str, Any]]:
+        """Whether the run does what it is for, and the JSON that says so; a standby that waits is healthy."""
+        body: dict[str, Any] = {"v": 1, "state": self.state, "version": __version__}
+        stint = self.stint
+        if stint is None:
+            healthy = self.state == STANDBY
+            waiting_for = self.lease.waiting_for if self.lease else None
+            return healthy, body | {"healthy": healthy, "waiting_for": waiting_for and describe(waiting_for)}
+        report = stint.reporter.report
+        healthy = report.healthy and stint.client.state is StreamState.STREAMING and stint.publisher.connected
+        return healthy, body | {
+            "healthy": healthy,
+            "reason": stint.client.reason,
+            "since": int(stint.client.since * 1000),
+            "redis": "connected" if stint.publisher.connected else "away",
+            "queued": stint.publisher.queued,
+            "dropped": stint.publisher.dropped,
+            "not_fresh": [line.symbol for line in report.symbols if not line.fresh],
+        }
+
+    def families(self) -> Iterator[Metric]:
+        """Every metric of the run at this moment."""
+        yield from self._of_run()
+        yield from self._of_login()
+        if self.stint is not None:
+            yield from self._of_session(self.stint.client)
+            yield from self._of_flow(self.stint.client)
+            yield from self._of_publisher(self.stint.publisher)
+
+    def _of_run(self) -> Iterator[Metric]:
+        state = self.state
+        yield _gauge("info", "Always 1; which version runs.", 1, version=__version__)
+        yield _gauge("start_time_seconds", "When this run began, in seconds since the epoch.", self._started)
+        yield _by_label(
+            GaugeMetricFamily,
+            "state",
+            "1 for the present state, 0 for the others.",
+            "state",
+            {each: float(each == state) for each in _STATES},
+        )
+        yield _gauge("healthy", "1 while the run does what it is for, as /healthz says.", float(self.health()[0]))
+
+    def _of_login(self) -> Iterator[Metric]:
+        now, tokens = self._wall(), self._auth.tokens
+        outcomes = {outcome: self._auth.refreshes[outcome] for outcome in ("ok", "refused", "unavailable")}
+        text = "Refreshes of the access token, by outcome."
+        yield _by_label(CounterMetricFamily, "token_refreshes", text, "outcome", outcomes)
+        if tokens is not None:
+            text = "Seconds until the access token expires; negative when it has."
+            yield _gauge("access_token_expires_in_seconds", text, tokens.expires_at - now)
+            if (left := tokens.login_due_in_s(now)) is not None:
+                yield _gauge("login_due_in_seconds", "Seconds until the next browser login is due.", left)
+
+    def _of_session(self, client: SchwabStreamClient) -> Iterator[Metric]:
+        counts, streaming = client.counts, client.state is StreamState.STREAMING
+        text = "Seconds since the present session was subscribed; 0 without one."
+        yield _gauge("session_age_seconds", text, self._wall() - client.since if streaming else 0.0)
+        yield _counter("connections", "Connections to the streamer.", counts["connections"])
+        lost = {_snake(name.removeprefix(LOST)): n for name, n in counts.items() if name.startswith(LOST)}
+        text = "Attempts to stream that ended in an error, by its kind."
+        yield _by_label(CounterMetricFamily, "reconnects", text, "reason", lost or {"session_lost": 0})
+        yield _counter("gaps", "Outages after which a gap was reported.", counts["gap"])
+        yield _counter("stale", "Times a symbol or service was reported stale.", counts["stale"])
+        yield _counter("undecodable", "Frames, or parts of one, that could not be understood.", counts["undecodable"])
+        yield _counter("refused_commands", "Commands that Schwab refused.", counts["refused commands"])
+        fresh = [instrument.fresh for instrument in client.market.instruments.values()]
+        yield _gauge("symbols", "Keys that are wanted.", len(fresh))
+        text = "Wanted keys that the present session has not confirmed."
+        yield _gauge("symbols_not_fresh", text, fresh.count(False))
+
+    def _of_flow(self, client: SchwabStreamClient) -> Iterator[Metric]:
+        flows = client.meter.flows
+        for name, text in (
+            ("frames", "Frames received, by service."),
+            ("events", "Entries received in them, by service."),
+            ("bytes", "Bytes received, by service."),
+        ):
+            values = {service: getattr(flow, name) for service, flow in flows.items()}
+            yield _by_label(CounterMetricFamily, f"received_{name}", text, "service", values)
+        text = "Seconds from the exchange's time to the arrival here, sampled once per frame."
+        yield _histogram("exchange_lag_seconds", text, client.meter.exchange_lag)
+
+    def _of_publisher(self, publisher: TradingEventPublisher) -> Iterator[Metric]:
+        published = {channel.value: count for channel, count in publisher.published_by_channel.items()}
+        yield _by_label(CounterMetricFamily, "published", "Events that Redis took, by channel.", "channel", published)
+        yield _gauge("redis_up", "1 while Redis is connected.", float(publisher.connected))
+        yield _counter("redis_outages", "Times that Redis went away.", publisher.counts["outages"])
+        yield _counter(
+            "redis_refused_commands", "Single commands that Redis refused.", publisher.counts["refused commands"]
+        )
+        yield _gauge("queue_events", "Events that wait for Redis.", publisher.queued)
+        yield _gauge("queue_bytes", "Bytes that wait for Redis.", publisher.queued_bytes)
+        yield _counter("dropped", "Events given up because the buffer was full.", publisher.dropped)
+        yield _histogram("publish_batch_events", "Events in one transaction.", publisher.batch_sizes)
+        yield _histogram("publish_seconds", "Seconds that Redis took for one transaction.", publisher.write_times)
+
+
+class _RunCollector(Collector):
+    """The monitor as Prometheus's client wants it."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._monitor.families()
+
+    def describe(self) -> Iterator[Metric]:
+        yield from ()  # what there is to collect depends on the moment
+
+
+def _gauge(name: str, text: str, value: float, **labels: str) -> Metric:
+    family = GaugeMetricFamily(PREFIX + name, text, labels=list(labels))
+    family.add_metric(list(labels.values()), value)
+    return family
+
+
+def _counter(name: str, text: str, value: float) -> Metric:
+    return CounterMetricFamily(PREFIX + name, text, value=value)
+
+
+def _by_label(
+    kind: type[CounterMetricFamily] | type[GaugeMetricFamily],
+    name: str,
+    text: str,
+    label: str,
+    values: Mapping[str, float],
+) -> Metric:
+    family = kind(PREFIX + name, text, labels=[label])
+    for each, value in values.items():
+        family.add_metric([each], value)
+    return family
+
+
+def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
+    buckets: list[tuple[str, float]] = []
+    below = 0
+    for bound, count in zip((*histogram.bounds, float("inf")), histogram.counts, strict=True):
+        below += count
+        buckets.append(("+Inf" if bound == float("inf") else repr(bound), below))
+    return HistogramMetricFamily(PREFIX + name, text, buckets=buckets, sum_value=histogram.total)
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).removeprefix("_")

@@ -1,0 +1,74 @@
+"""What a run stands on: a Schwab, real or simulated, a Redis, shared or embedded, and the lease of the account."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from schwabstream.auth import SchwabAuthClient
+from schwabstream.embedded import embedded_redis
+from schwabstream.errors import SchwabUnavailable
+from schwabstream.lease import Lease
+from schwabstream.redis_writer import redact_url
+from schwabstream.settings import Settings, origin
+from schwabstream.streamer import STARTUP_LIMIT_S
+
+log = structlog.get_logger(__name__)
+
+EMBEDDED = "embedded"
+
+
+@dataclass(frozen=True, slots=True)
+class RedisPlace:
+    """Where to publish, and whether others may publish there too."""
+
+    url: str
+    shared: bool
+
+
+@contextlib.asynccontextmanager
+async def schwab_for(settings: Settings, *, simulated: bool, recording: Path | None = None) -> AsyncIterator[Settings]:
+    """Settings of the Schwab to use: as they are, or those of a simulator that runs for the length of the block."""
+    if not simulated:
+        yield settings
+        return
+    from schwabstream.stand_in import load_tape, simulated_schwab
+
+    tape = None if recording is None else load_tape(recording)
+    async with simulated_schwab(settings, tape) as stand_in:
+        yield stand_in
+
+
+@contextlib.asynccontextmanager
+async def redis_for(settings: Settings, asked: str | None, *, simulated: bool) -> AsyncIterator[RedisPlace]:
+    """The Redis to publish to; made-up prices go into a shared one only when somebody names it."""
+    named = asked is not None or origin("REDIS_URL") in ("environment", ".env")
+    if asked == EMBEDDED or (simulated and not named):
+        async with embedded_redis() as embedded:
+            log.info("embedded redis", url=embedded.url, kind=embedded.kind)
+            yield RedisPlace(embedded.url, shared=False)
+    else:
+        log.debug("redis", url=redact_url(settings.redis_url))
+        yield RedisPlace(settings.redis_url, shared=True)
+
+
+@contextlib.asynccontextmanager
+async def lease_for(settings: Settings, redis_url: str, auth: SchwabAuthClient) -> AsyncIterator[Lease]:
+    """The lease of the account that the login belongs to; not taken yet."""
+    lease = Lease(redis_url, settings.schwab_redis_prefix)
+    try:
+        await lease.reach()
+        try:
+            async with asyncio.timeout(STARTUP_LIMIT_S):
+                lease.of_account((await auth.fetch_streamer_login()).customer_id)
+        except TimeoutError as error:
+            raise SchwabUnavailable(
+                f"Schwab did not say within {STARTUP_LIMIT_S:g} s whose account this is: check the network and "
+                "SCHWAB_API_BASE_URL, then try again"
+            ) from error
+        yield lease
+    finally:
+        await lease.close()
