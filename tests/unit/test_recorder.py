@@ -1,0 +1,275 @@
+"""The recorder: nothing is held up, everything that can be written is, and what is lost is said."""
+
+import os
+import resource
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from schwabstream.errors import ConfigurationError
+from schwabstream.recorder import FileRecorder, local_zone, recording_to
+from schwabstream.recording import Recording
+from schwabstream.recording_file import RecordingFile, Rotation
+from schwabstream.records import Header, Record
+
+STARTED_US = 1_795_228_666_976_396
+HEADER = Header("1", ("/NQ",), ("LEVELONE_FUTURES",), "UTC", STARTED_US)
+SECOND = 1_000_000
+
+
+def frame(number: int) -> bytes:
+    """A data frame, each of its own content."""
+    entry = {"key": "/NQ", "1": number, "x": os.urandom(20).hex()}
+    return orjson.dumps({"data": [{"service": "LEVELONE_FUTURES", "timestamp": number, "content": [entry]}]})
+
+
+def records(path: Path) -> list[Record]:
+    """What a file holds, headers aside; the file must be whole."""
+    with Recording(path) as recording:
+        found = [item for item in recording.items() if isinstance(item, Record)]
+        assert recording.problems == []
+        return found
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for something another thread does."""
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the recording goes."""
+    return tmp_path / "day.jsonl.zst"
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Callable[[int], None]]:
+    """Set how large a file may grow; the limit is lifted afterwards."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_frames_and_commands_come_back_in_order(path: Path) -> None:
+    """What was taken stands in the file with its time, under the header."""
+    recorder = FileRecorder(path, HEADER)
+    frames = [frame(number) for number in range(1000)]
+    recorder.take_command('{"requests":[{"service":"ADMIN","command":"LOGOUT"}]}', STARTED_US)
+    for number, each in enumerate(frames):
+        recorder.take_frame(each, STARTED_US + number)
+    recorder.close()
+    found = records(path)
+    assert found[0] == Record(STARTED_US, "out", '{"requests":[{"service":"ADMIN","command":"LOGOUT"}]}')
+    assert found[1:] == [Record(STARTED_US + n, "in", each.decode()) for n, each in enumerate(frames)]
+    assert (recorder.counts["recorded frames"], recorder.counts["recorded commands"]) == (1000, 1)
+    assert recorder.counts["recorded bytes"] < path.stat().st_size < sum(map(len, frames))
+
+
+def test_it_can_be_read_while_it_is_written(path: Path) -> None:
+    """Each flush is complete in itself: readable without the recorder's having ended, as after a kill."""
+    recorder = FileRecorder(path, HEADER, flush_interval_s=0.01)
+    assert records(path) == []
+    recorder.take_frame(frame(1), STARTED_US)
+    until(lambda: len(records(path)) == 1)
+    recorder.take_frame(frame(2), STARTED_US)
+    until(lambda: len(records(path)) == 2)
+    recorder.close()
+
+
+def test_secrets_are_not_written(path: Path) -> None:
+    """Neither token, nor ids, nor account data; the scrubber's own tests say more."""
+    recorder = FileRecorder(path, HEADER)
+    request = {
+        "service": "ADMIN",
+        "command": "LOGIN",
+        "SchwabClientCustomerId": "customer-secret",
+        "parameters": {"Authorization": "token-secret"},
+    }
+    recorder.take_command(orjson.dumps({"requests": [request]}).decode(), STARTED_US)
+    recorder.take_frame(b'{"response":[{"content":{"msg":"token-secret"}}]}', STARTED_US)
+    recorder.take_frame(b'{"data":[{"service":"ACCT_ACTIVITY","content":["account-secret"]}]}', STARTED_US)
+    recorder.close()
+    found = records(path)
+    assert len(found) == 3
+    assert not any("secret" in str(record.payload) for record in found)
+
+
+def test_a_full_disk_costs_nothing_while_it_lasts_briefly(path: Path, small_disk: Callable[[int], None]) -> None:
+    """What could not be written waits, is told once, and is written when there is room again."""
+    recorder = FileRecorder(path, HEADER, flush_interval_s=0.01)
+    with capture_logs() as logs:
+        small_disk(path.stat().st_size + 50)
+        for number in range(100):
+            recorder.take_frame(frame(number), STARTED_US + number)
+        until(lambda: recorder.counts["recording outages"])
+        assert records(path) == []
+        small_disk(10**9)
+        until(lambda: recorder.counts["recorded bytes"])
+        recorder.close()
+    assert [record.at_us for record in records(path)] == [STARTED_US + number for number in range(100)]
+    events = [entry["event"] for entry in logs]
+    assert events.count("cannot write the recording; frames wait") == 1
+    assert events.count("the recording goes on") == 1
+
+
+def test_a_disk_that_stays_full_costs_counted_frames(path: Path, small_disk: Callable[[int], None]) -> None:
+    """Beyond the bound frames are left out: counted, told once, and named in the file where they are missing."""
+    recorder = FileRecorder(path, HEADER, flush_interval_s=0.01, max_waiting_bytes=20_000)
+    with capture_logs() as logs:
+        small_disk(path.stat().st_size)
+        recorder.take_frame(frame(0), STARTED_US)
+        until(lambda: recorder.counts["recording outages"])
+        for number in range(1, 500):
+            recorder.take_frame(frame(number), STARTED_US + number)
+        lost = recorder.counts["frames not recorded"]
+        assert 300 < lost < 500
+        small_disk(10**9)
+        until(lambda: len(records(path)) > 1)
+        recorder.take_frame(frame(500), STARTED_US + 500)
+        recorder.close()
+    found = records(path)
+    kept = [record.at_us - STARTED_US for record in found if record.kind == "in"]
+    assert kept == [*range(500 - lost), 500]
+    assert [record.payload for record in found if record.kind == "lost"] == [str(lost)]
+    behind = [entry for entry in logs if entry["event"] == "the recording falls behind; frames are left out of it"]
+    assert len(behind) == 1
+
+
+def test_a_disk_that_hangs_holds_nobody_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a write does not return, taking goes on at once and memory stays bounded; closing waits its time only."""
+    hanging, stuck = threading.Event(), threading.Event()
+    append = RecordingFile.append
+
+    def hang(self: RecordingFile, data: bytes) -> None:
+        stuck.set()
+        hanging.wait(20)
+        append(self, data)
+
+    recorder = FileRecorder(path, HEADER, flush_interval_s=0.01, max_waiting_bytes=100_000)
+    monkeypatch.setattr(RecordingFile, "append", hang)
+    recorder.take_frame(frame(0), STARTED_US)
+    assert stuck.wait(5)
+    began = time.monotonic()
+    for number in range(10_000):
+        recorder.take_frame(frame(number), STARTED_US)
+    recorder.close(timeout_s=0.1)
+    assert time.monotonic() - began < 5
+    assert recorder.counts["frames not recorded"] > 9_000
+    hanging.set()
+
+
+def test_it_rotates_by_time(path: Path) -> None:
+    """Past its time the file is set aside, and a new one goes on with the next part's header."""
+    clock = Clock()
+    recorder = FileRecorder(
+        path, HEADER, Rotation(every_s=60), flush_interval_s=0.01, monotonic=clock.monotonic, wall=clock.wall
+    )
+    recorder.take_frame(frame(1), STARTED_US)
+    until(lambda: records(path))
+    clock.now += 61
+    until(lambda: recorder.counts["recording files"])
+    recorder.take_frame(frame(2), STARTED_US + 61 * SECOND)
+    recorder.close()
+    first, second = sorted(path.parent.glob("*.zst"))
+    assert second == path
+    with Recording(first) as one, Recording(second) as two:
+        assert (one.header.part, two.header.part) == (1, 2)
+        assert one.header.started_us == two.header.started_us == STARTED_US
+        assert two.header.part_us == STARTED_US + 61 * SECOND
+    assert [record.carried for record in records(second)] == [True, False]
+
+
+def test_it_rotates_by_size_and_keeps_the_newest(path: Path) -> None:
+    """No file grows much beyond the size; the oldest go; what remains is gapless."""
+    recorder = FileRecorder(path, HEADER, Rotation(largest_bytes=2_000, keep=3), flush_interval_s=0.005)
+    taken = 0
+    while recorder.counts["recording files"] < 6:
+        recorder.take_frame(frame(taken), STARTED_US + taken)
+        taken += 1
+        time.sleep(0.0005)
+    recorder.close()
+    files = sorted(path.parent.glob("*.zst"))
+    assert len(files) == 3
+    kept = [record.at_us for file in files for record in records(file) if not record.carried]
+    assert kept == list(range(STARTED_US + taken - len(kept), STARTED_US + taken))
+
+
+def test_a_rotation_that_fails_goes_on_in_the_same_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No room for another file: told, and not one frame is lost."""
+    clock = Clock()
+    recorder = FileRecorder(
+        path, HEADER, Rotation(every_s=60), flush_interval_s=0.01, monotonic=clock.monotonic, wall=clock.wall
+    )
+
+    def refuse(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(RecordingFile, "__init__", refuse)
+    with capture_logs() as logs:
+        clock.now += 61
+        until(lambda: any(entry["event"] == "cannot begin another recording file" for entry in logs))
+    recorder.take_frame(frame(1), STARTED_US)
+    recorder.close()
+    assert len(records(path)) == 1
+    assert list(path.parent.glob("*.zst")) == [path]
+
+
+def test_an_older_recording_survives(path: Path) -> None:
+    """Recording to the same name again sets the older file aside, with all it holds."""
+    for number in range(2):
+        recorder = FileRecorder(path, HEADER)
+        recorder.take_frame(frame(number), STARTED_US + number)
+        recorder.close()
+    older, newer = sorted(path.parent.glob("*.zst"))
+    assert [records(file)[0].at_us for file in (older, newer)] == [STARTED_US, STARTED_US + 1]
+
+
+@pytest.mark.parametrize("place", ["missing/day.zst", "file/day.zst"])
+def test_where_nothing_can_be_written_it_says_so(tmp_path: Path, place: str) -> None:
+    """Exit 2 before anything is connected."""
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigurationError, match="cannot record to"):
+        FileRecorder(tmp_path / place, HEADER)
+
+
+def test_no_file_no_recorder() -> None:
+    """A run that is not recorded has no recorder, and so no cost."""
+    with recording_to(None, None, [], simulated=True) as recorder:
+        assert recorder is None
+
+
+def test_the_local_zone_is_a_name_or_an_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A zone that the machine does not know by name is its offset."""
+    monkeypatch.setenv("TZ", "XYZ-05:30")
+    time.tzset()
+    try:
+        zone = local_zone(STARTED_US / 1e6)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert zone == "+0530"
+    assert Header("1", (), (), zone, STARTED_US).started.isoformat().endswith("+05:30")
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """It still runs: the recorder's thread waits by it."""
+        return self.now + time.monotonic()
+
+    def wall(self) -> float:
+        """The time of day."""
+        return STARTED_US / 1e6 + self.now
