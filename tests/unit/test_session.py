@@ -287,6 +287,7 @@ def test_eviction_and_stop_end_the_session(state: State, code: int) -> None:
     assert session.deadline is None
     assert session.next_frame(1) is None
     assert session.check(1e9) is None
+    assert not awaits(session), "what was queued is forgotten with the session"
 
 
 @pytest.mark.parametrize("state", [State.NEW, State.CLOSED])
