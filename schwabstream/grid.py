@@ -71,15 +71,23 @@ class Grid:
             yield from self._line(console, row, shown, options.max_width)
 
     def _line(self, console: Console, row: Sequence[Cell], shown: Sequence[int], width: int) -> Iterable[Segment]:
+        """One line in as few segments as its styles allow: Rich measures every segment several times."""
+        plain = ""
         for position, index in enumerate(shown):
             column, (text, style) = self._columns[index], row[index]
-            room = min(self._widths[index], width)
-            if position:
-                yield Segment(GAP)
-            padding = " " * (room - cell_len(text))
-            if not column.left:
-                yield Segment(padding)
-            yield Segment(set_cell_size(text, min(room, cell_len(text))), console.get_style(style) if style else None)
-            if column.left and position < len(shown) - 1:
-                yield Segment(padding)
+            length, room = cell_len(text), min(self._widths[index], width)
+            if length > room:
+                text, length = set_cell_size(text, room), room
+            padding = " " * (room - length)
+            before = (GAP if position else "") + ("" if column.left else padding)
+            after = padding if column.left and position < len(shown) - 1 else ""
+            if not style:
+                plain += before + text + after
+                continue
+            if plain or before:
+                yield Segment(plain + before)
+            yield Segment(text, console.get_style(style))
+            plain = after
+        if plain:
+            yield Segment(plain)
         yield Segment.line()

@@ -7,6 +7,7 @@ way to their symbol's newest, and a StatusEvent ``dropped`` says how many. Paylo
 what gives way costs little.
 """
 
+import re
 from collections import Counter, deque
 from collections.abc import Collection, Mapping
 from typing import Final, Literal, NamedTuple
@@ -24,6 +25,12 @@ RUN_APART: Final = 1_000_000
 
 _MAX_NOTICES: Final = 64
 _Slot = tuple[Channel, str | int]
+
+
+# How the streamer begins every event; whoever else publishes may order the names as he likes.
+_USUAL_START: Final = re.compile(
+    rb'\{"v":1,"type":"[a-z0-9]+","symbol":"([ -!#-\[\]-~]*)","key":"([ -!#-\[\]-~]*)","seq":(\d+),'
+)
 
 
 class _Message(NamedTuple):
@@ -115,11 +122,7 @@ class Inbox:
 
     def _read(self, channel: Channel, payload: bytes, now_us: int, *, live: bool) -> _Message | None:
         """The message as far as it must be known here; None, and counted, when it is no event."""
-        try:
-            event = orjson.loads(payload)
-            seq, symbol, key = event["seq"], event.get("symbol"), event.get("key")
-        except (ValueError, KeyError, TypeError, AttributeError):
-            seq = symbol = key = None
+        seq, symbol, key = _header(payload)
         if type(seq) is not int or not isinstance(symbol, str | None) or not isinstance(key, str | None):
             self.counts["invalid"] += 1
             return None
@@ -219,3 +222,17 @@ class Inbox:
                 count=count,
             )
         )
+
+
+def _header(payload: bytes) -> tuple[object, object, object]:
+    """``seq``, ``symbol`` and ``key``, not validated; all None when it is no JSON object.
+
+    A book costs twenty times as much to decode as to pass by, and most of what a screen gets is passed by.
+    """
+    if usual := _USUAL_START.match(payload):
+        return int(usual[3]), usual[1].decode(), usual[2].decode()
+    try:
+        event = orjson.loads(payload)
+    except ValueError:
+        return None, None, None
+    return (event.get("seq"), event.get("symbol"), event.get("key")) if type(event) is dict else (None, None, None)

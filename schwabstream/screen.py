@@ -23,6 +23,8 @@ from schwabstream.stdout import LineWriter
 
 FRAME_S = 1 / 8
 IDLE_FRAME_S = 1.0
+DRAWING_SHARE = 0.06
+"""How much of a core drawing may take: a large screen is drawn less often instead."""
 REPORT_EVERY_S = 1.0
 PRINT_LIMIT_S = 10.0
 PIPE_WIDTH = 200
@@ -95,8 +97,9 @@ async def show_live(
                 while (event := inbox.take()) is not None:
                     board.apply(event, now)
                 board.outage = subscription.outage
+                started = time.process_time()
                 live.update(view.render(now, invalid=inbox.counts["invalid"]), refresh=True)
-                await asyncio.sleep(FRAME_S)
+                await asyncio.sleep(max(FRAME_S, (time.process_time() - started) / DRAWING_SHARE))
                 if not board.flashing(now):
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(subscription.arrived(), IDLE_FRAME_S - FRAME_S)

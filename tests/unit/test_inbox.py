@@ -292,6 +292,24 @@ def test_what_is_no_event_is_counted(garbage: bytes) -> None:
     assert inbox.counts["invalid"] == 1
 
 
+@given(
+    symbol=st.text(max_size=8) | st.none(),
+    key=st.text(max_size=8) | st.none(),
+    seq=st.integers(-1, 2**63 - 1),
+    usual=st.booleans(),
+)
+def test_messages_are_read_alike_whatever_the_order_of_names(
+    symbol: str | None, key: str | None, seq: int, usual: bool
+) -> None:
+    """The streamer's own order of names is read faster, and to the same effect, as any other."""
+    event = {"v": 1, "type": "tick", "symbol": symbol, "key": key, "seq": seq, "timestamp": 1}
+    names = list(event) if usual else sorted(event)
+    inbox = ready(symbols={"A"}, keys={"B"})
+    inbox.receive(Channel.TICKS, orjson.dumps({name: event[name] for name in names}), 1)
+    assert len(inbox) == (symbol is None or symbol == "A" or key == "B")
+    assert inbox.counts["invalid"] == 0
+
+
 def test_what_does_not_validate_is_counted_when_taken() -> None:
     """A numbered message that is no TickEvent is counted and passed over."""
     inbox = ready()
