@@ -183,12 +183,12 @@ class Liveness:
         since = watched.heard_at
         watched.excuse(now)
         if service not in self._known.escalated:
-            self._known.escalated.add(service)
+            # With its keys: this session is given for all of them.
+            self._known.escalated |= {service, *owing} if service in self._services else {service}
             return [Dead(service, tuple(owing), since)]
         told, watched.told = watched.told, True
-        for key in owing:
-            if key in self._keys:
-                self._keys[key].told = True
+        for key in owing if service in self._services else ():
+            self._keys[key].told = True
         return [] if told else [Silent(service, tuple(owing))]
 
     def _judge_keys(

@@ -1,0 +1,48 @@
+"""What the end of a session means for the next one."""
+
+import pytest
+
+from schwabstream.endings import ENDING_CODES, error_of
+from schwabstream.errors import Evicted, LoginDenied, SchwabUnavailable, SessionLost
+from schwabstream.session import Ended, LoginFailed
+
+
+def test_our_own_logout_is_no_error() -> None:
+    """Only an end that nobody asked for is one."""
+    assert error_of(Ended(None, "SUCCESS")) is None
+
+
+@pytest.mark.parametrize("end", [LoginFailed(12, "another"), Ended(12, "another")])
+def test_an_eviction_names_the_way_to_take_the_connection_back(end: LoginFailed | Ended) -> None:
+    """Code 12 is an eviction wherever it comes, and its message says which command undoes it."""
+    error = error_of(end)
+    assert isinstance(error, Evicted)
+    assert "schwabstream stream run --take-over" in str(error)
+
+
+@pytest.mark.parametrize("end", [LoginFailed(3, "token is invalid"), Ended(3, "token is invalid")])
+def test_code_3_asks_for_another_token(end: LoginFailed | Ended) -> None:
+    """A denied login is told apart: only a refresh helps."""
+    assert isinstance(error_of(end), LoginDenied)
+
+
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        (LoginFailed(None, "no answer within 10 s"), "did not answer the login (no answer within 10 s)"),
+        (LoginFailed(9, "Unknown failure"), "did not take the login (code 9: Unknown failure)"),
+        (Ended(30, "slowness"), "ended the session (code 30: slowness)"),
+        (Ended(20, "not found"), "ended the session (code 20: not found)"),
+    ],
+)
+def test_every_other_end_is_worth_another_try_and_says_why(end: LoginFailed | Ended, said: str) -> None:
+    """What a new session may cure is SessionLost, with Schwab's own words."""
+    error = error_of(end)
+    assert isinstance(error, SessionLost)
+    assert said in str(error)
+
+
+def test_the_codes_that_end_a_session_all_mean_something() -> None:
+    """Each ending code has an error that the supervisor can go on after."""
+    for code in ENDING_CODES:
+        assert isinstance(error_of(Ended(code, "")), SchwabUnavailable | Evicted)

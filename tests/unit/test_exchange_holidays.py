@@ -1,0 +1,24 @@
+"""The exchanges' holidays as the calendar gets them."""
+
+from datetime import date
+
+from schwabstream.exchange_holidays import load_holidays
+
+
+def test_the_days_that_matter_are_there() -> None:
+    """Closed and half days of both exchanges, from the year before to the year after."""
+    new_york, chicago = load_holidays(2026)
+    assert {date(2025, 12, 25), date(2026, 11, 26), date(2027, 1, 1)} <= new_york.closed
+    assert {date(2026, 11, 27), date(2026, 12, 24)} <= new_york.half
+    assert {date(2026, 4, 3), date(2026, 12, 25), date(2027, 1, 1)} <= chicago.closed
+    # Globex trades until noon on days on which New York stays closed.
+    assert date(2026, 9, 7) in new_york.closed
+    assert date(2026, 9, 7) in chicago.half
+
+
+def test_ordinary_days_are_not_holidays() -> None:
+    """A week without a holiday has none, and no day is closed and half at once."""
+    for holidays in load_holidays(2026):
+        week = {date(2026, 11, day) for day in range(16, 21)}
+        assert not week & (holidays.closed | holidays.half)
+        assert not holidays.closed & holidays.half
