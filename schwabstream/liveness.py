@@ -187,9 +187,10 @@ class Liveness:
             self._known.escalated |= {service, *owing} if service in self._services else {service}
             return [Dead(service, tuple(owing), since)]
         told, watched.told = watched.told, True
-        for key in owing if service in self._services else ():
+        silent = [key for key in owing if not (self._keys[key].told if service in self._services else told)]
+        for key in silent if service in self._services else ():
             self._keys[key].told = True
-        return [] if told else [Silent(service, tuple(owing))]
+        return [Silent(service, tuple(silent))] if silent else []
 
     def _judge_keys(
         self, service: str, instruments: Mapping[str, Instrument], is_open: IsOpen, now: float

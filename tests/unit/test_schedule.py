@@ -155,10 +155,11 @@ def test_nonsense_is_refused_and_changes_nothing(answer: dict[str, Any]) -> None
     assert schedule.is_open(Asset.EQUITY, new_york("2026-11-24 12:00"))
 
 
-@given(st.datetimes(datetime(2024, 1, 1), datetime(2030, 1, 1), timezones=st.just(NEW_YORK)), st.sampled_from(Asset))
-def test_the_answer_depends_on_the_moment_not_on_its_zone(at: datetime, asset: Asset) -> None:
+@given(st.integers(1_704_067_200, 1_893_456_000), st.sampled_from(Asset))
+def test_the_answer_depends_on_the_moment_not_on_its_zone(seconds: int, asset: Asset) -> None:
     """The same moment told in another zone gets the same answer, on every day of the year."""
-    answers = {CALENDAR.is_open(asset, at.astimezone(zone)) for zone in (UTC, CHICAGO, NEW_YORK)}
+    zones = (UTC, CHICAGO, NEW_YORK)
+    answers = {CALENDAR.is_open(asset, datetime.fromtimestamp(seconds, zone)) for zone in zones}
     assert len(answers) == 1
 
 
