@@ -1,0 +1,52 @@
+"""Events as rows: one for a tick or a bar, one for each level of a book, columns as the tables say."""
+
+import pytest
+
+from schwabstream.columns import BARS, BOOKS, TABLES, TICKS, rows
+from schwabstream.events import BarEvent, Channel, Level, TickEvent
+
+COMMON = {"timestamp": 1, "received_us": 2, "symbol": "/NQ:    places = [(row["side"], row["level"], row["book"]) for row in found]
+    assert places == [("bid", 1, 42), ("bid", 2, 42), ("ask", 1, 42)]
+CME", "key": "/NQ"}
+
+
+def test_every_field_of_an_event_has_its_column() -> None:
+    """Nothing a consumer gets is missing from the tables, but for what only streaming needs."""
+    streaming_only = {"v", "type", "seq", "repeat"}
+    names = {"received_us": "received"}
+    for model, table in ((TickEvent, TICKS), (BarEvent, BARS)):
+        fields = {names.get(name, name) for name in model.model_fields} - streaming_only
+        assert fields == set(table.columns)
+    assert set(Level.model_fields) <= set(BOOKS.columns)
+
+
+def test_a_tick_is_a_row() -> None:
+    """Values stand in the columns' order; what is absent is None."""
+    (row,) = rows(Channel.TICKS, COMMON | {"last_price": 1.5, "is_trade": True}, 1)
+    found = dict(zip(TICKS.columns, row, strict=True))
+    assert (found["received"], found["symbol"], found["last_price"], found["is_trade"]) == (2, "/NQ:    places = [(row["side"], row["level"], row["book"]) for row in found]
+    assert places == [("bid", 1, 42), ("bid", 2, 42), ("ask", 1, 42)]
+CME", 1.5, True)
+    assert found["mark"] is None
+
+
+def test_a_book_is_a_row_for_each_level() -> None:
+    """Side and level say where; the book's number says which rows belong together."""
+    level = {"price": 1.0, "size": 5, "makers": 1, "venues": [{"id": "NSDQ", "size": 5, "time_ms": 7}]}
+    event = COMMON | {"service": "NASDAQ_BOOK", "source": "book", "bids": [level, level], "asks": [level]}
+    found = [dict(zip(BOOKS.columns, row, strict=True)) for row in rows(Channel.LEVEL2, event, 42)]
+    places = [(row["side"], row["level"], row["book"]) for row in found]
+    assert places == [("bid", 1, 42), ("bid", 2, 42), ("ask", 1, 42)]
+    assert found[2]["venues"] == level["venues"]
+
+
+def test_an_empty_book_has_no_rows() -> None:
+    """A book without levels is nothing in a table of levels."""
+    event = COMMON | {"service": "NASDAQ_BOOK", "source": "book", "bids": [], "asks": []}
+    assert list(rows(Channel.LEVEL2, event, 1)) == []
+
+
+@pytest.mark.parametrize("channel", TABLES)
+def test_common_columns_come_first(channel: Channel) -> None:
+    """When, when it arrived, and what: in every table alike."""
+    assert list(TABLES[channel].columns)[:4] == ["timestamp", "received", "symbol", "key"]

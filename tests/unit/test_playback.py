@@ -1,0 +1,159 @@
+"""Playing back: the same events as then, and only from where they were asked for."""
+
+from typing import Any
+
+import orjson
+
+from schwabstream.codec import Batch
+from schwabstream.events import Channel
+from schwabstream.market import Market
+from schwabstream.playback import Numbering, Playback
+from schwabstream.records import Header, Record
+from schwabstream.symbols import Asset, Symbol
+
+T0 = 1_795_228_667_000_000
+HEADER = Header("1", ("/NQ:XCME", "AAPL"), (), "UTC", T0, part_us=T0)
+Events = list[tuple[Channel, dict[str, Any]]]
+
+
+def data(service: str, *content: dict[str, Any], at_us: int = T0, carried: bool = False) -> Record:
+    """A recorded data frame."""
+    message = {"service": service, "timestamp": T0 // 1000, "command": "SUBS", "content": list(content)}
+    return Record(at_us, "in", orjson.dumps({"data": [message]}).decode(), carried)
+
+
+def command(name: str, service: str = "ADMIN", request_id: str = "1", keys: str = "") -> Record:
+    """A recorded command."""
+    request = {"service": service, "command": name, "requestid": request_id, "parameters": {"keys": keys}}
+    return Record(T0, "out", orjson.dumps({"requests": [request]}).decode())
+
+
+def answer(service: str, code: int, request_id: str = "1", at_us: int = T0) -> Record:
+    """A recorded answer."""
+    said = {"service": service, "command": "SUBS", "requestid": request_id, "content": {"code": code, "msg": ""}}
+    return Record(at_us, "in", orjson.dumps({"response": [said]}).decode())
+
+
+def play(*items: Header | Record, from_us: int = 0) -> Events:
+    """What the items publish."""
+    events: Events = []
+    playback = Playback(lambda channel, event: events.append((channel, dict(event))), from_us=from_us)
+    for item in items:
+        playback.take(item)
+    return events
+
+
+SNAPSHOT = {"key": "/NQ", "1": 25_000.0, "2": 25_000.25, "3": 25_000.0, "4": 1, "5": 2, "14": 24_900.0}
+
+
+def test_it_publishes_what_the_market_publishes() -> None:
+    """Frames give the very events that the live market gives, with the times of then."""
+    live: Events = []
+    market = Market([Symbol("/NQ:XCME", "/NQ", Asset.FUTURE)], lambda c, e: live.append((c, dict(e))))
+    market.begin_session()
+    for content in (SNAPSHOT, {"key": "/NQ", "3": 25_001.0}):
+        market.apply(Batch("LEVELONE_FUTURES", T0 // 1000, [content]), T0 + 5)
+    changes = [data("LEVELONE_FUTURES", each, at_us=T0 + 5) for each in (SNAPSHOT, {"key": "/NQ", "3": 25_001.0})]
+    assert play(HEADER, command("LOGIN"), *changes) == live
+
+
+def test_before_the_first_moment_everything_is_merged_and_nothing_published() -> None:
+    """The first event is as full as it was."""
+    later = data("LEVELONE_FUTURES", {"key": "/NQ", "3": 25_001.0}, at_us=T0 + 10)
+    ((_, tick),) = play(HEADER, data("LEVELONE_FUTURES", SNAPSHOT), later, from_us=T0 + 1)
+    assert (tick["last_price"], tick["close_price"]) == (25_001.0, 24_900.0)
+
+
+def test_a_refused_futures_book_is_the_top_of_book() -> None:
+    """Code 11 then means books from level 1 now, matched by the request."""
+    asked = command("SUBS", "FUTURES_BOOK", "7", "/NQ")
+    events = play(HEADER, command("LOGIN"), asked, answer("FUTURES_BOOK", 11, "7"), data("LEVELONE_FUTURES", SNAPSHOT))
+    assert [event["source"] for channel, event in events if channel is Channel.LEVEL2] == ["top_of_book"]
+
+
+def test_a_granted_futures_book_is_not() -> None:
+    """With depth there is no top of book."""
+    asked = command("SUBS", "FUTURES_BOOK", "7", "/NQ")
+    events = play(HEADER, asked, answer("FUTURES_BOOK", 0, "7"), data("LEVELONE_FUTURES", SNAPSHOT))
+    assert [channel for channel, _ in events] == [Channel.TICKS]
+
+
+def test_a_futures_book_nobody_answered_is_given_up_when_the_session_did() -> None:
+    """Ten seconds without an answer are a refusal, as they were."""
+    asked = command("SUBS", "FUTURES_BOOK", "7", "/NQ")
+    late = data("LEVELONE_FUTURES", SNAPSHOT, at_us=T0 + 10_000_001)
+    assert Channel.LEVEL2 in dict(play(HEADER, asked, late))
+    assert Channel.LEVEL2 not in dict(play(HEADER, asked, late._replace(at_us=T0 + 10_000_000)))
+
+
+def test_each_login_begins_a_session() -> None:
+    """The first entry after a login repeats the last trade and so carries none."""
+    trade = {"key": "/NQ", "3": 25_001.0, "11": 5}
+    events = play(
+        HEADER, command("LOGIN"), data("LEVELONE_FUTURES", SNAPSHOT | {"11": 4}), data("LEVELONE_FUTURES", trade)
+    )
+    assert [event["is_trade"] for _, event in events] == [False, True]
+    events = play(
+        HEADER,
+        data("LEVELONE_FUTURES", SNAPSHOT | {"11": 5}),
+        command("LOGIN"),
+        data("LEVELONE_FUTURES", trade),
+    )
+    assert [event["is_trade"] for _, event in events] == [False, False]
+
+
+def test_a_part_continues_the_one_before_and_ignores_what_it_carries() -> None:
+    """Two parts in order give what one file would have given."""
+    second = Header("1", HEADER.symbols, (), "UTC", T0, part=2, part_us=T0 + 10)
+    change = data("LEVELONE_FUTURES", {"key": "/NQ", "3": 25_001.0}, at_us=T0 + 11)
+    whole = play(HEADER, data("LEVELONE_FUTURES", SNAPSHOT), change)
+    carried = data("LEVELONE_FUTURES", SNAPSHOT | {"14": 1.0}, at_us=T0 + 10, carried=True)
+    assert play(HEADER, data("LEVELONE_FUTURES", SNAPSHOT), second, carried, change) == whole
+
+
+def test_a_part_alone_knows_what_it_carries_and_publishes_none_of_it() -> None:
+    """The state of before is merged silently."""
+    second = Header("1", HEADER.symbols, (), "UTC", T0, part=2, part_us=T0 + 10)
+    carried = data("LEVELONE_FUTURES", SNAPSHOT, at_us=T0 + 10, carried=True)
+    change = data("LEVELONE_FUTURES", {"key": "/NQ", "2": 25_002.0}, at_us=T0 + 11)
+    ((_, tick),) = play(second, carried, change)
+    assert (tick["ask_price"], tick["close_price"]) == (25_002.0, 24_900.0)
+
+
+def test_another_run_begins_afresh() -> None:
+    """A second recording in the file knows nothing of the first."""
+    other = Header("1", HEADER.symbols, (), "UTC", T0 + 100, part_us=T0 + 100)
+    change = data("LEVELONE_FUTURES", {"key": "/NQ", "2": 25_002.0}, at_us=T0 + 101)
+    assert len(play(HEADER, data("LEVELONE_FUTURES", SNAPSHOT), other, change)) == 1
+
+
+def test_contracts_are_read_as_on_that_day() -> None:
+    """A one-digit year means the contract of then, not of today."""
+    old = Header("1", ("/NQZ5",), (), "UTC", 1_733_000_000_000_000)
+    (event,) = play(old, data("LEVELONE_FUTURES", SNAPSHOT | {"key": "/NQZ25"}))
+    assert event[1]["contract"] == "/NQZ25"
+
+
+def test_what_cannot_be_understood_is_counted() -> None:
+    """Broken frames, broken commands and losses do no harm."""
+    playback = Playback(lambda *_: None)
+    playback.take(Record(T0, "in", "before any header"))
+    playback.take(HEADER)
+    for record in (
+        Record(T0, "in", "{"),
+        Record(T0, "out", "{"),
+        Record(T0, "lost", "12"),
+        Record(T0, "out", '{"service":"FUTURES_BOOK","parameters":5}'),
+    ):
+        playback.take(record)
+    assert (playback.counts["undecodable"], playback.counts["lost"]) == (1, 12)
+
+
+def test_numbering_counts_each_channel_from_one() -> None:
+    """Every event of a channel is one more than the last."""
+    seen: list[tuple[Channel, int]] = []
+    numbering = Numbering(lambda channel, event: seen.append((channel, event["seq"])))
+    for channel in (Channel.TICKS, Channel.TICKS, Channel.BARS):
+        numbering.publish(channel, {})
+    assert seen == [(Channel.TICKS, 1), (Channel.TICKS, 2), (Channel.BARS, 1)]
+    assert numbering.count == 3
