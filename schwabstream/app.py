@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 DRAIN_LIMIT_S = 1.5
+HOLIDAYS_AFTER_S = 20.0
 SHORT_PAUSE_S, LONG_PAUSE_S = 10.0, 300.0
 
 
@@ -262,11 +263,16 @@ class _Run:
 
 
 async def _learn_holidays(client: SchwabStreamClient) -> None:
-    """Fill the calendar once the stream runs: it takes a while, and nothing depends on it before."""
+    """Fill the calendar once the stream has settled; nothing asks for it in the first minute."""
     from schwabstream.exchange_holidays import load_holidays
 
     await client.ready.wait()
-    client.schedule.new_york, client.schedule.chicago = await asyncio.to_thread(load_holidays, date.today().year)  # noqa: DTZ011
+    await asyncio.sleep(HOLIDAYS_AFTER_S)
+    year = date.today().year  # noqa: DTZ011 - it loads the neighbours as well
+    if loaded := await load_holidays(year):
+        client.schedule.new_york, client.schedule.chicago = loaded
+    else:
+        log.warning("holidays unknown; every weekday counts as a trading day", year=year)
 
 
 @contextlib.contextmanager

@@ -1,10 +1,23 @@
-"""The exchanges' holidays, from the ``holidays`` package; slow to import, so call it from a thread."""
+"""The exchanges' holidays, from the ``holidays`` package, fetched by a child process.
+
+The package takes most of a second and ten megabytes to import: a child pays both, so that neither the stream nor the
+process that carries it for months does.
+"""
+
+import asyncio
+import sys
+from datetime import date
+
+import orjson
 
 from schwabstream.schedule import Holidays
 
+TIMEOUT_S = 60.0
+_MODULE = "schwabstream.exchange_holidays"
 
-def load_holidays(year: int) -> tuple[Holidays, Holidays]:
-    """New York's and Chicago's holidays from the year before to the year after."""
+
+def compute_holidays(year: int) -> tuple[Holidays, Holidays]:
+    """New York's and Chicago's holidays from the year before to the year after; imports the package."""
     from holidays.financial.chicago_mercantile_exchange import ChicagoMercantileExchange
     from holidays.financial.ny_stock_exchange import NewYorkStockExchange
 
@@ -17,3 +30,44 @@ def load_holidays(year: int) -> tuple[Holidays, Holidays]:
         for exchange in (NewYorkStockExchange, ChicagoMercantileExchange)
     )
     return new_york, chicago
+
+
+async def load_holidays(year: int) -> tuple[Holidays, Holidays] | None:
+    """The same, computed in a child process; None when that does not work out."""
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        _MODULE,
+        str(year),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for us
+    )
+    try:
+        async with asyncio.timeout(TIMEOUT_S):
+            output, _ = await child.communicate()
+    except TimeoutError:
+        return None
+    finally:
+        if child.returncode is None:
+            child.kill()
+            await child.wait()
+    if child.returncode != 0:
+        return None
+    new_york, chicago = (
+        Holidays(*(frozenset(map(date.fromisoformat, days)) for days in (exchange["closed"], exchange["half"])))
+        for exchange in orjson.loads(output)
+    )
+    return new_york, chicago
+
+
+def _print(year: int) -> None:
+    exchanges = [
+        {"closed": sorted(exchange.closed), "half": sorted(exchange.half)} for exchange in compute_holidays(year)
+    ]
+    sys.stdout.write(orjson.dumps(exchanges).decode())
+
+
+if __name__ == "__main__":
+    _print(int(sys.argv[1]))
