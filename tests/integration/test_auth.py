@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from schwabstream.auth import SchwabAuthClient, open_store
+from schwabstream.auth import PATIENCE_S, SchwabAuthClient, open_store
 from schwabstream.errors import ConfigurationError, LoginRequired, ProtocolError, SchwabUnavailable, TokenFileError
+from schwabstream.schwab_http import SchwabHttp
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.token_store import TokenStore
@@ -201,6 +203,7 @@ async def test_weather_is_waited_out_and_costs_no_token(
     assert 2 <= len(schwab.received.requests) <= 4
     assert len(clock.slept) == len(schwab.received.requests) - 1
     assert all(wait <= 4 for wait in clock.slept)
+    assert sum(clock.slept) <= PATIENCE_S
     assert client.store.path.read_bytes() == before
     schwab.faults.token_error = None
     assert (await client.token()).is_valid(clock())
@@ -225,6 +228,22 @@ async def test_what_schwab_asks_to_wait_is_obeyed(
     with pytest.raises(SchwabUnavailable, match="in 120 s") as caught:
         await client.refresh_tokens(force=True)
     assert caught.value.retry_after_s == 120
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("7", 7), ("99999999", 3600), ("soon", None), ("", None), ("-5", None), ("\u0664\u0662\u00b2", None)],
+)
+def test_retry_after_is_read_or_unknown(settings: Settings, header: str, seconds: float | None) -> None:
+    """A Retry-After counts in seconds or as a date, at most an hour; nonsense is as if it were not there."""
+    assert SchwabHttp(settings)._retry_after_s(header) == seconds
+
+
+def test_retry_after_can_be_a_date(settings: Settings, clock: Clock) -> None:
+    """A date in the future is the time until then, one in the past is now."""
+    http = SchwabHttp(settings, clock=clock)
+    assert http._retry_after_s(formatdate(clock() + 60, usegmt=True)) == pytest.approx(60, abs=1)
+    assert http._retry_after_s(formatdate(clock() - 60, usegmt=True)) == 0
 
 
 async def test_nobody_listening_is_weather(settings: Settings, schwab: SchwabSimulator, clock: Clock) -> None:

@@ -79,7 +79,7 @@ def read(name: str) -> str:
 
 def keys_left() -> list[Path]:
     """Private keys of callback servers that still lie in the temporary directory."""
-    return list(Path(tempfile.gettempdir()).glob("schwabstream-*/key.pem"))
+    return list(Path(tempfile.gettempdir()).glob("schwabstream-*"))
 
 
 def browse(url: str) -> int:
@@ -147,8 +147,11 @@ async def test_a_denied_login_says_so_and_writes_nothing(schwab: SchwabSimulator
     assert not settings.schwab_token_path.exists()
 
 
-async def test_nobody_logging_in_leaves_nothing_behind(settings: Settings) -> None:
+async def test_nobody_logging_in_leaves_nothing_behind(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """When the time is over, or the login is interrupted, no file is left and the port is free."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(LoginRequired):
         await log_in(settings, Someone().person(), browser=False, limit_s=0.01)
     task = asyncio.create_task(log_in(settings, Someone().person(), browser=False))

@@ -103,6 +103,7 @@ SLIPS = {
     "html ampersands": URL.replace("&", "&amp;"),
     "at sign already decoded": URL.replace("%40", "@"),
     "encoded twice": URL.replace("%40", "%2540"),
+    "encoded five times": URL.replace("%40", "%252525252540"),
     "all of it encoded": quote(URL, safe=""),
     "at sign lost": URL.replace("%40", ""),
     "without scheme": URL.removeprefix("https://"),

@@ -13,6 +13,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -447,6 +448,26 @@ def test_a_plain_file_is_read_with_a_key_and_encrypted_from_then_on(path: Path) 
     for file in (path, *store.snapshots()):
         assert b"refresh@" not in file.read_bytes()
     assert store.load() == login(2)
+
+
+def test_the_key_can_live_in_the_systems_key_ring(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``keyring`` a key is made once per token file, kept in the key ring and found there again."""
+    ring: dict[tuple[str, str], str] = {}
+    keyring, errors = ModuleType("keyring"), ModuleType("keyring.errors")
+    errors.KeyringError = KeyError  # type: ignore[attr-defined]  # a stand-in for the optional package
+    keyring.get_password = lambda *name: ring.get(name)  # type: ignore[attr-defined]  # same
+    keyring.set_password = lambda *name: ring.update({name[:2]: name[2]})  # type: ignore[attr-defined]  # same
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    monkeypatch.setitem(sys.modules, "keyring.errors", errors)
+    TokenStore(path, key="keyring").save(login())
+    assert list(ring) == [("schwabstream", str(path))]
+    assert TokenStore(path, key="keyring").load() == login()
+    keyring.get_password = lambda *name: {}[name]  # type: ignore[attr-defined]  # same
+    with pytest.raises(ConfigurationError, match="does not answer"):
+        TokenStore(path, key="keyring")
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    with pytest.raises(ConfigurationError, match="pip install"):
+        TokenStore(path, key="keyring")
 
 
 def test_what_is_no_key_is_explained(path: Path) -> None:
