@@ -29,12 +29,14 @@ async def serve_metrics(monitor: Monitor, port: int) -> AsyncIterator[int]:
         if task := asyncio.current_task():
             connections.add(task)
             task.add_done_callback(connections.discard)
-        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+        with (
+            contextlib.closing(writer),
+            contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError),
+        ):
             async with asyncio.timeout(_REQUEST_LIMIT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
                 writer.write(_reply(monitor, head))
                 await writer.drain()
-        writer.close()
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(1):
                 await writer.wait_closed()

@@ -1,0 +1,128 @@
+"""A run that is watched: metrics and health on loopback, a person called when one is needed."""
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from schwabstream.simulator import SchwabSimulator
+from tests.conftest import RedisServer
+
+COMMAND = shutil.which("schwabstream", path=str(Path(sys.executable).parent)) or "schwabstream"
+LIMIT_S = 60.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def fetch(port: int, path: str) -> tuple[int, str]:
+    """Status and body; status 0 while nobody listens."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+    except OSError:
+        return 0, ""
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for something the run does."""
+    deadline = time.monotonic() + LIMIT_S
+    while not await asyncio.to_thread(condition):
+        assert time.monotonic() < deadline, f"never: {what}"
+        await asyncio.sleep(0.1)
+
+
+@pytest.fixture
+def environment(simulator: SchwabSimulator, redis_server: RedisServer, clean: Path) -> dict[str, str]:
+    """A real account at the simulator, and an alert command that keeps what it is told."""
+    token = clean / "tokens" / "schwab_token.json"
+    token.parent.mkdir(mode=0o700)
+    token.write_text(json.dumps(simulator.issue_token()))
+    token.chmod(0o600)
+    return os.environ | {
+        "SCHWAB_API_BASE_URL": simulator.base_url,
+        "SCHWAB_CLIENT_ID": simulator.client_id,
+        "SCHWAB_CLIENT_SECRET": simulator.client_secret,
+        "SCHWAB_TOKEN_PATH": str(token),
+        "SCHWAB_ALERT_COMMAND": f"sh -c 'cat >> {clean}/told; echo >> {clean}/told'",
+        "REDIS_URL": redis_server.url,
+    }
+
+
+def told(clean: Path) -> list[Any]:
+    """What the person was told."""
+    path = clean / "told"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+async def test_eviction_shows_and_calls_a_person(
+    simulator: SchwabSimulator, environment: dict[str, str], clean: Path
+) -> None:
+    """While it streams it is healthy; evicted it is not, says so in its metrics, and a person is called once."""
+    port = free_port()
+    environment["SCHWAB_METRICS_PORT"] = str(port)
+    run = await asyncio.create_subprocess_exec(
+        COMMAND, "stream", "run", "--symbols", "/MES:XCME", env=environment, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await until(lambda: fetch(port, "/healthz")[0] == 200, "healthy")
+        status, text = fetch(port, "/metrics")
+        assert status == 200
+        assert 'schwabstream_received_frames_total{service="LEVELONE_FUTURES"}' in text
+        assert simulator.customer_id not in text
+        simulator.evict_all()
+        await until(lambda: 'schwabstream_state{state="evicted"} 1.0' in fetch(port, "/metrics")[1], "evicted")
+        assert fetch(port, "/healthz")[0] == 503
+        await until(lambda: bool(told(clean)), "a person was told")
+    finally:
+        run.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(run.wait(), 20) == 0
+    (event,) = told(clean)
+    assert (event["state"], event["detail"]) == ("evicted", "evicted")
+    assert "--take-over" in event["reason"]
+
+
+async def test_giving_up_calls_a_person(environment: dict[str, str], clean: Path) -> None:
+    """A run that ends because nobody is logged in calls a person before it exits with 3."""
+    environment["SCHWAB_TOKEN_PATH"] += ".missing"
+    run = await asyncio.create_subprocess_exec(COMMAND, "stream", "run", env=environment, stderr=subprocess.PIPE)
+    _, stderr = await asyncio.wait_for(run.communicate(), LIMIT_S)
+    assert run.returncode == 3, stderr.decode()
+    (event,) = told(clean)
+    assert (event["state"], event["detail"]) == ("stopped", "gave_up")
+    assert "schwabstream auth login" in event["reason"]
+
+
+def test_taken_port_ends_the_run_with_one_sentence(clean: Path) -> None:
+    """A metrics port that somebody else has is exit code 2 and a sentence that names the variable."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        run = subprocess.run(
+            [COMMAND, "stream", "run", "--simulate", "--duration", "1"],
+            env=os.environ | {"SCHWAB_METRICS_PORT": str(port)},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    assert run.returncode == 2
+    assert f"SCHWAB_METRICS_PORT: port {port} on 127.0.0.1 is in use" in run.stderr

@@ -1,0 +1,200 @@
+"""The names and numbers that Prometheus gets, and that rules, dashboard and documentation speak of the same ones."""
+
+import datetime as dt
+import json
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from schwabstream.announcer import StreamState
+from schwabstream.auth import SchwabAuthClient
+from schwabstream.codec import Batch
+from schwabstream.lease import Lease
+from schwabstream.metrics import Monitor, Stint
+from schwabstream.publisher import TradingEventPublisher
+from schwabstream.reporter import Reporter
+from schwabstream.settings import load_settings
+from schwabstream.streamer import SchwabStreamClient
+from schwabstream.symbols import parse_symbols
+from schwabstream.token_store import TokenStore
+from schwabstream.tokens import TokenSet
+
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
+NOW = 1_795_000_000.0
+ACCESS, REFRESH = "I0.access-token-of-nobody@", "refresh-token-of-nobody@"
+
+
+class Watched:
+    """A run that is watched, without a Schwab and without a Redis."""
+
+    def __init__(self, folder: Path) -> None:
+        settings = load_settings(schwab_client_id="key", schwab_client_secret="secret")
+        self.auth = SchwabAuthClient(settings, TokenStore(folder / "token.json"), clock=lambda: NOW)
+        self.publisher = TradingEventPublisher("redis://127.0.0.1:1/0")
+        symbols = parse_symbols(["/MNQ:XCME", "AAPL"], dt.date(2026, 11, 20))
+        self.client = SchwabStreamClient(cast("Any", self.auth), self.publisher, symbols)
+        self.monitor = Monitor(self.auth, wall=lambda: NOW)
+        self.reporter = Reporter(self.client, self.publisher)
+
+    def stream(self) -> None:
+        """Pretend that it streams, with something of everything."""
+        client, publisher = self.client, self.publisher
+        self.monitor.stint = Stint(client, publisher, self.reporter)
+        client._announcer.enter(StreamState.STREAMING, "2 symbols subscribed")
+        client._announcer.since = NOW - 90
+        publisher.connected = True
+        for key, service in (("/MNQ", "LEVELONE_FUTURES"), ("AAPL", "LEVELONE_EQUITIES")):
+            batch = Batch(service, int(NOW * 1000), [{"key": key, "3": 1.0}])
+            client.market.apply(batch, int(NOW * 1e6))
+            client.meter.note(batch, client.market.instruments, int(NOW * 1e6), 100)
+        self.reporter.report = self.reporter._compose()
+
+    def log_in(self) -> None:
+        """Have tokens: the access token for ten minutes, the login for two more days."""
+        self.auth._tokens = TokenSet(ACCESS, REFRESH, NOW + 600, NOW - 5 * 86_400)
+
+    def samples(self) -> dict[tuple[str, str], float]:
+        """Everything exposed, by name and the value of its label."""
+        families = text_string_to_metric_families(self.monitor.exposition().decode())
+        return {
+            (sample.name, next(iter(sample.labels.values()), "")): sample.value
+            for family in families
+            for sample in family.samples
+        }
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Watched:
+    """A run that has not begun."""
+    return Watched(tmp_path)
+
+
+def test_numbers_are_those_of_the_run(watched: Watched) -> None:
+    """What the streamer, the publisher and the login count comes out under the documented names."""
+    watched.stream()
+    watched.log_in()
+    watched.client.counts["lost: SessionLost"] = 3
+    watched.client.counts["undecodable"] = 2
+    watched.publisher.counts["dropped"] = 7
+    watched.auth.refreshes["ok"] = 4
+    samples = watched.samples()
+    assert samples["schwabstream_state", "streaming"] == 1
+    assert samples["schwabstream_state", "waiting"] == 0
+    assert samples["schwabstream_session_age_seconds", ""] == 90
+    assert samples["schwabstream_reconnects_total", "session_lost"] == 3
+    assert samples["schwabstream_undecodable_total", ""] == 2
+    assert samples["schwabstream_dropped_total", ""] == 7
+    assert samples["schwabstream_token_refreshes_total", "ok"] == 4
+    assert samples["schwabstream_access_token_expires_in_seconds", ""] == 600
+    assert samples["schwabstream_login_due_in_seconds", ""] == 2 * 86_400
+    assert samples["schwabstream_received_events_total", "LEVELONE_FUTURES"] == 1
+    assert samples["schwabstream_symbols", ""] == 2
+    assert samples["schwabstream_published_total", "ticks"] == 0
+
+
+def test_histograms_are_cumulative(watched: Watched) -> None:
+    """Each bucket counts what lies at or below its bound, and the last one counts all."""
+    watched.stream()
+    for seconds in (0.0001, 0.002, 0.03, 99):
+        watched.publisher.write_times.add(seconds)
+    samples = watched.samples()
+    name = "schwabstream_publish_seconds_bucket"
+    assert [samples[name, bound] for bound in ("0.0005", "0.0025", "0.05", "5.0", "+Inf")] == [1, 2, 3, 3, 4]
+    assert samples["schwabstream_publish_seconds_count", ""] == 4
+    assert samples["schwabstream_publish_seconds_sum", ""] == pytest.approx(99.0321)
+
+
+def test_nothing_secret_is_exposed(watched: Watched) -> None:
+    """Neither a token nor a secret nor a symbol is in the exposition."""
+    watched.stream()
+    watched.log_in()
+    text = watched.monitor.exposition().decode()
+    for secret in (ACCESS, REFRESH, '"key"', "secret", "MNQ", "AAPL"):
+        assert secret not in text
+
+
+@pytest.mark.parametrize(
+    ("state", "connected", "fresh", "healthy"),
+    [
+        (StreamState.STREAMING, True, True, True),
+        (StreamState.STREAMING, True, False, False),
+        (StreamState.STREAMING, False, True, False),
+        (StreamState.WAITING, True, True, False),
+        (StreamState.LOGIN_REQUIRED, True, True, False),
+        (StreamState.EVICTED, True, True, False),
+    ],
+)
+def test_healthy_is_streaming_everything_into_redis(
+    watched: Watched, state: StreamState, connected: bool, fresh: bool, healthy: bool
+) -> None:
+    """Healthy is: it streams, every symbol is confirmed by this session, and Redis takes it."""
+    watched.stream()
+    watched.client._announcer.enter(state, "because")
+    watched.publisher.connected = connected
+    if not fresh:
+        watched.client.market.begin_session()
+    watched.reporter.report = watched.reporter._compose()
+    found, body = watched.monitor.health()
+    assert (found, body["healthy"], body["state"], body["reason"]) == (healthy, healthy, state.value, "because")
+    assert body["not_fresh"] == ([] if fresh else ["/MNQ:XCME", "AAPL"])
+    assert watched.samples()["schwabstream_healthy", ""] == healthy
+
+
+def test_standby_is_healthy_and_says_whom_it_waits_for(watched: Watched) -> None:
+    """A standby does what it is for; a run that has only begun does not yet."""
+    found, body = watched.monitor.health()
+    assert (found, body["state"]) == (False, "connecting")
+    watched.monitor.lease = Lease("redis://127.0.0.1:1/0", "market_data")
+    watched.monitor.lease.waiting_for = "7:tower:4711"
+    found, body = watched.monitor.health()
+    assert (found, body["state"], body["waiting_for"]) == (True, "standby", "host tower, pid 4711")
+    assert watched.samples()["schwabstream_state", "standby"] == 1
+
+
+def exposed(watched: Watched) -> set[str]:
+    """Every metric name of a run that has something of everything."""
+    watched.stream()
+    watched.log_in()
+    return {name for name, _ in watched.samples()}
+
+
+def named_in(text: str) -> set[str]:
+    """Names in PromQL or prose: ours, and those of the process."""
+    return set(re.findall(r"\b(?:schwabstream_[a-z_]+|process_[a-z_]+)", text))
+
+
+@pytest.mark.parametrize("file", ["schwabstream.rules.yml", "grafana.json"])
+def test_what_is_asked_for_exists(watched: Watched, file: str) -> None:
+    """Every metric in an alert or a panel is one that a run exposes."""
+    text = (OPERATIONS / file).read_text()
+    expressions = re.findall(r"expr: (.*)", text)
+    if file.endswith(".json"):
+        dashboard = json.loads(text)
+        expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    assert len(expressions) >= 25
+    names = named_in("\n".join(expressions))
+    assert names <= exposed(watched)
+
+
+def test_every_metric_has_an_alert_a_panel_and_a_description(watched: Watched) -> None:
+    """Nothing is exposed that no rule, no panel and no line of the documentation speaks of."""
+    names = {re.sub(r"_(bucket|count|sum)$", "", name) for name in exposed(watched) if name.startswith("schwabstream_")}
+    documented = named_in((OPERATIONS / "alerts.md").read_text())
+    assert names - documented == set()
+    for file in ("schwabstream.rules.yml", "grafana.json"):
+        used = {re.sub(r"_(bucket|count|sum)$", "", name) for name in named_in((OPERATIONS / file).read_text())}
+        # Plain numbers that only give others their meaning need no alert of their own.
+        assert names - used == set(), file
+
+
+def test_alerts_and_their_documentation_agree() -> None:
+    """Every alert is documented under its name with its severity, and nothing else is."""
+    rules = (OPERATIONS / "schwabstream.rules.yml").read_text()
+    alerts = dict(re.findall(r"alert: (\w+)(?:.|\n)*?severity: (\w+)", rules))
+    documented = dict(
+        re.findall(r"^\| (\w+) \| (page|ticket) \|", (OPERATIONS / "alerts.md").read_text(), re.MULTILINE)
+    )
+    assert alerts == documented
