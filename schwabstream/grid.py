@@ -13,11 +13,15 @@ from rich.segment import Segment
 
 
 class Column(NamedTuple):
-    """One column: the higher its ``rank``, the sooner it gives way; ``left`` aligned, or right."""
+    """One column: the higher its ``rank``, the sooner it gives way; ``left`` aligned, or right.
+
+    One that may be ``cut`` gives up width before it gives way.
+    """
 
     title: str
     rank: int
     left: bool = False
+    cut: bool = False
 
 
 class Cell(NamedTuple):
@@ -28,6 +32,7 @@ class Cell(NamedTuple):
 
 
 GAP = "  "
+CUT_TO = 12
 
 
 class Grid:
@@ -48,19 +53,26 @@ class Grid:
             title = cell_len(column.title) if header else 0
             self._widths[index] = max(self._widths.get(index, 0), widest, title)
 
-    def shown(self, width: int) -> list[int]:
-        """Which columns, by index, fit into ``width``: lowest ranks first, equal ranks together, the first always."""
+    def shown(self, width: int) -> dict[int, int]:
+        """Which columns, by index, fit into ``width``, and how wide each is.
+
+        The lowest ranks first, equal ranks together; the first always.
+        """
         ranks: dict[int, list[int]] = {}
         for index, column in enumerate(self._columns):
             ranks.setdefault(column.rank, []).append(index)
-        chosen: list[int] = []
+        chosen: dict[int, int] = {}
         left = width + len(GAP)
         for _, together in sorted(ranks.items()):
-            needed = sum(self._widths[index] + len(GAP) for index in together)
+            rooms = {index: self._widths[index] for index in together}
+            cut = [index for index in together if self._columns[index].cut]
+            for index in cut:
+                rooms[index] = min(rooms[index], max(CUT_TO, left - len(GAP)))
+            needed = sum(rooms.values()) + len(GAP) * len(rooms)
             if needed <= left or not chosen:
-                chosen += together
+                chosen |= rooms
                 left -= needed
-        return sorted(chosen)
+        return dict(sorted(chosen.items()))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         shown = self.shown(options.max_width)
@@ -70,12 +82,12 @@ class Grid:
         for row in self._rows:
             yield from self._line(console, row, shown, options.max_width)
 
-    def _line(self, console: Console, row: Sequence[Cell], shown: Sequence[int], width: int) -> Iterable[Segment]:
+    def _line(self, console: Console, row: Sequence[Cell], shown: dict[int, int], width: int) -> Iterable[Segment]:
         """One line in as few segments as its styles allow: Rich measures every segment several times."""
         plain = ""
-        for position, index in enumerate(shown):
+        for position, (index, wanted) in enumerate(shown.items()):
             column, (text, style) = self._columns[index], row[index]
-            length, room = cell_len(text), min(self._widths[index], width)
+            length, room = cell_len(text), min(wanted, width)
             if length > room:
                 text, length = set_cell_size(text, room), room
             padding = " " * (room - length)

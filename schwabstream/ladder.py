@@ -24,7 +24,7 @@ _COLUMNS: Final = (
     Column("", 2, left=True),
     Column("Total", 3, left=True),
     Column("Makers", 4),
-    Column("Venues", 5, left=True),
+    Column("Venues", 5, left=True, cut=True),
 )
 _BID, _ASK = "green", "red"
 
@@ -103,10 +103,11 @@ class Ladder:
 
 
 def bar_of(size: int, largest: int, *, rightwards: bool) -> str:
-    """A bar as long as the size is of the largest; eighths of a cell only where it grows to the right."""
+    """A bar as long as the size is of the largest: in eighths of a cell to the right, in halves to the left."""
     eighths = round(8 * BAR_WIDTH * size / largest) if largest > 0 and size > 0 else 0
     if not rightwards:
-        return _EIGHTHS[-1] * min(BAR_WIDTH, -(-eighths // 8))
+        halves = -(-eighths // 4)
+        return ("▐" if halves % 2 else "") + _EIGHTHS[-1] * (halves // 2)
     return _EIGHTHS[-1] * (eighths // 8) + (_EIGHTHS[eighths % 8] if eighths % 8 else "")
 
 

@@ -26,7 +26,7 @@ _COLUMNS: Final = (
     Column("Age", 4, left=True),
     Column("Contract", 14, left=True),
     Column("Rate", 15),
-    Column("Description", 16, left=True),
+    Column("Description", 16, left=True, cut=True),
 )
 _UP, _DOWN, _STALE = "green", "red", "dim"
 _DESCRIPTION_WIDTH: Final = 44

@@ -10,7 +10,7 @@ from schwabstream import formats
 from schwabstream.grid import Cell, Column, Grid
 from schwabstream.report import StreamerReport, SymbolReport
 
-_FACTS: Final = (Column("Fact", 0, left=True), Column("Value", 0, left=True))
+_FACTS: Final = (Column("Fact", 0, left=True), Column("Value", 1, left=True, cut=True))
 _SYMBOLS: Final = (
     Column("Symbol", 0, left=True),
     Column("Contract", 4, left=True),
@@ -18,7 +18,7 @@ _SYMBOLS: Final = (
     Column("Rate", 2),
     Column("State", 3, left=True),
     Column("Book", 5, left=True),
-    Column("Description", 6, left=True),
+    Column("Description", 6, left=True, cut=True),
 )
 
 

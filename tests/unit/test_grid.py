@@ -42,11 +42,21 @@ def test_columns_align_and_end_without_blanks_on_the_left_aligned() -> None:
 def test_columns_give_way_by_rank_and_pairs_together() -> None:
     """When it gets narrow the highest rank goes first; equal ranks come and go as one; the first stays."""
     grid = Grid(COLUMNS, [row("A", "1.00", "9", "10", "ok")])
-    assert grid.shown(27) == [0, 1, 2, 3, 4]
-    assert grid.shown(20) == [0, 1, 2, 3]
-    assert grid.shown(19) == [0, 1, 4]
-    assert grid.shown(10) == [0, 1]
-    assert grid.shown(1) == [0]
+    assert list(grid.shown(27)) == [0, 1, 2, 3, 4]
+    assert list(grid.shown(20)) == [0, 1, 2, 3]
+    assert list(grid.shown(19)) == [0, 1, 4]
+    assert list(grid.shown(10)) == [0, 1]
+    assert list(grid.shown(1)) == [0]
+
+
+def test_a_column_that_may_be_cut_takes_what_is_left() -> None:
+    """It gives up width down to a limit before it gives way."""
+    columns = (Column("Name", 0, left=True), Column("Note", 1, left=True, cut=True))
+    grid = Grid(columns, [row("A", "x" * 30)])
+    assert grid.shown(40) == {0: 4, 1: 30}
+    assert grid.shown(20) == {0: 4, 1: 14}
+    assert grid.shown(17) == {0: 4}
+    assert drawn(grid, 20)[1] == "A     " + "x" * 14
 
 
 def test_widths_never_shrink_while_they_are_remembered() -> None:

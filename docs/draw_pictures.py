@@ -1,0 +1,75 @@
+"""Draws the pictures of the documentation from the simulator, so that they show what the program shows.
+
+``python docs/draw_pictures.py`` writes quote.svg, book.svg, book-futures.svg and status.svg into docs/pictures.
+"""  # noqa: INP001 - a script, not part of the package
+
+import asyncio
+import io
+import time
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+from rich.terminal_theme import MONOKAI
+
+from schwabstream.board import Board
+from schwabstream.consumer import Subscription
+from schwabstream.embedded import embedded_redis
+from schwabstream.inbox import Inbox
+from schwabstream.ladder import Ladder
+from schwabstream.own_stream import own_stream
+from schwabstream.quote_table import QuoteTable
+from schwabstream.status_table import render_status
+from schwabstream.symbols import parse_symbols
+
+PICTURES = Path(__file__).parent / "pictures"
+SYMBOLS = ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME", "AAPL", "NVDA", "AMD"]
+WATCHED_S = 20.0
+
+
+def draw(name: str, renderable: RenderableType, width: int) -> None:
+    """Write one picture."""
+    console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="standard")
+    console.print(renderable)
+    PICTURES.mkdir(exist_ok=True)
+    console.save_svg(str(PICTURES / f"{name}.svg"), title=f"schwabstream {name}", theme=MONOKAI, unique_id=name)
+
+
+async def watch() -> tuple[Board, Board, Board]:
+    """A market that has run for a while: all symbols, one stock, one future."""
+    boards = tuple(
+        Board(parse_symbols(texts, date.today()))  # noqa: DTZ011 - contracts expire by the local calendar
+        for texts in (SYMBOLS, ["NVDA"], ["/NQ:XCME"])
+    )
+    async with (
+        embedded_redis() as redis,
+        own_stream(SYMBOLS, redis.url, simulate=True) as stream,
+        Subscription(Inbox(), redis_url=redis.url) as subscription,
+    ):
+        ends = time.monotonic() + WATCHED_S
+        while time.monotonic() < ends:
+            stream.check()
+            await subscription.arrived()
+            while (event := subscription.inbox.take()) is not None:
+                for board in boards:
+                    board.apply(event, time.time())
+        report = await subscription.fetch_report()
+    shown = report and report.model_copy(update={"host": "desk", "pid": 4711})
+    for board in boards:
+        board.take_report(shown)
+    return boards[0], boards[1], boards[2]
+
+
+def main() -> None:
+    """Draw them all."""
+    market, stock, future = asyncio.run(watch())
+    now = time.time()
+    draw("quote", QuoteTable(market).render(now), 130)
+    draw("book", Ladder(stock, venues=True).render(now), 120)
+    draw("book-futures", Ladder(future).render(now), 80)
+    if market.report is not None:
+        draw("status", render_status(market.report, now), 100)
+
+
+if __name__ == "__main__":
+    main()
