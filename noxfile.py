@@ -60,6 +60,13 @@ def wheel(session: nox.Session) -> None:
 
 
 @nox.session
+def live(session: nox.Session) -> None:
+    """The checks that need a real account: read-only, environment variables only, recordings left behind."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("pytest", "tests/live", "--live", "-rs", *session.posargs)
+
+
+@nox.session
 def constraints(session: nox.Session) -> None:
     """Renew constraints.txt: the versions that every installation here is pinned to."""
     session.install("uv")

@@ -16,6 +16,11 @@ from schwabstream.simulator import SchwabSimulator
 PLANTED_ENV = b"# planted by the test suite\nSCHWAB_CLIENT_SECRET_OF_NOBODY=untouched\n"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--live`` lets the checks of a real account run."""
+    parser.addoption("--live", action="store_true", help="run the checks that need a real Schwab account")
+
+
 @pytest.fixture(autouse=True)
 def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Run in an empty directory that holds only a planted ``.env``, which must come out as it went in."""
