@@ -1,0 +1,125 @@
+"""The frame loop: how often it draws, what ends it, and how it leaves the terminal."""
+
+import asyncio
+import io
+import subprocess
+import sys
+import time
+from datetime import date
+from itertools import pairwise
+from typing import TYPE_CHECKING, cast
+
+import orjson
+import pytest
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from schwabstream.board import Board
+from schwabstream.errors import RedisUnavailable, SchwabUnavailable
+from schwabstream.events import Channel
+from schwabstream.inbox import Inbox
+from schwabstream.report import StreamerReport
+from schwabstream.screen import FRAME_S, show_live
+from schwabstream.symbols import parse_symbols
+
+if TYPE_CHECKING:
+    from schwabstream.consumer import Subscription
+
+
+class QuietSubscription:
+    """A subscription to which the test delivers."""
+
+    def __init__(self) -> None:
+        self.inbox = Inbox(newest_only=True)
+        self.inbox.catch_up({}, 1)
+        self.outage: str | None = None
+        self.seq = 1_700_000_000_000_000
+        self._arrived = asyncio.Event()
+
+    async def arrived(self) -> None:
+        """Wait for the next delivery."""
+        await self._arrived.wait()
+        self._arrived.clear()
+
+    async def fetch_report(self) -> StreamerReport | None:
+        """Fail as a Redis that is away does."""
+        raise RedisUnavailable("away")
+
+    def deliver(self, price: float) -> None:
+        """One tick of A."""
+        self.seq += 1
+        event = {"v": 1, "type": "tick", "symbol": "A", "key": "A", "seq": self.seq, "timestamp": 1, "received_us": 1}
+        payload = orjson.dumps(event | {"asset": "EQUITY", "last_price": price, "is_trade": True})
+        self.inbox.receive(Channel.TICKS, payload, 1)
+        self._arrived.set()
+
+
+class Frames:
+    """A view that notes when it was drawn and what it showed."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self.drawn: list[tuple[float, float | None]] = []
+
+    def render(self, now_s: float, *, invalid: int = 0, live: bool = True) -> RenderableType:
+        """The last price."""
+        tick = self._board.quotes[0].tick
+        last = None if tick is None else tick.last_price
+        self.drawn.append((time.monotonic(), last))
+        return Text(str(last))
+
+
+def stage() -> tuple[QuietSubscription, Board, Frames, Console]:
+    """All that a showing needs, on a terminal made of memory."""
+    board = Board(parse_symbols(["A"], date(2026, 11, 21)))
+    console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24, color_system="standard")
+    return QuietSubscription(), board, Frames(board), console
+
+
+async def test_a_fast_market_is_drawn_eight_times_a_second_at_most() -> None:
+    """Hundreds of updates a second are as many frames as fit at the frame rate, each showing the newest."""
+    subscription, board, frames, console = stage()
+    showing = asyncio.ensure_future(show_live(cast("Subscription", subscription), board, frames, console=console))
+    ends = time.monotonic() + 1.5
+    price = 0.0
+    while time.monotonic() < ends:
+        price += 1
+        subscription.deliver(price)
+        await asyncio.sleep(0.002)
+    showing.cancel()
+    await asyncio.wait({showing})
+    times = [at for at, _ in frames.drawn]
+    assert len(times) > 3
+    assert min(later - earlier for earlier, later in pairwise(times)) > FRAME_S * 0.95
+    shown = [last for _, last in frames.drawn if last is not None]
+    assert shown == sorted(shown)
+
+
+async def test_it_ends_after_so_many_updates() -> None:
+    """``updates`` counts the events shown."""
+    subscription, board, frames, console = stage()
+    subscription.deliver(1.0)
+    await asyncio.wait_for(show_live(cast("Subscription", subscription), board, frames, updates=1, console=console), 10)
+    assert frames.drawn[-1][1] == 1.0
+
+
+async def test_a_failure_leaves_the_terminal_as_it_was() -> None:
+    """Whatever ends the showing, the alternate screen is left and the cursor shown again."""
+    subscription, board, frames, console = stage()
+
+    def check() -> None:
+        raise SchwabUnavailable("gone")
+
+    with pytest.raises(SchwabUnavailable):
+        await show_live(cast("Subscription", subscription), board, frames, check=check, console=console)
+    output = cast("io.StringIO", console.file).getvalue()
+    assert output.index("\x1b[?1049h") < output.index("\x1b[?1049l")
+    assert output.rindex("\x1b[?25h") > output.index("\x1b[?25l")
+
+
+def test_looking_at_the_market_loads_nothing_that_talks_to_schwab() -> None:
+    """``quote`` from Redis imports neither REST nor WebSocket libraries."""
+    heavy = {"schwab", "httpx", "websockets", "authlib", "fakeredis"}
+    script = "import sys, schwabstream.watch; print(*{name.split('.')[0] for name in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert heavy.isdisjoint(done.stdout.split())
