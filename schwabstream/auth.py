@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-PATIENCE_S = 6.0
+PATIENCE_S = 3.0  # with one last unanswered attempt still within ten seconds
 _MOST_ATTEMPTS = 4
 _QUOTES_PER_CALL = 500  # protocol 2.2
 _LONGEST_NAP_S = 30.0
@@ -245,6 +245,7 @@ class SchwabAuthClient:
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Try again through short bad weather; longer weather is the caller's to wait out."""
+        self._http.open()  # its loading is not part of the weather
         async for attempt in tenacity.AsyncRetrying(
             retry=tenacity.retry_if_exception_type(SchwabUnavailable),
             wait=_wait_as_told,

@@ -71,7 +71,7 @@ class SchwabHttp:
 
     async def call(self, access_token: str, request: RestRequest) -> RestAnswer:
         """Make one request on schwab-py's ``AsyncClient``; ``SchwabUnavailable`` when it may work later."""
-        libraries = self._open()
+        libraries = self.open()
         # Without an expiry authlib leaves the token alone; when to refresh is the auth client's decision.
         self._session.token = {"access_token": access_token, "token_type": "Bearer"}
         with self._translated(libraries):
@@ -91,11 +91,12 @@ class SchwabHttp:
             self._session = self._schwab = None
 
     async def _ask_token(self, ask: Callable[[str], Awaitable[Mapping[str, Any]]]) -> Mapping[str, Any]:
-        with self._translated(self._open()):
+        with self._translated(self.open()):
             # schwab-py's address on purpose: the transport points both kinds of calls to the base URL.
             return await ask(SCHWAB + TOKEN_PATH)
 
-    def _open(self) -> "_Libraries":
+    def open(self) -> "_Libraries":
+        """Load the libraries and make the session, if that has not happened yet; the first time takes a second."""
         libraries = self._loaded = self._loaded or _load_libraries()
         if self._session is None:
             options: dict[str, Any] = {}
