@@ -42,7 +42,7 @@ class Notice:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that alone would triple the cost of making one, and each frame makes one
 class Batch:
     """The entries of one service in one frame; each entry is a dictionary of ``key`` and numbered fields.
 
