@@ -14,7 +14,7 @@ import ssl
 import time
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import hiredis
 from redis.asyncio import Redis
@@ -53,11 +53,12 @@ def command(*words: str | bytes | int, more: int = 0) -> bytes:
 
 def redact_url(url: str) -> str:
     """The URL without its password, fit for messages and logs."""
-    parts = urlsplit(_QUERY_PASSWORD.sub(r"\1***", url))
-    if parts.password is not None:
-        host = parts.netloc.rpartition("@")[2]
-        parts = parts._replace(netloc=f"{parts.username or ''}:***@{host}")
-    return urlunsplit(parts)
+    url = _QUERY_PASSWORD.sub(r"\1***", url)
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return url.replace(parts.netloc, f"{parts.username or ''}:***@{host}", 1)
 
 
 _MULTI, _EXEC = command("MULTI"), command("EXEC")
