@@ -227,7 +227,9 @@ class _Run:
         """Run the streamer with the writer and the rest beside it; whatever ends it, what is queued is written."""
         streamer = asyncio.create_task(client.run(), name="streamer")
         writer = asyncio.create_task(publisher.run(), name="publisher")
-        extras = [asyncio.create_task(coroutine) for coroutine in background]
+        extras = [asyncio.create_task(coroutine, name=coroutine.__qualname__) for coroutine in background]
+        for task in extras:
+            task.add_done_callback(_tell_crash)
         try:
             await asyncio.wait({streamer, writer}, return_when=asyncio.FIRST_COMPLETED)
             client.stop()  # a writer that was fenced off ends the session too
@@ -248,10 +250,14 @@ class _Run:
     async def _announce(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> None:
         """Tell once when everything is subscribed, then stop after the duration asked for, if any."""
         await client.ready.wait()
+        without = [symbol.alias for symbol in client.symbols if client.problems(symbol.key)]
         log.info(
-            "ready: streaming, all symbols subscribed",
+            "ready: streaming, not everything was subscribed"
+            if without
+            else "ready: streaming, all symbols subscribed",
             symbols=",".join(symbol.alias for symbol in client.symbols),
             redis=publisher.url,
+            **({"refused": ",".join(without)} if without else {}),
         )
         if self._options.simulate_from is not None:
             log.warning("recorded prices of another time", file=str(self._options.simulate_from))
@@ -260,6 +266,12 @@ class _Run:
         if self._options.duration_s is not None:
             await asyncio.sleep(self._options.duration_s)
             self.stop()
+
+
+def _tell_crash(task: "asyncio.Task[None]") -> None:
+    """What is beside the stream may fail without ending it, but not unseen."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a part of the run failed; the stream goes on", part=task.get_name(), exc_info=error)
 
 
 async def _learn_holidays(client: SchwabStreamClient) -> None:
@@ -277,6 +289,8 @@ async def _learn_holidays(client: SchwabStreamClient) -> None:
 
 @contextlib.contextmanager
 def _json_lines(stop: Callable[[], None]) -> Iterator[Callable[[bytes], None]]:
+    if sys.stdout is None:
+        raise ConfigurationError("--json writes to standard output, which is closed: redirect it to a file or a pipe")
     loop = asyncio.get_running_loop()
 
     def closed(error: OSError) -> None:
@@ -298,7 +312,8 @@ def _json_lines(stop: Callable[[], None]) -> Iterator[Callable[[bytes], None]]:
 def _screen(
     client: SchwabStreamClient, publisher: TradingEventPublisher, reporter: Reporter, options: StreamOptions
 ) -> "Iterator[StreamScreen | None]":
-    if not options.live or options.json or options.verbosity < 0 or not sys.stdout.isatty():
+    on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None: somebody closed it before starting us
+    if not options.live or options.json or options.verbosity < 0 or not on_terminal:
         yield None
         return
     from schwabstream.stream_screen import StreamScreen

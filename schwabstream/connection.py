@@ -20,7 +20,7 @@ from schwabstream.errors import ConfigurationError, ProtocolError, SessionLost
 from schwabstream.session import Outcome, Session, State
 
 OPEN_TIMEOUT_S = 8.0
-CLOSE_TIMEOUT_S = 2.0
+CLOSE_TIMEOUT_S = 1.0
 MAX_FRAME_BYTES = 16 * 2**20
 PING_INTERVAL_S = 20.0
 PING_TIMEOUT_S = 20.0
