@@ -64,6 +64,7 @@ class Feed:
         self._on_subscribed = on_subscribed
         self._liveness = Liveness(limits or Limits(), memory.known)
         self._subscriber = Subscriber(connection, symbols, market, announcer, memory, self._liveness, clock.monotonic)
+        self._assets = {symbol.asset for symbol in symbols}
         self._heard: set[str] = set()
         self._dead_since: dict[str, float] = {}
         self._repeated_us: dict[str, int] = {}
@@ -146,7 +147,7 @@ class Feed:
             self._subscriber.retry_one()
             self._subscriber.settle_listings()
             at = datetime.fromtimestamp(self._clock.wall(), UTC)
-            self._open_assets = {asset: self._schedule.is_open(asset, at) for asset in Asset}
+            self._open_assets = {asset: self._schedule.is_open(asset, at) for asset in self._assets}
             heard, self._heard = self._heard, set()
             now = self._clock.monotonic()
             for finding in self._liveness.check(self._market.instruments, self._is_trading, now, heard):

@@ -148,13 +148,15 @@ def play(
     pulse: bool = True,
     proxied: bool = False,
     auto_refresh: bool = False,
+    nap_s: float = 0.0,
 ) -> None:
     """Play a story on virtual time; whatever is left unhandled anywhere fails it.
 
-    ``pulse`` lets the simulated market move by itself; without it hours are cheaper, and the story moves it.
+    ``pulse`` lets the simulated market move by itself; without it hours are cheaper, and the story moves it. With
+    ``nap_s`` the streamer looks after itself no more often than that, for stories of days.
     """
     loop = VirtualLoop()
-    time = VirtualTime(loop, seed, start)
+    time = VirtualTime(loop, seed, start, nap_s=nap_s)
 
     async def on_stage() -> None:
         stage_of = _staged(time, symbols or ("/MNQ:XCME",), faults, seed, schedule, keepalive_s, proxied=proxied)

@@ -50,7 +50,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """Virtual seconds since the loop was made."""
         return self._jumping.skipped_s
 
-    def run_in_executor(self, *args: Any, **kwargs: Any) -> Any:
+    def run_in_executor(self, *args: Any, **_: Any) -> Any:  # type: ignore[override]  # it takes nothing at all
         """Refuse."""
         raise RuntimeError(f"no threads on virtual time: {args}")
 
@@ -58,10 +58,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class VirtualTime:
     """The clocks of one run: ``wall`` for the simulator and the login, ``clock`` for the streamer."""
 
-    def __init__(self, loop: VirtualLoop, seed: int = 0, start: float = START) -> None:
-        self._loop, self._start = loop, start
+    def __init__(self, loop: VirtualLoop, seed: int = 0, start: float = START, *, nap_s: float = 0.0) -> None:
+        self._loop, self._start, self._nap_s = loop, start, nap_s
         self.random = random.Random(seed)
-        self.clock = Clock(self.wall, loop.time, asyncio.sleep, self.random.random)
+        self.clock = Clock(self.wall, loop.time, self._sleep, self.random.random)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Sleep, at least ``nap_s``: days of looking about once a second would cost minutes."""
+        await asyncio.sleep(max(seconds, self._nap_s) if seconds > 0 else 0)
 
     def wall(self) -> float:
         """Seconds since the epoch."""
