@@ -60,6 +60,13 @@ def wheel(session: nox.Session) -> None:
 
 
 @nox.session
+def kills(session: nox.Session) -> None:
+    """A thousand kills in the middle of a token rotation."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("pytest", "-s", "tests/integration/test_token_kill.py", env={"SCHWABSTREAM_KILLS": "1000"})
+
+
+@nox.session
 def live(session: nox.Session) -> None:
     """The checks that need a real account: read-only, environment variables only, recordings left behind."""
     session.install(*CONSTRAINTS, "-e", ".[test]")

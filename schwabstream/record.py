@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth import SchwabAuthClient, open_store
 from schwabstream.consumer import fetch_report, redis_client
 from schwabstream.errors import ConfigurationError, RedisUnavailable, Refused
 from schwabstream.events import Channel
@@ -21,7 +21,6 @@ from schwabstream.settings import Settings, load_settings
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.symbols import Symbol, parse_symbols
 from schwabstream.telemetry import configure_logging
-from schwabstream.token_store import TokenStore
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +63,7 @@ async def _record(options: RecordOptions, settings: Settings, symbols: list[Symb
             settings = await stack.enter_async_context(simulated_schwab(settings))
         else:
             await _refuse_beside_a_streamer(settings)
-        auth = await stack.enter_async_context(SchwabAuthClient(settings, TokenStore(settings.schwab_token_path)))
+        auth = await stack.enter_async_context(SchwabAuthClient(settings, open_store(settings)))
         auth.start_auto_refresh()
         recording = recording_to(options.file, options.rotation, symbols, simulated=options.simulate)
         client = SchwabStreamClient(
