@@ -190,7 +190,7 @@ class Market:
         if instrument.fresh and "assetMainType" not in entry:
             price, size, time = layout.trade
             tick["is_trade"] = (
-                (price in entry and tick["last_price"] is not None)
+                price in entry  # an update that takes the last price away is not published
                 or (time in entry and tick["trade_time"] is not None)
                 or (size in entry and tick["last_size"] is not None)
             )

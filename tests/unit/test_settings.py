@@ -233,6 +233,8 @@ WRONG = [
     ("SCHWAB_API_BASE_URL", "https://"),
     ("SCHWAB_API_BASE_URL", "https:host.example"),
     ("SCHWAB_API_BASE_URL", "https:///path"),
+    ("SCHWAB_API_BASE_URL", "https://host.example\\path"),
+    ("SCHWAB_API_BASE_URL", "https://höst.example"),
 ]
 
 
