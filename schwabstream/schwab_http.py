@@ -238,6 +238,11 @@ def _without_unused_parts() -> Iterator[None]:
                 delattr(sys.modules[parent], child)
 
 
+def preload() -> None:
+    """Load the libraries now, off the event loop if need be, so that the first call does not wait for them."""
+    _load_libraries()
+
+
 def _load_libraries() -> _Libraries:
     """Import authlib without the deprecation warnings that it prints at import."""
     with warnings.catch_warnings(), _without_unused_parts():

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from schwabstream import __version__
-from schwabstream.cli import auth, record, simulate, stream, watch
+from schwabstream.cli import auth, doctor, record, simulate, stream, watch
 from schwabstream.errors import SchwabStreamError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ record.add_to(stream.app)
 app.add_typer(stream.app, name="stream")
 watch.add_to(app)
 simulate.add_to(app)
+doctor.add_to(app)
 
 
 def _version(*, wanted: bool) -> None:
