@@ -1,0 +1,644 @@
+"""``schwabstream stream run`` as people start it: what it prints, what it leaves in Redis, how it ends."""
+
+import asyncio
+import fcntl
+import functools
+import itertools
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import struct
+import sys
+import termios
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pyte
+import pytest
+import redis
+
+from schwabstream.events import Level2Event, StatusEvent, TickEvent, parse_event
+from schwabstream.simulator import SchwabSimulator
+from tests.conftest import RedisServer
+
+COMMAND = str(Path(sys.executable).with_name("schwabstream"))
+DEADLINE_S = 30.0
+READY = "ready: streaming, all symbols subscribed"
+DEFAULTS = {"/MES:XCME", "/MNQ:XCME", "/NQ:XCME"}
+
+
+def within(seconds: float) -> float:
+    """The limit, wider when the machine has more to do than it can."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+class Process:
+    """One run of the command, with what it has written so far."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.out, self.err = bytearray(), bytearray()
+        self._change = asyncio.Event()
+        self._readers = [
+            asyncio.create_task(self._read(stream, kept))
+            for stream, kept in ((process.stdout, self.out), (process.stderr, self.err))
+            if stream is not None
+        ]
+
+    async def _read(self, stream: asyncio.StreamReader, kept: bytearray) -> None:
+        while part := await stream.read(65_536):
+            kept += part
+            self._change.set()
+
+    async def until(self, condition: Callable[["Process"], bool], limit_s: float = DEADLINE_S) -> None:
+        """Wait for something to be written."""
+        async with asyncio.timeout(limit_s):
+            while not condition(self):
+                assert self.process.returncode is None, self.err.decode()
+                self._change.clear()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._change.wait(), 0.2)
+
+    async def ready(self) -> None:
+        """Wait for the ready line."""
+        await self.until(lambda it: READY in it.err.decode())
+
+    async def end(self, limit_s: float = DEADLINE_S) -> int:
+        """Wait for the end; returns the exit code."""
+        async with asyncio.timeout(limit_s):
+            code = await self.process.wait()
+            await asyncio.gather(*self._readers)
+        return code
+
+    def logs(self) -> list[dict[str, Any]]:
+        """Stderr as the JSON lines that a pipe gets."""
+        return [json.loads(line) for line in self.err.decode().splitlines()]
+
+    def sentence(self) -> str:
+        """The one sentence for people at the end of stderr."""
+        line = self.err.decode().splitlines()[-1]
+        assert line.startswith("schwabstream: "), self.err.decode()
+        return line
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """This test's clean environment and these settings."""
+    return {**os.environ, **settings}
+
+
+@asynccontextmanager
+async def started(*arguments: str, **options: Any) -> AsyncIterator[Process]:
+    """The command under way; killed if it still runs at the end."""
+    options = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE, "env": environment(), **options}
+    process = await asyncio.create_subprocess_exec(
+        COMMAND, "stream", "run", *arguments, stdin=asyncio.subprocess.DEVNULL, **options
+    )
+    run = Process(process)
+    try:
+        yield run
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await run.end()
+
+
+async def finished(*arguments: str, **options: Any) -> tuple[int, Process, float]:
+    """The command run to its end: exit code, output and seconds."""
+    begun = time.monotonic()
+    async with started(*arguments, **options) as run:
+        code = await run.end()
+    return code, run, time.monotonic() - begun
+
+
+@pytest.fixture
+def pointed(simulator: SchwabSimulator, redis_server: RedisServer, clean: Path) -> dict[str, str]:
+    """The environment of a run that is logged in at the simulator and uses this test's Redis."""
+    token = clean / "tokens" / "schwab_token.json"
+    token.parent.mkdir(mode=0o700)
+    token.write_text(json.dumps(simulator.issue_token()))
+    token.chmod(0o600)
+    return environment(
+        SCHWAB_API_BASE_URL=simulator.base_url,
+        SCHWAB_CLIENT_ID=simulator.client_id,
+        SCHWAB_CLIENT_SECRET=simulator.client_secret,
+        SCHWAB_TOKEN_PATH=str(token),
+        REDIS_URL=redis_server.url,
+    )
+
+
+@pytest.fixture(autouse=True)
+def no_secret_anywhere(simulator: SchwabSimulator, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """No output of any run in this file may hold a token, the secret or an id of the account."""
+    runs: list[Process] = []
+    create = Process.__init__
+
+    def kept(self: Process, process: asyncio.subprocess.Process) -> None:
+        create(self, process)
+        runs.append(self)
+
+    monkeypatch.setattr(Process, "__init__", kept)
+    yield
+    secrets = [simulator.client_secret, simulator.customer_id]
+    for command in simulator.received.commands:
+        secrets += [str(command.get("parameters", {}).get("Authorization") or "none given")]
+    for path in Path("tokens").glob("**/*.json"):
+        token = json.loads(path.read_text())["token"]
+        secrets += [token["access_token"], token["refresh_token"]]
+    for run in runs:
+        text = (run.out + run.err).decode(errors="replace")
+        for secret in secrets:
+            assert secret not in text
+        # Tokens share the beginning, a host name; what follows it is secret in any part.
+        for secret in secrets:
+            tail = secret.rpartition(".")[2].rstrip("@")
+            assert not [tail[at : at + 12] for at in range(len(tail) - 11) if tail[at : at + 12] in text]
+
+
+def events_in(client: "redis.Redis", channel: str) -> list[Any]:
+    """A stream's events as their models; whatever is not one fails here."""
+    entries: Any = client.xrange(f"market_data:stream:{channel}")
+    return [parse_event(fields["event"]) for _, fields in entries]
+
+
+# -- the demo
+
+
+async def test_the_demo_fills_a_redis_that_others_can_read(redis_server: RedisServer) -> None:
+    """--simulate needs nothing, says when it is ready, and Redis holds ticks, books and last values that all parse."""
+    code, run, _ = await finished("--simulate", "--duration", "2", env=environment(REDIS_URL=redis_server.url))
+    assert code == 0, run.err.decode()
+    assert bytes(run.out) == b""
+    assert [line["event"] for line in run.logs()].count(READY) == 1
+    assert any("live Schwab has none" in line["event"] for line in run.logs())
+    client = redis_server.client
+    ticks, books = events_in(client, "ticks"), events_in(client, "level2")
+    assert all(isinstance(each, TickEvent) for each in ticks)
+    assert all(isinstance(each, Level2Event) for each in books)
+    assert all(isinstance(each, StatusEvent) for each in events_in(client, "status"))
+    assert {each.symbol for each in ticks} == {each.symbol for each in books} == DEFAULTS
+    assert all(abs(each.timestamp - time.time() * 1000) < 60_000 for each in ticks)
+    for channel, events in (("ticks", ticks), ("level2", books)):
+        seqs = [each.seq for each in events]
+        assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+        newest = {each.symbol: each for each in events}
+        last: Any = client.hgetall(f"market_data:last:{channel}")
+        assert {symbol: parse_event(event) for symbol, event in last.items()} == newest
+    nq = [each for each in books if each.symbol == "/NQ:XCME"]
+    assert len(nq[-1].bids) == len(nq[-1].asks) == 10
+    assert [each.state for each in events_in(client, "status")] == ["connecting", "streaming", "stopped"]
+
+
+async def test_subscribers_hear_what_the_stream_keeps(redis_server: RedisServer) -> None:
+    """A plain subscriber of market_data:ticks and :level2 hears the very events that the streams hold."""
+    client: Any = redis_server.client  # Any: redis-py leaves pubsub untyped
+    pubsub = client.pubsub(ignore_subscribe_messages=True)
+    pubsub.subscribe("market_data:ticks", "market_data:level2")
+    code, _, _ = await finished("--simulate", "--duration", "1.5", env=environment(REDIS_URL=redis_server.url))
+    assert code == 0
+    heard: dict[str, list[Any]] = {"ticks": [], "level2": []}
+    messages = (pubsub.get_message(timeout=0.2) for _ in range(10_000))
+    for message in itertools.takewhile(lambda it: it is not None, itertools.dropwhile(lambda it: it is None, messages)):
+        heard[message["channel"].partition(":")[2]].append(parse_event(message["data"]))
+    pubsub.close()
+    assert heard["ticks"] == events_in(redis_server.client, "ticks")
+    assert heard["level2"] == events_in(redis_server.client, "level2")
+
+
+async def test_json_lines_are_all_that_stands_on_stdout(redis_server: RedisServer) -> None:
+    """--json writes every event, and nothing else, to stdout; the lines are what Redis got."""
+    code, run, _ = await finished(
+        "--simulate", "--json", "--duration", "1.5", "--symbols", "AAPL", env=environment(REDIS_URL=redis_server.url)
+    )
+    assert code == 0
+    events = [parse_event(line) for line in bytes(run.out).splitlines()]
+    assert {each.type for each in events} == {"tick", "level2", "status"}
+    assert all(json.loads(line)["v"] == 1 for line in bytes(run.out).splitlines())
+    for channel, kind in (("ticks", "tick"), ("level2", "level2"), ("status", "status")):
+        assert [each for each in events if each.type == kind] == events_in(redis_server.client, channel)
+
+
+@pytest.mark.parametrize("kind", ["redis-server", "fakeredis"])
+async def test_an_embedded_redis_can_be_read_while_it_lasts(kind: str, clean: Path) -> None:
+    """Without a Redis of one's own one comes along, real or fake; its address is told and others can use it."""
+    paths = environment() if kind == "redis-server" else environment(PATH=str(clean))
+    async with started("--simulate", "--redis", "embedded", env=paths) as run:
+        await run.ready()
+        (told,) = [line for line in run.logs() if line["event"] == "embedded redis"]
+        assert told["kind"] == kind
+        client = redis.Redis.from_url(told["url"], decode_responses=True)
+        async with asyncio.timeout(DEADLINE_S):
+            while set(await asyncio.to_thread(client.hkeys, "market_data:last:ticks")) < DEFAULTS:  # noqa: ASYNC110 - a peer
+                await asyncio.sleep(0.05)
+        last: Any = await asyncio.to_thread(client.hgetall, "market_data:last:level2")
+        assert isinstance(parse_event(last["/NQ:XCME"]), Level2Event)
+        client.close()
+        run.process.send_signal(signal.SIGTERM)
+        assert await run.end(within(5)) == 0
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", int(told["url"].rpartition(":")[2].partition("/")[0]))) != 0
+
+
+async def test_simulated_prices_go_into_a_named_redis_only(pointed: dict[str, str], redis_server: RedisServer) -> None:
+    """--redis URL names one, whatever REDIS_URL says."""
+    url = redis_server.url.replace("/0", "/3")
+    code, _, _ = await finished("--simulate", "--duration", "0.5", "--redis", url, env=pointed)
+    assert code == 0
+    assert redis_server.client.keys("*") == []
+    with redis.Redis(port=redis_server.port, db=3) as client:
+        assert client.exists("market_data:last:ticks")
+
+
+# -- against an endpoint
+
+
+async def test_the_base_url_moves_everything(pointed: dict[str, str], simulator: SchwabSimulator) -> None:
+    """OAuth, REST and, through userPreference, the socket go where SCHWAB_API_BASE_URL points; ready within 10 s."""
+    begun = time.monotonic()
+    async with started("--symbols", "/NQ:XCME,AAPL", env=pointed) as run:
+        await run.ready()
+        assert time.monotonic() - begun < within(10)
+        assert simulator.sessions == 1
+        assert "/trader/v1/userPreference" in simulator.received.paths()
+        assert simulator.subscribed("LEVELONE_FUTURES") == ["/NQ"]
+        run.process.send_signal(signal.SIGTERM)
+        assert await run.end(within(5)) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_logs_out_drains_and_exits_0(
+    pointed: dict[str, str], simulator: SchwabSimulator, redis_server: RedisServer, number: signal.Signals
+) -> None:
+    """Ctrl-C and SIGTERM: Schwab hears LOGOUT, Redis hears stopped, exit 0 within 5 s."""
+    async with started(env=pointed) as run:
+        await run.ready()
+        run.process.send_signal(number)
+        assert await run.end(within(5)) == 0
+    assert simulator.received.commands[-1]["command"] == "LOGOUT"
+    assert events_in(redis_server.client, "status")[-1].state == "stopped"
+    assert run.logs()[-1]["event"] == "done"
+    assert run.logs()[-1]["unwritten"] == 0
+
+
+async def test_a_second_ctrl_c_stops_at_once(pointed: dict[str, str], simulator: SchwabSimulator) -> None:
+    """When the end hangs, Ctrl-C again ends it with 130 and without a traceback."""
+    simulator.faults.unanswered = {"LOGOUT"}
+    async with started(env=pointed) as run:
+        await run.ready()
+        run.process.send_signal(signal.SIGINT)
+        await simulator.until(lambda sim: bool(sim.received.sent("ADMIN", "LOGOUT")))
+        run.process.send_signal(signal.SIGINT)
+        assert await run.end(within(3)) == 130
+    assert "Traceback" not in run.err.decode()
+
+
+@pytest.mark.parametrize("fault", ["rest_silence", "handshake", "login"])
+async def test_a_signal_while_connecting_is_obeyed(
+    pointed: dict[str, str], simulator: SchwabSimulator, fault: str
+) -> None:
+    """Whatever the start hangs on, SIGTERM ends it with 0 within 5 s."""
+    if fault == "rest_silence":
+        simulator.faults.rest_error = "silence"
+    elif fault == "handshake":
+        simulator.faults.handshake_delay_s = 60
+    else:
+        simulator.faults.login_unanswered = True
+    async with started(env=pointed) as run:
+        await simulator.until(
+            lambda sim: bool(sim.received.requests if fault != "login" else sim.received.commands), DEADLINE_S
+        )
+        run.process.send_signal(signal.SIGTERM)
+        assert await run.end(within(5)) == 0
+
+
+async def test_closing_the_pipe_early_ends_quietly(pointed: dict[str, str], simulator: SchwabSimulator) -> None:
+    """``--json | head -1``: the run logs out and ends with 0, and nobody reads about a broken pipe."""
+    read, write = os.pipe()
+    async with started("--json", env=pointed, stdout=write) as run:
+        os.close(write)
+        with os.fdopen(read, "rb") as stream:
+            line = await asyncio.to_thread(stream.readline)
+        assert json.loads(line)["type"] == "status"
+        assert await run.end(10) == 0
+    assert simulator.received.commands[-1]["command"] == "LOGOUT"
+    assert "pipe" not in run.err.decode().lower()
+    assert "Exception" not in run.err.decode()
+
+
+async def test_a_reader_that_is_stuck_holds_up_nothing(pointed: dict[str, str], simulator: SchwabSimulator) -> None:
+    """A full pipe that nobody reads: the stream goes on, SIGTERM ends it with 0 in time, the lost lines are told."""
+    simulator.faults.changes_per_s = 0
+    read, write = os.pipe()
+    try:
+        async with started("--json", env=pointed, stdout=write) as run:
+            os.close(write)
+            await run.ready()
+            for _ in range(40):
+                simulator.step(20)
+                await asyncio.sleep(0)
+            run.process.send_signal(signal.SIGTERM)
+            assert await run.end(within(5)) == 0
+        assert any(line["event"] == "the reader of standard output was too slow" for line in run.logs())
+    finally:
+        os.close(read)
+
+
+async def test_closed_standard_streams_are_no_reason_to_fail(redis_server: RedisServer) -> None:
+    """Started by something that closed stdout and stderr, it streams all the same."""
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh",
+        "-c",
+        f'exec "{COMMAND}" stream run --simulate --duration 1 >&- 2>&-',
+        env=environment(REDIS_URL=redis_server.url),
+    )
+    async with asyncio.timeout(DEADLINE_S):
+        assert await process.wait() == 0
+    assert {each.symbol for each in events_in(redis_server.client, "ticks")} == DEFAULTS
+
+
+async def test_debug_output_holds_no_secret(pointed: dict[str, str]) -> None:
+    """-vv shows what the libraries say; tokens are redacted in it (checked for every run of this file)."""
+    code, run, _ = await finished("-vv", "--duration", "1", env=pointed)
+    assert code == 0
+    assert "LEVELONE_FUTURES" in run.err.decode()
+
+
+async def test_quiet_says_nothing_when_all_is_well(pointed: dict[str, str]) -> None:
+    """-q leaves stderr empty."""
+    code, run, _ = await finished("-q", "--duration", "0.5", env=pointed)
+    assert (code, bytes(run.err), bytes(run.out)) == (0, b"", b"")
+
+
+async def test_a_redis_that_dies_and_returns_is_outlived(pointed: dict[str, str], redis_server: RedisServer) -> None:
+    """Redis killed while streaming: the run goes on, says so once, and writes again after the restart."""
+    async with started(env=pointed) as run:
+        await run.ready()
+        redis_server.kill()
+        await run.until(lambda it: "redis is away" in it.err.decode())
+        redis_server.start()
+        await run.until(lambda it: "redis is back" in it.err.decode())
+        async with asyncio.timeout(DEADLINE_S):
+            while not await asyncio.to_thread(redis_server.client.exists, "market_data:last:ticks"):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        run.process.send_signal(signal.SIGTERM)
+        assert await run.end(within(5)) == 0
+
+
+# -- what cannot work
+
+
+@pytest.mark.parametrize("option", [(), ("--ensure-env",)])
+@pytest.mark.parametrize(
+    ("given", "named", "unnamed"),
+    [
+        ({}, ["SCHWAB_CLIENT_ID", "SCHWAB_CLIENT_SECRET"], []),
+        ({"SCHWAB_CLIENT_ID": "x" * 32}, ["SCHWAB_CLIENT_SECRET"], ["SCHWAB_CLIENT_ID"]),
+    ],
+)
+async def test_missing_settings_are_named_at_once(
+    option: tuple[str, ...], given: dict[str, str], named: list[str], unnamed: list[str]
+) -> None:
+    """Exit 2 within seconds, one sentence that names every missing variable and no other, nothing connected."""
+    code, run, seconds = await finished(*option, env=environment(**given))
+    assert code == 2
+    assert seconds < within(5)
+    assert len(run.err.decode().splitlines()) == 1
+    assert all(name in run.sentence() for name in named)
+    assert not any(name in run.sentence() for name in unnamed)
+    assert bytes(run.out) == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "code", "words"),
+    [
+        (["--symbols", "not a symbol"], {}, 2, "not a symbol"),
+        (["--symbols", ","], {}, 2, "no symbols|SCHWAB_SYMBOLS"),
+        ([], {"SCHWAB_API_BASE_URL": "http://api.example.com"}, 2, "SCHWAB_API_BASE_URL.*loopback"),
+        ([], {"REDIS_URL": "http://127.0.0.1"}, 2, "REDIS_URL"),
+        ([], {"REDIS_URL": "redis://127.0.0.1:port"}, 2, "REDIS_URL"),
+        ([], {"REDIS_URL": "redis://:hunter2hunter2@127.0.0.1:9/0"}, 8, "Redis at redis://.*@127.0.0.1:9"),
+        (["--redis", "unix:///nowhere/redis.sock"], {}, 8, "Redis at unix:///nowhere/redis.sock"),
+        ([], {"SCHWAB_TOKEN_PATH": "nowhere/token.json"}, 3, "schwabstream auth login"),
+    ],
+)
+async def test_what_is_wrong_is_told_in_one_sentence_with_its_exit_code(
+    pointed: dict[str, str],
+    simulator: SchwabSimulator,
+    arguments: list[str],
+    settings: dict[str, str],
+    code: int,
+    words: str,
+) -> None:
+    """Each mistake has its exit code and a sentence that names it, within seconds; Schwab sees no login."""
+    ended, run, seconds = await finished(*arguments, env={**pointed, **settings})
+    assert ended == code, run.err.decode()
+    assert re.search(words, run.sentence())
+    assert "Traceback" not in run.err.decode()
+    assert "hunter2" not in run.err.decode()
+    assert seconds < within(8)
+    assert simulator.received.commands == []
+
+
+async def test_usage_errors_exit_2(clean: Path) -> None:
+    """What the command line does not know or cannot read is a usage error."""
+    for arguments in (["--duration", "soon"], ["--no-such-option"], ["--duration", "0"]):
+        code, run, _ = await finished("--simulate", *arguments)
+        assert code == 2
+        assert "Usage" in run.err.decode()
+
+
+@pytest.mark.parametrize("fault", ["refused", "rest_silence", "rest_drop", "handshake", "black_hole", "login"])
+async def test_an_endpoint_that_does_not_answer_is_told_within_10_s(
+    pointed: dict[str, str], simulator: SchwabSimulator, fault: str
+) -> None:
+    """Nothing listening, silence, resets, a handshake or LOGIN unanswered: exit 4 and one sentence within 10 s."""
+    match fault:
+        case "refused":
+            pointed = {**pointed, "SCHWAB_API_BASE_URL": "http://127.0.0.1:9"}
+        case "rest_silence" | "rest_drop":
+            simulator.faults.rest_error = "silence" if fault == "rest_silence" else "drop"
+        case "handshake":
+            simulator.faults.handshake_delay_s = 60
+        case "black_hole":
+            simulator.faults.black_hole = True
+        case "login":
+            simulator.faults.login_unanswered = True
+    code, run, seconds = await finished(env=pointed)
+    assert code == 4, run.err.decode()
+    assert "check the network" in run.sentence() or "try again" in run.sentence()
+    assert seconds < within(10)
+
+
+async def test_a_proxy_in_the_environment_does_not_come_between(redis_server: RedisServer) -> None:
+    """The demo needs no network, so no proxy setting can break it."""
+    proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
+    code, run, _ = await finished(
+        "--simulate", "--duration", "0.5", env=environment(REDIS_URL=redis_server.url, NO_PROXY="", **proxies)
+    )
+    assert code == 0, run.err.decode()
+
+
+# -- on a terminal
+
+
+class Terminal:
+    """A pseudo-terminal with the command in it, and the screen as a person sees it."""
+
+    def __init__(self, columns: int, lines: int) -> None:
+        self.screen = pyte.Screen(columns, lines)
+        self._stream = pyte.ByteStream(self.screen)
+        self.master, self.slave = pty.openpty()
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+        self.modes = termios.tcgetattr(self.slave)
+        self.raw = bytearray()
+        os.set_blocking(self.master, False)
+
+    def read(self) -> None:
+        """Draw what has been written so far."""
+        with suppress(BlockingIOError, OSError):
+            while part := os.read(self.master, 65_536):
+                self.raw += part
+                self._stream.feed(
+                    part.replace(b"\x1b[?1049h", b"\x1b[2J\x1b[H").replace(b"\x1b[?1049l", b"\x1b[2J\x1b[H")
+                )
+
+    def text(self) -> str:
+        """The screen now."""
+        self.read()
+        return "\n".join(self.screen.display)
+
+    def row(self, symbol: str) -> str:
+        """The table's row of a symbol; empty while there is none."""
+        return next((line for line in self.text().splitlines() if line.strip().startswith(symbol)), "")
+
+    def shows(self, symbol: str, text: str) -> bool:
+        """Whether the row of a symbol holds a text."""
+        return text in self.row(symbol)
+
+    def unchanged(self) -> bool:
+        """Whether the terminal's modes are as they were found."""
+        return termios.tcgetattr(self.slave) == self.modes
+
+    def close(self) -> None:
+        """Let go."""
+        os.close(self.master)
+        os.close(self.slave)
+
+
+async def shown(terminal: Terminal, condition: Callable[[], bool]) -> None:
+    """Wait for something on the screen."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, terminal.text()
+        await asyncio.sleep(0.05)
+
+
+@pytest.fixture
+async def terminal() -> AsyncIterator[Terminal]:
+    """A terminal of 120 by 30, drawn as it is written to."""
+    each = Terminal(120, 30)
+    asyncio.get_running_loop().add_reader(each.master, each.read)
+    yield each
+    asyncio.get_running_loop().remove_reader(each.master)
+    each.close()
+
+
+async def test_the_live_table_moves_and_leaves_the_terminal_as_found(
+    pointed: dict[str, str], simulator: SchwabSimulator, terminal: Terminal
+) -> None:
+    """On a terminal: symbol, contract and prices that follow the market; afterwards cursor, modes, screen are back."""
+    simulator.faults.changes_per_s = 0
+    env = {**pointed, "TERM": "xterm-256color"}
+    async with started(env=env, stdout=terminal.slave, stderr=terminal.slave) as run:
+        await shown(terminal, lambda: all(terminal.row(symbol) for symbol in DEFAULTS))
+        await shown(terminal, lambda: "/NQ" in terminal.row("/NQ:XCME")[10:])
+        for last in ("20,001.25", "20,002.50"):
+            simulator.push_data("LEVELONE_FUTURES", {"key": "/NQ", "3": float(last.replace(",", ""))})
+            await shown(terminal, functools.partial(terminal.shows, "/NQ:XCME", last))
+        assert "▲" in terminal.row("/NQ:XCME")
+        assert "streaming" in terminal.text()
+        assert "Ctrl-C" in terminal.text()
+        run.process.send_signal(signal.SIGINT)
+        assert await run.end(within(5)) == 0
+    terminal.read()
+    assert terminal.unchanged()
+    for on, off in ((b"\x1b[?1049h", b"\x1b[?1049l"), (b"\x1b[?25l", b"\x1b[?25h")):
+        assert terminal.raw.count(on) == terminal.raw.count(off)
+        assert terminal.raw.rfind(off) > terminal.raw.rfind(on)
+    assert "Traceback" not in terminal.text()
+
+
+async def test_a_terminal_is_restored_after_an_error_and_after_a_second_ctrl_c(
+    pointed: dict[str, str], simulator: SchwabSimulator, terminal: Terminal
+) -> None:
+    """However the run ends, the cursor is shown and the screen is the old one."""
+    simulator.faults.unanswered = {"LOGOUT"}
+    env = {**pointed, "TERM": "xterm-256color"}
+    async with started(env=env, stdout=terminal.slave, stderr=terminal.slave) as run:
+        await shown(terminal, lambda: bool(terminal.row("/NQ:XCME")))
+        await simulator.until(lambda sim: sim.sessions == 1)
+        await shown(terminal, lambda: "streaming" in terminal.text())
+        run.process.send_signal(signal.SIGINT)
+        await simulator.until(lambda sim: bool(sim.received.sent("ADMIN", "LOGOUT")))
+        run.process.send_signal(signal.SIGINT)
+        assert await run.end(within(3)) == 130
+    simulator.faults.login_code = 11
+    async with started(env=env, stdout=terminal.slave, stderr=terminal.slave) as run:
+        assert await run.end() == 4
+    terminal.read()
+    assert terminal.unchanged()
+    assert terminal.raw.rfind(b"\x1b[?25h") > terminal.raw.rfind(b"\x1b[?25l")
+    assert terminal.raw.rfind(b"\x1b[?1049l") > terminal.raw.rfind(b"\x1b[?1049h")
+    assert "Traceback" not in terminal.raw.decode()
+
+
+async def test_no_color_is_obeyed(terminal: Terminal, redis_server: RedisServer) -> None:
+    """With NO_COLOR the table has no colour, on stdout and stderr alike."""
+    env = environment(REDIS_URL=redis_server.url, TERM="xterm-256color", NO_COLOR="1")
+    async with started("--simulate", env=env, stdout=terminal.slave, stderr=terminal.slave) as run:
+        await shown(terminal, lambda: bool(terminal.row("/NQ:XCME")))
+        run.process.send_signal(signal.SIGINT)
+        assert await run.end(within(5)) == 0
+    terminal.read()
+    codes = re.findall(rb"\x1b\[([\d;]*)m", bytes(terminal.raw))
+    numbers = {int(part) for code in codes for part in code.split(b";") if part}
+    assert not [number for number in numbers if 30 <= number <= 49 or number >= 90]
+
+
+async def test_logs_in_a_file_are_complete_beside_the_table(
+    terminal: Terminal, redis_server: RedisServer, clean: Path
+) -> None:
+    """``2>log``: the table is on the terminal, every log line in the file, none on the screen's way."""
+    log = clean / "log"
+    env = environment(REDIS_URL=redis_server.url, TERM="xterm-256color")
+    with log.open("wb") as file:
+        async with started("--simulate", env=env, stdout=terminal.slave, stderr=file) as run:
+            await shown(terminal, lambda: bool(terminal.row("/NQ:XCME")))
+            await shown(terminal, lambda: READY in log.read_text())
+            run.process.send_signal(signal.SIGINT)
+            assert await run.end(within(5)) == 0
+    events = [json.loads(line)["event"] for line in log.read_text().splitlines()]
+    assert events.count(READY) == 1
+    assert events[-1] == "done"
+
+
+async def test_a_dumb_terminal_and_no_live_get_lines(terminal: Terminal, redis_server: RedisServer) -> None:
+    """--no-live gives one line per change of state on a terminal too, readable for people."""
+    env = environment(REDIS_URL=redis_server.url, TERM="xterm-256color")
+    code, _, _ = await finished(
+        "--simulate", "--no-live", "--duration", "0.5", env=env, stdout=terminal.slave, stderr=terminal.slave
+    )
+    assert code == 0
+    assert READY in terminal.text()
+    assert b"\x1b[?1049h" not in terminal.raw
+
+
+def test_the_command_is_the_installed_one() -> None:
+    """These tests run what users run."""
+    assert shutil.which(COMMAND)
