@@ -74,6 +74,13 @@ def live(session: nox.Session) -> None:
 
 
 @nox.session
+def bench(session: nox.Session) -> None:
+    """Measure the speed (docs/performance.md): ``nox -s bench`` in short, ``nox -s bench -- --full`` for figures."""
+    session.install(*CONSTRAINTS, "-e", ".")
+    session.run("python", "-m", "benchmarks", *session.posargs)
+
+
+@nox.session
 def constraints(session: nox.Session) -> None:
     """Renew constraints.txt: the versions that every installation here is pinned to."""
     session.install("uv")
