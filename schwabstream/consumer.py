@@ -23,7 +23,7 @@ from redis.exceptions import RedisError
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
 from schwabstream.inbox import LAST_VALUE_CHANNELS, Inbox
-from schwabstream.redis_writer import redact_url
+from schwabstream.redis_writer import cause_of, redact_url
 from schwabstream.report import StreamerReport, parse_report
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Subscription:
                 }
         except (RedisError, OSError, TimeoutError) as error:
             await wire.close()
-            raise RedisUnavailable(f"Redis at {self.url} cannot be read: {error or 'timed out'}") from error
+            raise RedisUnavailable(f"Redis at {self.url} cannot be read ({cause_of(error)})") from error
         self.inbox.catch_up(last_values, _now_us())
         self._arrived.set()
         return wire
@@ -265,7 +265,7 @@ async def fetch_report(client: Redis, prefix: str) -> StreamerReport | None:
         log.warning("the streamer's report cannot be understood", problems=error.error_count())
         return None
     except (RedisError, OSError) as error:
-        raise RedisUnavailable(f"Redis cannot be read: {error}") from error
+        raise RedisUnavailable(f"Redis cannot be read ({cause_of(error)}): start it, or correct REDIS_URL") from error
 
 
 def _now_us() -> int:

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 from schwabstream.consumer import DEFAULT_PREFIX, DEFAULT_URL, RETRY_CAP_S, RETRY_FIRST_S, redis_client
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event, parse_event
-from schwabstream.redis_writer import redact_url
+from schwabstream.redis_writer import cause_of, redact_url
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -216,4 +216,4 @@ class _Stream:
 
     def unavailable(self, error: Exception) -> RedisUnavailable:
         """The error as ours."""
-        return RedisUnavailable(f"Redis at {self._url} cannot be read: {error}")
+        return RedisUnavailable(f"Redis at {self._url} cannot be read ({cause_of(error)})")

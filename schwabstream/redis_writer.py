@@ -97,7 +97,7 @@ class RedisWriter:
                     await self._confirm(self._connection, self._fence)
         except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
             raise RedisUnavailable(
-                f"Redis at {self.url} cannot be reached ({_cause(error)}): start it, correct REDIS_URL, "
+                f"Redis at {self.url} cannot be reached ({cause_of(error)}): start it, correct REDIS_URL, "
                 "or run with --redis embedded"
             ) from error
 
@@ -123,7 +123,7 @@ class RedisWriter:
                 acknowledged = await self._skip_acknowledgements(connection, count)
                 replies = await self._read(connection, 1 + extra if acknowledged else count + 2 + extra)
         except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
-            raise RedisUnavailable(f"Redis at {self.url} did not take a batch ({_cause(error)})") from error
+            raise RedisUnavailable(f"Redis at {self.url} did not take a batch ({cause_of(error)})") from error
         self.round_trip_s = time.perf_counter() - sent_at
         if fence is not None:
             self._lease_gone = replies[-1] != fence.holder.encode()
@@ -212,7 +212,7 @@ def _watched(fence: Fence) -> tuple[bytes, bytes]:
     return command("WATCH", fence.key), command("GET", fence.key)
 
 
-def _cause(error: BaseException) -> str:
+def cause_of(error: BaseException) -> str:
     """The shortest honest reason: the system's own word where there is one."""
     if isinstance(error, AuthenticationError):
         return "it does not accept the login: check user and password in REDIS_URL"
