@@ -241,7 +241,7 @@ class Market:
                 instrument = self.instruments[entry["key"]]
                 bids, asks = _levels(entry.get("2")), _levels(entry.get("3"))
                 time = entry.get("1")
-            except (KeyError, TypeError, AttributeError):
+            except (KeyError, TypeError):
                 self.counts["bad books"] += 1
                 continue
             bids.sort(key=_price, reverse=True)

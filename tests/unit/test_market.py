@@ -211,6 +211,15 @@ def test_what_no_event_carries_is_checked_too(number: str, name: str) -> None:
     assert floor.market.counts == {"bad values": 1}
 
 
+def test_a_flag_is_true_or_false() -> None:
+    """1 and 0 are no flags, in an event or out of it."""
+    floor = Floor("/ES")
+    floor.apply(FUTURES, {"key": "/ES", "3": 6.0, "delayed": 1, "30": 0, "32": False})
+    assert floor.tick.delayed is None
+    assert floor.market.instruments["/ES"].info == {"is_tradable": None, "is_active": False}
+    assert floor.market.counts == {"bad values": 2}
+
+
 def test_unknown_fields_change_nothing() -> None:
     """Numbers beyond the table and new names are passed over."""
     floor = Floor("/ES")

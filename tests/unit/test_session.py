@@ -204,6 +204,22 @@ def test_success_is_0_and_26_to_29(code: int) -> None:
     assert session.state is State.READY
 
 
+@pytest.mark.parametrize(
+    ("message", "discarded"),
+    [
+        ("Symbol limit reached (SCREENER_EQUITY=10, DISCARDED=1)", 1),
+        ("(LEVELONE_FUTURES=500, DISCARDED=27)", 27),
+        ("Service not available or temporary down.", 0),
+        ("DISCARDED=", 0),
+        ("DISCARDED=-3", 0),
+        ("", 0),
+    ],
+)
+def test_the_symbol_limit_tells_how_many_keys_fell(message: str, discarded: int) -> None:
+    """A refusal for too many keys names how many were discarded; any other names none (protocol 3.4)."""
+    assert Answered(FUTURES, 19, message).discarded == discarded
+
+
 def test_an_unanswered_command_fails_alone() -> None:
     """Ten seconds without an answer fail that command; the session goes on with the next."""
     session = in_state(State.READY)

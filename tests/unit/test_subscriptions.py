@@ -120,7 +120,9 @@ def test_what_each_asset_needs() -> None:
     """Level 1 for all; charts for equities and futures; books for equities, options and futures, none for an index."""
     texts = ["/MNQ:XCME", "AAPL", "$SPX", "AAPL  271217C00200000", "./OGG27C4240", "EUR/USD"]
     symbols = parse_symbols(texts, TODAY)
-    assert wanted(symbols, {"AAPL": "Q"}) == {
+    found = wanted(symbols, {"AAPL": "Q"})
+    assert list(found) == [service for service in Service if service in found], "level one first"
+    assert found == {
         Service.LEVELONE_EQUITIES: ("AAPL", "$SPX"),
         Service.LEVELONE_OPTIONS: ("AAPL  271217C00200000",),
         Service.LEVELONE_FUTURES: ("/MNQ",),
