@@ -60,6 +60,13 @@ def wheel(session: nox.Session) -> None:
 
 
 @nox.session
+def pictures(session: nox.Session) -> None:
+    """Draw the pictures of the screens in docs/ anew, from the simulator."""
+    session.install(*CONSTRAINTS, "-e", ".")
+    session.run("python", "docs/draw_pictures.py", *session.posargs)
+
+
+@nox.session
 def kills(session: nox.Session) -> None:
     """A thousand kills in the middle of a token rotation."""
     session.install(*CONSTRAINTS, "-e", ".[test]")

@@ -6,17 +6,15 @@ usual port is taken when it is free, so that other programs find it without bein
 
 import asyncio
 import contextlib
-import ctypes
 import shutil
-import signal
 import socket
-import sys
 import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from schwabstream.children import dies_with_parent
 from schwabstream.errors import RedisUnavailable
 
 HOST = "127.0.0.1"
@@ -25,7 +23,6 @@ START_TIMEOUT_S = 5.0
 STOP_TIMEOUT_S = 2.0
 _MOST_STARTS = 3
 _POLL_S = 0.02
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +101,10 @@ async def _spawn(program: str, port: int, folder: Path) -> asyncio.subprocess.Pr
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is for us: the last events must still find a Redis
-            preexec_fn=_dies_with_parent(),
+            preexec_fn=dies_with_parent(),
         )
     except OSError as error:
         raise RedisUnavailable(f"{program} cannot be run ({error.strerror}): repair it or set REDIS_URL") from error
-
-
-def _dies_with_parent() -> Callable[[], None] | None:
-    """What asks the kernel, in the child, to end it when its parent is killed, however that happens."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl  # looked up here: between fork and exec little is safe
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-
-    return ask
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

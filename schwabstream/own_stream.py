@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 
 from schwabstream import errors
+from schwabstream.children import dies_with_parent
 from schwabstream.errors import SchwabStreamError
 from schwabstream.formats import safe
 
@@ -32,6 +33,7 @@ async def own_stream(symbols: Sequence[str], redis_url: str | None, *, simulate:
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for the screen, which then ends the child in order
+        preexec_fn=dies_with_parent(),
     )
     stream = OwnStream(child)
     watch = asyncio.create_task(stream.watch(), name="own stream")
