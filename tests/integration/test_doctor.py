@@ -408,6 +408,15 @@ async def test_unhealthy_streamer(
     assert words in of(diagnosis, "report").detail
 
 
+async def test_what_others_wrote_is_redacted(good: SchwabSimulator, redis_server: RedisServer) -> None:
+    """What comes from elsewhere, such as a streamer's reason, is shown without what looks like a token."""
+    token = json.dumps(good.issue_token()["token"]["access_token"]).strip('"')
+    redis_server.client.set("market_data:streamer", report(state="waiting", reason=f"denied {token}"))
+    detail = of(await examine(), "report").detail
+    assert "denied" in detail
+    assert token not in detail
+
+
 async def test_report_that_is_none(good: SchwabSimulator, redis_server: RedisServer) -> None:
     """Something else under the report's name is told, not raised."""
     redis_server.client.set("market_data:streamer", "{}")

@@ -87,10 +87,10 @@ async def test_head_has_no_body(port: int) -> None:
 
 
 async def test_too_large_a_request_is_cut_off(port: int) -> None:
-    """A request without an end is not kept in memory: the connection ends."""
+    """A request without an end is not kept in memory: the connection ends at once."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"x" * 100_000)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(3):
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
     writer.close()

@@ -107,13 +107,15 @@ async def test_force_takes_a_held_lease(redis_server: RedisServer, leases: list[
     first = await leases[0].take(wait=False)
     publisher = TradingEventPublisher(redis_server.url, fence=first)
     await publisher.connect()
+    publisher.publish(Channel.STATUS, status("in time"))
+    running = asyncio.create_task(publisher.run())
+    await until(lambda: publisher.published == 1)
     second = await leases[1].take(wait=False, by_force=True)
     publisher.publish(Channel.STATUS, status("too late"))
-    publisher.stop()
     with pytest.raises(LeaseLost):
-        await publisher.run()
+        await running
     await publisher.close()
-    assert redis_server.client.xlen("market_data:stream:status") == 0
+    assert redis_server.client.xlen("market_data:stream:status") == 1
     assert redis_server.client.get(key()) == second.holder
 
 
