@@ -82,7 +82,7 @@ def decode(frame: str | bytes) -> list[Message]:
     for name, elements in envelope.items():
         decoder = _DECODERS.get(name)
         if decoder is None or type(elements) is not list:
-            messages.append(Undecodable(f"unexpected part {name[:40]!r}", _sample(frame)))
+            messages.append(Undecodable("unexpected part", _sample(frame)))
             continue
         for element in elements:
             try:

@@ -85,6 +85,7 @@ class Feed:
             error = only_error(group)
             raise error from error.__cause__
         finally:
+            self._announcer.counts.update(self._connection.session.counts)
             self._note_losses()
 
     def take_batch(self, batch: Batch, received_us: int) -> None:
