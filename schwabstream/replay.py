@@ -20,7 +20,7 @@ import structlog
 from schwabstream import __version__
 from schwabstream.consumer import fetch_report, redis_client
 from schwabstream.embedded import embedded_redis
-from schwabstream.errors import ConfigurationError, Refused
+from schwabstream.errors import ConfigurationError, Refused, SchwabStreamError
 from schwabstream.events import Channel
 from schwabstream.golden import Comparison, Difference
 from schwabstream.market import Publish
@@ -104,11 +104,16 @@ class _Replay:
         self._publisher: TradingEventPublisher | None = None
         self._playback: Playback | None = None
         self._reader_gone = False
+        self._unwritable: str | None = None
 
     async def until_stopped(self) -> ReplayResult:
         """Replay; what came out until the end or a signal."""
         self._look_at_files()
         await until_signalled(asyncio.ensure_future(self._run()))
+        if self._unwritable is not None:
+            raise SchwabStreamError(
+                f"standard output takes nothing more ({self._unwritable}): events are missing there"
+            )
         return self._result
 
     def _look_at_files(self) -> None:
@@ -193,8 +198,10 @@ class _Replay:
         return self._reader_gone or differs
 
     def _on_reader_gone(self, error: OSError) -> None:
-        del error
+        """A reader may leave when it has enough; a disk that is full makes a golden file that is none."""
         self._reader_gone = True
+        if not isinstance(error, BrokenPipeError):
+            self._unwritable = error.strerror
 
     # -- where events go
 

@@ -177,6 +177,15 @@ def test_a_reader_that_leaves_ends_the_replay_in_order(recording: Path) -> None:
     assert "Traceback" not in Path("errors").read_text()
 
 
+def test_events_that_do_not_fit_are_not_a_golden_file(recording: Path) -> None:
+    """Standard output on a full disk is exit 1, said in a sentence."""
+    command = f"{COMMAND} stream replay {recording} --speed max --json > /dev/full"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=LIMIT_S, check=False)
+    assert done.returncode == 1
+    assert "events are missing" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_loop_goes_on_until_it_is_stopped(recording: Path, start: Start) -> None:
     """Into the embedded Redis, again and again; SIGTERM ends it with exit 0."""
     once = len(run("stream", "replay", str(recording), "--speed", "max", "--json").stdout.splitlines())
