@@ -9,7 +9,7 @@ from schwabstream.cli import options
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The recording, such as day.jsonl.zst.")]
 Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE…", help="A recording, or the files of one that was rotated, in any order.")
+    list[Path], typer.Argument(metavar="FILE", help="A recording, or the files of one that was rotated, in any order.")
 ]
 
 

@@ -15,7 +15,7 @@ def add_to(app: typer.Typer) -> None:
 
 def simulate(
     recording: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A recording to serve instead of made-up prices.")
+        Path | None, typer.Argument(metavar="FILE", help="A recording to serve instead of made-up prices.")
     ] = None,
     *,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0: a free one.")] = 8183,
