@@ -1,9 +1,10 @@
-"""Lines to standard output that never hold up who writes them: a reader that is slow, stuck or gone costs lines.
+"""Lines and frames to standard output that never hold up who writes them: a reader that is slow or stuck costs some.
 
 A thread does the writing, straight to the file descriptor: a thread stuck inside ``sys.stdout`` would keep its lock and
 crash the interpreter at its exit. What could not be written is counted, and the reader's going away is told once.
 """
 
+import contextlib
 import os
 import select
 import threading
@@ -70,7 +71,7 @@ class LineWriter:
             if not lines:
                 return
             try:
-                self._put(b"\n".join(lines) + b"\n")
+                put_all(self._descriptor, b"\n".join(lines) + b"\n")
             except OSError as error:
                 with self._filled:
                     self._broken = True
@@ -79,10 +80,54 @@ class LineWriter:
             with self._filled:
                 self._writing = 0
 
-    def _put(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view:
-            try:
-                view = view[os.write(self._descriptor, view) :]
-            except BlockingIOError:  # some parents hand down a pipe that does not block
-                select.select([], [self._descriptor], [])
+
+class FrameWriter:
+    """Shows whole frames, each in place of the one before: a terminal that is stuck costs frames, and nobody waits.
+
+    ``put`` takes bytes and may block; it is called from a thread of its own, first with ``first``.
+    """
+
+    def __init__(self, put: Callable[[bytes], object], first: bytes) -> None:
+        self._put = put
+        self._first = first
+        self._waiting: bytes | None = None
+        self._last: bytes | None = None
+        self._filled = threading.Condition()
+        self._thread = threading.Thread(target=self._show, name="screen", daemon=True)
+        self._thread.start()
+
+    def show(self, frame: bytes) -> None:
+        """Show this frame next, unless a newer one comes before its turn; returns at once."""
+        with self._filled:
+            self._waiting = frame
+            self._filled.notify()
+
+    def close(self, last: bytes, timeout_s: float = 1.0) -> bool:
+        """Put ``last`` after what is shown now; False when the terminal did not take it in time."""
+        with self._filled:
+            self._last = last
+            self._filled.notify()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _show(self) -> None:
+        with contextlib.suppress(OSError):  # a terminal that went away shows nothing
+            self._put(self._first)
+            while True:
+                with self._filled:
+                    self._filled.wait_for(lambda: self._waiting is not None or self._last is not None)
+                    frame, self._waiting = self._waiting, None
+                if frame is None:
+                    break
+                self._put(frame)
+            self._put(self._last or b"")
+
+
+def put_all(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``, however long that takes."""
+    view = memoryview(data)
+    while view:
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:  # some parents hand down a pipe that does not block
+            select.select([], [descriptor], [])

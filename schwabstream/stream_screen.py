@@ -1,13 +1,15 @@
 """The live table of ``stream run``: what is streamed, how fast, and whether all is well; drawn from memory only."""
 
 import asyncio
+import io
 import time
+from collections import deque
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.screen import Screen
 from rich.table import Table
 from rich.text import Text
 
@@ -15,16 +17,15 @@ from schwabstream.market import Instrument
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.report import StreamerReport
 from schwabstream.reporter import Reporter
+from schwabstream.stdout import FrameWriter, put_all
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.symbols import price_decimals
 from schwabstream.telemetry import logs_kept_aside
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 REFRESH_S = 0.25
 LOG_LINES = 6
 STALE_AFTER_S = 10.0
+_OWN_SCREEN, _OLD_SCREEN = b"\x1b[?1049h\x1b[?25l", b"\x1b[?1049l\x1b[?25h"
 _STATE_STYLES = {"streaming": "bold green", "connecting": "yellow", "waiting": "bold yellow", "stopped": "dim"}
 _ARROWS = {1: Text("▲", "green"), -1: Text("▼", "red"), 0: Text(" ")}
 
@@ -63,27 +64,46 @@ class StreamScreen:
     ) -> None:
         self._client, self._publisher, self._reporter = client, publisher, reporter
         self._lasts: dict[str, tuple[float | None, int]] = {}
-        self._live = Live(console=console, auto_refresh=False, screen=True, redirect_stderr=False)
+        self._console = terminal = console or Console()
+        # Drawn in memory: even an empty write to a terminal that is stuck would wait.
+        colors: Any = terminal.color_system  # Any: rich types what it gives more loosely than what it takes
+        self._canvas = Console(file=io.StringIO(), force_terminal=True, color_system=colors, no_color=terminal.no_color)
         self._aside = logs_kept_aside()
-        self._logs: Sequence[str] = ()
+        self._logs: deque[str] = deque()
 
     def __enter__(self) -> Self:
         self._logs = self._aside.__enter__()
-        self._live.start()
+        self._frames = FrameWriter(self._put, _OWN_SCREEN)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._live.stop()
-        self._live.console.print(self._header(self._reporter.report))
+        last = self._drawn(self._header(self._reporter.report))
+        if not self._frames.close(_OLD_SCREEN + last.encode()):
+            self._logs.clear()  # nobody sees them on a terminal that is stuck, and they would hold up the end
         self._aside.__exit__(kind, error, trace)
 
     async def run(self) -> None:
         """Redraw a few times a second until cancelled."""
         while True:
-            self._live.update(self.render(), refresh=True)
+            frame = self._drawn(Screen(self.render(), application_mode=True), end="")
+            self._frames.show(f"\x1b[H{frame}".encode())
             await asyncio.sleep(REFRESH_S)
+
+    def _drawn(self, renderable: RenderableType, *, end: str = "\n") -> str:
+        self._canvas.size = self._console.size
+        with self._canvas.capture() as capture:
+            self._canvas.print(renderable, end=end)
+        return capture.get()
+
+    def _put(self, data: bytes) -> None:
+        try:
+            descriptor = self._console.file.fileno()
+        except OSError:  # a file in memory has none
+            self._console.file.write(data.decode())
+        else:
+            put_all(descriptor, data)
 
     def render(self) -> RenderableType:
         """The whole screen as it stands now, newest log lines last."""
@@ -113,14 +133,16 @@ class StreamScreen:
 
     def _problem(self) -> str | None:
         if self._publisher.outage:
-            return f"{self._publisher.outage} ({self._publisher.queued:,} events wait, none is lost yet)"
+            dropped = self._publisher.dropped
+            lost = f"the oldest {dropped:,} were given up" if dropped else "none is lost yet"
+            return f"{self._publisher.outage} ({self._publisher.queued:,} events wait, {lost})"
         if self._client.state != "streaming":
             return self._client.reason
         keys = self._client.market.instruments
         return "; ".join(f"{key}: {why}" for key in keys for why in self._client.problems(key)) or None
 
     def _table(self, report: StreamerReport) -> Table:
-        width = self._live.console.width
+        width = self._console.width
         columns = [column for column in _COLUMNS if column.from_width <= width]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
         for column in columns:

@@ -6,7 +6,7 @@ import re
 import sys
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal
 
 import orjson
@@ -111,7 +111,7 @@ def _json_line(event: EventDict, **_options: object) -> str:
 
 
 @contextlib.contextmanager
-def logs_kept_aside() -> Iterator[Sequence[str]]:
+def logs_kept_aside() -> Iterator[deque[str]]:
     """Keep log lines off the terminal while a screen is shown; the newest are written once it is gone.
 
     Lines that go elsewhere, into a file, are written as ever.

@@ -598,6 +598,26 @@ async def test_a_terminal_is_restored_after_an_error_and_after_a_second_ctrl_c(
     assert "Traceback" not in terminal.raw.decode()
 
 
+async def test_a_terminal_that_is_stuck_does_not_hold_up_the_stream(
+    pointed: dict[str, str], simulator: SchwabSimulator, redis_server: RedisServer, terminal: Terminal
+) -> None:
+    """Output stopped with Ctrl-S: data goes on reaching Redis, and SIGTERM still ends the run in time."""
+    simulator.faults.changes_per_s = 0
+    env = {**pointed, "TERM": "xterm-256color"}
+    async with started(env=env, stdout=terminal.slave) as run:
+        await shown(terminal, lambda: "streaming" in terminal.text())
+        termios.tcflow(terminal.slave, termios.TCOOFF)
+        for price in range(8):
+            simulator.push_data("LEVELONE_FUTURES", {"key": "/NQ", "3": 30_000.0 + price})
+            async with asyncio.timeout(DEADLINE_S):
+                while events_in(redis_server.client, "ticks")[-1].last_price != 30_000.0 + price:
+                    await asyncio.sleep(0.3)
+                    simulator.push_data("LEVELONE_FUTURES", {"key": "/NQ", "3": 30_000.0 + price})
+        run.process.send_signal(signal.SIGTERM)
+        assert await run.end(within(5)) == 0
+        termios.tcflow(terminal.slave, termios.TCOON)
+
+
 async def test_no_color_is_obeyed(terminal: Terminal, redis_server: RedisServer) -> None:
     """With NO_COLOR the table has no colour, on stdout and stderr alike."""
     env = environment(REDIS_URL=redis_server.url, TERM="xterm-256color", NO_COLOR="1")

@@ -1,6 +1,7 @@
 """Lines to standard output: complete and in order for who reads, no hindrance by who does not."""
 
 import fcntl
+import functools
 import os
 import sys
 import threading
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from schwabstream.stdout import MAX_LINES, LineWriter
+from schwabstream.stdout import MAX_LINES, FrameWriter, LineWriter, put_all
 
 DEADLINE_S = 10.0
 
@@ -169,3 +170,27 @@ def test_standard_output_is_the_default(capfd: pytest.CaptureFixture[str]) -> No
     default.write(b"two")
     default.close(DEADLINE_S)
     assert capfd.readouterr().out == "one\ntwo\n"
+
+
+def test_frames_replace_each_other_and_the_last_words_come_last(pipe: Pipe) -> None:
+    """On a terminal that is stuck newer frames replace older ones; first and last words are put whatever happens."""
+    filled = pipe.fill()
+    frames = FrameWriter(functools.partial(put_all, pipe.write_end), b"<first>")
+    for n in range(1_000):
+        frames.show(b"[%d]" % n)
+    assert not frames.close(b"<last>", 0.05)
+    parts, reader = drained(pipe)
+    assert frames.close(b"<last>", DEADLINE_S)
+    os.close(pipe.write_end)
+    pipe.write_end = -1
+    reader.join(DEADLINE_S)
+    assert b"".join(parts)[filled:] == b"<first>[999]<last>"
+
+
+def test_frames_to_a_terminal_that_went_away_are_nobodys_trouble(pipe: Pipe) -> None:
+    """A closed terminal ends the showing and raises nothing."""
+    os.close(pipe.read_end)
+    pipe.read_end = -1
+    frames = FrameWriter(functools.partial(put_all, pipe.write_end), b"<first>")
+    frames.show(b"frame")
+    assert frames.close(b"<last>", DEADLINE_S)

@@ -1,0 +1,220 @@
+"""The live table of ``stream run``: what stands on it, at which width, and what it says when something is wrong."""
+
+import asyncio
+import io
+import re
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+import structlog
+from rich.console import Console
+
+from schwabstream.announcer import StreamState
+from schwabstream.codec import Batch
+from schwabstream.reporter import Reporter
+from schwabstream.stream_screen import StreamScreen
+from schwabstream.streamer import Authorizer, SchwabStreamClient
+from schwabstream.symbols import parse_symbols
+from schwabstream.telemetry import configure_logging
+
+if TYPE_CHECKING:
+    from schwabstream.publisher import TradingEventPublisher
+
+SNAPSHOT = {"key": "/NQ", "1": 20000.25, "2": 20000.5, "3": 20000.25, "4": 11, "5": 4, "8": 1234567, "34": "/NQZ26"}
+
+
+@dataclass
+class Shelf:
+    """A publisher that says what it is told to say."""
+
+    url: str = "redis://127.0.0.1:6379/0"
+    published: int = 12_345
+    queued: int = 0
+    dropped: int = 0
+    connected: bool = True
+    outage: str | None = None
+    round_trip_s: float | None = None
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def publish(self, channel: object, event: dict[str, Any]) -> None:
+        """Take an event."""
+
+    def publish_report(self, report: bytes) -> None:
+        """Take a report."""
+
+
+class Stage:
+    """A streamer that was never started, and its screen."""
+
+    def __init__(self, symbols: str = "/NQ:XCME", *, width: int = 120, simulated: bool = False) -> None:
+        self.shelf = Shelf()
+        publisher = cast("TradingEventPublisher", self.shelf)
+        self.client = SchwabStreamClient(
+            cast("Authorizer", None), publisher, parse_symbols(symbols.split(","), date(2026, 11, 21))
+        )
+        self.console = Console(file=io.StringIO(), width=width, height=30, force_terminal=True, color_system="standard")
+        reporter = Reporter(self.client, publisher, simulated=simulated)
+        self.screen = StreamScreen(self.client, publisher, reporter, console=self.console)
+
+    def take(self, received_s: float | None = None, **change: Any) -> None:
+        """Let the market take an entry; names are field numbers with an f before them."""
+        entry = {"key": "/NQ", **{name[1:]: value for name, value in change.items()}} if change else SNAPSHOT
+        received_us = int((time.time() if received_s is None else received_s) * 1e6)
+        self.client.market.apply(Batch("LEVELONE_FUTURES", received_us // 1000, [dict(entry)]), received_us)
+
+    def enter(self, state: StreamState, reason: str) -> None:
+        """Put the streamer in a state."""
+        self.client._announcer.enter(state, reason)  # the run itself is tried in the integration tests
+
+    def drawn(self, *, styled: bool = False) -> str:
+        """What the screen shows."""
+        with self.console.capture() as capture:
+            self.console.print(self.screen.render())
+        text = capture.get()
+        return (
+            text
+            if styled
+            else "".join(part.partition("m")[2] if i else part for i, part in enumerate(text.split("\x1b[")))
+        )
+
+    def row(self) -> str:
+        """The row of the first symbol."""
+        return next(line for line in self.drawn().splitlines() if "/NQ:XCME" in line)
+
+
+def test_a_row_shows_what_is_known() -> None:
+    """Symbol, contract, last, bid × ask with sizes, volume, age: with the instrument's decimals and thousands."""
+    stage = Stage()
+    stage.take()
+    for text in ("/NQZ26", "20,000.25", "11 × 20,000.25", "20,000.50 × 4", "1,234,567"):
+        assert text in stage.row()
+    assert re.search(r"\d\.\ds", stage.row())
+
+
+def test_what_is_not_known_is_a_dash_never_a_nought() -> None:
+    """Before the first data there are dashes, and the age says so."""
+    row = Stage().row()
+    assert "no data yet" in row
+    assert "–" in row
+    assert " 0 " not in row
+
+
+def test_the_arrow_shows_the_last_change_of_price() -> None:
+    """Up or down since the last different price; an update without a new price keeps it."""
+    stage = Stage()
+    stage.take()
+    assert "▲" not in stage.row()
+    assert "▼" not in stage.row()
+    stage.take(f3=20000.5)
+    assert "▲" in stage.row()
+    stage.take(f1=20000.25)
+    assert "▲" in stage.row()
+    stage.take(f3=20000.0)
+    assert "▼" in stage.row()
+
+
+@pytest.mark.parametrize(("age_s", "shown"), [(3, "3.0s"), (59.2, "59.2s"), (61, "1m01s"), (3_725, "62m05s")])
+def test_age_is_readable(age_s: float, shown: str) -> None:
+    """Seconds with a tenth, then minutes and seconds."""
+    stage = Stage()
+    stage.take(time.time() - age_s)
+    assert shown in stage.row()
+
+
+def test_numbers_of_another_moment_are_dim() -> None:
+    """An unconfirmed or old quote looks different from a fresh one."""
+
+    def dim(stage: Stage) -> bool:
+        line = next(line for line in stage.drawn(styled=True).splitlines() if "20,000.25" in line)
+        return "\x1b[2m20,000.25" in line
+
+    stage = Stage()
+    stage.take()
+    assert not dim(stage)
+    stage.client.market.begin_session()
+    assert dim(stage)
+    stage.take(time.time() - 11)
+    assert dim(stage)
+
+
+@pytest.mark.parametrize(
+    ("width", "titles"),
+    [
+        (40, ["Symbol", "Last", "Age"]),
+        (80, ["Symbol", "Last", "Bid", "Ask", "Age", "Upd/s"]),
+        (120, ["Symbol", "Contract", "Last", "Bid", "Ask", "Volume", "Age", "Upd/s"]),
+    ],
+)
+def test_a_narrow_terminal_drops_columns_not_digits(width: int, titles: list[str]) -> None:
+    """What does not fit is left out as a whole; no row is wider than the terminal."""
+    stage = Stage(width=width)
+    stage.take()
+    lines = stage.drawn().splitlines()
+    assert next(line for line in lines if "Symbol" in line).split() == titles
+    assert "20,000.25" in stage.row()
+    assert max(map(len, lines)) <= width
+
+
+def test_the_header_says_how_it_goes() -> None:
+    """State, uptime, Redis without a password, events; the footer names the keys."""
+    stage = Stage()
+    stage.enter(StreamState.STREAMING, "1 symbols subscribed")
+    text = stage.drawn()
+    for part in (
+        "schwabstream",
+        " streaming ",
+        "up 0:00:00",
+        "Redis redis://127.0.0.1:6379/0",
+        "12,345 events",
+        "Ctrl-C",
+    ):
+        assert part in text
+    assert "1 symbols subscribed" not in text
+
+
+def test_trouble_is_told_with_its_reason() -> None:
+    """Waiting shows why; a refused symbol shows Schwab's answer; the demo says that depth is made up."""
+    stage = Stage(simulated=True)
+    stage.enter(StreamState.WAITING, "the streamer closed the connection (no close frame)")
+    assert "no close frame" in stage.drawn()
+    assert "live Schwab has none" in stage.drawn()
+    stage.enter(StreamState.STREAMING, "subscribed")
+    stage.client._memory.refused["LEVELONE_FUTURES", "/NQ"] = "LEVELONE_FUTURES refused: Symbol limit reached"
+    assert "/NQ: LEVELONE_FUTURES refused: Symbol limit reached" in stage.drawn()
+
+
+def test_an_outage_of_redis_says_truthfully_what_waits_and_what_is_lost() -> None:
+    """While Redis is away the screen counts what waits, and claims that nothing is lost only while that is so."""
+    stage = Stage()
+    stage.shelf.connected, stage.shelf.outage, stage.shelf.queued = False, "Redis refused a batch (OOM)", 1_234
+    assert "Redis away" in stage.drawn()
+    assert "1,234 events wait, none is lost yet" in stage.drawn()
+    stage.shelf.dropped = 56
+    assert "none is lost" not in stage.drawn()
+    assert "the oldest 56 were given up" in stage.drawn()
+
+
+async def test_the_newest_log_lines_stand_below(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the screen is up log lines appear on it, the newest last; the run redraws until it is cancelled."""
+    stage = Stage()
+    monkeypatch.setattr("sys.stderr", io.StringIO())
+    configure_logging("rich")
+    with stage.screen:
+        for n in range(9):
+            structlog.get_logger("x").info(f"line {n}")
+        task = asyncio.create_task(stage.screen.run())
+        await asyncio.sleep(0)
+        assert "line 8" in stage.drawn()
+        assert "line 2" not in stage.drawn()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    structlog.reset_defaults()
+    assert isinstance(stage.console.file, io.StringIO)
+    written = stage.console.file.getvalue()
+    assert written.count("\x1b[?1049h") == written.count("\x1b[?1049l") == 1
+    assert written.rstrip().endswith("events")
