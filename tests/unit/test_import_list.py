@@ -1,0 +1,60 @@
+"""What the commands load before they answer: whoever asks for help does not wait for what streaming needs."""
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+
+if TYPE_CHECKING:
+    from tests.conftest import RedisServer
+else:
+    RedisServer = Any
+
+HEAVY = {"redis", "httpx", "schwab", "websockets", "pydantic"}
+NETWORK = {"httpx", "schwab", "websockets"}
+# Told on the last line of stderr, whatever the command itself says or however it ends.
+_TELL = """
+import atexit, json, sys
+def tell():
+    print("\\n" + json.dumps(sorted({name.partition(".")[0] for name in sys.modules})), file=sys.stderr)
+
+atexit.register(tell)
+sys.argv = ["schwabstream", *sys.argv[1:]]
+from schwabstream.cli import main
+main()
+"""
+TICK = {
+    "v": 1, "type": "tick", "symbol": "/MES:XCME", "key": "/MES", "seq": 1, "timestamp": 1_765_083_430_002,
+    "received_us": 1_765_083_430_071_234, "asset": "FUTURE", "last_price": 6879.5, "is_trade": False,
+}  # fmt: skip
+REPORT = {"state": "streaming", "since": 1, "reported": 1, "started": 1, "pid": 1, "host": "here", "version": "0"}
+
+
+def run(*arguments: str) -> tuple[str, set[str]]:
+    """What the command writes, and the packages it has loaded by its end."""
+    command = [sys.executable, "-c", _TELL, *arguments]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout, set(json.loads(done.stderr.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("option", ["--help", "-h", "--version"])
+def test_help_and_version_load_nothing_heavy(option: str) -> None:
+    """Help and version need neither Redis, nor HTTP, nor Schwab's library, nor WebSockets, nor pydantic."""
+    written, loaded = run(option)
+    assert written
+    assert not HEAVY & loaded
+
+
+def test_a_quote_from_redis_loads_nothing_of_schwab(redis_server: RedisServer) -> None:
+    """A quote that a running streamer left in Redis is shown without anything that speaks to Schwab."""
+    client = redis.Redis(port=redis_server.port)
+    client.hset("market_data:last:ticks", "/MES:XCME", json.dumps(TICK))
+    client.set("market_data:streamer", json.dumps(REPORT))
+    client.close()
+    written, loaded = run("quote", "/MES:XCME", "--once", "--redis", redis_server.url)
+    assert "6,879.50" in written or "6879.50" in written
+    assert not NETWORK & loaded
