@@ -21,15 +21,20 @@ class Outages:
 
     def __init__(self) -> None:
         self._lost: dict[str, float] = {}
+        self._restored: dict[str, float] = {}
 
     def lose(self, key: str, at: float) -> None:
-        """Note that nothing of this key arrives since ``at``; a key that is lost already stays lost since then."""
-        self._lost.setdefault(key, at)
+        """Note that nothing of this key arrives since ``at``; a key that is lost already stays lost since then.
+
+        What was missing before its last gap ended is told by that gap.
+        """
+        self._lost.setdefault(key, max(at, self._restored.get(key, at)))
 
     def restore(self, keys: Iterable[str], at: float) -> list[Gap]:
         """Take these keys as flowing again; returns the gaps that end with it, the oldest first."""
         ended: dict[float, list[str]] = {}
         for key in keys:
             if key in self._lost:
+                self._restored[key] = at
                 ended.setdefault(self._lost.pop(key), []).append(key)
         return [Gap(lost_at, at, tuple(ended[lost_at])) for lost_at in sorted(ended)]

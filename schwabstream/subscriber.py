@@ -118,7 +118,9 @@ class Subscriber:
             self._take_in(service, command.keys)
         elif answer.code == SYMBOL_LIMIT and answer.discarded:
             self._take_in(service, command.keys[: -answer.discarded])
-            self._note_refusal(answer, command.keys[-answer.discarded :])
+            discarded = command.keys[-answer.discarded :]
+            self._note_refusal(answer, discarded)
+            self._plan_retry(service, discarded, RETRY_DELAYS_S[-1])
         elif service is Service.FUTURES_BOOK:
             self._do_without_depth(answer)
         else:
@@ -140,7 +142,7 @@ class Subscriber:
         if answer.code == UNAVAILABLE:
             self._memory.unavailable.add(answer.command.service)
         else:
-            self._plan_retry(answer)
+            self._plan_retry(answer.command.service, answer.command.keys)
 
     def _note_refusal(self, answer: Answered, keys: tuple[str, ...]) -> None:
         service = answer.command.service
@@ -152,14 +154,14 @@ class Subscriber:
             for alias in self._market.instruments[key].aliases:
                 self._announcer.tell("stale", f"{alias}: {why}", symbol=alias, key=key, detail=_code(answer))
         if answer.code in _PASSING_CODES:
-            self._plan_retry(answer)
+            self._plan_retry(service, keys)
 
-    def _plan_retry(self, answer: Answered) -> None:
-        service, keys = answer.command.service, answer.command.keys
+    def _plan_retry(self, service: Service, keys: tuple[str, ...], delay_s: float | None = None) -> None:
         failures = self._failures.get((service, keys), 0)
         self._failures[service, keys] = failures + 1
-        delay = RETRY_DELAYS_S[min(failures, len(RETRY_DELAYS_S) - 1)]
-        self._retries.append(_Retry(self._monotonic() + delay, service, keys))
+        if delay_s is None:
+            delay_s = RETRY_DELAYS_S[min(failures, len(RETRY_DELAYS_S) - 1)]
+        self._retries.append(_Retry(self._monotonic() + delay_s, service, keys))
 
     def retry_one(self) -> None:
         """Send again one subscription that was refused for a passing reason, when nothing else is under way.

@@ -8,6 +8,7 @@ import contextlib
 import random
 import socket
 import struct
+from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
@@ -41,6 +42,7 @@ class _End(asyncio.Protocol):
         self.peer: _End | None = None
         self.transport: asyncio.Transport | None = None
         self.early = b""
+        self.under_way: deque[bytes] = deque()
         self.due = 0.0
         self.bytes_left = proxy.spoil.drop_after_bytes
 
@@ -171,10 +173,12 @@ class FaultProxy:
             due += len(data) / self.spoil.bytes_per_s
         end.due = due
         self.worst_delay_s = max(self.worst_delay_s, due - now)
-        if due > now:
-            loop.call_at(due, peer.write, data)
-        else:
+        if due <= now and not end.under_way:
             peer.write(data)
+            return
+        # In a queue: timers of the same moment run in any order.
+        end.under_way.append(data)
+        loop.call_at(due, lambda: peer.write(end.under_way.popleft()))
 
     def let_go(self, end: _End) -> None:
         """One end is gone."""

@@ -286,17 +286,21 @@ def test_both_book_services_are_asked_when_the_listing_is_unknown_and_the_silent
 
 
 def test_what_falls_to_the_symbol_limit_is_told_and_the_rest_streams() -> None:
-    """Code 19 keeps the first keys: those stream and are watched, the others are told by name and not asked again."""
+    """Code 19 keeps the first keys: those stream and are watched, the others are told and asked again every 5 min."""
 
     async def story(stage: Stage) -> None:
         await stage.streaming()
-        await moving(stage, 400)
+        await moving(stage, 290)
         assert {told["symbol"] for told in stage.tape.told("stale")} == {"/NQ:XCME"}
         assert "limit" in stage.tape.told("stale")[0]["reason"]
         assert "limit" in report(stage).symbol("/NQ:XCME").problem
         assert stage.tape.ticks("/MNQ:XCME")[-1]["received_us"] > (stage.time.wall() - 10) * 1e6
         assert not stage.simulator.received.sent("LEVELONE_FUTURES", "ADD")
         assert stage.simulator.connections_total == 1
+        stage.simulator.faults.max_keys = 500
+        await moving(stage, 20)
+        assert stage.simulator.subscribed("LEVELONE_FUTURES") == ["/MES", "/MNQ", "/NQ"]
+        assert report(stage).symbol("/NQ:XCME").problem is None
         stage.simulator.faults.muted_services.add("LEVELONE_FUTURES")
         await asyncio.sleep(90)
         assert stage.simulator.connections_total == 2, "what was kept is watched"
@@ -385,7 +389,7 @@ LOST: dict[str, tuple[Callable[[Stage], object], str]] = {
 
 @pytest.mark.parametrize("name", list(LOST))
 def test_a_lost_session_is_waited_out_and_told(name: str) -> None:
-    """Waiting, connecting, streaming, one gap: each an event, a log line with its reason, a count, and in the report."""
+    """Waiting, connecting, streaming, one gap: each an event, a logged reason, a count, a line of the report."""
     lose, reason = LOST[name]
 
     async def story(stage: Stage) -> None:

@@ -24,6 +24,15 @@ def test_keys_that_went_together_share_a_gap_and_others_have_their_own() -> None
     assert outages.restore(["D"], 9.0) == [Gap(2.0, 9.0, ("D",))]
 
 
+def test_a_loss_before_the_last_gap_ended_is_part_of_that_gap() -> None:
+    """A session that dies as soon as it is complete was last heard before: its gap begins where the other ended."""
+    outages = Outages()
+    outages.lose("A", 1.0)
+    outages.restore(["A"], 5.0)
+    outages.lose("A", 4.0)
+    assert outages.restore(["A"], 9.0) == [Gap(5.0, 9.0, ("A",))]
+
+
 def test_what_was_never_lost_has_no_gap() -> None:
     """The first subscription of a run restores nothing."""
     assert Outages().restore(["/MNQ"], 1.0) == []
@@ -39,5 +48,5 @@ def test_gaps_of_a_key_never_overlap(story: list[tuple[bool, str]]) -> None:
             outages.lose(key, float(at))
             continue
         for gap in outages.restore([key], float(at)):
-            assert ends.get(key, -1.0) <= gap.lost_at < gap.restored_at == at
+            assert ends.get(key, -1.0) <= gap.lost_at <= gap.restored_at == at
             ends[key] = gap.restored_at
