@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.frames import FIND_ID, ID_BASE
 
 CHANNELS = ("market_data:ticks", "market_data:level2")
-FIRST_WAIT_S, IDLE_S, TRAILING_S = 20.0, 3.0, 0.2
+FIRST_WAIT_S, IDLE_S, TRAILING_S = 60.0, 3.0, 0.2
 RECEIVE_BYTES = 1 << 20
 KEPT_BYTES = 1 << 19
 _MARK = b"$7\r\nmessage\r\n"
