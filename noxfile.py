@@ -9,7 +9,7 @@ import nox
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "typing", "layers", "tests", "wheel"]
+nox.options.sessions = ["lint", "typing", "layers", "tests", "docs", "wheel", "sdist", "quickstart"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 CONSTRAINTS = ("-c", "constraints.txt")
@@ -49,11 +49,22 @@ def tests(session: nox.Session) -> None:
 @nox.session(python=PYTHONS)
 def wheel(session: nox.Session) -> None:
     """The built wheel, alone in an environment of its own, away from the source tree."""
+    _try_built(session, "--wheel", "*.whl")
+
+
+@nox.session(python=PYTHONS)
+def sdist(session: nox.Session) -> None:
+    """The source archive, installed in an environment of its own, away from the source tree."""
+    _try_built(session, "--sdist", "*.tar.gz")
+
+
+def _try_built(session: nox.Session, kind: str, pattern: str) -> None:
+    """Build one distribution, install nothing but it, and stream."""
     dist = Path(session.create_tmp()) / "dist"
     shutil.rmtree(dist, ignore_errors=True)
-    session.run("uv", "build", "--quiet", "--wheel", "--out-dir", str(dist), external=True, silent=True)
-    (built,) = dist.glob("*.whl")
-    session.install(*CONSTRAINTS, str(built))
+    session.run("uv", "build", "--quiet", kind, "--out-dir", str(dist), external=True, silent=True)
+    (built,) = dist.glob(pattern)
+    session.install(*CONSTRAINTS, "--reinstall-package", "schwabstream", str(built))
     session.chdir(session.create_tmp())
     session.run("schwabstream", "--version")
     session.run("schwabstream", "stream", "run", "--simulate", "--duration", "2", "--redis", "embedded")
@@ -64,6 +75,20 @@ def pictures(session: nox.Session) -> None:
     """Draw the pictures of the screens in docs/ anew, from the simulator."""
     session.install(*CONSTRAINTS, "-e", ".")
     session.run("python", "docs/draw_pictures.py", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation site, without a warning; tests/unit/test_documentation.py holds it to the code."""
+    session.install(*CONSTRAINTS, "zensical")
+    session.run("zensical", "build", "--strict", "--clean")
+
+
+@nox.session
+def quickstart(session: nox.Session) -> None:
+    """What a newcomer does, word for word: installs from the package index, ends at a live table."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("pytest", "-m", "slow", *session.posargs)
 
 
 @nox.session

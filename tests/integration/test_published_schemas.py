@@ -1,0 +1,148 @@
+"""What the pipeline really publishes is what docs/schema and docs/asyncapi.yaml say."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from schwabstream.auth import SchwabAuthClient, open_store
+from schwabstream.events import Channel
+from schwabstream.publisher import TradingEventPublisher
+from schwabstream.reporter import Reporter
+from schwabstream.settings import load_settings
+from schwabstream.simulator import SchwabSimulator
+from schwabstream.streamer import SchwabStreamClient
+from schwabstream.symbols import parse_symbols
+from schwabstream.tokens import TokenSet
+from tests.conftest import RedisServer
+
+DOCS = Path(__file__).parents[2] / "docs"
+ASYNCAPI: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text(encoding="utf-8"))
+SYMBOLS = ["/NQ:XCME", "/MES:XCME", "AAPL", "NVDA", "$SPX"]
+DEADLINE_S = 30.0
+
+
+def strict(definition: dict[str, Any]) -> dict[str, Any]:
+    """The schema, refusing fields it does not name: readers must take them, the writer must not write them."""
+    for part in (definition, *definition.get("definitions", {}).values()):
+        part["additionalProperties"] = False
+    return definition
+
+
+def resolved(node: Any) -> Any:
+    """An AsyncAPI reference followed, inside the document or to a file beside it."""
+    if "$ref" not in node:
+        return node
+    target: str = node["$ref"]
+    if not target.startswith("#/"):
+        return strict(json.loads((DOCS / target).read_text(encoding="utf-8")))
+    found: Any = ASYNCAPI
+    for part in target.removeprefix("#/").split("/"):
+        found = found[part]
+    return resolved(found)
+
+
+def validators() -> dict[str, Draft7Validator]:
+    """The validator of each name in Redis, as the AsyncAPI document gives it."""
+    found = {}
+    for channel in ASYNCAPI["channels"].values():
+        (message,) = map(resolved, channel["messages"].values())
+        payload = message["payload"]
+        found[channel["address"].format(prefix="market_data")] = Draft7Validator(
+            resolved(payload.get("schema", payload))
+        )
+    return found
+
+
+VALIDATORS = validators()
+
+
+def check(name: str, content: Any) -> None:
+    """Hold one message to its schema."""
+    errors = [f"{error.json_path}: {error.message}" for error in VALIDATORS[name].iter_errors(content)]
+    assert errors == [], f"{name}: {json.dumps(content)}"
+
+
+@pytest.fixture
+def channels(redis_server: RedisServer) -> Iterator[Any]:
+    """A subscription to everything that is published."""
+    client: Any = redis_server.client
+    with client.pubsub(ignore_subscribe_messages=True) as subscription:
+        subscription.psubscribe("market_data:*")
+        subscription.get_message(timeout=1)
+        yield subscription
+
+
+async def test_everything_published_is_as_described(
+    redis_server: RedisServer, simulator: SchwabSimulator, channels: Any
+) -> None:
+    """Pub/sub, hashes, streams and the report of a run with an outage hold what the documents say, and no more."""
+    await run_with_an_outage(redis_server, simulator)
+    seen = {}
+    while message := channels.get_message(timeout=0.2):
+        event = json.loads(message["data"])
+        check(message["channel"], event)
+        seen[message["channel"]] = event
+    assert set(seen) == {f"market_data:{channel}" for channel in Channel}
+
+    client: Any = redis_server.client
+    names = set(client.scan_iter("market_data:*"))
+    for name in names:
+        if ":stream:" in name:
+            for _, entry in client.xrange(name):
+                check(name, entry)
+                check(name.replace(":stream", ""), json.loads(entry["event"]))
+        elif ":last:" in name:
+            for text in client.hvals(name):
+                check(name, json.loads(text))
+        else:
+            check(name, json.loads(client.get(name)))
+    assert names | set(seen) == set(VALIDATORS)
+
+
+async def run_with_an_outage(redis_server: RedisServer, simulator: SchwabSimulator) -> None:
+    """Stream until every kind of event was published, with the connection lost in between."""
+    redis: Any = redis_server.client
+    settings = load_settings(
+        schwab_api_base_url=simulator.base_url,
+        schwab_client_id=simulator.client_id,
+        schwab_client_secret=simulator.client_secret,
+        schwab_token_path=Path("token.json"),
+    )
+    store = open_store(settings)
+    store.save(TokenSet.from_file(simulator.issue_token()))
+    publisher = TradingEventPublisher(redis_server.url)
+    await publisher.connect()
+    async with SchwabAuthClient(settings, store) as auth, asyncio.TaskGroup() as tasks:
+        client = SchwabStreamClient(auth, publisher, parse_symbols(SYMBOLS, date(2026, 11, 21)))
+        writer = tasks.create_task(publisher.run())
+        reporter = tasks.create_task(Reporter(client, publisher).run())
+        run = tasks.create_task(client.run())
+        async with asyncio.timeout(DEADLINE_S):
+            await client.ready.wait()
+            minute = {"1": 1795225260000, "2": 1.0, "3": 2.0, "4": 0.5, "5": 1.5, "6": 7.0}
+            simulator.push_data("CHART_FUTURES", {"key": "/NQ", **minute})
+            await until(lambda: all(redis.xlen(f"market_data:stream:{name}") for name in ("ticks", "level2", "bars")))
+            await simulator.drop_all()
+            await until(lambda: '"state":"gap"' in str(redis.xrange("market_data:stream:status")))
+            await until(lambda: redis.exists("market_data:streamer"))
+        client.stop()
+        await run
+        reporter.cancel()
+        publisher.stop()
+        await writer
+    await publisher.close()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for something; the caller limits the time."""
+    while True:
+        if condition():
+            return
+        await asyncio.sleep(0.05)

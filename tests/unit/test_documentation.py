@@ -1,0 +1,111 @@
+"""The documentation: made from the code where it can be, complete, and without a dead link."""
+
+import importlib.util
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+
+import schwabstream
+from schwabstream.events import BarEvent, Level, Level2Event, StatusEvent, TickEvent, Venue
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.rglob("*.md")), *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"))]
+LINK = re.compile(r"(?<!\\)\]\(([^)\s]+)\)")
+CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    """docs/generate.py as a module."""
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into this page may name."""
+    headings = re.findall(r"^#+ (.+)$", CODE.sub(lambda found: found[0].strip("`"), page.read_text()), re.MULTILINE)
+    words = (re.sub(r"[^\w\- ]", "", heading.lower()).strip() for heading in headings)
+    return {text.replace(" ", "-") for text in words}
+
+
+def test_what_is_generated_is_up_to_date(generator: ModuleType) -> None:
+    """The committed pages, schemas and diagram are what the code gives now: run docs/generate.py."""
+    stale = [str(path) for path, text in generator.generate().items() if not path.exists() or path.read_text() != text]
+    assert stale == []
+
+
+def test_every_field_and_state_is_explained(generator: ModuleType) -> None:
+    """meanings.toml names each field of each event, each state and each exit code, and nothing else."""
+    for model in (TickEvent, Level2Event, BarEvent, StatusEvent, Level, Venue):
+        assert set(generator.described(model.__name__)) == set(model.model_fields), model
+    states: Any = StatusEvent.model_fields["state"].annotation
+    assert set(generator.WORDS["states"]) == set(states.__args__)
+    codes = {str(kind.exit_code) for kind in generator.tree(generator.SchwabStreamError)}
+    assert set(generator.WORDS["exit_codes"]) == codes
+
+
+def test_no_link_is_dead() -> None:
+    """Every link between pages and files of the repository leads to something, anchors included."""
+    dead = []
+    for page in PAGES:
+        for link in LINK.findall(CODE.sub("", page.read_text())):
+            if re.match(r"[a-z]+:", link):
+                continue
+            target, _, anchor = unquote(link).partition("#")
+            path = (page.parent / target).resolve() if target else page
+            if not path.exists() or (anchor and path.suffix == ".md" and anchor not in anchors(path)):
+                dead.append(f"{page.relative_to(ROOT)}: {link}")
+            if page.is_relative_to(DOCS) and not path.is_relative_to(DOCS):
+                dead.append(f"{page.relative_to(ROOT)}: {link} leaves the site")
+    assert dead == []
+
+
+def leaves(entries: list[Any]) -> Iterator[str]:
+    """The pages of a table of contents."""
+    for entry in entries:
+        for value in entry.values():
+            if isinstance(value, str):
+                yield value
+            else:
+                yield from leaves(value)
+
+
+def test_the_table_of_contents_is_complete() -> None:
+    """Every page is in the site's navigation, except decisions, which have an index of their own."""
+    listed = set(leaves(tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["nav"]))
+    pages = {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md") if not re.match(r"\d{4}-", path.name)}
+    assert listed == pages
+
+
+def test_the_house_names_every_module() -> None:
+    """The table of docs/architecture.md has each module, and no other."""
+    table = (DOCS / "architecture.md").read_text().partition("## The way of one tick")[0]
+    named = re.findall(r"`(\w+)`", "\n".join(line for line in table.splitlines() if line.startswith("| ")))
+    modules = [path.stem for path in (ROOT / "schwabstream").glob("*.py") if not path.stem.startswith("__")]
+    assert set(named) == set(modules)
+
+
+def test_version_and_changelog_agree() -> None:
+    """The changelog's newest released version is the package's; before the first release there is only Unreleased."""
+    headings = re.findall(r"^## \[(.+?)\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == "Unreleased"
+    assert headings[1:2] == [schwabstream.__version__]
+
+
+def test_commands_of_readme_and_quickstart_are_one() -> None:
+    """The first command a reader types is the same in both places."""
+    first = re.compile(r"<!-- command: try -->\n```sh\n(.+?)\n```")
+    found = [first.findall(path.read_text()) for path in (ROOT / "README.md", DOCS / "quickstart.md")]
+    assert len(found[0]) == 1
+    assert found[0] == found[1]
