@@ -99,6 +99,21 @@ def kills(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """Ten thousand random fault schedules on virtual time; Redis killed fifty times in ten minutes."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("python", "tests/fault_schedules.py", "0", "10000")
+    session.run("python", "tests/redis_kills.py", "--kills", "50", "--minutes", "10")
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """An hour of dropped sessions at 1,000 events a second; ``-- --minutes 20 --rate 500`` changes that."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("python", "benchmarks/soak.py", *session.posargs)
+
+
+@nox.session
 def live(session: nox.Session) -> None:
     """The checks that need a real account: read-only, environment variables only, recordings left behind."""
     session.install(*CONSTRAINTS, "-e", ".[test]")

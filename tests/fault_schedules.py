@@ -139,7 +139,7 @@ def _storm(stage: Stage, _: random.Random) -> Undo:
         timer[:] = [loop.call_later(7.0, strike)]
 
     strike()
-    return lambda: timer[0].cancel()
+    return lambda: timer[0].cancel()  # noqa: PLW0108 - the timer of that moment
 
 
 def _half_open(stage: Stage, _: random.Random) -> Undo:
@@ -213,7 +213,7 @@ TROUBLES: dict[str, Begin] = {
     "login expired": _expire_login,
     "token endpoint": _token_error,
     "rest": _rest_error,
-    "drops": _switch(drop_every_s=(1.0, 8.0)),
+    "drops": _and_drop(_switch(drop_every_s=(1.0, 8.0))),
 }
 
 

@@ -69,7 +69,7 @@ def test_random_schedules_of_faults_always_end_in_streaming_with_every_loss_told
 
 
 def test_a_black_hole_is_noticed_after_30_s_of_silence() -> None:
-    """Nothing arrives and nothing is closed: the session counts as lost at the heartbeat limit, and its gap says when."""
+    """Nothing arrives and nothing is closed: after the heartbeat limit the session is lost, its gap says since when."""
 
     async def story(stage: Stage) -> None:
         await stage.streaming()
@@ -133,7 +133,7 @@ def test_the_token_endpoint_down_costs_no_token(error: str) -> None:
         await asyncio.sleep(3600)
         assert stage.client.state in ("waiting", "connecting")
         assert stage.most_refreshes_a_minute() <= 30
-        assert stage.simulator.received.refreshes <= 600
+        assert stage.simulator.received.refreshes <= 720
         stage.simulator.faults.token_error = None
         await stage.back(70)
         after = stage.store.load()

@@ -1,0 +1,194 @@
+"""A whole streamer, a simulated Schwab and a Redis that suffers: nothing may be lost without being counted.
+
+``python tests/redis_kills.py --kills 50 --minutes 10`` is the long form of what the tests do in seconds.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from schwabstream.auth import SchwabAuthClient
+from schwabstream.publisher import TradingEventPublisher
+from schwabstream.reporter import Reporter
+from schwabstream.settings import load_settings
+from schwabstream.simulator import Faults, SchwabSimulator
+from schwabstream.streamer import SchwabStreamClient
+from schwabstream.symbols import parse_symbols
+from schwabstream.token_store import TokenStore
+from schwabstream.tokens import TokenSet
+
+if __name__ == "__main__":  # as a script: schwab-py installs a package named tests, too
+    import types
+
+    sys.modules["tests"] = types.ModuleType("tests")
+    sys.modules["tests"].__path__ = [str(Path(__file__).parent)]
+
+from tests.conftest import RedisServer
+
+FUTURES = ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME", "/ES:XCME"]
+SYMBOLS = [*FUTURES, "AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "META", "GOOGL", "AMD", "SPY", "QQQ"]
+RESUMED_WITHIN_S = 5.0
+TICKS = "market_data:stream:ticks"
+
+
+@dataclass
+class Plant:
+    """Everything at work; ``seqs`` holds the sequence number of each tick as it was published."""
+
+    simulator: SchwabSimulator
+    client: SchwabStreamClient
+    publisher: TradingEventPublisher
+    redis: RedisServer
+    seqs: list[int] = field(default_factory=list)
+    _read_to: str = "-"
+    _in_stream: list[int] = field(default_factory=list)
+
+    def take(self, payload: bytes) -> None:
+        """Note a tick on its way to Redis."""
+        if payload.startswith(b'{"v":1,"type":"tick"'):
+            self.seqs.append(json.loads(payload)["seq"])
+
+    def read_stream(self) -> list[int]:
+        """The sequence numbers of all ticks that the stream got so far, in its order; repeats included."""
+        entries: list[Any] = self.redis.client.xrange(TICKS, min=self._read_to)
+        if entries:
+            self._read_to = f"({entries[-1][0]}"
+        self._in_stream += [json.loads(values["event"])["seq"] for _, values in entries]
+        return self._in_stream
+
+    async def resumed(self, within_s: float = RESUMED_WITHIN_S) -> float:
+        """Wait until Redis takes new events again; returns the seconds that took."""
+        began = time.monotonic()
+        target = self.seqs[-1]
+        while not (self.publisher.connected and self.publisher.queued < 5_000 and self._is_written(target)):
+            assert time.monotonic() - began < within_s, f"not resumed: {self.publisher.outage}, {self.publisher.queued}"
+            await asyncio.sleep(0.02)
+        return time.monotonic() - began
+
+    def _is_written(self, seq: int) -> bool:
+        last: list[Any] = self.redis.client.xrevrange(TICKS, count=1)
+        return bool(last) and json.loads(last[0][1]["event"])["seq"] >= seq
+
+    def account(self) -> tuple[int, int]:
+        """How many ticks are missing from the stream, and how many came twice; the order must hold."""
+        in_stream = self.read_stream()
+        first_times = list(dict.fromkeys(in_stream))
+        assert first_times == sorted(first_times), "the stream is out of order"
+        return len(set(self.seqs) - set(in_stream)), len(in_stream) - len(first_times)
+
+
+@contextlib.asynccontextmanager
+async def plant(redis: RedisServer, rate: float, *, max_events: int = 100_000) -> AsyncIterator[Plant]:
+    """A streamer that publishes about ``rate`` events a second into this Redis."""
+    faults = Faults(changes_per_s=rate / len(SYMBOLS), books_per_s=0.2)
+    async with SchwabSimulator(faults=faults) as simulator:
+        store = TokenStore(Path("redis-kills/token.json"))
+        store.save(TokenSet.from_file(simulator.issue_token()))
+        settings = load_settings(
+            schwab_client_id=simulator.client_id,
+            schwab_client_secret=simulator.client_secret,
+            schwab_api_base_url=simulator.base_url,
+            schwab_token_path=store.path,
+        )
+        publisher = TradingEventPublisher(redis.url, max_events=max_events)
+        await publisher.connect()
+        async with SchwabAuthClient(settings, store) as auth, asyncio.TaskGroup() as tasks:
+            client = SchwabStreamClient(auth, publisher, parse_symbols(SYMBOLS, datetime.now(UTC).date()))
+            working = Plant(simulator, client, publisher, redis)
+            publisher.tap = working.take
+            writer = tasks.create_task(publisher.run())
+            reporter = tasks.create_task(Reporter(client, publisher).run())
+            streamer = tasks.create_task(client.run())
+            await client.ready.wait()
+            yield working
+            client.stop()
+            await streamer
+            reporter.cancel()
+            publisher.stop()
+            await asyncio.wait({writer}, timeout=10)
+            assert writer.done(), "what was queued did not reach Redis"
+        await publisher.close()
+
+
+@dataclass
+class Figures:
+    """What a run of kills came to."""
+
+    events: int = 0
+    per_s: float = 0.0
+    slowest_resume_s: float = 0.0
+    dropped: int = 0
+    missing: int = 0
+    repeated: int = 0
+    sessions: int = 0
+    rss_mb: list[float] = field(default_factory=list)
+
+
+async def kill_redis(redis: RedisServer, *, kills: int, seconds: float, rate: float) -> Figures:
+    """Kill Redis again and again under load; asserts that it is resumed in time and every tick is accounted for."""
+    figures = Figures()
+    async with plant(redis, rate) as working:
+        began = time.monotonic()
+        for number in itertools.count(1):
+            await asyncio.sleep(seconds / (kills + 1))
+            working.read_stream()
+            figures.rss_mb.append(_rss_mb())
+            if number > kills:
+                break
+            redis.kill()
+            await asyncio.sleep(0.5)
+            await asyncio.to_thread(redis.start)
+            figures.slowest_resume_s = max(figures.slowest_resume_s, await working.resumed())
+        figures.per_s = len(working.seqs) / (time.monotonic() - began)
+    figures.missing, figures.repeated = working.account()
+    figures.events, figures.dropped = len(working.seqs), working.publisher.dropped
+    figures.sessions = working.simulator.connections_total
+    return figures
+
+
+def _rss_mb() -> float:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def main() -> int:
+    """The long form."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--rate", type=float, default=2000.0)
+    arguments = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    program = shutil.which("redis-server")
+    if program is None:
+        raise SystemExit("redis-server is not installed: apt-get install redis-server")
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        redis = RedisServer(program, Path(folder), "--appendonly", "yes")
+        redis.start()
+        try:
+            run = kill_redis(redis, kills=arguments.kills, seconds=arguments.minutes * 60, rate=arguments.rate)
+            figures = asyncio.run(run)
+        finally:
+            redis.kill()
+    print(figures)
+    half = len(figures.rss_mb) // 2
+    grown = max(figures.rss_mb[half:]) / max(figures.rss_mb[: half or 1])
+    print(f"memory: the second half peaks at {grown:.3f} of the first")
+    return 0 if figures.missing <= figures.dropped and figures.sessions == 1 and grown < 1.1 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
