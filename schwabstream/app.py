@@ -207,7 +207,7 @@ class _Run:
             if self._stopping:
                 return
             self._client = client
-            reporter = Reporter(client, publisher, simulated=self._options.simulated)
+            reporter = Reporter(client, publisher, tokens=lambda: auth.tokens, simulated=self._options.simulated)
             with (
                 self._operations.watching(client, publisher, reporter),
                 _screen(client, publisher, reporter, self._options) as screen,

@@ -12,6 +12,7 @@ from schwabstream.publisher import TradingEventPublisher
 from schwabstream.report import LagReport, StreamerReport, SymbolReport
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.symbols import tick_size
+from schwabstream.tokens import TokenSet
 
 INTERVAL_S = 1.0
 _RATE_WEIGHT = 0.3
@@ -25,12 +26,12 @@ class Reporter:
         client: SchwabStreamClient,
         publisher: TradingEventPublisher,
         *,
-        login_at: Callable[[], float | None] = lambda: None,
+        tokens: Callable[[], TokenSet | None] = lambda: None,
         simulated: bool = False,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._client, self._publisher = client, publisher
-        self._login_at = login_at
+        self._tokens = tokens
         self._simulated = simulated
         self._wall = wall
         self._started = int(wall() * 1000)
@@ -68,7 +69,7 @@ class Reporter:
     def _compose(self) -> StreamerReport:
         client, publisher = self._client, self._publisher
         connections = client.counts["connections"]
-        login_at = self._login_at()
+        tokens = self._tokens()
         return StreamerReport(
             state=client.state.value,
             reason=client.reason,
@@ -96,7 +97,9 @@ class Reporter:
                 **{f"redis {name}": count for name, count in publisher.counts.items()},
             },
             lag=self._lag(),
-            login_at=None if login_at is None else int(login_at * 1000),
+            token_expires_at=_ms(tokens.expires_at if tokens else None),
+            login_at=_ms(tokens.login_at if tokens else None),
+            login_due_at=_ms(tokens.login_due_at if tokens else None),
         )
 
     def _symbol(self, instrument: Instrument, alias: str) -> SymbolReport:
@@ -126,3 +129,7 @@ class Reporter:
             exchange_to_here_ms=newest and newest["received_us"] / 1000 - newest["timestamp"],
             here_to_redis_ms=None if round_trip_s is None else round_trip_s * 1000,
         )
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * 1000)

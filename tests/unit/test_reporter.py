@@ -19,6 +19,7 @@ from schwabstream.report import StreamerReport, parse_report
 from schwabstream.reporter import Reporter
 from schwabstream.streamer import Authorizer, SchwabStreamClient
 from schwabstream.symbols import parse_symbols
+from schwabstream.tokens import TokenSet
 
 if TYPE_CHECKING:
     from schwabstream.publisher import TradingEventPublisher
@@ -159,12 +160,14 @@ async def test_lag_is_of_the_newest_update() -> None:
 
 async def test_totals_come_from_client_and_publisher() -> None:
     """Sessions, reconnects and gaps are the streamer's; published, queued and dropped the publisher's."""
-    desk = Desk("/MNQ", login_at=lambda: START_S - 0.5)
+    desk = Desk("/MNQ", tokens=lambda: TokenSet("access", "refresh", START_S + 60.0, START_S - 0.5))
     desk.client.counts.update({"connections": 3, "entered streaming": 2, "gap": 1})
     report = await desk.report_once()
     assert (report.sessions, report.reconnects, report.gaps) == (2, 2, 1)
     assert (report.published, report.queued, report.dropped) == (7, 2, 0)
-    assert report.login_at == START_MS - 500
+    assert (report.token_expires_at, report.login_at) == (START_MS + 60_000, START_MS - 500)
+    assert report.login_due_at == START_MS - 500 + 7 * 86_400_000
+    assert "access" not in report.model_dump_json()
 
 
 async def test_no_count_hides_another() -> None:
