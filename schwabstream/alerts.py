@@ -212,7 +212,7 @@ class Alerts:
             log.info("a person was told", state=event["state"], reason=event["reason"])
 
     async def _execute(self, payload: bytes) -> tuple[int, str]:
-        """Exit code of the command and the beginning of what it said on stderr; cut short, it dies with its children."""
+        """Exit code of the command and the beginning of what it said on stderr; cut short, it dies with its group."""
         with tempfile.TemporaryFile() as stdin, _Ear() as stderr:
             stdin.write(payload)
             stdin.seek(0)
