@@ -64,7 +64,7 @@ class Plant:
 
     def read_stream(self) -> list[int]:
         """The sequence numbers of all ticks that the stream got so far, in its order; repeats included."""
-        entries: list[Any] = self.redis.client.xrange(TICKS, min=self._read_to)
+        entries: Any = self.redis.client.xrange(TICKS, min=self._read_to)
         if entries:
             self._read_to = f"({entries[-1][0]}"
         self._in_stream += [json.loads(values["event"])["seq"] for _, values in entries]
@@ -80,7 +80,7 @@ class Plant:
         return time.monotonic() - began
 
     def _is_written(self, seq: int) -> bool:
-        last: list[Any] = self.redis.client.xrevrange(TICKS, count=1)
+        last: Any = self.redis.client.xrevrange(TICKS, count=1)
         return bool(last) and json.loads(last[0][1]["event"])["seq"] >= seq
 
     def account(self) -> tuple[int, int]:
