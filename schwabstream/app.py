@@ -83,7 +83,10 @@ def stream(options: StreamOptions) -> None:
     symbols = _symbols(settings, options)
     if not symbols:
         raise ConfigurationError("no symbols to stream: set SCHWAB_SYMBOLS or give --symbols /MNQ:XCME")
-    asyncio.run(_Run(options, settings, symbols).until_stopped())
+    run = _Run(options, settings, symbols)
+    asyncio.run(run.until_stopped())
+    if run.interrupted:
+        raise KeyboardInterrupt
 
 
 def _symbols(settings: Settings, options: StreamOptions) -> list[Symbol]:
@@ -101,7 +104,8 @@ class _Run:
 
     def __init__(self, options: StreamOptions, settings: Settings, symbols: list[Symbol]) -> None:
         self._options, self._settings, self._symbols = options, settings, symbols
-        self._stopping = False
+        self._stopping = self._signalled = False
+        self.interrupted = False
         self._client: SchwabStreamClient | None = None
         self._recorder: FileRecorder | None = None
         self._operations = Operations()
@@ -127,10 +131,17 @@ class _Run:
             self._task.cancel()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        # The default handler is back for a second signal: it ends a shutdown that hangs.
-        asyncio.get_running_loop().remove_signal_handler(number)
-        log.info("stopping", reason=number.name)
-        self.stop()
+        """Stop in order; told a second time, at once. A third time Python's own handling is back, and ends anything."""
+        if not self._signalled:
+            self._signalled = True
+            log.info("stopping", reason=number.name)
+            self.stop()
+            return
+        for each in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().remove_signal_handler(each)
+        self._stopping = self.interrupted = True
+        if self._task is not None:
+            self._task.cancel()
 
     async def _compose(self) -> None:
         options = self._options

@@ -1,5 +1,6 @@
 """The command itself: help, version, and errors as messages and exit codes."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -38,6 +39,12 @@ def test_python_m_is_the_same_command() -> None:
         [sys.executable, "-m", "schwabstream", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout == run("--version").stdout
+
+
+def test_importing_the_main_module_runs_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """Tools that import every module of the package do not start the command."""
+    importlib.import_module("schwabstream.__main__")
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("-h",), ("stream", "--help"), ("stream", "run", "--help")])
