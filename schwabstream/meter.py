@@ -58,16 +58,23 @@ class Meter:
     def note(self, batch: Batch, instruments: Mapping[str, Instrument], received_us: int, bytes_total: int) -> None:
         """Count one merged batch; ``bytes_total`` is what its connection has brought so far.
 
-        The lag is sampled from the last entry of the batch, and never from a snapshot: its times can be days old.
+        The lag is sampled: from the last entry of every eighth batch of a service, and never from a snapshot, whose
+        times can be days old.
         """
-        service = batch.service
-        flow = self.flows.get(service) or self._flow(service)
+        try:
+            flow = self.flows[batch.service]
+        except KeyError:
+            flow = self._flow(batch.service)
+        if not flow.frames & 7:
+            self._sample(batch, instruments, received_us)
         flow.frames += 1
         flow.events += len(batch.content)
         flow.bytes += bytes_total - self._bytes_seen
         self._bytes_seen = bytes_total
+
+    def _sample(self, batch: Batch, instruments: Mapping[str, Instrument], received_us: int) -> None:
         entry = batch.content[-1] if batch.content else None
-        if type(entry) is dict and "delayed" not in entry and service.startswith("LEVELONE"):
+        if type(entry) is dict and "delayed" not in entry and batch.service.startswith("LEVELONE"):
             key = entry.get("key")
             instrument = instruments.get(key) if type(key) is str else None
             if instrument is not None and instrument.tick["timestamp"]:

@@ -138,7 +138,7 @@ class Monitor:
         ):
             values = {service: getattr(flow, name) for service, flow in flows.items()}
             yield _by_label(CounterMetricFamily, f"received_{name}", text, "service", values)
-        text = "Seconds from the exchange's time to the arrival here, sampled once per frame."
+        text = "Seconds from the exchange's time to the arrival here, sampled."
         yield _histogram("exchange_lag_seconds", text, client.meter.exchange_lag)
 
     def _of_publisher(self, publisher: TradingEventPublisher) -> Iterator[Metric]:
