@@ -238,7 +238,9 @@ class _Run:
         """Run the streamer with the writer and the rest beside it; whatever ends it, what is queued is written."""
         streamer = asyncio.create_task(client.run(), name="streamer")
         writer = asyncio.create_task(publisher.run(), name="publisher")
-        extras = [asyncio.create_task(coroutine, name=coroutine.__qualname__) for coroutine in background]
+        extras = [
+            asyncio.create_task(coroutine, name=getattr(coroutine, "__qualname__", None)) for coroutine in background
+        ]
         for task in extras:
             task.add_done_callback(_tell_crash)
         try:
