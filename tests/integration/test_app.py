@@ -83,6 +83,7 @@ def test_json_without_a_standard_output_is_refused(redis_server: RedisServer, mo
     ("options", "kind", "words"),
     [
         (StreamOptions(), ConfigurationError, "SCHWAB_CLIENT_ID and SCHWAB_CLIENT_SECRET"),
+        (StreamOptions(symbols=[]), ConfigurationError, "SCHWAB_CLIENT_ID and SCHWAB_CLIENT_SECRET and SCHWAB_SYMBOLS"),
         (StreamOptions(ensure_env=True), ConfigurationError, "SCHWAB_CLIENT_ID and SCHWAB_CLIENT_SECRET"),
         (StreamOptions(simulate=True, symbols=[]), ConfigurationError, "no symbols"),
         (StreamOptions(simulate=True, symbols=["!"]), SymbolError, "!"),
