@@ -103,6 +103,15 @@ def test_version_and_changelog_agree() -> None:
     assert headings[1:2] == [schwabstream.__version__]
 
 
+def test_named_sessions_of_nox_exist() -> None:
+    """What the gate, the workflow and the pages ask nox for, the noxfile has."""
+    sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE))
+    for path in (ROOT / ".ci" / "run", ROOT / ".github" / "workflows" / "ci.yml", *PAGES):
+        text = path.read_text().replace("${{ matrix.python }}", "3")
+        for line in re.findall(r"\bnox -s ((?:\w+(?:-[\d.]+)? ?)+)", text):
+            assert {name.partition("-")[0] for name in line.split()} <= sessions, path
+
+
 def test_commands_of_readme_and_quickstart_are_one() -> None:
     """The first command a reader types is the same in both places."""
     first = re.compile(r"<!-- command: try -->\n```sh\n(.+?)\n```")
