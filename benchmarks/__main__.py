@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import chart, memory, scaling, stages, startup, versus
+from benchmarks import chart, memory, page, scaling, stages, startup, versus
 from benchmarks.processes import ROOT
 from benchmarks.rig import PUBLISHING_ONLY
 from benchmarks.tally import machine
@@ -40,6 +40,8 @@ def main() -> None:
         _show(part, json.loads(json.dumps(results)), console)
         if part == "versus":
             (options.out / "versus.svg").write_text(chart.draw(json.loads(json.dumps(results))), encoding="utf-8")
+    if options.out == ROOT / "docs" / "performance":
+        page.renew(ROOT / "docs" / "performance.md", options.out)
     console.print(_caveat())
 
 
