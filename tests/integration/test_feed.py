@@ -250,7 +250,7 @@ def test_what_this_session_never_confirmed_is_not_repeated() -> None:
 
     async def story(stage: Stage) -> None:
         await stage.streaming()
-        await asyncio.sleep(5)
+        await asyncio.sleep(57)  # a repeat would be due before anything is told of the new session
         stage.simulator.faults.silent_keys.add("/MES")
         await stage.simulator.drop_all()
         await stage.back()
