@@ -1,8 +1,10 @@
 """Everything that is checked, one session each; ``nox`` alone runs what a change must pass."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import nox
 
@@ -82,6 +84,20 @@ def docs(session: nox.Session) -> None:
     """The documentation site, without a warning; tests/unit/test_documentation.py holds it to the code."""
     session.install(*CONSTRAINTS, "zensical")
     session.run("zensical", "build", "--strict", "--clean")
+    if dead := _dead_links(Path("site")):
+        session.error("dead links:\n" + "\n".join(dead))
+
+
+def _dead_links(site: Path) -> list[str]:
+    """What the built pages link to and the site does not have; the builder itself looks at pages and anchors only."""
+    dead = []
+    for page in site.rglob("index.html"):
+        for link in re.findall(r'(?:href|src)="?([^"\s>]+)', page.read_text(encoding="utf-8")):
+            path = unquote(link.partition("#")[0].partition("?")[0])
+            target = site / path.lstrip("/") if path.startswith("/") else page.parent / path
+            if not re.match(r"[a-z]+:|//", link) and not target.exists():
+                dead.append(f"{page}: {link}")
+    return dead
 
 
 @nox.session
