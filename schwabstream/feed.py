@@ -130,7 +130,8 @@ class Feed:
     def _tell_gaps(self) -> None:
         for gap in self._memory.outages.restore(self._subscriber.confirmed, self._clock.wall()):
             lost_at, restored_at = int(gap.lost_at * 1000), int(gap.restored_at * 1000)
-            symbols = [alias for key in gap.keys for alias in self._market.instruments[key].aliases]
+            wanted = (it for key, it in self._market.instruments.items() if key in gap.keys)
+            symbols = [alias for instrument in wanted for alias in instrument.aliases]
             self._announcer.tell("gap", "data is back", lost_at=lost_at, restored_at=restored_at, symbols=symbols)
 
     def _note_losses(self) -> None:
