@@ -128,10 +128,12 @@ class Feed:
         self._tell_gaps()
 
     def _tell_gaps(self) -> None:
-        for gap in self._memory.outages.restore(self._subscriber.confirmed, self._clock.wall()):
+        back = [key for key in self._market.instruments if key in self._subscriber.confirmed]
+        for gap in self._memory.outages.restore(back, self._clock.wall()):
             lost_at, restored_at = int(gap.lost_at * 1000), int(gap.restored_at * 1000)
-            wanted = (it for key, it in self._market.instruments.items() if key in gap.keys)
-            symbols = [alias for instrument in wanted for alias in instrument.aliases]
+            lost = set(gap.keys)
+            instruments = (each for key, each in self._market.instruments.items() if key in lost)
+            symbols = [alias for instrument in instruments for alias in instrument.aliases]
             self._announcer.tell("gap", "data is back", lost_at=lost_at, restored_at=restored_at, symbols=symbols)
 
     def _note_losses(self) -> None:
