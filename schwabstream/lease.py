@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from schwabstream.errors import LeaseLost, RedisUnavailable
-from schwabstream.redis_writer import Fence, redact_url
+from schwabstream.redis_writer import Fence, cause_of, redact_url
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -186,7 +186,7 @@ class Lease:
             return await answer
         except (RedisError, OSError) as error:
             raise RedisUnavailable(
-                f"Redis at {self._url} does not keep the lease ({error}): start it, correct REDIS_URL, "
+                f"Redis at {self._url} does not keep the lease ({cause_of(error)}): start it, correct REDIS_URL, "
                 "or run with --redis embedded"
             ) from error
 

@@ -16,6 +16,7 @@ from email.utils import parsedate_to_datetime
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from schwabstream.errors import ConfigurationError, LoginRequired, SchwabUnavailable
 from schwabstream.oauth import TOKEN_PATH, Verdict, error_name, judge_rest_answer, judge_token_answer
@@ -99,6 +100,7 @@ class SchwabHttp:
         """Load the libraries and make the session, if that has not happened yet; the first time takes a second."""
         libraries = self._loaded = self._loaded or _load_libraries()
         if self._session is None:
+            _check_proxies(libraries.httpx)
             options: dict[str, Any] = {}
             if self._base_url != SCHWAB:
                 options["transport"] = _BaseUrlTransport(self._base_url, libraries.httpx.AsyncHTTPTransport())
@@ -263,6 +265,19 @@ def _load_client_class() -> Any:  # noqa: ANN401 - untyped library
     # At DEBUG it would log whole answers, account numbers included.
     logging.getLogger("schwab").setLevel(logging.WARNING)
     return AsyncClient
+
+
+def _check_proxies(httpx: ModuleType) -> None:
+    """Raise ``ConfigurationError`` when the environment's proxies are of a kind that cannot be used."""
+    if not getproxies():
+        return
+    try:
+        httpx.AsyncClient()
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            "the proxy that the environment names (ALL_PROXY, HTTPS_PROXY) cannot be used: only http:// and https:// "
+            "ones can; correct or unset it"
+        ) from error
 
 
 def app_credentials(settings: Settings) -> tuple[str, str]:
