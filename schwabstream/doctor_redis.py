@@ -14,7 +14,7 @@ from redis.exceptions import RedisError, ResponseError
 from schwabstream.diagnosis import Finding, bounded, failed, ok, unchecked, warning
 from schwabstream.errors import RedisUnavailable
 from schwabstream.lease import describe, lease_key
-from schwabstream.redis_writer import redact_url
+from schwabstream.redis_writer import cause_of, redact_url
 from schwabstream.report import parse_report
 
 T = TypeVar("T")
@@ -123,13 +123,13 @@ class RedisExaminer:
         except ResponseError:
             return {}
         except (RedisError, OSError) as error:
-            raise RedisUnavailable(f"Redis at {self._url} does not answer ({error})") from error
+            raise RedisUnavailable(f"Redis at {self._url} does not answer ({cause_of(error)})") from error
 
     async def _ask(self, answer: Awaitable[T]) -> T:
         try:
             return await answer
         except (RedisError, OSError) as error:
-            raise RedisUnavailable(f"Redis at {self._url} does not answer ({error})") from error
+            raise RedisUnavailable(f"Redis at {self._url} does not answer ({cause_of(error)})") from error
 
 
 def _bytes(count: int) -> str:
