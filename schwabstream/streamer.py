@@ -34,7 +34,7 @@ from schwabstream.feed import Clock, Feed
 from schwabstream.market import Market
 from schwabstream.meter import Meter
 from schwabstream.schedule import EQUITY_HOURS, NEW_YORK, Schedule
-from schwabstream.session import Session, StreamerLogin
+from schwabstream.session import Session, State, StreamerLogin
 from schwabstream.subscriber import Memory
 from schwabstream.symbols import Asset, Symbol
 
@@ -191,7 +191,7 @@ class SchwabStreamClient:
             told.cancel()
 
     async def _log_out(self, story: "asyncio.Task[None]") -> None:
-        if self._connection is not None:
+        if self._connection is not None and self._connection.session.state is State.READY:
             self._connection.session.logout()
             self._connection.wake()
             await asyncio.wait({story}, timeout=LOGOUT_LIMIT_S)
