@@ -65,6 +65,11 @@ class Announcer:
         self.counts[occasion] += 1
         self._say(occasion, reason, trouble=True, more=more)
 
+    def remind(self, reason: str, detail: str) -> None:
+        """Announce something to act on in time, under the present state; ``detail`` is a word programs can look for."""
+        self.counts[detail] += 1
+        self._say(self.state, reason, trouble=True, more={"detail": detail})
+
     def _say(self, state: str, reason: str, *, trouble: bool, more: dict[str, Any]) -> None:
         given = {name: value for name, value in more.items() if value is not None}
         (log.warning if trouble else log.info)(state, reason=reason, **given)

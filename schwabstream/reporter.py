@@ -12,7 +12,7 @@ from schwabstream.publisher import TradingEventPublisher
 from schwabstream.report import LagReport, StreamerReport, SymbolReport
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.symbols import tick_size
-from schwabstream.tokens import TokenSet
+from schwabstream.tokens import LOGIN_WARNING_S, TokenSet
 
 INTERVAL_S = 1.0
 _RATE_WEIGHT = 0.3
@@ -39,6 +39,7 @@ class Reporter:
         self._updates: dict[str, int] = {}
         self._rates: dict[str, float] = {}
         self._dropped_told = 0
+        self._due_told: int | None = None
         self.report = self._compose()
 
     async def run(self) -> None:
@@ -48,6 +49,7 @@ class Reporter:
             self.report = self._compose()
             self._publisher.publish_report(self.report.model_dump_json(exclude_none=True).encode())
             self._tell_dropped()
+            self._tell_login_due()
             await asyncio.sleep(INTERVAL_S)
 
     def _measure(self) -> None:
@@ -65,6 +67,20 @@ class Reporter:
         if dropped > self._dropped_told and self._publisher.connected:
             count, self._dropped_told = dropped - self._dropped_told, dropped
             self._client.tell("dropped", "Redis was away longer than the buffer lasts", count=count)
+
+    def _tell_login_due(self) -> None:
+        """Remind once per login, a day before the next one is due (protocol 1.3)."""
+        due_at = self.report.login_due_at
+        if due_at is not None and due_at != self._due_told and self.login_due_s is not None:
+            self._due_told = due_at
+            self._client.remind(f"{login_due_words(self.login_due_s)}: schwabstream auth login", "login_due")
+
+    @property
+    def login_due_s(self) -> float | None:
+        """Seconds until a new login is due, once that is less than a day; negative when it is overdue."""
+        due_at = self.report.login_due_at
+        left_s = None if due_at is None else due_at / 1000 - self._wall()
+        return left_s if left_s is not None and left_s <= LOGIN_WARNING_S else None
 
     def _compose(self) -> StreamerReport:
         client, publisher = self._client, self._publisher
@@ -133,3 +149,11 @@ class Reporter:
 
 def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else int(seconds * 1000)
+
+
+def login_due_words(left_s: float) -> str:
+    """How long there is until a new login, in words."""
+    if left_s <= 0:
+        return "a new login is overdue"
+    hours, minutes = divmod(int(left_s / 60), 60)
+    return f"a new login is due in {hours} h {minutes} min"

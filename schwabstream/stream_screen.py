@@ -16,7 +16,7 @@ from rich.text import Text
 from schwabstream.market import Instrument
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.report import StreamerReport
-from schwabstream.reporter import Reporter
+from schwabstream.reporter import Reporter, login_due_words
 from schwabstream.stdout import FrameWriter, put_all
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.symbols import price_decimals
@@ -111,6 +111,8 @@ class StreamScreen:
         lines: list[RenderableType] = [self._header(report), self._table(report)]
         if problem := self._problem():
             lines.append(Text(problem, "bold red"))
+        if (due_s := self._reporter.login_due_s) is not None:
+            lines.append(Text(f"{login_due_words(due_s)}: schwabstream auth login", "bold yellow"))
         if report.simulated:
             lines.append(Text("Simulated prices. Futures depth is shown here; live Schwab has none.", "yellow"))
         lines.append(Text("Ctrl-C: log out and stop   Ctrl-C twice: stop at once", "dim"))

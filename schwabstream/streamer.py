@@ -148,6 +148,10 @@ class SchwabStreamClient:
         """Announce something that the state does not show, such as ``dropped``."""
         self._announcer.tell(occasion, reason, **more)
 
+    def remind(self, reason: str, detail: str) -> None:
+        """Announce something to act on in time, while the state stays as it is."""
+        self._announcer.remind(reason, detail)
+
     def stop(self) -> None:
         """Log out and let :meth:`run` return; a second call changes nothing."""
         self._stop.set()

@@ -16,7 +16,7 @@ from schwabstream.codec import Batch
 from schwabstream.events import Channel, StatusEvent, parse_event
 from schwabstream.feed import Clock
 from schwabstream.report import StreamerReport, parse_report
-from schwabstream.reporter import Reporter
+from schwabstream.reporter import Reporter, login_due_words
 from schwabstream.streamer import Authorizer, SchwabStreamClient
 from schwabstream.symbols import parse_symbols
 from schwabstream.tokens import TokenSet
@@ -199,3 +199,22 @@ async def test_what_was_dropped_is_told_once() -> None:
         ("dropped", 3),
     ]
     assert (await desk.report_once()).dropped == 8
+
+
+async def test_a_login_due_within_a_day_is_told_once_per_login() -> None:
+    """A status event reminds of the next login a day before it is due, once for each login, and not earlier."""
+    login = TokenSet("access", "refresh", START_S + 60.0, START_S)
+    desk = Desk("/MNQ", tokens=lambda: login)
+    desk.now = START_S + 6 * 86_400 - 1
+    await desk.report_once()
+    assert desk.shelf.events == []
+    desk.now += 3_600
+    await desk.report_once()
+    await desk.report_once()
+    ((channel, event),) = desk.shelf.events
+    reminder = parse_event(orjson.dumps(event))
+    assert isinstance(reminder, StatusEvent)
+    assert (channel, reminder.state, reminder.detail) == (Channel.STATUS, "connecting", "login_due")
+    assert reminder.reason == "a new login is due in 23 h 0 min: schwabstream auth login"
+    desk.now += 86_400
+    assert login_due_words(desk.reporter.login_due_s or 0) == "a new login is overdue"

@@ -20,6 +20,7 @@ from schwabstream.stream_screen import StreamScreen
 from schwabstream.streamer import Authorizer, SchwabStreamClient
 from schwabstream.symbols import parse_symbols
 from schwabstream.telemetry import configure_logging
+from schwabstream.tokens import TokenSet
 
 if TYPE_CHECKING:
     from schwabstream.publisher import TradingEventPublisher
@@ -50,14 +51,16 @@ class Shelf:
 class Stage:
     """A streamer that was never started, and its screen."""
 
-    def __init__(self, symbols: str = "/NQ:XCME", *, width: int = 120, simulated: bool = False) -> None:
+    def __init__(
+        self, symbols: str = "/NQ:XCME", *, width: int = 120, simulated: bool = False, tokens: TokenSet | None = None
+    ) -> None:
         self.shelf = Shelf()
         publisher = cast("TradingEventPublisher", self.shelf)
         self.client = SchwabStreamClient(
             cast("Authorizer", None), publisher, parse_symbols(symbols.split(","), date(2026, 11, 21))
         )
         self.console = Console(file=io.StringIO(), width=width, height=30, force_terminal=True, color_system="standard")
-        reporter = Reporter(self.client, publisher, simulated=simulated)
+        reporter = Reporter(self.client, publisher, simulated=simulated, tokens=lambda: tokens)
         self.screen = StreamScreen(self.client, publisher, reporter, console=self.console)
 
     def take(self, received_s: float | None = None, **change: Any) -> None:
@@ -185,6 +188,14 @@ def test_trouble_is_told_with_its_reason() -> None:
     stage.enter(StreamState.STREAMING, "subscribed")
     stage.client._memory.refused["LEVELONE_FUTURES", "/NQ"] = "LEVELONE_FUTURES refused: Symbol limit reached"
     assert "/NQ: LEVELONE_FUTURES refused: Symbol limit reached" in stage.drawn()
+
+
+def test_a_login_due_within_a_day_is_shown() -> None:
+    """From a day before the next login is due the screen says so, with the command; before that it does not."""
+    day_s = 86_400
+    for age_s, shown in ((6.5 * day_s, True), (5.5 * day_s, False)):
+        tokens = TokenSet("access", "refresh", time.time() + 60, time.time() - age_s)
+        assert ("a new login is due in 1" in Stage(tokens=tokens).drawn()) is shown
 
 
 def test_an_outage_of_redis_says_truthfully_what_waits_and_what_is_lost() -> None:
