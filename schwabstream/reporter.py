@@ -66,14 +66,14 @@ class Reporter:
         dropped = self._publisher.dropped
         if dropped > self._dropped_told and self._publisher.connected:
             count, self._dropped_told = dropped - self._dropped_told, dropped
-            self._client.tell("dropped", "Redis was away longer than the buffer lasts", count=count)
+            self._client.announcer.tell("dropped", "Redis was away longer than the buffer lasts", count=count)
 
     def _tell_login_due(self) -> None:
         """Remind once per login, a day before the next one is due (protocol 1.3)."""
         due_at = self.report.login_due_at
         if due_at is not None and due_at != self._due_told and self.login_due_s is not None:
             self._due_told = due_at
-            self._client.remind(f"{login_due_words(self.login_due_s)}: schwabstream auth login", "login_due")
+            self._client.announcer.remind(f"{login_due_words(self.login_due_s)}: schwabstream auth login", "login_due")
 
     @property
     def login_due_s(self) -> float | None:

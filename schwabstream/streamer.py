@@ -144,13 +144,10 @@ class SchwabStreamClient:
         """Whoever wants each StatusEvent as a dictionary; append to it."""
         return self._announcer.listeners
 
-    def tell(self, occasion: str, reason: str, **more: Any) -> None:  # noqa: ANN401 - fields of StatusEvent
-        """Announce something that the state does not show, such as ``dropped``."""
-        self._announcer.tell(occasion, reason, **more)
-
-    def remind(self, reason: str, detail: str) -> None:
-        """Announce something to act on in time, while the state stays as it is."""
-        self._announcer.remind(reason, detail)
+    @property
+    def announcer(self) -> Announcer:
+        """For those who have something to tell that the state does not show, such as ``dropped``."""
+        return self._announcer
 
     def stop(self) -> None:
         """Log out and let :meth:`run` return; a second call changes nothing."""
