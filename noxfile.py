@@ -133,7 +133,7 @@ def soak(session: nox.Session) -> None:
 def live(session: nox.Session) -> None:
     """The checks that need a real account: read-only, environment variables only, recordings left behind."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
-    session.run("pytest", "tests/live", "--live", "-rs", *session.posargs)
+    session.run("pytest", "tests/live", "--live", "-n", "0", "-rs", *session.posargs)
 
 
 @nox.session

@@ -2,12 +2,13 @@
 
 import contextlib
 import logging
+import os
 import re
 import sys
 import warnings
 from collections import deque
 from collections.abc import Iterator
-from typing import Literal
+from typing import Literal, TextIO
 
 import orjson
 import structlog
@@ -148,12 +149,23 @@ class _Destination:
             self._kept.extend(text.splitlines())
         if self._kept is None or not self._owed:
             with contextlib.suppress(OSError, ValueError, AttributeError):
-                sys.stderr.write(text)
+                _write_past_buffer(sys.stderr, text)
         return len(text)
 
     def flush(self) -> None:
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.flush()
+
+
+def _write_past_buffer(stream: TextIO, text: str) -> None:
+    """Write to what lies under the stream: a buffer that cannot be emptied would change the exit code in the end."""
+    try:
+        descriptor = stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        stream.write(text)
+        return
+    stream.flush()
+    os.write(descriptor, text.encode(stream.encoding or "utf-8", "backslashreplace"))
 
 
 _destination = _Destination()

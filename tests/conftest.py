@@ -25,7 +25,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Run in an empty directory that holds only a planted ``.env``, which must come out as it went in."""
     for name in list(os.environ):
-        if name.startswith(("SCHWAB_", "TASTYTRADE_", "REDIS_")):
+        # COLUMNS and LINES: pytest-xdist exports them, and then no terminal's own size counts.
+        if name.startswith(("SCHWAB_", "TASTYTRADE_", "REDIS_")) or name in ("COLUMNS", "LINES"):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     env = tmp_path / ".env"

@@ -265,6 +265,8 @@ def test_lines_to_a_file_are_written_at_once_even_under_a_screen(capsys: pytest.
     assert logged(capsys) == []
 
 
+# Neither coverage, which would itself write to the stderr that takes nothing, nor an unbuffered Python.
+_UNMEASURED = {"PATH": os.environ["PATH"]}
 _GONE = """
 import logging, structlog, sys
 from schwabstream.telemetry import configure_logging
@@ -282,7 +284,10 @@ def test_a_stderr_that_takes_nothing_costs_only_the_lines(redirect: str, tmp_pat
     script = tmp_path / "gone.py"
     script.write_text(_GONE)
     done = subprocess.run(
-        ["/bin/sh", "-c", f'exec "{sys.executable}" "{script}" {redirect}'], stdout=subprocess.PIPE, check=False
+        ["/bin/sh", "-c", f'exec "{sys.executable}" "{script}" {redirect}'],
+        stdout=subprocess.PIPE,
+        env=_UNMEASURED,
+        check=False,
     )
     assert (done.returncode, done.stdout) == (0, b"went on\n")
 
@@ -294,7 +299,9 @@ def test_a_stderr_whose_reader_left_costs_only_the_lines(tmp_path: Path) -> None
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as gone:
-        done = subprocess.run([sys.executable, script], stdout=subprocess.PIPE, stderr=gone, check=False)
+        done = subprocess.run(
+            [sys.executable, script], stdout=subprocess.PIPE, stderr=gone, env=_UNMEASURED, check=False
+        )
     assert (done.returncode, done.stdout) == (0, b"went on\n")
 
 
