@@ -92,16 +92,19 @@ class CallbackServer:
             self._connections.add(task)
             task.add_done_callback(self._connections.discard)
         # Browsers open spare connections, hang up in the middle and distrust the certificate: none of that is news.
-        with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            async with asyncio.timeout(_REQUEST_LIMIT_S):
-                head = await reader.readuntil(b"\r\n\r\n")
-                redirect = await self._reply(head, writer)
-                if redirect and self._answer and not self._answer.done():
-                    self._answer.set_result(redirect)
-        writer.close()
-        with contextlib.suppress(OSError, TimeoutError):
-            async with asyncio.timeout(1):
-                await writer.wait_closed()
+        try:
+            with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                async with asyncio.timeout(_REQUEST_LIMIT_S):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    redirect = await self._reply(head, writer)
+                    if redirect and self._answer and not self._answer.done():
+                        self._answer.set_result(redirect)
+            writer.close()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()
+        finally:
+            writer.transport.abort()  # whoever hangs on, or is cut off in the middle, keeps no socket of ours
 
     async def _reply(self, head: bytes, writer: asyncio.StreamWriter) -> Redirect | None:
         """Answer one request; return the redirect when this is the one we wait for."""
