@@ -118,7 +118,7 @@ def _key_from_keyring(path: Path) -> str:
             "SCHWAB_TOKEN_KEY=keyring needs an extra package: pip install 'schwabstream[keyring]'"
         ) from None
     try:
-        key = keyring.get_password(_KEYRING_SERVICE, str(path))
+        key: str | None = keyring.get_password(_KEYRING_SERVICE, str(path))
         if key is None:
             key = Fernet.generate_key().decode()
             keyring.set_password(_KEYRING_SERVICE, str(path), key)
