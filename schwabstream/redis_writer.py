@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,7 +28,6 @@ from schwabstream.errors import ConfigurationError, LeaseLost, RedisUnavailable
 
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
-_READ_BYTES = 65_536
 _QUERY_PASSWORD = re.compile(r"([?&]password=)[^&]*")
 
 
@@ -63,17 +63,21 @@ def redact_url(url: str) -> str:
 
 _MULTI, _EXEC = command("MULTI"), command("EXEC")
 _QUEUED_FIRST, _QUEUED = b"+OK\r\n", b"+QUEUED\r\n"
+Replied = Callable[[list[Any]], None]
+Failed = Callable[[RedisUnavailable | LeaseLost], None]
 
 
 class RedisWriter:
-    """One connection to Redis, opened again as often as needed; errors are ``RedisUnavailable`` or ``LeaseLost``.
+    """One connection to Redis, opened again as often as needed, with one transaction under way at a time.
 
-    ``round_trip_s`` is how long the last transaction took, None before the first.
+    ``replied`` gets the replies of each transaction, errors of single commands among them. ``failed`` is told once
+    when the connection is of no use any more: what is under way then was either not carried out, or the connection
+    broke before Redis could say. ``round_trip_s`` is how long the last transaction took, None before the first.
     """
 
-    def __init__(self, redis_url: str, *, fence: Fence | None = None) -> None:
+    def __init__(self, redis_url: str, replied: Replied, failed: Failed, *, fence: Fence | None = None) -> None:
         self.url = redact_url(redis_url)
-        self._fence = fence
+        self._replied, self._failed, self._fence = replied, failed, fence
         try:
             self._client = Redis.from_url(
                 redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=None, retry=Retry(NoBackoff(), 0)
@@ -83,54 +87,55 @@ class RedisWriter:
         except (ValueError, TypeError) as error:
             raise ConfigurationError(f"REDIS_URL {self.url} cannot be used: {error}") from error
         self._connection: AbstractConnection | None = None
-        self._replies = hiredis.Reader()
+        self._link: _Link | None = None
         self._lease_gone = False
+        self._renewal, self._rewatch = b"", b""
+        if fence is not None:
+            self._renewal = command("PEXPIRE", fence.key, fence.life_ms)
+            self._rewatch = command("WATCH", fence.key) + command("GET", fence.key)
+        self._sent_at: float | None = None
         self.round_trip_s: float | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a transaction is under way."""
+        return self._sent_at is not None
+
     async def connect(self) -> None:
-        """Reach Redis, and take or confirm the lease."""
+        """Reach Redis, and take or confirm the lease; raises ``RedisUnavailable`` or ``LeaseLost``."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 self._connection = await self._pool.get_connection()
-                self._replies = hiredis.Reader()
+                self._link = _Link(self._connection, self._fail)
                 if self._fence is not None:
-                    await self._confirm(self._connection, self._fence)
+                    await self._confirm(self._link, self._fence)
         except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
             raise RedisUnavailable(
                 f"Redis at {self.url} cannot be reached ({cause_of(error)}): start it, correct REDIS_URL, "
                 "or run with --redis embedded"
             ) from error
 
-    async def transact(self, commands: list[bytes], count: int) -> list[Any]:
-        """Run ``count`` packed commands as one transaction; returns their replies, errors of single ones among them.
+    def transact(self, commands: Iterable[bytes], count: int) -> None:
+        """Send ``count`` packed commands as one transaction; what comes of it is told to ``replied`` or ``failed``."""
+        if self._link is None or self._lease_gone:
+            self._fail(self._lease_lost() if self._lease_gone else ConnectionError("no connection"))
+            return
+        self._sent_at = time.perf_counter()
+        fenced = self._fence is not None
+        packed = b"".join((_MULTI, self._renewal, *commands, _EXEC, self._rewatch))
+        self._link.exchange(packed, count + 1 if fenced else count, 3 if fenced else 1, self._take)
 
-        When it raises, either none of the commands was carried out or the connection broke before Redis could say.
-        """
-        connection, fence = self._connection, self._fence
-        if connection is None:
-            raise RedisUnavailable(f"no connection to Redis at {self.url}")
-        if self._lease_gone:
-            raise self._lease_lost()
-        packed, extra = b"".join((_MULTI, *commands, _EXEC)), 0
-        if fence is not None:
-            renew = command("PEXPIRE", fence.key, fence.life_ms)
-            packed = b"".join((_MULTI, renew, *commands, _EXEC, *_watched(fence)))
-            count, extra = count + 1, 2
-        sent_at = time.perf_counter()
-        try:
-            async with asyncio.timeout(REPLY_TIMEOUT_S):
-                await connection.send_packed_command([packed], check_health=False)
-                acknowledged = await self._skip_acknowledgements(connection, count)
-                replies = await self._read(connection, 1 + extra if acknowledged else count + 2 + extra)
-        except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
-            raise RedisUnavailable(f"Redis at {self.url} did not take a batch ({cause_of(error)})") from error
-        self.round_trip_s = time.perf_counter() - sent_at
-        if fence is not None:
-            self._lease_gone = replies[-1] != fence.holder.encode()
-        return self._outcome(replies[: len(replies) - extra])[0 if fence is None else 1 :]
+    def check(self) -> None:
+        """Fail when Redis has left the transaction under way without an answer for too long."""
+        if self._sent_at is not None and time.perf_counter() - self._sent_at > REPLY_TIMEOUT_S:
+            self._fail(TimeoutError())
 
     async def disconnect(self) -> None:
         """Let go of the connection; :meth:`connect` makes a new one."""
+        self._sent_at = None
+        if self._link is not None:
+            self._link.release()
+            self._link = None
         if self._connection is not None:
             await self._connection.disconnect(nowait=True)
             await self._pool.release(self._connection)
@@ -138,16 +143,17 @@ class RedisWriter:
 
     async def close(self) -> None:
         """Give the lease back if it is still ours, and end."""
-        if self._fence is not None and self._connection is not None and not self._lease_gone:
-            with contextlib.suppress(RedisUnavailable, LeaseLost):  # then it expires by itself
-                await self.transact([command("DEL", self._fence.key)], 1)
+        if self._fence is not None and self._link is not None and self._sent_at is None and not self._lease_gone:
+            give_back = _MULTI + command("DEL", self._fence.key) + _EXEC
+            with contextlib.suppress(OSError, TimeoutError, hiredis.HiredisError):  # then it expires by itself
+                async with asyncio.timeout(REPLY_TIMEOUT_S):
+                    await self._link.ask(give_back, 3)
         await self.disconnect()
         await self._client.aclose()
 
-    async def _confirm(self, connection: AbstractConnection, fence: Fence) -> None:
+    async def _confirm(self, link: "_Link", fence: Fence) -> None:
         take = command("SET", fence.key, fence.holder, "NX", "PX", fence.life_ms)
-        await connection.send_packed_command([b"".join((take, *_watched(fence)))], check_health=False)
-        replies = await self._read(connection, 3)
+        replies = await link.ask(take + self._rewatch, 3)
         refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
         if refusals:
             raise RedisUnavailable(f"Redis at {self.url} refused the streamer's lease ({refusals[0]})")
@@ -157,59 +163,114 @@ class RedisWriter:
     def _lease_lost(self) -> LeaseLost:
         return LeaseLost("another streamer of this account took over the lease in Redis: this one stops publishing")
 
-    async def _skip_acknowledgements(self, connection: AbstractConnection, count: int) -> bool:
-        """Take in Redis's word that MULTI and ``count`` commands are queued; False when it says anything else.
-
-        Thousands of equal replies a batch: one comparison instead of parsing each. What does not belong to them, or is
-        not as expected, is left to the parser.
-        """
-        expected = _QUEUED_FIRST + _QUEUED * count
-        taken = 0
-        while taken < len(expected):
-            received = await self._receive(connection)
-            if not expected.startswith(received[: len(expected) - taken], taken):
-                self._replies.feed(expected[:taken] + received)
-                return False
-            self._replies.feed(received[len(expected) - taken :])
-            taken += len(received)
-        return True
-
-    async def _receive(self, connection: AbstractConnection) -> bytes:
-        stream = connection._reader  # private in redis-py, held by a test
-        if stream is None:
-            raise RedisUnavailable(f"no connection to Redis at {self.url}")
-        received = await stream.read(_READ_BYTES)
-        if not received:
-            raise RedisUnavailable(f"Redis at {self.url} closed the connection")
-        return received
-
-    async def _read(self, connection: AbstractConnection, count: int) -> list[Any]:
-        reader = self._replies
-        replies: list[Any] = []
-        while len(replies) < count:
-            reply = reader.gets()
-            if reply is not False:
-                if not isinstance(reply, hiredis.PushNotification):  # news of the server's own, such as maintenance
-                    replies.append(reply)
-                continue
-            reader.feed(await self._receive(connection))
-        return replies
-
-    def _outcome(self, replies: list[Any]) -> list[Any]:
-        """The replies of EXEC; raises when Redis discarded the transaction."""
+    def _take(self, replies: list[Any]) -> None:
+        """Tell what a transaction's replies mean; what was not acknowledged stands before them."""
+        self.round_trip_s = time.perf_counter() - (self._sent_at or 0.0)
+        self._sent_at = None
+        if self._fence is not None:
+            self._lease_gone = replies[-1] != self._fence.holder.encode()
+            del replies[-2:]
         outcome = replies[-1]
         if isinstance(outcome, list):
-            return outcome
-        if outcome is None:
-            if self._lease_gone:
-                raise self._lease_lost()
-            raise RedisUnavailable(f"Redis at {self.url} discarded a batch")
-        refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
-        raise RedisUnavailable(f"Redis at {self.url} refused a batch ({refusals[0]})")
+            self._replied(outcome[1:] if self._fence is not None else outcome)
+        elif outcome is None and self._lease_gone:
+            self._fail(self._lease_lost())
+        elif outcome is None:
+            self._fail(RedisUnavailable(f"Redis at {self.url} discarded a batch"))
+        else:
+            refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
+            self._fail(RedisUnavailable(f"Redis at {self.url} refused a batch ({refusals[0]})"))
+
+    def _fail(self, error: Exception) -> None:
+        """Tell the end of this connection once, in our own exceptions."""
+        self._sent_at = None
+        if self._link is not None:
+            self._link.release()
+            self._link = None
+        if not isinstance(error, RedisUnavailable | LeaseLost):
+            cause = error
+            error = RedisUnavailable(f"the connection to Redis at {self.url} broke ({cause_of(cause)})")
+            error.__cause__ = cause
+        self._failed(error)
 
 
-def _watched(fence: Fence) -> tuple[bytes, bytes]:
-    return command("WATCH", fence.key), command("GET", fence.key)
+class _Link(asyncio.Protocol):
+    """What Redis answers on a connection that redis-py made: its transport is taken over from redis-py's reader."""
+
+    def __init__(self, connection: AbstractConnection, lost: Callable[[Exception], None]) -> None:
+        stream = connection._writer  # private in redis-py, held by a test
+        if stream is None:
+            raise ConnectionError("no connection")
+        self._lost: Callable[[Exception], None] | None = lost
+        self._transport = stream.transport
+        self._former = self._transport.get_protocol()
+        self._transport.set_protocol(self)
+        self._reader = hiredis.Reader()
+        self._replies: list[Any] = []
+        self._acknowledgements, self._taken = b"", 0
+        self._wanted = 0
+        self._then: Replied | None = None
+
+    def exchange(self, packed: bytes, queued: int, wanted: int, then: Replied) -> None:
+        """Send, and give ``then`` the replies: ``wanted`` after those to MULTI and ``queued`` commands, or all."""
+        self._acknowledgements, self._taken = _QUEUED_FIRST + _QUEUED * queued, 0
+        self._wanted, self._then = wanted, then
+        self._transport.write(packed)
+
+    async def ask(self, packed: bytes, count: int) -> list[Any]:
+        """Send, and wait for ``count`` replies; raises ``OSError`` when the connection ends first."""
+        answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
+        lost, self._lost = self._lost, answer.set_exception
+        self._acknowledgements, self._wanted, self._then = b"", count, answer.set_result
+        self._transport.write(packed)
+        try:
+            return await answer
+        finally:
+            self._lost, self._then = lost, None
+
+    def release(self) -> None:
+        """Tell nothing more; a transaction under way is cut off rather than sent to its end."""
+        self._lost = None
+        if self._then is not None:
+            self._then = None
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in replies; the word that commands are queued, equal thousands of times, is compared, not parsed."""
+        expected = self._acknowledgements
+        if expected:
+            left = len(expected) - self._taken
+            if not expected.startswith(data[:left], self._taken):
+                data = expected[: self._taken] + data
+                self._wanted += expected.count(b"\n")
+            elif len(data) < left:
+                self._taken += len(data)
+                return
+            else:
+                data = data[left:]
+            self._acknowledgements = b""
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not False:
+                if not isinstance(reply, hiredis.PushNotification):  # news of the server's own, such as maintenance
+                    self._replies.append(reply)
+        except hiredis.HiredisError as error:
+            self._end(error)
+            return
+        if self._then is not None and len(self._replies) >= self._wanted:
+            then, replies = self._then, self._replies
+            self._then, self._replies = None, []
+            then(replies)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Tell redis-py too: its stream waits for this when it is closed."""
+        self._former.connection_lost(error)
+        self._end(error or ConnectionResetError("Redis closed the connection"))
+
+    def _end(self, error: Exception) -> None:
+        if self._lost is not None:
+            lost, self._lost = self._lost, None
+            lost(error)
 
 
 def cause_of(error: BaseException) -> str:

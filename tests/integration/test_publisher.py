@@ -26,7 +26,8 @@ from structlog.testing import capture_logs
 
 from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import Channel
-from schwabstream.publisher import MAX_BATCH_EVENTS, TradingEventPublisher
+from schwabstream.lane import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
+from schwabstream.publisher import TradingEventPublisher
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -270,6 +271,17 @@ async def test_order_is_kept_over_many_batches(redis_server: Any) -> None:
     assert numbers(stream(redis_server.client)) == list(range(total))
 
 
+async def test_a_batch_of_large_events_is_bounded_in_bytes(redis_server: Any) -> None:
+    """Redis drops a subscriber that 32 MB wait for at once: large events go in several transactions, in order."""
+    count = 3 * MAX_BATCH_BYTES // 20_000
+    async with Audience(redis_server.url) as audience, writing(redis_server.url) as publisher:
+        for n in range(count):
+            publisher.publish(Channel.LEVEL2, event(n=n, pad="x" * 20_000))
+        await audience.until(lambda it: len(it.heard["level2"]) == count)
+        assert sum(publisher.batch_sizes.counts) >= 3
+    assert audience.numbers("level2") == list(range(count))
+
+
 # -- refused
 
 
@@ -427,6 +439,16 @@ async def test_a_restarted_redis_gets_what_waited_in_order(redis_server: Any) ->
     assert numbers(stream(redis_server.client)) == list(range(1, 31))
 
 
+async def test_a_redis_that_dies_is_noticed_before_there_is_anything_to_write(redis_server: Any) -> None:
+    """An outage is told when it begins, not with the next event."""
+    async with writing(redis_server.url) as publisher:
+        redis_server.kill()
+        await until(lambda: publisher.outage is not None)
+        redis_server.start()
+        await until(lambda: publisher.connected)
+    assert publisher.counts["outages"] == 1
+
+
 async def test_clients_killed_by_an_administrator_come_back(redis_server: Any) -> None:
     """CLIENT KILL again and again while events flow: each event is in the stream, in order."""
     async with writing(redis_server.url) as publisher:
@@ -546,6 +568,18 @@ async def test_the_buffer_is_bounded_in_bytes_too(redis_server: Any) -> None:
     assert kept == list(range(200 - len(kept), 200))
     assert 30 <= len(kept) <= 50
     assert len(kept) + dropped == 200
+
+
+async def test_the_channel_that_holds_most_gives_first(redis_server: Any) -> None:
+    """While quotes fill the buffer, nothing of the few status events that tell of it is given up."""
+    publisher = TradingEventPublisher(redis_server.url, max_events=100)
+    for n in range(1_000):
+        publisher.publish(Channel.TICKS, event("BUSY", n=n))
+        if n % 100 == 0:
+            publisher.publish(Channel.STATUS, event(None, n=n))
+    await written_after(redis_server.url, publisher)
+    assert numbers(stream(redis_server.client, "status")) == list(range(0, 1_000, 100))
+    assert publisher.dropped > 800
 
 
 async def test_more_symbols_than_the_buffer_holds_are_still_all_kept(redis_server: Any) -> None:
@@ -732,17 +766,16 @@ async def test_an_address_that_cannot_be_one_is_a_wrong_setting(url: str) -> Non
         TradingEventPublisher(url)
 
 
-async def test_redis_py_still_has_what_the_writer_reads_from(redis_server: Any) -> None:
-    """The one private attribute in use: a connected redis-py connection holds its stream in ``_reader``."""
+async def test_redis_py_still_has_what_the_writer_takes_over(redis_server: Any) -> None:
+    """The one private attribute in use: a connected redis-py connection holds its transport in ``_writer``."""
     client = Redis.from_url(redis_server.url)
     pool: Any = client.connection_pool
     connection: AbstractConnection = await pool.get_connection()
     try:
-        assert isinstance(connection._reader, asyncio.StreamReader)
-        await connection.send_packed_command([b"*1\r\n$4\r\nPING\r\n"], check_health=False)
-        assert await connection._reader.read(100) == b"+PONG\r\n"
+        assert isinstance(connection._writer, asyncio.StreamWriter)
+        assert isinstance(connection._writer.transport.get_protocol(), asyncio.StreamReaderProtocol)
         await connection.disconnect()
-        assert connection._reader is None
+        assert connection._writer is None
     finally:
         await pool.release(connection)
         await client.aclose()

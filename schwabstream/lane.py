@@ -1,0 +1,107 @@
+"""One channel on its way to Redis: what queues, how much of it makes a batch, and the commands that write it.
+
+The commands are packed here, as redis-py's own packing costs many times what Redis needs for them (docs/adr/0003).
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, repeat
+
+from schwabstream.events import Channel
+from schwabstream.redis_writer import bulk, command
+
+MAX_BATCH_EVENTS, MAX_BATCH_BYTES = 5_000, 4 * 2**20
+EVENT_OVERHEAD = 112  # bytes: what Python's objects take for an event that waits, beyond the event itself
+_SMALL_BATCH = 100  # events that are never too much for one batch
+_LAST_VALUES = frozenset({Channel.TICKS, Channel.LEVEL2})
+
+
+class _Cache(dict[str, bytes]):
+    """What a symbol looks like in a command, made when it is first asked for."""
+
+    def __init__(self, make: Callable[[str], bytes]) -> None:
+        self._make = make
+
+    def __missing__(self, symbol: str) -> bytes:
+        made = self[symbol] = self._make(symbol)
+        return made
+
+
+Event = tuple[str, bytes]  # the symbol, and the event as Redis takes it
+
+
+def weight(events: Sequence[Event]) -> int:
+    """The bytes these events take while they wait."""
+    return sum(len(packed) for _, packed in events) + len(events) * EVENT_OVERHEAD
+
+
+class Lane:
+    """One channel: ``seq`` of its newest event, ``queue`` of what waits, ``in_flight`` of what is being written.
+
+    ``prefix`` and ``maxlen`` are those of the settings; 0 means no stream.
+    """
+
+    def __init__(self, channel: Channel, prefix: str, maxlen: int, first_seq: int) -> None:
+        self.channel = channel
+        self.seq = first_seq
+        self.published = 0
+        self.queue: list[Event] = []
+        self.in_flight: list[Event] = []
+        self.name, self.stream_key = f"{prefix}:{channel}", f"{prefix}:stream:{channel}"
+        self.last_key = f"{prefix}:last:{channel}" if channel in _LAST_VALUES else None
+        self.has_stream = maxlen > 0
+        self._publish = command("PUBLISH", self.name, more=1)
+        add = command("XADD", self.stream_key, "MAXLEN", "~", str(maxlen), "*", "symbol", more=3)
+        self._add = _Cache(lambda symbol: add + bulk(symbol.encode()) + bulk(b"event"))
+        self._symbols = _Cache(lambda symbol: bulk(symbol.encode()))
+
+    def load(self) -> int:
+        """Put the oldest of the queue in flight, as many as fit one batch; returns how many."""
+        queue, limit = self.queue, MAX_BATCH_EVENTS
+        if len(queue) > _SMALL_BATCH:
+            limit = min(limit, _SMALL_BATCH + MAX_BATCH_BYTES * _SMALL_BATCH // weight(queue[:_SMALL_BATCH]))
+        self.in_flight, self.queue = queue[:limit], queue[limit:]
+        return len(self.in_flight)
+
+    def unload(self) -> None:
+        """Put what is in flight back to the head of the queue."""
+        self.queue[:0] = self.in_flight
+        self.in_flight = []
+
+    def pack(self) -> Iterator[bytes]:
+        """The commands of what is in flight; as this is done for every event, each step of it is C."""
+        symbols, events = zip(*self.in_flight, strict=True)
+        each: list[Iterable[bytes]] = [repeat(self._publish), events]
+        if self.has_stream:
+            each += (map(self._add.__getitem__, symbols), events)
+        commands = chain.from_iterable(zip(*each, strict=False))
+        if self.last_key is None:
+            return commands
+        newest = dict(self.in_flight)
+        values = zip(map(self._symbols.__getitem__, newest), newest.values(), strict=True)
+        return chain(commands, [command("HSET", self.last_key, more=2 * len(newest))], chain.from_iterable(values))
+
+    def written_to(self) -> Iterator[str]:
+        """The channel or key of each command of :meth:`pack`, in its order."""
+        for _ in self.in_flight:
+            yield self.name
+            if self.has_stream:
+                yield self.stream_key
+        if self.last_key:
+            yield self.last_key
+
+    def shed(self, events: int, size: int) -> tuple[int, int]:
+        """Give up the oldest, never the newest of a symbol, until so much is free or nothing is left to give.
+
+        Returns how many events and bytes were freed.
+        """
+        newest = {symbol: index for index, (symbol, _) in enumerate(self.queue)}
+        freed_events = freed_bytes = 0
+        kept: list[Event] = []
+        for index, entry in enumerate(self.queue):
+            if (freed_events < events or freed_bytes < size) and newest[entry[0]] != index:
+                freed_events += 1
+                freed_bytes += len(entry[1]) + EVENT_OVERHEAD
+            else:
+                kept.append(entry)
+        self.queue = kept
+        return freed_events, freed_bytes
