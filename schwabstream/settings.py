@@ -9,12 +9,12 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schwabstream.errors import ConfigurationError
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
-_FILES: tuple[Literal[".env"], Literal[".env.back"]] = (".env", ".env.back")
 
 
 def is_loopback(url: str) -> bool:
@@ -58,17 +58,23 @@ def _check_redis(url: str) -> str:
     return url
 
 
-SymbolList = Annotated[list[str], BeforeValidator(_split)]
+SymbolList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 
 
-class Settings(BaseModel):
+class Settings(BaseSettings):
     """Everything a run needs to know; field names are the variables' names in lower case.
 
-    Times are in seconds (``_s``). Build it with :func:`load_settings`, which reads the environment and the files, and
-    turns a wrong value into one sentence.
+    Times are in seconds (``_s``). Empty variables count as unset. Build it with :func:`load_settings`, which turns
+    a wrong value into one sentence.
     """
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_file=(".env.back", ".env"),
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+    )
 
     schwab_client_id: str | None = None
     schwab_client_secret: SecretStr | None = None
@@ -92,6 +98,19 @@ class Settings(BaseModel):
     schwab_alert_command: str | None = None
     schwab_metrics_port: int | None = Field(default=None, ge=1, le=65535)
     schwab_log_format: Literal["auto", "rich", "json"] = "auto"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then the two files (the later file of ``env_file`` wins)."""
+        del settings_cls, file_secret_settings
+        return init_settings, env_settings, dotenv_settings
 
     @property
     def symbols(self) -> list[str]:
@@ -118,22 +137,16 @@ class Settings(BaseModel):
         return self
 
 
-def _environment() -> dict[str, str]:
-    """The environment by lower-case name; what is empty counts as unset."""
-    return {name.lower(): text for name, text in os.environ.items() if text}
-
-
-def _file(path: str) -> dict[str, str]:
-    """What a file of settings holds, in the same way; nothing when there is none."""
-    return {name.lower(): text for name, text in dotenv_values(path, encoding="utf-8").items() if text}
-
-
 def origin(variable: str) -> Literal["environment", ".env", ".env.back", "default"]:
-    """Where a variable's value comes from when no argument overrides it."""
-    name = variable.lower()
-    if name in _environment():
+    """Where a variable's value comes from when no argument overrides it; an empty one counts as unset."""
+    environment = {name.upper(): value for name, value in os.environ.items()}
+    if environment.get(variable):
         return "environment"
-    return next((file for file in _FILES if name in _file(file)), "default")
+    files: tuple[Literal[".env"], Literal[".env.back"]] = (".env", ".env.back")
+    for file in files:
+        if any(text and name.upper() == variable for name, text in dotenv_values(file, encoding="utf-8").items()):
+            return file
+    return "default"
 
 
 def foreign_environment() -> dict[str, str]:
@@ -149,8 +162,7 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - whatever a fi
     """
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        env, env_back = (_file(path) for path in _FILES)
-        return Settings.model_validate({**env_back, **env, **_environment(), **given})
+        return Settings(**given)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = "_".join(str(part) for part in first["loc"][:1]).upper()
