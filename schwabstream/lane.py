@@ -56,10 +56,13 @@ class Lane:
 
     def load(self) -> int:
         """Put the oldest of the queue in flight, as many as fit one batch; returns how many."""
-        queue, limit = self.queue, MAX_BATCH_EVENTS
-        if len(queue) > _SMALL_BATCH:
-            limit = min(limit, _SMALL_BATCH + MAX_BATCH_BYTES * _SMALL_BATCH // weight(queue[:_SMALL_BATCH]))
-        self.in_flight, self.queue = queue[:limit], queue[limit:]
+        queue = self.queue
+        if len(queue) <= _SMALL_BATCH:
+            self.in_flight, self.queue = queue, []
+        else:
+            first_bytes = weight(queue[:_SMALL_BATCH])
+            limit = min(MAX_BATCH_EVENTS, _SMALL_BATCH + MAX_BATCH_BYTES * _SMALL_BATCH // first_bytes)
+            self.in_flight, self.queue = queue[:limit], queue[limit:]
         return len(self.in_flight)
 
     def unload(self) -> None:
