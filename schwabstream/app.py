@@ -25,7 +25,6 @@ from schwabstream.errors import (
 from schwabstream.lease import Lease
 from schwabstream.operations import Operations, operations
 from schwabstream.publisher import TradingEventPublisher
-from schwabstream.recorder import FileRecorder, recording_to
 from schwabstream.redis_writer import Fence
 from schwabstream.reporter import Reporter
 from schwabstream.settings import Settings, load_settings
@@ -36,6 +35,7 @@ from schwabstream.symbols import Symbol, parse_symbols
 from schwabstream.telemetry import configure_logging
 
 if TYPE_CHECKING:
+    from schwabstream.recorder import FileRecorder
     from schwabstream.recording_file import Rotation
     from schwabstream.stream_screen import StreamScreen
 
@@ -146,8 +146,11 @@ class _Run:
     async def _compose(self) -> None:
         options = self._options
         async with contextlib.AsyncExitStack() as stack:
-            recording = recording_to(options.record, options.rotation, self._symbols, simulated=options.simulated)
-            self._recorder = stack.enter_context(recording)
+            if options.record is not None:
+                from schwabstream.recorder import recording_to
+
+                recording = recording_to(options.record, options.rotation, self._symbols, simulated=options.simulated)
+                self._recorder = stack.enter_context(recording)
             schwab = schwab_for(self._settings, simulated=options.simulated, recording=options.simulate_from)
             settings = await stack.enter_async_context(schwab)
             place = redis_for(self._settings, options.redis, simulated=options.simulated)

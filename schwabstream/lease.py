@@ -12,18 +12,15 @@ import platform
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Self, TypeVar
+from typing import Any, Self
 
 import structlog
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from schwabstream.errors import LeaseLost, RedisUnavailable
+from schwabstream.redis_calls import RedisCalls
 from schwabstream.redis_writer import Fence, cause_of, redact_url
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 LIFE_MS = 10_000
@@ -87,21 +84,14 @@ class Lease:
         self._prefix = prefix
         self._sleep, self._wall = sleep, wall
         self._key = ""
-        # One repetition: a connection that died during a pause must not pass for a Redis that is away.
-        self._redis: Redis = Redis.from_url(
-            redis_url,
-            decode_responses=True,
-            socket_connect_timeout=ANSWER_LIMIT_S,
-            socket_timeout=ANSWER_LIMIT_S,
-            retry=Retry(NoBackoff(), 1),
-        )
+        self._redis = RedisCalls(redis_url, timeout_s=ANSWER_LIMIT_S)
         self._proven = False
         self.waiting_for: str | None = None
         self.waited = False
 
     async def reach(self) -> None:
         """Make sure that Redis answers; raises ``RedisUnavailable`` when it does not."""
-        await self._ask(self._redis.ping())
+        await self._ask("PING")
 
     def of_account(self, customer_id: str) -> None:
         """Say whose lease it is, before the first :meth:`take`."""
@@ -145,8 +135,8 @@ class Lease:
         """
         try:
             async with asyncio.timeout(CONFIRM_LIMIT_S):
-                await self._redis.set(fence.key, fence.holder, nx=True, px=fence.life_ms)
-                holder = _text(await self._redis.get(fence.key))
+                await self._redis.call("SET", fence.key, fence.holder, "NX", "PX", fence.life_ms)
+                holder = await self._redis.call("GET", fence.key)
         except (RedisError, OSError, TimeoutError) as error:
             log.debug("the lease could not be confirmed", reason=str(error))
             return
@@ -155,11 +145,12 @@ class Lease:
 
     async def holder(self) -> str | None:
         """Who holds the lease now, as it stands in Redis."""
-        return _text(await self._ask(self._redis.get(self._key)))
+        held: str | None = await self._ask("GET", self._key)
+        return held
 
     async def close(self) -> None:
         """Let go of Redis; the lease itself is given back by its writer."""
-        await self._redis.aclose()
+        await self._redis.close()
 
     async def _try(self, *, by_force: bool) -> tuple[str, bool]:
         """Who holds the lease after one attempt to take it, and whether that is us."""
@@ -168,9 +159,9 @@ class Lease:
             return held, False
         numbers = f"{self._prefix}:lease:fence"
         # From the clock, so that a Redis that comes back empty does not hand out the same numbers again.
-        await self._ask(self._redis.set(numbers, int(self._wall() * 1000), nx=True))
-        ours = str(Holder(await self._ask(self._redis.incr(numbers)), platform.node(), os.getpid()))
-        await self._ask(self._redis.set(self._key, ours, nx=not by_force, px=LIFE_MS))
+        await self._ask("SET", numbers, int(self._wall() * 1000), "NX")
+        ours = str(Holder(await self._ask("INCR", numbers), platform.node(), os.getpid()))
+        await self._ask("SET", self._key, ours, "PX", LIFE_MS, *(() if by_force else ("NX",)))
         holder = await self.holder()
         if holder == ours:
             log.info("lease taken", replaces=describe(held))
@@ -181,15 +172,11 @@ class Lease:
             log.warning(words)
         return words
 
-    async def _ask(self, answer: Awaitable[T]) -> T:
+    async def _ask(self, *words: str | int) -> Any:  # noqa: ANN401 - whatever the command answers
         try:
-            return await answer
+            return await self._redis.call(*words)
         except (RedisError, OSError) as error:
             raise RedisUnavailable(
                 f"Redis at {self._url} does not keep the lease ({cause_of(error)}): start it, correct REDIS_URL, "
                 "or run with --redis embedded"
             ) from error
-
-
-def _text(value: bytes | str | None) -> str | None:
-    return value.decode() if isinstance(value, bytes) else value

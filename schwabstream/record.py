@@ -30,7 +30,7 @@ class RecordOptions:
     """What ``stream record`` was asked for; None means "as the settings say"."""
 
     file: Path
-    rotation: Rotation
+    rotation: Rotation | None
     symbols: list[str] | None = None
     duration_s: float | None = None
     simulate: bool = False

@@ -7,10 +7,10 @@ comes back is for the caller to store. The libraries are heavy (over a second), 
 import contextlib
 import importlib
 import logging
-import sys
+import ssl
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from types import ModuleType
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from schwabstream import lean
 from schwabstream.errors import ConfigurationError, LoginRequired, SchwabUnavailable
 from schwabstream.oauth import TOKEN_PATH, Verdict, error_name, judge_rest_answer, judge_token_answer
 from schwabstream.settings import Settings
@@ -103,13 +104,18 @@ class SchwabHttp:
             _check_proxies(libraries.httpx)
             options: dict[str, Any] = {}
             if self._base_url != SCHWAB:
-                options["transport"] = _BaseUrlTransport(self._base_url, libraries.httpx.AsyncHTTPTransport())
+                inner = libraries.httpx.AsyncHTTPTransport(verify=self._trusted())
+                options["transport"] = _BaseUrlTransport(self._base_url, inner)
             session = libraries.session_class(self._client_id, self._client_secret, **options)
             session.register_compliance_hook("refresh_token_response", self._judge_refresh)
             session.register_compliance_hook("access_token_response", self._judge_exchange)
             session.timeout = libraries.httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
             self._session = session
         return libraries
+
+    def _trusted(self) -> bool | ssl.SSLContext:
+        """Whom to trust at the base URL: as usual; without TLS nobody, for loading the authorities takes 30 ms."""
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self._base_url.startswith("http://") else True
 
     def _client(self) -> Any:  # noqa: ANN401 - untyped library
         """Return schwab-py's client on our session; a refresh alone never needs to load it."""
@@ -218,28 +224,6 @@ class _Libraries:
     session_class: Any
 
 
-# What these packages import on the side, and nothing here uses: httpx's command line, schwab-py's login server and its
-# streaming half, which needs a part of websockets that is on its way out. They cost half a second and 15 MB.
-_UNUSED_PARTS = ("httpx._main", "schwab.auth", "schwab.streaming")
-
-
-@contextlib.contextmanager
-def _without_unused_parts() -> Iterator[None]:
-    """Let those modules look imported while the block runs; whoever wants them later gets the real ones."""
-    placeholders = {name: ModuleType(name) for name in _UNUSED_PARTS if name not in sys.modules}
-    for placeholder in placeholders.values():
-        placeholder.__dict__["main"] = lambda: None  # httpx names it as its own
-    sys.modules.update(placeholders)
-    try:
-        yield
-    finally:
-        for name, placeholder in placeholders.items():
-            del sys.modules[name]
-            parent, _, child = name.rpartition(".")
-            if getattr(sys.modules.get(parent), child, None) is placeholder:
-                delattr(sys.modules[parent], child)
-
-
 def preload() -> None:
     """Load the libraries now, off the event loop if need be, so that the first call does not wait for them."""
     _load_libraries()
@@ -247,11 +231,11 @@ def preload() -> None:
 
 def _load_libraries() -> _Libraries:
     """Import authlib without the deprecation warnings that it prints at import."""
-    with warnings.catch_warnings(), _without_unused_parts():
+    with warnings.catch_warnings():
         # authlib switches its own warnings on when this loads, so ignoring them comes after.
         importlib.import_module("authlib.deprecate")
         warnings.simplefilter("ignore")
-        from authlib.integrations.httpx_client import oauth2_client
+        oauth2_client = lean.load_authlib()
     # authlib prefers httpx's successor where that is installed; errors and transports must be of the same make.
     httpx = importlib.import_module(oauth2_client.Response.__module__.partition(".")[0])
     return _Libraries(httpx, oauth2_client.AsyncOAuth2Client)
@@ -259,12 +243,12 @@ def _load_libraries() -> _Libraries:
 
 def _load_client_class() -> Any:  # noqa: ANN401 - untyped library
     """Import schwab-py without the deprecation warnings that its imports print."""
-    with warnings.catch_warnings(), _without_unused_parts():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from schwab.client import AsyncClient
+        client_class = lean.load_schwab_client().AsyncClient
     # At DEBUG it would log whole answers, account numbers included.
     logging.getLogger("schwab").setLevel(logging.WARNING)
-    return AsyncClient
+    return client_class
 
 
 def _check_proxies(httpx: ModuleType) -> None:

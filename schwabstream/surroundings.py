@@ -9,7 +9,6 @@ from pathlib import Path
 import structlog
 
 from schwabstream.auth import SchwabAuthClient
-from schwabstream.embedded import embedded_redis
 from schwabstream.errors import SchwabUnavailable
 from schwabstream.lease import Lease
 from schwabstream.redis_writer import redact_url
@@ -47,6 +46,8 @@ async def redis_for(settings: Settings, asked: str | None, *, simulated: bool) -
     """The Redis to publish to; made-up prices go into a shared one only when somebody names it."""
     named = asked is not None or origin("REDIS_URL") in ("environment", ".env")
     if asked == EMBEDDED or (simulated and not named):
+        from schwabstream.embedded import embedded_redis
+
         async with embedded_redis() as embedded:
             log.info("embedded redis", url=embedded.url, kind=embedded.kind)
             yield RedisPlace(embedded.url, shared=False)

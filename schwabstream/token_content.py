@@ -6,7 +6,6 @@ A wrong or missing key is told as that, never taken for a damaged file. Encrypti
 
 import contextlib
 import json
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -94,6 +93,8 @@ def _parse(content: bytes) -> Any:  # noqa: ANN401 - whatever JSON holds
 
 
 def _read_schwabdev_database(path: Path) -> Found:
+    import sqlite3
+
     columns = ", ".join(SCHWABDEV_COLUMNS)
     query = f"SELECT {columns} FROM schwabdev LIMIT 1"  # noqa: S608 - our own constants
     try:

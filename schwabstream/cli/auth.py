@@ -1,6 +1,5 @@
 """``schwabstream auth …``: log in once a week, refresh from cron, see how long it lasts, forget it."""
 
-import asyncio
 import sys
 from collections.abc import Coroutine
 from datetime import UTC, datetime
@@ -100,6 +99,7 @@ def _person() -> "Person":
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
     """Run to the end, or until Ctrl-C, which asyncio by itself would only note while a person is being waited for."""
+    import asyncio
     import signal
 
     def stop(_number: int, _frame: object) -> None:

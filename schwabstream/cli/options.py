@@ -44,8 +44,13 @@ def split(lists: list[str] | None) -> list[str] | None:
     return [part.strip() for text in lists for part in text.split(",") if part.strip()]
 
 
-def rotation(rotate: list[str] | None, keep: int | None) -> "Rotation":
-    """``--rotate`` and ``--keep`` as one value; raises ``ConfigurationError`` for what is neither time nor size."""
+def rotation(rotate: list[str] | None, keep: int | None) -> "Rotation | None":
+    """``--rotate`` and ``--keep`` as one value, None when neither was given.
+
+    Raises ``ConfigurationError`` for what is neither time nor size.
+    """
+    if rotate is None and keep is None:
+        return None
     from schwabstream.recording_file import Rotation
 
     return Rotation.parse(split(rotate) or [], keep)

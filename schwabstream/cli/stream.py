@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from schwabstream import lean
 from schwabstream.cli import options
 
 app = typer.Typer(no_args_is_help=True, help="Stream market data from Schwab into Redis.")
@@ -52,6 +53,7 @@ def run(
 
     Ctrl-C logs out, writes what is left and exits 0; a second Ctrl-C stops at once.
     """
+    lean.prepare()
     from schwabstream.app import StreamOptions, stream
 
     stream(

@@ -304,11 +304,11 @@ def set_rate(base_url: str, rate: float) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 def test_a_full_disk_does_not_stop_the_stream(tmp_path: Path, start: Start) -> None:
-    """On a disk of 64 kB the recording fails, told once; the stream goes on; the file is whole as far as it goes."""
+    """On a disk of 256 kB the recording fails, told once; the stream goes on; the file is whole as far as it goes."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip("no small disk can be mounted here")

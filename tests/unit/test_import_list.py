@@ -15,6 +15,16 @@ else:
 
 HEAVY = {"redis", "httpx", "schwab", "websockets", "pydantic"}
 NETWORK = {"httpx", "schwab", "websockets"}
+UNUSED = {
+    "rich",
+    "pygments",
+    "joserfc",
+    "cryptography",
+    "sqlite3",
+    "pydantic_settings",
+    "backports",
+    "prometheus_client",
+}
 # Told on the last line of stderr, whatever the command itself says or however it ends.
 _TELL = """
 import atexit, json, sys
@@ -58,3 +68,10 @@ def test_a_quote_from_redis_loads_nothing_of_schwab(redis_server: RedisServer) -
     written, loaded = run("quote", "/MES:XCME", "--once", "--redis", redis_server.url)
     assert "6,879.50" in written or "6879.50" in written
     assert not NETWORK & loaded
+
+
+def test_streaming_without_a_screen_loads_only_what_it_uses() -> None:
+    """A stream that nobody looks at carries no screen, no database and no OpenID for months."""
+    _, loaded = run("stream", "run", "--simulate", "--no-live", "--duration", "0.1", "--symbols", "AAPL")
+    assert {"schwab", "redis", "websockets"} <= loaded
+    assert not UNUSED & loaded
