@@ -1,12 +1,15 @@
 """Processes of a measurement: started, pinned, spoken with in JSON lines, looked at, killed at the end; Linux only."""
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import select
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +21,7 @@ LINE_LIMIT_S = 600.0
 CORES = sorted(os.sched_getaffinity(0))
 CLIENT_CORES, OTHER_CORES = set(CORES[:1]), set(CORES[1:]) or set(CORES)
 _OURS = ("SCHWAB_", "TASTYTRADE_", "REDIS_")
+_ODD = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
 
 Process = subprocess.Popen[str]
 
@@ -31,9 +35,15 @@ def running(
     cwd: Path | None = None,
     env: dict[str, str] | None = None,
 ) -> Iterator[Process]:
-    """A process, on these cores, killed at the end."""
+    """A process, on these cores, in a clean environment if not in ``env``, killed at the end."""
     process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, text=True, cwd=cwd, env=env
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        cwd=cwd,
+        env=env or clean_environment(),
     )
     if cores:
         os.sched_setaffinity(process.pid, cores)
@@ -92,8 +102,21 @@ def go(process: Process) -> None:
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without any setting of ours, so that none of the user's has a say."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    """The environment without any setting of ours or of the shell's, and with a place for bytecode.
+
+    Whoever installs with pip has bytecode. Without it a program compiles what it imports each time anew, and keeps the
+    memory that took; so everything that is measured is run once before.
+    """
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS) and name not in _ODD}
+    return kept | {"PYTHONPYCACHEPREFIX": _bytecode()}
+
+
+@functools.cache
+def _bytecode() -> str:
+    """A directory for the time of this process, so that neither the checkout nor the environment is written to."""
+    directory = tempfile.TemporaryDirectory(prefix="schwabstream-bytecode-")
+    atexit.register(directory.cleanup)
+    return directory.name
 
 
 def cpu_ns(pid: int) -> int:

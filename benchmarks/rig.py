@@ -6,6 +6,7 @@ measurement has a Redis and a directory of its own, so that none finds what anot
 
 import bisect
 import contextlib
+import functools
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -96,6 +97,17 @@ class Stage:
 
 def measure(load: Load, client: Client, during: Callable[[Stage], None] = lambda _: None) -> Measured:
     """Run once; ``during`` is called right before the frames start. Raises ``RuntimeError`` when nothing arrives."""
+    _warm_up(client)
+    return _measure(load, client, during)
+
+
+@functools.cache
+def _warm_up(client: Client) -> None:
+    """Run it once without looking, for its bytecode."""
+    _measure(Load(Workload.MIX, 500), client, lambda _: None)
+
+
+def _measure(load: Load, client: Client, during: Callable[[Stage], None]) -> Measured:
     with contextlib.ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="schwabstream-bench-")))
         redis, port = stack.enter_context(redis_server(home))
