@@ -1,27 +1,28 @@
 """Drives one ``Session`` over one WebSocket, once: a connection that ended is never used again.
 
-The socket has one reader, and the reader waits for nothing but the socket: what arrives is decoded, handed on and
-forgotten, so Schwab never meets a slow client (protocol 3.7). Library exceptions leave as ``SessionLost``; what to do
-about them is the supervisor's business.
+What arrives is decoded and handed on where the event loop reads it, before it reads again, and then forgotten; nothing
+on this way waits, so Schwab never meets a slow client (protocol 3.7). Library exceptions leave as ``SessionLost``; what
+to do about them is the supervisor's business.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from functools import partial
+from typing import Protocol, cast
 from urllib.parse import urlsplit
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from schwabstream.codec import Batch, Undecodable, decode
 from schwabstream.errors import ConfigurationError, ProtocolError, SessionLost
+from schwabstream.frame_socket import MAX_FRAME_BYTES, FrameSocket
 from schwabstream.session import Outcome, Session, State
 
 OPEN_TIMEOUT_S = 8.0
 CLOSE_TIMEOUT_S = 1.0
-MAX_FRAME_BYTES = 16 * 2**20
 PING_INTERVAL_S = 20.0
 PING_TIMEOUT_S = 20.0
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -38,6 +39,9 @@ class Sink(Protocol):
 
     def take_undecodable(self, part: Undecodable) -> None:
         """Accept what could not be understood."""
+
+    def flush(self) -> None:
+        """Know that this was all for now: everything that was read at once has been delivered."""
 
 
 class Recorder(Protocol):
@@ -64,7 +68,7 @@ class Connection:
 
     def __init__(
         self,
-        socket: ClientConnection,
+        socket: FrameSocket,
         session: Session,
         *,
         monotonic: Callable[[], float],
@@ -78,6 +82,8 @@ class Connection:
         self._monotonic, self._wall = monotonic, wall
         self._silence_limit_s = silence_limit_s
         self._work = asyncio.Event()
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._failure: Exception | None = None
         self.traffic = Traffic(last_at=monotonic())
 
     def wake(self) -> None:
@@ -96,28 +102,55 @@ class Connection:
             raise error from error.__cause__
 
     async def _read(self, sink: Sink) -> None:
-        recv, session, traffic = self._socket.recv, self.session, self.traffic
-        while session.state is not State.CLOSED:
-            try:
-                frame: Any = await recv(decode=False)
-            except ConnectionClosed as error:
-                if session.state in (State.LOGGING_OUT, State.CLOSED):
-                    return
-                raise SessionLost(f"the streamer closed the connection ({_close_reason(error)})") from error
-            received_us = int(self._wall() * 1e6)
-            traffic.frames += 1
-            traffic.bytes += len(frame)
-            traffic.last_at = self._monotonic()
-            if self._recorder is not None:
-                self._recorder.take_frame(frame, received_us)
-            for message in decode(frame):
-                if isinstance(message, Batch):
-                    sink.take_batch(message, received_us)
-                elif isinstance(message, Undecodable):
-                    sink.take_undecodable(message)
-                elif outcome := session.receive(message):
-                    sink.take_outcome(outcome)
-                    self.wake()
+        """Deliver until the session or the socket ends; raises what the sink raised."""
+        self._socket.listen(partial(self._take, sink), self._end)
+        await self._over
+        if self._failure is not None:
+            raise self._failure
+        if self.session.state in (State.LOGGING_OUT, State.CLOSED):
+            return
+        try:
+            await self._socket.recv()
+        except ConnectionClosed as error:
+            raise SessionLost(f"the streamer closed the connection ({_close_reason(error)})") from error
+
+    def _end(self) -> None:
+        if not self._over.done():
+            self._over.set_result(None)
+
+    def _take(self, sink: Sink, frames: list[bytes]) -> None:
+        """Deliver the frames of one chunk; they arrived together, so they share their time."""
+        if self._over.done() or self._is_closed():
+            return
+        received_us = int(self._wall() * 1e6)
+        self.traffic.last_at = self._monotonic()
+        try:
+            for frame in frames:
+                self._deliver(frame, sink, received_us)
+                if self._is_closed():
+                    self._end()
+                    break
+            sink.flush()
+        except Exception as error:  # noqa: BLE001 - nothing is swallowed: run() raises it; the event loop would log it
+            self._failure = error
+            self._end()
+
+    def _is_closed(self) -> bool:
+        return self.session.state is State.CLOSED
+
+    def _deliver(self, frame: bytes, sink: Sink, received_us: int) -> None:
+        self.traffic.frames += 1
+        self.traffic.bytes += len(frame)
+        if self._recorder is not None:
+            self._recorder.take_frame(frame, received_us)
+        for message in decode(frame):
+            if isinstance(message, Batch):
+                sink.take_batch(message, received_us)
+            elif isinstance(message, Undecodable):
+                sink.take_undecodable(message)
+            elif outcome := self.session.receive(message):
+                sink.take_outcome(outcome)
+                self.wake()
 
     async def _write(self, sink: Sink) -> None:
         """Send what the session has to say, watch its deadlines and the silence."""
@@ -161,17 +194,18 @@ async def open_connection(
     if plain and urlsplit(url).hostname not in _LOOPBACK_HOSTS:
         raise ProtocolError(f"userPreference names a streamer without encryption ({url}): nothing is sent there")
     try:
-        socket = await connect(
+        opening = connect(
             url,
+            create_connection=FrameSocket,
             proxy=None if plain else True,
             compression=None,  # deflate through proxies gives protocol errors (trap T20)
             max_size=MAX_FRAME_BYTES,
-            max_queue=64,
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
             ping_interval=PING_INTERVAL_S,
             ping_timeout=PING_TIMEOUT_S,
         )
+        socket = cast("FrameSocket", await opening)
     except (OSError, WebSocketException, TimeoutError) as error:
         raise SessionLost(f"cannot connect to the streamer at {url}: {error or type(error).__name__}") from error
     except ImportError as error:

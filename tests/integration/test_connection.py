@@ -6,10 +6,12 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
+from websockets.frames import Frame, Opcode
 
 from schwabstream.codec import Batch, Undecodable
 from schwabstream.connection import Connection, open_connection
@@ -34,6 +36,7 @@ class Deliveries:
         self.batches: list[tuple[Batch, int]] = []
         self.outcomes: list[Outcome] = []
         self.undecodable: list[Undecodable] = []
+        self.chunks = 0
 
     def take_batch(self, batch: Batch, received_us: int) -> None:
         """Keep a batch."""
@@ -51,6 +54,10 @@ class Deliveries:
         """Keep what was not understood."""
         self.undecodable.append(part)
         self._change.set()
+
+    def flush(self) -> None:
+        """Count the chunks."""
+        self.chunks += 1
 
     async def until(self, condition: Callable[["Deliveries"], bool]) -> None:
         """Wait for something to have been delivered."""
@@ -304,6 +311,7 @@ async def test_loopback_is_reached_past_any_proxy(
         await sink.until(lambda it: isinstance(it.outcomes[0], LoggedIn) if it.outcomes else False)
 
 
+@pytest.mark.skipif(find_spec("python_socks") is not None, reason="with python-socks a SOCKS proxy can be used")
 async def test_a_proxy_that_cannot_be_used_is_a_wrong_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     """A SOCKS proxy without the library for it is told in a sentence, not with a traceback."""
     monkeypatch.delenv("NO_PROXY", raising=False)
@@ -462,6 +470,70 @@ async def test_no_compression_is_offered() -> None:
             with pytest.raises(SessionLost):
                 await connection.run(Deliveries(session))
     assert offers == [None]
+
+
+@asynccontextmanager
+async def says_at_once(*texts: str) -> AsyncIterator[str]:
+    """The address of a streamer that answers the first frame with all these, in one segment, and then listens on."""
+
+    async def talk(socket: ServerConnection) -> None:
+        await socket.recv()
+        frames = [Frame(Opcode.TEXT, text.encode()).serialize(mask=False) for text in texts]
+        socket.transport.write(b"".join(frames))
+        await socket.wait_closed()
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+
+
+def tick(price: float) -> str:
+    """A frame of level 1."""
+    content = [{"key": "/MES", "3": price}]
+    return json.dumps(
+        {"data": [{"service": "LEVELONE_FUTURES", "timestamp": 1, "command": "SUBS", "content": content}]}
+    )
+
+
+EVICTION = json.dumps({"notify": [{"service": "ADMIN", "timestamp": 1, "content": {"code": 12, "msg": "CLOSE"}}]})
+
+
+async def test_what_arrives_at_once_has_one_time_and_is_flushed_once() -> None:
+    """The frames of one segment share their receive time, and the sink hears once that this was all."""
+    seconds = itertools.count(1_700_000_000)
+    async with says_at_once(tick(1.5), tick(2.5), "no JSON", tick(3.5)) as url:
+        session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
+        sink = Deliveries(session)
+        async with opened(session, url, wall=lambda: float(next(seconds))) as connection:
+            run = asyncio.ensure_future(connection.run(sink))
+            await sink.until(lambda it: len(it.batches) == 3)
+            assert [batch.content[0]["3"] for batch, _ in sink.batches] == [1.5, 2.5, 3.5]
+            assert len({received_us for _, received_us in sink.batches}) == 1
+            assert (sink.chunks, connection.traffic.frames) == (1, 4)
+            run.cancel()
+
+
+async def test_nothing_is_delivered_after_the_end_of_the_session() -> None:
+    """What the streamer sends behind an eviction, in the same segment, is nobody's any more; what was before counts."""
+    async with says_at_once(tick(1.5), EVICTION, tick(2.5)) as url:
+        session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
+        sink = Deliveries(session)
+        async with opened(session, url) as connection:
+            await connection.run(sink)
+    assert [batch.content[0]["3"] for batch, _ in sink.batches] == [1.5]
+    assert [each.code for each in sink.outcomes if isinstance(each, Ended)] == [12]
+    assert sink.chunks == 1
+
+
+async def test_an_error_of_the_sink_is_the_last_it_hears(caplog: pytest.LogCaptureFixture) -> None:
+    """After the sink has raised it gets nothing more, not even the rest of the segment; the event loop logs nothing."""
+    async with says_at_once(EVICTION, tick(2.5)) as url:
+        session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
+        sink = _Raising(session)
+        async with opened(session, url) as connection:
+            with pytest.raises(SymbolError, match="refused by the sink"):
+                await connection.run(sink)
+    assert (sink.batches, sink.chunks) == ([], 0)
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 async def test_sending_into_a_closed_socket_is_the_readers_to_tell(simulator: SchwabSimulator) -> None:
