@@ -18,8 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import hiredis
-from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, RedisError
@@ -80,10 +79,9 @@ class RedisWriter:
         self.url = redact_url(redis_url)
         self._replied, self._failed, self._fence = replied, failed, fence
         try:
-            self._client = Redis.from_url(
+            self._pool: Any = ConnectionPool.from_url(  # Any: redis-py does not annotate its pool
                 redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=None, retry=Retry(NoBackoff(), 0)
             )
-            self._pool: Any = self._client.connection_pool  # Any: redis-py does not annotate its pool
             self._pool.connection_class(**self._pool.connection_kwargs)  # it looks at most options only here
         except (ValueError, TypeError) as error:
             raise ConfigurationError(f"REDIS_URL {self.url} cannot be used: {error}") from error
@@ -150,7 +148,7 @@ class RedisWriter:
                 async with asyncio.timeout(REPLY_TIMEOUT_S):
                     await self._link.ask(give_back, 3)
         await self.disconnect()
-        await self._client.aclose()
+        await self._pool.disconnect()
 
     async def _confirm(self, link: "_Link", fence: Fence) -> None:
         take = command("SET", fence.key, fence.holder, "NX", "PX", fence.life_ms)

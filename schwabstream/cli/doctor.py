@@ -1,6 +1,5 @@
 """``schwabstream doctor``: what is wrong, and what to do about it."""
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import typer
@@ -26,6 +25,8 @@ def doctor(
     verbose: options.Verbose = 0,
 ) -> None:
     """Check everything a run needs and name the fix for each failure; safe beside a running streamer."""
+    import asyncio
+
     from schwabstream.doctor import examine
     from schwabstream.telemetry import configure_logging
 
