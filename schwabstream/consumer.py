@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 import hiredis
 import structlog
 from pydantic import ValidationError
-from redis.asyncio import Redis
+from redis.asyncio.client import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError

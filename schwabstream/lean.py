@@ -2,10 +2,11 @@
 
 Nothing of theirs is changed. A part that a library can do without looks not installed while it loads; a package that
 would import all it has when one part is asked for loads that part, and itself once something else is asked of it.
-Each loader may be called before others import the library in the usual way, which then costs less, or not at all.
+Loaders are called before anybody imports the library in the usual way, which then finds it there.
 """
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import sys
@@ -58,13 +59,32 @@ def not_installed(*names: str) -> Iterator[None]:
             del sys.modules[name]
 
 
-def prepare() -> None:
-    """Make the libraries that a command begins with come in lean; call it before the command imports its modules."""
-    with not_installed("rich"):  # structlog would use it for tracebacks that are not ours
-        importlib.import_module("structlog")
-    # Commands, clusters and sentinels stay away until somebody asks for redis-py's client; connections need none.
-    for package in ("redis", "redis.asyncio"):
-        _defer(package)
+@contextlib.contextmanager
+def loading() -> Iterator[None]:
+    """Load the modules that a command begins with in this block, and the libraries under them come in lean.
+
+    No garbage is looked for meanwhile, for loading makes none: that is a tenth of it. Nor is it looked for afterwards
+    in what was loaded, which is there to stay.
+    """
+    with _uncollected():
+        with not_installed("rich"):  # structlog would use it for tracebacks that are not ours
+            importlib.import_module("structlog")
+        # Commands, clusters and sentinels stay away until somebody asks for redis-py's client; connections need none.
+        for package in ("redis", "redis.asyncio"):
+            _defer(package)
+        yield
+        gc.freeze()
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def load_authlib() -> ModuleType:
@@ -74,7 +94,7 @@ def load_authlib() -> ModuleType:
     base = sys.modules["authlib.integrations.base_client"]
     errors = importlib.import_module("authlib.integrations.base_client.errors")
     base.__dict__.update({name: value for name, value in vars(errors).items() if not name.startswith("_")})
-    with not_installed("httpx._main"):  # its command line
+    with _uncollected(), not_installed("httpx._main"):  # its command line
         return importlib.import_module("authlib.integrations.httpx_client.oauth2_client")
 
 

@@ -17,12 +17,10 @@ import structlog
 
 from schwabstream.board import Board, Quote
 from schwabstream.consumer import Subscription, fetch_report, redis_client
-from schwabstream.embedded import embedded_redis
 from schwabstream.errors import RedisUnavailable, SchwabUnavailable
 from schwabstream.events import Channel, Event, Level2Event, StatusEvent, TickEvent
 from schwabstream.inbox import Inbox
 from schwabstream.ladder import Ladder, book_line
-from schwabstream.own_stream import own_stream
 from schwabstream.quote_table import QuoteTable, quote_line
 from schwabstream.report import StreamerReport
 from schwabstream.rest_quotes import tick_of
@@ -170,6 +168,9 @@ class _Watch:
 
     async def _run_own(self, redis: str | None, *, simulate: bool) -> None:
         """Run a streamer of our own and show what it brings."""
+        from schwabstream.embedded import embedded_redis
+        from schwabstream.own_stream import own_stream
+
         async with contextlib.AsyncExitStack() as stack:
             url = self._settings.redis_url
             if redis == EMBEDDED or (simulate and redis is None):

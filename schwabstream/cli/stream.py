@@ -53,8 +53,8 @@ def run(
 
     Ctrl-C logs out, writes what is left and exits 0; a second Ctrl-C stops at once.
     """
-    lean.prepare()
-    from schwabstream.app import StreamOptions, stream
+    with lean.loading():
+        from schwabstream.app import StreamOptions, stream
 
     stream(
         StreamOptions(

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from schwabstream import lean
 from schwabstream.cli import options
 
 Once = Annotated[bool, typer.Option("--once", help="Show one snapshot and exit.")]
@@ -33,7 +34,8 @@ def quote(
     quiet: options.Quiet = False,
 ) -> None:
     """Watch prices: a live table on a terminal, lines in a pipe."""
-    from schwabstream import watch
+    with lean.loading():
+        from schwabstream import watch
 
     watch.quote(
         watch.WatchOptions(
@@ -63,7 +65,8 @@ def book(
     quiet: options.Quiet = False,
 ) -> None:
     """Watch one order book: a live ladder on a terminal, lines in a pipe."""
-    from schwabstream import watch
+    with lean.loading():
+        from schwabstream import watch
 
     watch.book(
         watch.WatchOptions(
@@ -82,7 +85,8 @@ def book(
 
 def status(*, json: options.Json = False, redis: options.Redis = None) -> None:
     """Tell what the running streamer says of itself; exits 0 when it is healthy, else 4."""
-    from schwabstream import watch
+    with lean.loading():
+        from schwabstream import watch
 
     if not watch.show_status(redis, json=json):
         raise typer.Exit(4)

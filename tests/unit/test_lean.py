@@ -56,7 +56,8 @@ print("kept")
 def test_redis_loads_its_client_only_when_somebody_wants_it(first: str, then: str) -> None:
     """The parts of redis-py come without its client; the client comes when it is asked for, by whatever way."""
     script = f"""
-lean.prepare()
+with lean.loading():
+    pass
 {first}
 assert not {{"redis.client", "redis.cluster"}} & set(sys.modules)
 {then}
@@ -70,7 +71,8 @@ print(redis.Redis.__name__, redis.RedisError is redis.exceptions.RedisError)
 def test_redis_has_the_names_it_lacks_only_where_it_lacks_them() -> None:
     """A name that redis-py does not have is an AttributeError, as ever."""
     script = """
-lean.prepare()
+with lean.loading():
+    pass
 import redis
 try:
     redis.nonsense
@@ -83,7 +85,8 @@ except AttributeError:
 def test_structlog_comes_without_rich_and_rich_without_harm() -> None:
     """Logging loads no rich; whoever wants it has it."""
     script = """
-lean.prepare()
+with lean.loading():
+    pass
 import structlog
 assert "rich" not in sys.modules
 import rich.console
@@ -103,3 +106,14 @@ from authlib.integrations.httpx_client.oauth2_client import OAuthError as raised
 print(client is AsyncOAuth2Client, OAuthError is raised, "joserfc" in sys.modules or "authlib.jose" in sys.modules)
 """
     assert run(script) == "True True True"
+
+
+def test_garbage_is_looked_for_after_loading_and_not_before() -> None:
+    """While a command loads the collector rests; afterwards it runs again, and leaves alone what was loaded."""
+    script = """
+import gc
+with lean.loading():
+    print(gc.isenabled())
+print(gc.isenabled(), gc.get_freeze_count() > 1000)
+"""
+    assert run(script).split() == ["False", "True", "True"]
