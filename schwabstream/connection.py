@@ -40,9 +40,6 @@ class Sink(Protocol):
     def take_undecodable(self, part: Undecodable) -> None:
         """Accept what could not be understood."""
 
-    def flush(self) -> None:
-        """Know that this was all for now: everything that was read at once has been delivered."""
-
 
 class Recorder(Protocol):
     """Keeps what goes over the wire; both methods return at once."""
@@ -130,7 +127,6 @@ class Connection:
                 if self._is_closed():
                     self._end()
                     break
-            sink.flush()
         except Exception as error:  # noqa: BLE001 - nothing is swallowed: run() raises it; the event loop would log it
             self._failure = error
             self._end()

@@ -56,13 +56,12 @@ class Feed:
         keepalive_s: float,
         on_subscribed: Callable[[], None],
         limits: Limits | None = None,
-        flush: Callable[[], None] = lambda: None,
     ) -> None:
         self._connection, self._market, self._announcer = connection, market, announcer
         self._memory, self._schedule, self._clock = memory, schedule, clock
         # Looked at once a second: a symbol repeats a second early rather than late.
         self._keepalive_us = int(max(keepalive_s - LOOK_EVERY_S, keepalive_s / 2) * 1e6)
-        self._on_subscribed, self._flush = on_subscribed, flush
+        self._on_subscribed = on_subscribed
         self._liveness = Liveness(limits or Limits(), memory.known)
         self._subscriber = Subscriber(connection, symbols, market, announcer, memory, self._liveness, clock.monotonic)
         self._assets = {symbol.asset for symbol in symbols}
@@ -102,10 +101,6 @@ class Feed:
             log.warning("a frame could not be understood; the stream goes on", reason=part.reason, sample=part.sample)
         counts[part.reason] += 1
         counts["undecodable"] += 1
-
-    def flush(self) -> None:
-        """Say that what was read at once has been published; whoever writes need not wait for more."""
-        self._flush()
 
     def take_outcome(self, outcome: Outcome) -> None:
         """Subscribe after the login, note each answer, be complete when every command is answered."""

@@ -36,7 +36,6 @@ class Deliveries:
         self.batches: list[tuple[Batch, int]] = []
         self.outcomes: list[Outcome] = []
         self.undecodable: list[Undecodable] = []
-        self.chunks = 0
 
     def take_batch(self, batch: Batch, received_us: int) -> None:
         """Keep a batch."""
@@ -54,10 +53,6 @@ class Deliveries:
         """Keep what was not understood."""
         self.undecodable.append(part)
         self._change.set()
-
-    def flush(self) -> None:
-        """Count the chunks."""
-        self.chunks += 1
 
     async def until(self, condition: Callable[["Deliveries"], bool]) -> None:
         """Wait for something to have been delivered."""
@@ -497,8 +492,8 @@ def tick(price: float) -> str:
 EVICTION = json.dumps({"notify": [{"service": "ADMIN", "timestamp": 1, "content": {"code": 12, "msg": "CLOSE"}}]})
 
 
-async def test_what_arrives_at_once_has_one_time_and_is_flushed_once() -> None:
-    """The frames of one segment share their receive time, and the sink hears once that this was all."""
+async def test_what_arrives_at_once_has_one_time() -> None:
+    """The frames of one segment share their receive time."""
     seconds = itertools.count(1_700_000_000)
     async with says_at_once(tick(1.5), tick(2.5), "no JSON", tick(3.5)) as url:
         session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
@@ -508,7 +503,7 @@ async def test_what_arrives_at_once_has_one_time_and_is_flushed_once() -> None:
             await sink.until(lambda it: len(it.batches) == 3)
             assert [batch.content[0]["3"] for batch, _ in sink.batches] == [1.5, 2.5, 3.5]
             assert len({received_us for _, received_us in sink.batches}) == 1
-            assert (sink.chunks, connection.traffic.frames) == (1, 4)
+            assert connection.traffic.frames == 4
             run.cancel()
 
 
@@ -521,7 +516,6 @@ async def test_nothing_is_delivered_after_the_end_of_the_session() -> None:
             await connection.run(sink)
     assert [batch.content[0]["3"] for batch, _ in sink.batches] == [1.5]
     assert [each.code for each in sink.outcomes if isinstance(each, Ended)] == [12]
-    assert sink.chunks == 1
 
 
 async def test_an_error_of_the_sink_is_the_last_it_hears(caplog: pytest.LogCaptureFixture) -> None:
@@ -532,7 +526,7 @@ async def test_an_error_of_the_sink_is_the_last_it_hears(caplog: pytest.LogCaptu
         async with opened(session, url) as connection:
             with pytest.raises(SymbolError, match="refused by the sink"):
                 await connection.run(sink)
-    assert (sink.batches, sink.chunks) == ([], 0)
+    assert not sink.batches
     assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
