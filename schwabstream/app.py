@@ -223,7 +223,7 @@ class _Run:
             self._client = client
             reporter = Reporter(client, publisher, tokens=lambda: auth.tokens, simulated=self._options.simulated)
             with (
-                self._operations.watching(client, publisher, reporter),
+                self._operations.watching(client, publisher),
                 _screen(client, publisher, reporter, self._options) as screen,
             ):
                 background = [self._announce(client, publisher), reporter.run(), _learn_holidays(client)]
@@ -266,7 +266,8 @@ class _Run:
     async def _announce(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> None:
         """Tell once when everything is subscribed, then stop after the duration asked for, if any."""
         await client.ready.wait()
-        without = [symbol.alias for symbol in client.symbols if client.problems(symbol.key)]
+        troubles = client.troubles()
+        without = [symbol.alias for symbol in client.symbols if symbol.key in troubles]
         log.info(
             "ready: streaming, not everything was subscribed"
             if without

@@ -19,7 +19,6 @@ from schwabstream.auth import SchwabAuthClient
 from schwabstream.lease import Lease, describe
 from schwabstream.meter import Histogram
 from schwabstream.publisher import TradingEventPublisher
-from schwabstream.reporter import Reporter
 from schwabstream.streamer import LOST, SchwabStreamClient
 
 PREFIX = "schwabstream_"
@@ -33,7 +32,6 @@ class Stint:
 
     client: SchwabStreamClient
     publisher: TradingEventPublisher
-    reporter: Reporter
 
 
 class Monitor:
@@ -67,8 +65,10 @@ class Monitor:
             healthy = self.state == STANDBY
             waiting_for = self.lease.waiting_for if self.lease else None
             return healthy, body | {"healthy": healthy, "waiting_for": waiting_for and describe(waiting_for)}
-        report = stint.reporter.report
-        healthy = report.healthy and stint.client.state is StreamState.STREAMING and stint.publisher.connected
+        not_fresh = [
+            alias for each in stint.client.market.instruments.values() if not each.fresh for alias in each.aliases
+        ]
+        healthy = not not_fresh and stint.client.state is StreamState.STREAMING and stint.publisher.connected
         return healthy, body | {
             "healthy": healthy,
             "reason": stint.client.reason,
@@ -76,7 +76,7 @@ class Monitor:
             "redis": "connected" if stint.publisher.connected else "away",
             "queued": stint.publisher.queued,
             "dropped": stint.publisher.dropped,
-            "not_fresh": [line.symbol for line in report.symbols if not line.fresh],
+            "not_fresh": not_fresh,
         }
 
     def families(self) -> Iterator[Metric]:

@@ -12,7 +12,6 @@ from schwabstream.auth import SchwabAuthClient
 from schwabstream.errors import ConfigurationError, LeaseLost, SchwabStreamError
 from schwabstream.lease import Lease
 from schwabstream.publisher import TradingEventPublisher
-from schwabstream.reporter import Reporter
 from schwabstream.settings import Settings, foreign_environment
 from schwabstream.streamer import SchwabStreamClient
 
@@ -34,9 +33,7 @@ class Operations:
             self._monitor.lease = lease
 
     @contextlib.contextmanager
-    def watching(
-        self, client: SchwabStreamClient, publisher: TradingEventPublisher, reporter: Reporter
-    ) -> Iterator[None]:
+    def watching(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> Iterator[None]:
         """Watch these for the length of the block."""
         if self._alerts is not None:
             client.on_status.append(self._alerts.take_status)
@@ -45,7 +42,7 @@ class Operations:
             return
         from schwabstream.metrics import Stint
 
-        self._monitor.stint = Stint(client, publisher, reporter)
+        self._monitor.stint = Stint(client, publisher)
         try:
             yield
         finally:

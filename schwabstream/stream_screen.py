@@ -15,7 +15,6 @@ from rich.text import Text
 
 from schwabstream.market import Instrument
 from schwabstream.publisher import TradingEventPublisher
-from schwabstream.report import StreamerReport
 from schwabstream.reporter import Reporter, login_due_words
 from schwabstream.stdout import FrameWriter, put_all
 from schwabstream.streamer import SchwabStreamClient
@@ -79,7 +78,7 @@ class StreamScreen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        last = self._drawn(self._header(self._reporter.report))
+        last = self._drawn(self._header())
         if not self._frames.close(_OLD_SCREEN + last.encode()):
             self._logs.clear()  # nobody sees them on a terminal that is stuck, and they would hold up the end
         self._aside.__exit__(kind, error, trace)
@@ -107,13 +106,12 @@ class StreamScreen:
 
     def render(self) -> RenderableType:
         """The whole screen as it stands now, newest log lines last."""
-        report = self._reporter.report
-        lines: list[RenderableType] = [self._header(report), self._table(report)]
+        lines: list[RenderableType] = [self._header(), self._table()]
         if problem := self._problem():
             lines.append(Text(problem, "bold red"))
         if (due_s := self._reporter.login_due_s) is not None:
             lines.append(Text(f"{login_due_words(due_s)}: schwabstream auth login", "bold yellow"))
-        if report.simulated:
+        if self._reporter.simulated:
             lines.append(Text("Simulated prices. Futures depth is shown here; live Schwab has none.", "yellow"))
         lines.append(Text("Ctrl-C: log out and stop   Ctrl-C twice: stop at once", "dim"))
         lines += [Text.from_ansi(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self._newest_logs()]
@@ -122,9 +120,9 @@ class StreamScreen:
     def _newest_logs(self) -> list[str]:
         return list(self._logs)[-LOG_LINES:]
 
-    def _header(self, report: StreamerReport) -> Text:
+    def _header(self) -> Text:
         client, publisher = self._client, self._publisher
-        uptime = int(time.time() - report.started / 1000)
+        uptime = int(time.time() - self._reporter.started / 1000)
         state = Text(f" {client.state.replace('_', ' ')} ", _STATE_STYLES.get(client.state, "bold red"))
         parts = (
             f"up {uptime // 3600}:{uptime // 60 % 60:02}:{uptime % 60:02}",
@@ -140,19 +138,21 @@ class StreamScreen:
             return f"{self._publisher.outage} ({self._publisher.queued:,} events wait, {lost})"
         if self._client.state != "streaming":
             return self._client.reason
-        keys = self._client.market.instruments
-        return "; ".join(f"{key}: {why}" for key in keys for why in self._client.problems(key)) or None
+        troubles = self._client.troubles()
+        keys = (key for key in self._client.market.instruments if key in troubles)
+        return "; ".join(f"{key}: {why}" for key in keys for why in troubles[key]) or None
 
-    def _table(self, report: StreamerReport) -> Table:
+    def _table(self) -> Table:
         width = self._console.width
         columns = [column for column in _COLUMNS if column.from_width <= width]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
         for column in columns:
             table.add_column(column.title, justify=column.justify, no_wrap=True)
-        instruments = self._client.market.instruments
-        for line in report.symbols:
-            cells = self._cells(line.symbol, instruments[line.key], line.rate)
-            table.add_row(*(cells[column.title] for column in columns))
+        rates = self._reporter.rates
+        for key, instrument in self._client.market.instruments.items():
+            for alias in instrument.aliases:
+                cells = self._cells(alias, instrument, rates.get(key, 0.0))
+                table.add_row(*(cells[column.title] for column in columns))
         return table
 
     def _cells(self, alias: str, instrument: Instrument, rate: float) -> dict[str, Text]:

@@ -130,9 +130,9 @@ class SchwabStreamClient:
         """What was counted in this run, by name."""
         return self._announcer.counts
 
-    def problems(self, key: str) -> list[str]:
-        """Why data of this key is missing: refused subscriptions, silence; empty when nothing is."""
-        return self._memory.problems(key)
+    def troubles(self) -> dict[str, list[str]]:
+        """Why data is missing, refused subscriptions or silence, for each key of which it is."""
+        return self._memory.troubles()
 
     @property
     def meter(self) -> Meter:

@@ -47,9 +47,13 @@ class Memory:
     stale: dict[tuple[str, str], str] = field(default_factory=dict)
     meter: Meter = field(default_factory=Meter)
 
-    def problems(self, key: str) -> list[str]:
-        """Why data of this key is missing; empty when nothing is."""
-        return [why for troubles in (self.refused, self.stale) for (_, at), why in troubles.items() if at == key]
+    def troubles(self) -> dict[str, list[str]]:
+        """Why data is missing, for each key of which it is."""
+        found: dict[str, list[str]] = {}
+        for troubles in (self.refused, self.stale):
+            for (_, key), why in troubles.items():
+                found.setdefault(key, []).append(why)
+        return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -407,8 +407,8 @@ async def test_a_refused_service_is_told_and_the_rest_streams(simulator: SchwabS
     async with run_of(simulator, "/MES:XCME,AAPL") as run:
         await run.streams()
         await run.until(lambda: any(each["symbol"] == "AAPL" for each in run.published.events["ticks"]))
-        assert any("LEVELONE_FUTURES" in why and "Unknown failure" in why for why in run.client.problems("/MES"))
-        assert run.client.problems("AAPL") == []
+        assert any("LEVELONE_FUTURES" in why and "Unknown failure" in why for why in run.client.troubles()["/MES"])
+        assert "AAPL" not in run.client.troubles()
         assert [each["symbol"] for each in run.published.told("stale")][:1] == ["/MES:XCME"]
 
 

@@ -15,7 +15,6 @@ from schwabstream.codec import Batch
 from schwabstream.lease import Lease
 from schwabstream.metrics import Monitor, Stint
 from schwabstream.publisher import TradingEventPublisher
-from schwabstream.reporter import Reporter
 from schwabstream.settings import load_settings
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.symbols import parse_symbols
@@ -37,12 +36,11 @@ class Watched:
         symbols = parse_symbols(["/MNQ:XCME", "AAPL"], dt.date(2026, 11, 20))
         self.client = SchwabStreamClient(cast("Any", self.auth), self.publisher, symbols)
         self.monitor = Monitor(self.auth, wall=lambda: NOW)
-        self.reporter = Reporter(self.client, self.publisher)
 
     def stream(self) -> None:
         """Pretend that it streams, with something of everything."""
         client, publisher = self.client, self.publisher
-        self.monitor.stint = Stint(client, publisher, self.reporter)
+        self.monitor.stint = Stint(client, publisher)
         client._announcer.enter(StreamState.STREAMING, "2 symbols subscribed")
         client._announcer.since = NOW - 90
         publisher.connected = True
@@ -50,7 +48,6 @@ class Watched:
             batch = Batch(service, int(NOW * 1000), [{"key": key, "3": 1.0}])
             client.market.apply(batch, int(NOW * 1e6))
             client.meter.note(batch, client.market.instruments, int(NOW * 1e6), 100)
-        self.reporter.report = self.reporter._compose()
 
     def log_in(self) -> None:
         """Have tokens: the access token for ten minutes, the login for two more days."""
@@ -136,7 +133,6 @@ def test_healthy_is_streaming_everything_into_redis(
     watched.publisher.connected = connected
     if not fresh:
         watched.client.market.begin_session()
-    watched.reporter.report = watched.reporter._compose()
     found, body = watched.monitor.health()
     assert (found, body["healthy"], body["state"], body["reason"]) == (healthy, healthy, state.value, "because")
     assert body["not_fresh"] == ([] if fresh else ["/MNQ:XCME", "AAPL"])

@@ -12,10 +12,11 @@ import orjson
 import pytest
 
 from schwabstream import __version__
+from schwabstream.announcer import StreamState
 from schwabstream.codec import Batch
 from schwabstream.events import Channel, StatusEvent, parse_event
 from schwabstream.feed import Clock
-from schwabstream.report import StreamerReport, parse_report
+from schwabstream.report import StreamerReport, SymbolReport, parse_report
 from schwabstream.reporter import Reporter, login_due_words
 from schwabstream.streamer import Authorizer, SchwabStreamClient
 from schwabstream.symbols import parse_symbols
@@ -78,7 +79,6 @@ class Desk:
         running.cancel()
         with suppress(asyncio.CancelledError):
             await running
-        assert self.reporter.report == self.shelf.reports[-1]
         return self.shelf.reports[-1]
 
 
@@ -218,3 +218,50 @@ async def test_a_login_due_within_a_day_is_told_once_per_login() -> None:
     assert reminder.reason == "a new login is due in 23 h 0 min: schwabstream auth login"
     desk.now += 86_400
     assert login_due_words(desk.reporter.login_due_s or 0) == "a new login is overdue"
+
+
+def test_the_report_is_what_its_model_would_write() -> None:
+    """The report that is written by hand has every field of the model that is known, under the same name."""
+    desk = Desk("/MNQ:XCME", "AAPL", tokens=lambda: TokenSet("access", "refresh", START_S + 60.0, START_S))
+    desk.client.market.use_top_of_book(["/MNQ"])
+    entry = {
+        "key": "/MNQ",
+        "1": 5.0,
+        "3": 6.0,
+        "10": START_MS,
+        "16": "Micro",
+        "22": "Normal",
+        "25": 0.5,
+        "34": "/MNQZ25",
+    }
+    desk.receive("LEVELONE_FUTURES", entry | {"10": START_MS})
+    desk.client._memory.refused["NASDAQ_BOOK", "AAPL"] = "NASDAQ_BOOK refused"
+    desk.client._memory.stale["LEVELONE_EQUITIES", "AAPL"] = "silent"
+    desk.shelf.round_trip_s = 0.002
+    written = orjson.loads(desk.reporter._written())
+    assert written == orjson.loads(parse_report(orjson.dumps(written)).model_dump_json(exclude_none=True))
+    assert set(written) == set(StreamerReport.model_fields)
+    assert {name for row in written["symbols"] for name in row} == set(SymbolReport.model_fields)
+    assert written["symbols"][1]["problem"] == "NASDAQ_BOOK refused; silent"
+
+
+async def test_thousands_of_symbols_are_reported_less_often() -> None:
+    """Each thousand symbols make a report rarer by a second, but a change of state is told at the next look."""
+    waits: list[float] = []
+    desk = Desk(*(f"Z{number:04d}" for number in range(2000)))
+
+    async def turn(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 5:
+            desk.client.announcer.enter(StreamState.WAITING, "because")
+        if len(waits) == 6:
+            raise asyncio.CancelledError
+
+    desk.reporter = Reporter(desk.client, cast("TradingEventPublisher", desk.shelf), wall=lambda: desk.now, sleep=turn)
+    with suppress(asyncio.CancelledError):
+        await desk.reporter.run()
+    assert [(report.state, len(report.symbols)) for report in desk.shelf.reports] == [
+        ("connecting", 2000),
+        ("connecting", 2000),
+        ("waiting", 2000),
+    ]
