@@ -9,6 +9,7 @@ import contextlib
 import functools
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -45,7 +46,10 @@ PUBLISHING_ONLY = {"SCHWAB_REDIS_STREAM_MAXLEN": "0", "SCHWAB_REDIS_LAST_VALUES"
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is sent: ``events`` made events, ``repeat`` times over, at ``rate`` a second or as fast as they are read."""
+    """What is sent: ``events`` made events, ``repeat`` times over, at ``rate`` a second or as fast as they are read.
+
+    ``rest_s`` is how long the client is looked at afterwards, with nothing sent.
+    """
 
     workload: Workload
     events: int
@@ -53,6 +57,7 @@ class Load:
     rate: float = 0
     symbols: int = 200
     crowd: int = 0
+    rest_s: float = 0
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -63,7 +68,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run; ``holes`` counts numbers that never came, None where there are none; latencies of paced runs."""
+    """One run; ``holes`` counts numbers that never came, None where there are none; latencies of paced runs.
+
+    ``rest_percent`` is what the client takes of a core when nothing comes any more.
+    """
 
     events: int
     lost: int
@@ -77,6 +85,7 @@ class Measured:
     start_mib: float
     end_mib: float
     peak_mib: float
+    rest_percent: float | None
 
     def as_dict(self) -> dict[str, Any]:
         """It as JSON."""
@@ -132,14 +141,28 @@ def _measure(load: Load, client: Client, during: Callable[[Stage], None]) -> Mea
                 now - then for now, then in zip(stage.cpu_ns(), (client_ns, redis_ns), strict=True)
             )
             sent = line(streamer, while_lives=process)
-            return _measured(load, result, sent, (client_used, redis_used), start_mib, process.pid)
+            rest_percent = _at_rest(stage, load.rest_s) if load.rest_s else None
+            return _measured(load, result, sent, (client_used, redis_used), start_mib, process.pid, rest_percent)
         except (RuntimeError, ZeroDivisionError) as error:
             errors.seek(0)
             raise RuntimeError(f"{client} did not get through {load} ({error}): {errors.read()[-2000:]}") from error
 
 
+def _at_rest(stage: Stage, seconds: float) -> float:
+    """What the client takes of a core, in percent."""
+    (before_ns, _), started = stage.cpu_ns(), time.monotonic()
+    time.sleep(seconds)
+    return round((stage.cpu_ns()[0] - before_ns) / 1e7 / (time.monotonic() - started), 2)
+
+
 def _measured(
-    load: Load, result: Mapping[str, Any], sent: Mapping[str, Any], used_ns: tuple[int, int], start_mib: float, pid: int
+    load: Load,
+    result: Mapping[str, Any],
+    sent: Mapping[str, Any],
+    used_ns: tuple[int, int],
+    start_mib: float,
+    pid: int,
+    rest_percent: float | None,
 ) -> Measured:
     events: int = result["events"]
     seconds = (result["last_ns"] - sent["started_ns"]) / 1e9
@@ -158,6 +181,7 @@ def _measured(
         start_mib=round(start_mib, 1),
         end_mib=round(resident_mib(pid), 1),
         peak_mib=round(resident_mib(pid, "VmHWM"), 1),
+        rest_percent=rest_percent,
     )
 
 
