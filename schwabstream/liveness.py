@@ -130,9 +130,12 @@ class Liveness:
         """What must be done now; call it every second or so. ``heard``: services that delivered since the last look."""
         findings: list[Finding] = []
         owing: dict[str, list[str]] = {service: [] for service in self._services}
+        service_of, updates = self._service_of, self._updates
         for key, watched in self._keys.items():
-            instrument, service = instruments[key], self._service_of[key]
-            findings += self._listen(key, instrument, watched, now)
+            instrument, service = instruments[key], service_of[key]
+            # Most of thousands of keys have nothing new in most seconds.
+            if not instrument.fresh or instrument.updates != updates.get(key):
+                findings += self._listen(key, instrument, watched, now)
             if _is_unknown(instrument):
                 continue
             if is_open(instrument):
@@ -197,15 +200,16 @@ class Liveness:
     ) -> list[Finding]:
         findings: list[Finding] = []
         due = []
+        soft_before, hard_before = now - self._limits.key_soft_s, now - self._limits.hard_s
         for key, watched in self._keys.items():
+            overdue = watched.heard_at <= soft_before if watched.probed_at is None else watched.probed_at <= hard_before
             instrument = instruments[key]
-            if self._service_of[key] != service or _is_unknown(instrument) or not is_open(instrument):
+            if not overdue or self._service_of[key] != service or _is_unknown(instrument) or not is_open(instrument):
                 continue
             if watched.probed_at is None:
-                if now - watched.heard_at >= self._limits.key_soft_s:
-                    watched.probed_at = now
-                    due.append(key)
-            elif now - watched.probed_at >= self._limits.hard_s:
+                watched.probed_at = now
+                due.append(key)
+            else:
                 findings += self._judge_key(key, instrument, watched, now)
         if due:
             findings.append(Probe(service, tuple(due), whole=False))
