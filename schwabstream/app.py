@@ -221,6 +221,7 @@ class _Run:
             if self._stopping:
                 return
             self._client = client
+            publisher.on_pressure = client.hold
             reporter = Reporter(client, publisher, tokens=lambda: auth.tokens, simulated=self._options.simulated)
             with (
                 self._operations.watching(client, publisher),

@@ -23,6 +23,7 @@ from schwabstream.session import Outcome, Session, State
 
 OPEN_TIMEOUT_S = 8.0
 CLOSE_TIMEOUT_S = 1.0
+HOLD_LIMIT_S = 1.0
 PING_INTERVAL_S = 20.0
 PING_TIMEOUT_S = 20.0
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -81,7 +82,25 @@ class Connection:
         self._work = asyncio.Event()
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._failure: Exception | None = None
+        self._held: asyncio.TimerHandle | None = None
         self.traffic = Traffic(last_at=monotonic())
+
+    def hold(self, held: bool) -> None:
+        """Leave what arrives in the socket, or take it again; never for longer than ``HOLD_LIMIT_S`` at a time.
+
+        For moments in which more comes than can be passed on: Schwab drops who stays behind (protocol 3.7).
+        """
+        if self._held is not None:
+            self._held.cancel()
+            self._held = None
+        transport = self._socket.transport
+        if transport.is_closing() or self._over.done():
+            return
+        if held:
+            transport.pause_reading()
+            self._held = asyncio.get_running_loop().call_later(HOLD_LIMIT_S, self.hold, False)
+        else:
+            transport.resume_reading()
 
     def wake(self) -> None:
         """Say that the session has something new to send."""
@@ -112,6 +131,7 @@ class Connection:
             raise SessionLost(f"the streamer closed the connection ({_close_reason(error)})") from error
 
     def _end(self) -> None:
+        self.hold(False)
         if not self._over.done():
             self._over.set_result(None)
 

@@ -36,7 +36,7 @@ class Operations:
     def watching(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> Iterator[None]:
         """Watch these for the length of the block."""
         if self._alerts is not None:
-            client.on_status.append(self._alerts.take_status)
+            client.announcer.listeners.append(self._alerts.take_status)
         if self._monitor is None:
             yield
             return

@@ -35,8 +35,9 @@ class TradingEventPublisher:
 
     ``seq`` of each channel starts at the microseconds since the epoch, so it never falls across runs, whatever
     became of Redis in between. ``tap`` receives each encoded event as it is published (see ``stream run --json``);
-    ``outage`` says why Redis does not take anything at the moment. With a ``fence`` nothing is written but while the
-    lease in Redis names its holder.
+    ``outage`` says why Redis does not take anything at the moment. ``on_pressure`` is told True when a Redis that
+    answers falls behind, and False when it has caught up or is away. With a ``fence`` nothing is written but while
+    the lease in Redis names its holder.
     """
 
     def __init__(
@@ -72,6 +73,8 @@ class TradingEventPublisher:
         self.batch_sizes, self.write_times = Histogram(BATCH_BOUNDS), Histogram(WRITE_BOUNDS_S)
         self._refusing: set[str] = set()
         self.tap: Callable[[bytes], None] | None = None
+        self.on_pressure: Callable[[bool], None] = lambda _: None
+        self._pressed = False
 
     @property
     def round_trip_s(self) -> float | None:
@@ -216,12 +219,22 @@ class TradingEventPublisher:
         if self._report is self._report_in_flight:
             self._report = None
         self._retry_s = RETRY_FIRST_S
+        self._press(self._fills(1 / 8 if self._pressed else 1 / 4))
         self._write()
+
+    def _fills(self, part: float) -> bool:
+        return self.queued > self._max_events * part or self.queued_bytes > self._max_bytes * part
+
+    def _press(self, pressed: bool) -> None:
+        if pressed is not self._pressed:
+            self._pressed = pressed
+            self.on_pressure(pressed)
 
     def _on_failure(self, error: RedisUnavailable | LeaseLost) -> None:
         self._idle = False
         for lane in self._lanes.values():
             lane.unload()
+        self._press(pressed=False)  # what an outage brings, the buffer is for
         self._failure = error
         self._news.set()
 

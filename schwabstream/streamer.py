@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from schwabstream.announcer import Announcer, Publisher, StatusListener, StreamState
+from schwabstream.announcer import Announcer, Publisher, StreamState
 from schwabstream.backoff import Backoff
 from schwabstream.connection import Connection, Recorder, open_connection
 from schwabstream.errors import (
@@ -140,14 +140,14 @@ class SchwabStreamClient:
         return self._memory.meter
 
     @property
-    def on_status(self) -> list[StatusListener]:
-        """Whoever wants each StatusEvent as a dictionary; append to it."""
-        return self._announcer.listeners
-
-    @property
     def announcer(self) -> Announcer:
-        """For those who have something to tell that the state does not show, such as ``dropped``."""
+        """For those who listen to StatusEvents, or have something to tell that the state does not show."""
         return self._announcer
+
+    def hold(self, held: bool) -> None:
+        """Let the session take nothing from the socket for a moment, or go on; without a session nothing happens."""
+        if self._connection is not None:
+            self._connection.hold(held)
 
     def stop(self) -> None:
         """Log out and let :meth:`run` return; a second call changes nothing."""

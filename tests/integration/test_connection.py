@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import Any
@@ -504,6 +504,56 @@ async def test_what_arrives_at_once_has_one_time() -> None:
             assert [batch.content[0]["3"] for batch, _ in sink.batches] == [1.5, 2.5, 3.5]
             assert len({received_us for _, received_us in sink.batches}) == 1
             assert connection.traffic.frames == 4
+            run.cancel()
+
+
+@asynccontextmanager
+async def says_on_demand() -> AsyncIterator[tuple[str, Callable[[str], Awaitable[None]]]]:
+    """The address of a streamer, and the way to have it say something once it was spoken to."""
+    met: asyncio.Future[ServerConnection] = asyncio.get_running_loop().create_future()
+
+    async def talk(socket: ServerConnection) -> None:
+        await socket.recv()
+        met.set_result(socket)
+        await socket.wait_closed()
+
+    async def say(text: str) -> None:
+        await (await met).send(text)
+
+    async with serve(talk, "127.0.0.1", 0) as server:
+        yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}", say
+
+
+async def test_a_held_connection_takes_nothing_until_it_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What arrives meanwhile stays in the socket, and comes when there is room again."""
+    monkeypatch.setattr("schwabstream.connection.HOLD_LIMIT_S", DEADLINE_S)
+    async with says_on_demand() as (url, say):
+        session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
+        sink = Deliveries(session)
+        async with opened(session, url) as connection:
+            run = asyncio.ensure_future(connection.run(sink))
+            await say(tick(1.5))
+            await sink.until(lambda it: len(it.batches) == 1)
+            connection.hold(True)
+            await say(tick(2.5))
+            await asyncio.sleep(0.05)  # nothing can be waited for where nothing may happen
+            assert len(sink.batches) == 1
+            connection.hold(False)
+            await sink.until(lambda it: len(it.batches) == 2)
+            run.cancel()
+
+
+async def test_a_connection_is_never_held_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Schwab drops a client that stays behind, so a hold that nobody ends ends by itself."""
+    monkeypatch.setattr("schwabstream.connection.HOLD_LIMIT_S", 0.05)
+    async with says_on_demand() as (url, say):
+        session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
+        sink = Deliveries(session)
+        async with opened(session, url) as connection:
+            run = asyncio.ensure_future(connection.run(sink))
+            connection.hold(True)
+            await say(tick(1.5))
+            await sink.until(lambda it: len(it.batches) == 1)
             run.cancel()
 
 

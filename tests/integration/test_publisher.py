@@ -582,6 +582,44 @@ async def test_the_channel_that_holds_most_gives_first(redis_server: Any) -> Non
     assert publisher.dropped > 800
 
 
+async def test_a_redis_that_falls_behind_is_told_before_anything_is_dropped(redis_server: Any) -> None:
+    """While Redis answers, but slower than events come, whoever reads hears it once, and once that it has caught up."""
+    async with writing(redis_server.url, max_events=1_000) as publisher:
+        heard: list[bool] = []
+        publisher.on_pressure = heard.append
+        redis_server.client.client_pause(200, all=False)
+        publisher.publish(Channel.TICKS, event(n=0))
+        await asyncio.sleep(0)  # the first batch leaves, the next ones queue behind it
+        for n in range(1, 400):
+            publisher.publish(Channel.TICKS, event(n=n))
+        await until(lambda: heard == [True, False])
+        await until(lambda: publisher.published == 400)
+        assert heard == [True, False]
+        assert publisher.dropped == 0
+
+
+async def test_pressure_ends_with_the_connection(redis_server: Any) -> None:
+    """A Redis that is away presses nobody: what it misses is what the buffer is for."""
+    async with writing(redis_server.url, max_events=1_000) as publisher:
+        heard: list[bool] = []
+
+        def hear(pressed: bool) -> None:
+            heard.append(pressed)
+            if pressed:
+                redis_server.kill()
+
+        publisher.on_pressure = hear
+        redis_server.client.client_pause(200, all=False)
+        publisher.publish(Channel.TICKS, event(n=0))
+        await asyncio.sleep(0)
+        for n in range(1, 400):
+            publisher.publish(Channel.TICKS, event(n=n))
+        await until(lambda: publisher.outage is not None)
+        redis_server.start()
+        await until(lambda: publisher.published == 400)
+        assert heard == [True, False]
+
+
 async def test_more_symbols_than_the_buffer_holds_are_still_all_kept(redis_server: Any) -> None:
     """The newest of each symbol is never given up, even where that alone exceeds the bound, and costs little."""
     publisher = TradingEventPublisher(redis_server.url, max_events=1_000)

@@ -120,7 +120,7 @@ async def test_what_the_buffer_could_not_hold_is_counted_and_told(durable_redis:
     """A long outage with a small buffer: no more ticks are missing than ``dropped`` says, in a StatusEvent."""
     async with plant(durable_redis, RATE, max_events=100) as working:
         told: asyncio.Queue[int] = asyncio.Queue()
-        working.client.on_status.append(
+        working.client.announcer.listeners.append(
             lambda event: told.put_nowait(event["count"]) if event["state"] == "dropped" else None
         )
         await drained(working, 0.5)

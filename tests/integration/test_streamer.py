@@ -583,7 +583,7 @@ async def test_listeners_hear_every_status(simulator: SchwabSimulator) -> None:
     """Whoever asked for it gets each StatusEvent that is published, and what others have to tell."""
     async with run_of(simulator) as run:
         heard: list[str] = []
-        run.client.on_status.append(lambda event: heard.append(event["state"]))
+        run.client.announcer.listeners.append(lambda event: heard.append(event["state"]))
         await run.streams()
         run.client.announcer.tell("dropped", "for the test", count=3)
         await run.stopped()
