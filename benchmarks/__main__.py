@@ -10,12 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import chart, memory, page, scaling, stages, startup, versus
+from benchmarks import chart, memory, page, readers, scaling, stages, startup, versus
 from benchmarks.processes import ROOT
 from benchmarks.rig import PUBLISHING_ONLY
 from benchmarks.tally import machine
 
-PARTS = ("versus", "stages", "scaling", "memory", "startup")
+PARTS = ("versus", "stages", "readers", "scaling", "memory", "startup")
 SHORT_REPETITIONS, FULL_REPETITIONS = 2, 5
 SHORT_SHRINK = 8
 
@@ -53,6 +53,8 @@ def _run(part: str, options: argparse.Namespace) -> dict[str, Any]:
             return versus.run(options.scenario, repetitions, shrink)
         case "stages":
             return stages.run(repetitions, shrink)
+        case "readers":
+            return readers.run(repetitions, shrink)
         case "scaling":
             return scaling.run(repetitions, shrink)
         case "memory":
@@ -62,8 +64,8 @@ def _run(part: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _show(part: str, results: dict[str, Any], console: Console) -> None:
-    shows = dict(zip(PARTS, (versus.show, stages.show, scaling.show, memory.show, startup.show), strict=True))
-    shows[part](results, console)
+    shows = (versus.show, stages.show, readers.show, scaling.show, memory.show, startup.show)
+    dict(zip(PARTS, shows, strict=True))[part](results, console)
 
 
 def _keep(path: Path, content: dict[str, Any]) -> None:

@@ -64,6 +64,14 @@ def _stages(results: dict[str, Any]) -> str:
     return f"### Stages alone, ns of CPU per event\n\n{_table(('', *results), rows)}"
 
 
+def _readers(results: dict[str, Any]) -> str:
+    cases = results["cases"].values()
+    names = next(iter(cases))["readers"]
+    rows = [[name, *(_text(case["readers"][name]) for case in cases)] for name in names]
+    head = ("reader, event loop", *(case["title"] for case in cases))
+    return f"### Reading a WebSocket, ns of CPU per event\n\n{_table(head, rows)}"
+
+
 def _scaling(results: dict[str, Any]) -> str:
     tables = []
     for kind in ("symbols", "subscribers"):
@@ -93,4 +101,11 @@ def _startup(results: dict[str, Any]) -> str:
     return f"### Start-up\n\n{_table(('', 'ms', 'CPU ms', '× Typer app', 'CPU × Typer app'), rows)}"
 
 
-_PARTS = {"versus": _versus, "stages": _stages, "scaling": _scaling, "memory": _memory, "startup": _startup}
+_PARTS = {
+    "versus": _versus,
+    "stages": _stages,
+    "readers": _readers,
+    "scaling": _scaling,
+    "memory": _memory,
+    "startup": _startup,
+}

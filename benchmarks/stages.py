@@ -6,7 +6,6 @@ written goes to a real Redis, in batches as large as the publisher makes them.
 """
 
 import asyncio
-import contextlib
 import gc
 import sys
 import tempfile
@@ -22,8 +21,10 @@ from websockets.asyncio.client import connect
 
 from benchmarks.frames import FRAME_MS, Workload, frames, symbols
 from benchmarks.processes import ROOT, go, line, redis_server, running
+from benchmarks.readers import SUBSCRIBE, Tally
 from benchmarks.tally import Spread, short, spread
 from schwabstream.codec import Batch, decode
+from schwabstream.frame_socket import FrameSocket
 from schwabstream.market import Market, Publish
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.symbols import parse_symbols
@@ -103,17 +104,16 @@ class _Bench:
         words = ("--workload", self._workload, "--events", str(self._events), "--symbols", str(SYMBOLS))
         with running([sys.executable, "-m", "benchmarks.flood", *words], cwd=ROOT) as streamer:
             where = line(streamer)
-            async with connect(where["ws"], compression=None, max_queue=64, proxy=None) as socket:
-                await socket.send('{"service":"LEVELONE_FUTURES","command":"SUBS","requestid":"1"}')
-                await socket.recv()
-                line(streamer)
+            async with connect(
+                where["ws"], create_connection=FrameSocket, compression=None, proxy=None, close_timeout=0
+            ) as socket:
+                assert isinstance(socket, FrameSocket)
+                tally = Tally(len(self._frames))
+                socket.listen(lambda messages: tally.take(len(messages)), lambda: None)
+                await socket.send(SUBSCRIBE)
+                await asyncio.to_thread(line, streamer)
                 go(streamer)
-                before = time.process_time_ns()
-                for _ in self._frames:
-                    await socket.recv(decode=False)
-                used = time.process_time_ns() - before
-                with contextlib.suppress(TimeoutError):
-                    line(streamer)
+                used = await tally.used_ns()
         return used / self._events
 
 

@@ -15,17 +15,16 @@ from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.protocol import Event, State
 
 MAX_FRAME_BYTES = 16 * 2**20
-CHUNK_BYTES = 256 * 2**10
-"""The most that is read before other tasks get their turn."""
+CHUNK_BYTES = 64 * 2**10
+"""The most that is read at once, before other tasks get their turn; a larger frame gets more room while it arrives."""
 _HEAD_END = b"\r\n\r\n"
 _TEXT = 0x80 | Opcode.TEXT
-_MASKED = 0x80
 _HEADER_BYTES = {126: 4, 127: 10}
 _OPCODES = frozenset(Opcode)
 _NEVER = 2**64  # the length of a masked frame: a server may send none
 
 
-# Buffered: asyncio allocates and frees 256 KiB for every read of a protocol that is not, for a frame of 200 bytes too.
+# Buffered, because asyncio allocates 256 KiB for each read of a protocol that is not, even for a frame of 200 bytes.
 class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
     """The library's connection with :meth:`listen` in place of ``recv``, which here waits for the end and raises it."""
 
@@ -34,9 +33,9 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
     def __init__(self, protocol: ClientProtocol, **options: Any) -> None:  # noqa: ANN401 - the library's, unseen
         super().__init__(protocol, **options)
         self._space = memoryview(bytearray(CHUNK_BYTES))
+        self._filled = 0  # of it: the last bytes of an unfinished head, the beginning of an unfinished frame
+        self._wanted = 0  # as many must be there to go on
         self._in_head, self._cutting = True, False
-        self._rest = bytearray()  # of a head its last bytes; later a frame's beginning, of ``_wanted`` bytes
-        self._wanted = 0
         self._fragments: bytearray | None = None
         self._messages: list[bytes] = []
         self._take: Callable[[list[bytes]], None] | None = None
@@ -54,27 +53,33 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the size is ours to choose
         """Where the event loop reads to."""
-        return self._space
+        if self._filled == len(self._space):
+            self._resize(min(2 * self._filled, self._wanted))
+        return self._space[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So much was read."""
-        self.data_received(bytes(self._space[:nbytes]))
+        """So much was read; the messages in it are handed over before this returns."""
+        known, self._filled = self._filled, self._filled + nbytes
+        if self._filled < self._wanted and self.state is State.OPEN:
+            return
+        data = bytes(self._space[: self._filled])
+        at = self._pass_head(data, known) if self._in_head else 0
+        if self._cutting:
+            at = self._cut(data, at)
+        elif not self._in_head and at < len(data):
+            at = self._leave_to_library(data, at)
+        self._keep(at)
+        self._hand_over()
 
     def data_received(self, data: bytes) -> None:
-        """One chunk: its messages are handed over before this returns."""
-        if self._cutting:
-            if self._rest:
-                self._rest += data
-                if len(self._rest) < self._wanted and self.state is State.OPEN:
-                    return
-                data = bytes(self._rest)
-                self._rest.clear()
-            self._cut(data)
-        elif self._in_head:
-            self._pass_head(data)
-        else:
-            super().data_received(data)
-        self._hand_over()
+        """The same, for an event loop that asks for no buffer: uvloop prefers this method where there are both."""
+        left = memoryview(data)
+        while left:
+            space = self.get_buffer(-1)
+            size = min(len(space), len(left))
+            space[:size] = left[:size]
+            self.buffer_updated(size)
+            left = left[size:]
 
     def process_event(self, event: Event) -> None:
         """Put together what comes in fragments; the rest is the library's."""
@@ -99,36 +104,33 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
             messages, self._messages = self._messages, []
             self._take(messages)
 
-    def _pass_head(self, data: bytes) -> None:
+    def _pass_head(self, data: bytes, known: int) -> int:
         """Give the library the answer to the handshake as it arrives, and not a byte of what follows it."""
-        known = len(self._rest)
-        self._rest += data
-        found = self._rest.find(_HEAD_END)
+        found = data.find(_HEAD_END)
+        end = len(data) if found < 0 else found + len(_HEAD_END)
+        super().data_received(data[known:end])
         if found < 0:
-            del self._rest[: -len(_HEAD_END) + 1]
-            super().data_received(data)
-            return
-        end = found + len(_HEAD_END) - known
-        self._rest.clear()
-        self._in_head = False
-        super().data_received(data[:end])
-        self._cutting = self.state is State.OPEN
-        if end < len(data):
-            self.data_received(data[end:])
+            return max(0, end - len(_HEAD_END) + 1)
+        self._in_head, self._cutting = False, self.state is State.OPEN
+        return end
 
-    def _cut(self, data: bytes) -> None:
-        """Take the plain text frames of ``data``, give the others to the library, keep the beginning of the last."""
-        at, size, messages, room = 0, len(data), self._messages, self._room()
+    def _cut(self, data: bytes, at: int) -> int:
+        """Take the plain text frames, give the library the others; returns where an unfinished one begins."""
+        size, messages, room = len(data), self._messages, self._room()
         while (wanted_to := at + 2) <= size:
             first, length = data[at], data[at + 1]
+            if first != _TEXT and first & 15 not in _OPCODES:
+                return self._leave_to_library(data, at)
             if length > 125:
                 wanted_to = at + _HEADER_BYTES.get(length, 2)
                 if wanted_to > size:
                     break
-                length = int.from_bytes(data[at + 2 : wanted_to]) if length < _MASKED else _NEVER
-            if length > room or (first != _TEXT and first & 15 not in _OPCODES):
-                self._leave_to_library(data[at:])  # the header is enough for it to fail the connection
-                return
+                if length == 126:
+                    length = data[at + 2] << 8 | data[at + 3]
+                else:
+                    length = int.from_bytes(data[at + 2 : wanted_to]) if length == 127 else _NEVER
+            if length > room:
+                return self._leave_to_library(data, at)  # the header is enough for it to fail the connection
             start, wanted_to = wanted_to, wanted_to + length
             if wanted_to > size:
                 break
@@ -138,15 +140,29 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
                 super().data_received(data[at:wanted_to])
                 room = self._room()
             at = wanted_to
-        self._rest += data[at:]
         self._wanted = wanted_to - at
+        return at
 
     def _room(self) -> int:
-        """How long a frame may be; nothing is to be cut out any more when it is less than none."""
+        """How long a frame may be; less than none when nothing more is to be cut out."""
         if self.state is not State.OPEN:
             return -1
         return self.limit - len(self._fragments or b"")
 
-    def _leave_to_library(self, data: bytes) -> None:
+    def _leave_to_library(self, data: bytes, at: int) -> int:
         self._cutting = False
-        super().data_received(data)
+        super().data_received(data[at:])
+        return len(data)
+
+    def _keep(self, at: int) -> None:
+        """Forget what has been used; the space is as large as usual again."""
+        if at:
+            self._space[: self._filled - at] = self._space[at : self._filled]
+            self._filled -= at
+        if self._filled < CHUNK_BYTES < len(self._space):
+            self._resize(CHUNK_BYTES)
+
+    def _resize(self, size: int) -> None:
+        space = memoryview(bytearray(size))
+        space[: self._filled] = self._space[: self._filled]
+        self._space = space
