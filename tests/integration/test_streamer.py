@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import json
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from schwabstream.announcer import StreamState
@@ -64,7 +64,7 @@ class Published:
 
     def publish(self, channel: Channel, event: dict[str, Any]) -> None:
         """Keep a copy, as the encoder would."""
-        self.events[str(channel)].append(json.loads(json.dumps(event)))
+        self.events[str(channel)].append(orjson.loads(orjson.dumps(event)))
 
     def states(self) -> list[str]:
         """The states told, in order."""
