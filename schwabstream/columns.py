@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
+import orjson
+
 from schwabstream.events import Channel
 
 Kind = Literal["text", "int", "float", "bool", "ms", "us", "venues"]
@@ -82,6 +84,7 @@ def rows(channel: Channel, event: Mapping[str, Any], number: int) -> Iterator[tu
 def _levels(event: Mapping[str, Any], number: int) -> Iterator[tuple[Any, ...]]:
     names = ("timestamp", "received_us", "symbol", "key", "service", "source")
     common = (*(event[name] for name in names), number)
-    for side, levels in (("bid", event["bids"]), ("ask", event["asks"])):
-        for place, level in enumerate(levels, 1):
+    # A side may be written already (see ``market``).
+    for side, written in (("bid", event["bids"]), ("ask", event["asks"])):
+        for place, level in enumerate(orjson.loads(orjson.dumps(written)), 1):
             yield (*common, side, place, level["price"], level["size"], level["makers"], level["venues"])

@@ -1,6 +1,6 @@
 """The numbered fields of every streamer service: what a number means, and what kind of value it holds.
 
-Data only, transcribed from the streamer guide and corrected by what is on the wire (protocol 4.1 to 4.11).
+Data, transcribed from the streamer guide and corrected by what is on the wire (protocol 4.1 to 4.11).
 One meaning has one name in every service: ``bid_price`` is field 1 of futures and field 2 of options. A name
 never means two kinds of value.
 Refuses nothing: unknown numbers are the codec's business.
@@ -47,6 +47,15 @@ class Kind(Enum):
     TEXT = "text"
     FLAG = "flag"
     LIST = "list"
+
+
+def whole(value: object) -> int:
+    """An integer, be it written with a point, of 64 bits, the most JSON writers take; else a ``TypeError``."""
+    if type(value) is int:
+        return value
+    if type(value) is float and value.is_integer() and abs(value) < 2**63:
+        return int(value)
+    raise TypeError("not a whole number")
 
 
 class Delivery(Enum):

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
+from schwabstream.books import Book, read_book, write_side
 from schwabstream.codec import Batch
 from schwabstream.events import VERSION, Channel
-from schwabstream.fields import FIELDS, Kind, Service
+from schwabstream.fields import FIELDS, Kind, Service, whole
 from schwabstream.subscriptions import BOOK_SERVICES, LEVEL_ONE
 from schwabstream.symbols import Asset, Symbol
 
@@ -220,7 +221,7 @@ class Market:
             return None
         if accepted is _INTEGER:
             with suppress(TypeError):
-                return _whole(value)
+                return whole(value)
         self.counts["bad values"] += 1
         return None
 
@@ -238,14 +239,13 @@ class Market:
     def _apply_books(self, batch: Batch, timestamp: int, received_us: int) -> None:
         for entry in batch.content:
             try:
-                instrument = self.instruments[entry["key"]]
-                bids, asks = _levels(entry.get("2")), _levels(entry.get("3"))
-                time = entry.get("1")
-            except (KeyError, TypeError):
+                book = entry if type(entry) is Book else read_book(entry)
+                instrument = self.instruments[book.key]
+                bids, asks = write_side(book.bids, descending=True), write_side(book.asks, descending=False)
+            except (KeyError, TypeError, ValueError):
                 self.counts["bad books"] += 1
                 continue
-            bids.sort(key=_price, reverse=True)
-            asks.sort(key=_price)
+            time = book.time
             event = {
                 **_event("level2", instrument.key, time if type(time) is int and time > 0 else timestamp, received_us),
                 "service": batch.service,
@@ -290,45 +290,8 @@ def _event(kind: str, key: str, timestamp: int, received_us: int) -> dict[str, A
     }
 
 
-def _whole(value: object) -> int:
-    """An integer of 64 bits, the most JSON writers take, of what may be written with a point; else a TypeError."""
-    if type(value) is int:
-        return value
-    if type(value) is float and value.is_integer() and abs(value) < 2**63:
-        return int(value)
-    raise TypeError("not a whole number")
-
-
-def _price(level: dict[str, Any]) -> float:
-    price: float = level["price"]
-    return price
-
-
 def _top(price: float | None, size: int | None) -> list[dict[str, Any]]:
     """The one level of a side; no level when there is no price, or none with a size (trap T14)."""
     if price is None or (not price and not size):
         return []
     return [{"price": price, "size": size or 0, "makers": 0, "venues": []}]
-
-
-def _levels(side: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
-    """One side of a book in our names (protocol 4.6); raises KeyError or TypeError when it is not one."""
-    if side is None:
-        return []
-    levels = []
-    for level in side:
-        price, size, makers = level["0"], level["1"], level["2"]
-        if type(price) not in _NUMBER:
-            raise TypeError("not a price")
-        if type(size) is not int or type(makers) is not int:
-            size, makers = _whole(size), _whole(makers)
-        venues = [{"id": maker["0"], "size": maker["1"], "time_ms": maker.get("2")} for maker in level["3"]]
-        for venue in venues:
-            if type(venue["id"]) is not str:
-                raise TypeError("not a venue")
-            if type(venue["size"]) is not int:
-                venue["size"] = _whole(venue["size"])
-            if type(venue["time_ms"]) is not int:
-                venue["time_ms"] = None
-        levels.append({"price": price, "size": size, "makers": makers, "venues": venues})
-    return levels

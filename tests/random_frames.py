@@ -48,15 +48,17 @@ class RandomFrames:
         """One frame."""
         chance = self._random
         self._now_ms += chance.randrange(200)
-        kind = chance.choices((self._level_one, self._book, self._bar, self._other), (60, 20, 10, 10))[0]
-        data = [kind() for _ in range(chance.choice((1, 1, 1, 2)))]
+        kinds = (self._level_one, self._book, self._bar, self._other)
+        data = [kind() for kind in chance.choices(kinds, (50, 30, 10, 10), k=chance.choice((1, 1, 1, 2)))]
         envelope: Any = {"data": data}
         if chance.random() < 0.05:
             envelope |= {"notify": [{"heartbeat": str(self._now_ms)}], "response": chance.choice(ODD)}
         if chance.random() < 0.01:
             envelope = chance.choice([*ODD, data, {"data": chance.choice(ODD)}])
         text = json.dumps(envelope, separators=chance.choice(((",", ":"), (", ", ": "))), ensure_ascii=False)
-        return self._break(text) if chance.random() < 0.12 else text
+        if chance.random() < 0.12:
+            return self._break(text)
+        return text if chance.random() < 0.5 else text.encode()
 
     def _odd(self, plausible: Any, share: float = 0.04) -> Any:
         return self._random.choice(ODD) if self._random.random() < share else plausible
@@ -69,6 +71,8 @@ class RandomFrames:
             batch[chance.choice(list(batch))] = chance.choice(ODD)
         if chance.random() < 0.01:
             del batch[chance.choice(list(batch))]
+        if chance.random() < 0.05:
+            batch = dict(chance.sample(list(batch.items()), len(batch)))
         return batch
 
     def _level_one(self) -> dict[str, Any]:
@@ -107,7 +111,7 @@ class RandomFrames:
 
     def _whole_book(self) -> dict[str, Any]:
         chance = self._random
-        entry = {"key": chance.choice(list(SERVICE_OF_KEY)), "1": self._odd(self._now_ms)}
+        entry = {"key": self._odd(chance.choice([*SERVICE_OF_KEY, "/ZZ"]), 0.01), "1": self._odd(self._now_ms)}
         for number in chance.choice(("23", "23", "23", "2", "3", "")):
             entry[number] = self._odd([self._odd(self._level(), 0.005) for _ in range(chance.randint(0, 8))], 0.02)
         return entry
@@ -115,12 +119,19 @@ class RandomFrames:
     def _level(self) -> dict[str, Any]:
         chance = self._random
         makers = [self._odd(self._maker(), 0.003) for _ in range(chance.randint(0, 4))]
-        level = {"0": round(chance.uniform(1, 99), 2), "1": chance.randrange(900), "2": len(makers), "3": makers}
-        return self._damaged(level)
+        price = chance.choice((round(chance.uniform(1, 99), 2), chance.randrange(1, 99)))
+        return self._damaged({"0": price, "1": self._amount(), "2": len(makers), "3": makers})
 
     def _maker(self) -> dict[str, Any]:
-        chance = self._random
-        return self._damaged({"0": chance.choice(("NSDQ", "iexg", "G")), "1": chance.randrange(900), "2": 49_786_299})
+        maker = {"0": self._random.choice(("NSDQ", "iexg", "G", "Ä")), "1": self._amount(), "2": 49_786_299}
+        if self._random.random() < 0.01:
+            maker["9"] = self._odd(1, 0.5)
+        return self._damaged(maker)
+
+    def _amount(self) -> int | float:
+        """A size, seldom written with a point."""
+        size = self._random.randrange(900)
+        return float(size) if self._random.random() < 0.01 else size
 
     def _damaged(self, part: dict[str, Any]) -> dict[str, Any]:
         """The part, seldom without one of its fields or with an odd value in it."""

@@ -152,36 +152,47 @@ def required(value: Any) -> Any:
     return value
 
 
+def short(value: Any) -> Any:
+    """The value, unless it is an integer that not every reader can hold."""
+    if type(value) is int and not -(2**63) <= value < 2**63:
+        raise Garbled
+    return value
+
+
+def time_of_day(value: Any) -> int | None:
+    """The integer that a book says as a time; anything else is unknown, and does no harm."""
+    return short(value) if type(value) is int else None
+
+
+def objects(values: Any) -> list[dict[str, Any]]:
+    """The list of objects that these must be."""
+    if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
+        raise Garbled
+    return values
+
+
 def side(levels: Any) -> list[dict[str, Any]]:
     """One side of a book in our names."""
-    if levels in (None, [], {}, ""):
-        return []
-    if not isinstance(levels, list) or not all(isinstance(level, dict) for level in levels):
-        raise Garbled
     return [
         {
             "price": required(worth(Kind.FLOAT, level.get("0"))),
-            "size": required(whole(level.get("1"))),
-            "makers": required(whole(level.get("2"))),
+            "size": required(whole(short(level.get("1")))),
+            "makers": required(whole(short(level.get("2")))),
             "venues": venues(level.get("3")),
         }
-        for level in levels
+        for level in ([] if levels is None else objects(levels))
     ]
 
 
 def venues(makers: Any) -> list[dict[str, Any]]:
     """Who stands behind one level."""
-    if makers in ([], {}, ""):
-        return []
-    if not isinstance(makers, list) or not all(isinstance(maker, dict) for maker in makers):
-        raise Garbled
     return [
         {
             "id": required(worth(Kind.TEXT, maker.get("0"))),
-            "size": required(whole(maker.get("1"))),
-            "time_ms": maker.get("2") if type(maker.get("2")) is int else None,
+            "size": required(whole(short(maker.get("1")))),
+            "time_ms": time_of_day(maker.get("2")),
         }
-        for maker in makers
+        for maker in objects(makers)
     ]
 
 
@@ -287,12 +298,11 @@ class SlowMarket:
 
     def _book(self, known: Known, service: str, entry: dict[str, Any], frame_ms: int, at_us: int) -> None:
         try:
-            bids, asks = side(entry.get("2")), side(entry.get("3"))
+            bids, asks, time = side(entry.get("2")), side(entry.get("3")), time_of_day(entry.get("1"))
         except Garbled:
             return
         known.top_of_book = False
-        time = entry.get("1")
-        timestamp = time if type(time) is int and time > 0 else frame_ms
+        timestamp = time if time is not None and time > 0 else frame_ms
         bids = sorted(bids, key=lambda level: level["price"], reverse=True)
         asks = sorted(asks, key=lambda level: level["price"])
         self._emit("level2", known, timestamp, at_us, "level2", bids=bids, asks=asks, service=service, source="book")

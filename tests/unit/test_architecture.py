@@ -17,6 +17,7 @@ CORE = {
     "events",
     "tokens",
     "backoff",
+    "books",
     "codec",
     "subscriptions",
     "session",

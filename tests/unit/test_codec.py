@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schwabstream.books import read_book
 from schwabstream.codec import (
     SAMPLE_LENGTH,
     Batch,
@@ -297,6 +298,74 @@ def test_a_message_that_is_no_text_is_empty(message: str) -> None:
 def test_a_timestamp_that_is_no_integer_is_unknown(timestamp: str) -> None:
     """Data with an unusable timestamp is data all the same."""
     assert decode(f'{{"data":[{{"service":"A","timestamp":{timestamp},"content":[]}}]}}') == [Batch("A", None, [])]
+
+
+LEVEL = '{"0":5.5,"1":7,"2":1,"3":[{"0":"A","1":7,"2":9}]}'
+BOOK = f'{{"key":"AMD","1":3,"2":[{",".join([LEVEL] * 9)}],"3":null}}'  # many levels: it is read as a book at once
+
+
+def book_frame(content: str, head: str = '"service":"NYSE_BOOK","timestamp":7,', rest: str = "") -> str:
+    """A frame as Schwab writes it, of one book service."""
+    return f'{{"data":[{{{head}"content":[{content}]}}]{rest}}}'
+
+
+@pytest.mark.parametrize("as_bytes", [True, False])
+@pytest.mark.parametrize("space", ["", " "])
+def test_books_come_read(as_bytes: bool, space: str) -> None:
+    """A frame of books is batches of ``Book`` objects: no second look at their parts is needed."""
+    frame = book_frame(f"{BOOK},{BOOK}").replace(":", f":{space}")
+    (batch,) = decode(frame.encode() if as_bytes else frame)
+    assert isinstance(batch, Batch)
+    assert (batch.service, batch.timestamp_ms) == ("NYSE_BOOK", 7)
+    assert batch.content == [read_book(orjson.loads(BOOK))] * 2
+
+
+@pytest.mark.parametrize(
+    "entry", ["7", "null", "{}", BOOK.replace("5.5", "NaN"), BOOK.replace("5.5", '"5.5"'), '{"key":["AMD"]}']
+)
+def test_one_bad_book_leaves_the_others(entry: str) -> None:
+    """Where one entry is no book, all come as they arrived, for the market to sort the good from the bad."""
+    (batch,) = decode(book_frame(f"{BOOK},{entry}"))
+    assert isinstance(batch, Batch)
+    assert len(batch.content) == 2
+    assert batch.content[0] == orjson.loads(BOOK)
+
+
+@pytest.mark.parametrize("head", ['"service":"NYSE_BOOK",', '"service":"NYSE_BOOK","timestamp":null,',
+                                  '"service":"NYSE_BOOK","timestamp":"7",', '"service":"NYSE_BOOK","timestamp":1e3,'],
+)  # fmt: skip
+def test_books_without_a_time(head: str) -> None:
+    """Books in a frame with an unusable timestamp are books all the same."""
+    assert decode(book_frame(BOOK, head)) == [Batch("NYSE_BOOK", None, [orjson.loads(BOOK)])]
+
+
+def test_what_comes_with_books_is_not_lost() -> None:
+    """A heartbeat or level 1 in the same frame as a book arrives, the book too, and nothing is taken for a book."""
+    beside = decode(book_frame(BOOK, rest=',"notify":[{"heartbeat":"1"}]'))
+    assert [type(message) for message in beside] == [Batch, Heartbeat]
+    quote = '{"service":"LEVELONE_EQUITIES","timestamp":7,"content":[{"key":"AMD","1":3}]}'
+    _, level_one = decode(book_frame(BOOK)[:-2] + f",{quote}]}}")
+    assert level_one == Batch("LEVELONE_EQUITIES", 7, [{"key": "AMD", "1": 3}])
+
+
+@pytest.mark.parametrize("service", ["ODD_BOOK", "FOREX_BOOK"])
+def test_books_nobody_knows_are_a_batch(service: str) -> None:
+    """A service that only sounds like a book is unread."""
+    head = f'"service":"{service}","timestamp":7,'
+    assert decode(book_frame(BOOK, head)) == [Batch(service, 7, [orjson.loads(BOOK)])]
+
+
+@pytest.mark.parametrize("place", ['"1":', '"0":', '"x":'])
+def test_deep_nesting_in_a_book_is_survived(place: str) -> None:
+    """Lists within lists in a book exhaust no stack."""
+    nested = "[" * 5000 + "]" * 5000
+    assert all(isinstance(message, TYPES) for message in decode(book_frame(f'{{"key":"AMD",{place}{nested}}}')))
+
+
+def test_text_that_is_no_unicode_is_survived() -> None:
+    """Half a surrogate pair in a frame of books raises nothing, be it in the text or escaped."""
+    for half in ("\ud800", "\\ud800"):
+        assert all(isinstance(message, TYPES) for message in decode(book_frame(BOOK.replace("AMD", half))))
 
 
 @pytest.mark.parametrize("depth", [300, 900, 1000, 2000])

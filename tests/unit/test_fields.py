@@ -16,6 +16,7 @@ from schwabstream.fields import (
     Service,
     delivery,
     field_numbers,
+    whole,
 )
 
 RENAMED = {
@@ -155,3 +156,15 @@ def test_delivery_of_each_family() -> None:
     assert delivery(Service.SCREENER_OPTION) is Delivery.WHOLE
     assert delivery(Service.CHART_EQUITY) is Delivery.ALL_SEQUENCE
     assert delivery(Service.ACCT_ACTIVITY) is Delivery.ALL_SEQUENCE
+
+
+@pytest.mark.parametrize("value", [1.5, 1e19, float("inf"), True, "7", None])
+def test_what_is_no_whole_number(value: object) -> None:
+    """Fractions, what no 64 bits hold, and what is no number."""
+    with pytest.raises(TypeError):
+        whole(value)
+
+
+def test_whole_numbers() -> None:
+    """With a point or without."""
+    assert [repr(whole(value)) for value in (5, 5.0, -0.0, -(2.0**62))] == ["5", "5", "0", str(-(2**62))]

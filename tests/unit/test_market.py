@@ -1,6 +1,5 @@
 """The market: merging against a slow model, ticks, books and bars as consumers get them, and garbage counted."""
 
-import copy
 import json
 from collections.abc import Iterable
 from datetime import date
@@ -37,9 +36,10 @@ class Floor:
         self.market = Market(parse_symbols(symbols, TODAY), self.take)
 
     def take(self, channel: Channel, event: dict[str, Any]) -> None:
-        """Keep a copy, and hold it against the model consumers use."""
-        parse_event(orjson.dumps(event))
-        self.published.append((channel, copy.deepcopy(event)))
+        """Keep it as consumers get it, and hold it against the model they use."""
+        payload = orjson.dumps(event)
+        parse_event(payload)
+        self.published.append((channel, orjson.loads(payload)))
 
     def apply(self, service: str, *content: Any, timestamp_ms: int | None = FRAME_MS, at: int = RECEIVED_US) -> None:
         """One batch of these entries."""
