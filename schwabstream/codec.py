@@ -5,8 +5,7 @@ to be counted, while the rest of the frame stands. Envelope and forms: protocol 
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -54,17 +53,25 @@ class Batch(Struct, gc=False):
     """
 
     service: str
-    timestamp_ms: int | None = field(name="timestamp")
+    timestamp_ms: Int64 | None = field(name="timestamp")
     content: list[Any]
+
+
+class _EntryBatch(Batch, gc=False):
+    content: list[dict[str, Int64 | float | str | bool | None]]
 
 
 class _BookBatch(Batch, gc=False):
     service: BookService
-    timestamp_ms: Int64 = field(name="timestamp")
     content: list[Book]
 
 
-class _BookFrame(Struct, forbid_unknown_fields=True):
+# The frames that nearly all are, declared so that one call reads and checks them.
+class _Entries(Struct, forbid_unknown_fields=True, gc=False):
+    data: list[_EntryBatch]
+
+
+class _Books(Struct, forbid_unknown_fields=True, gc=False):
     data: list[_BookBatch]
 
 
@@ -84,17 +91,24 @@ Message = Response | Heartbeat | Notice | Batch | Undecodable
 _SUSPECTS = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|-?(?:NaN|Infinity|\u221e|\ufffd+)|-?\d[\d.eE+-]*+', re.DOTALL)
 
 
-# A frame shorter than this is read as quickly either way, and most are; its first service stands within the head.
-_LARGE, _HEAD = 400, 48
-_decode_books = msgspec.json.Decoder(_BookFrame).decode
+# How far into a frame its first service is looked for, and how long a frame of books is that gains by it.
+_HEAD, _LARGE = 48, 400
+_decode_entries = msgspec.json.Decoder(_Entries).decode
+_decode_books = msgspec.json.Decoder(_Books).decode
 
 
-def decode(frame: str | bytes) -> list[Message]:
+def decode(frame: str | bytes) -> Sequence[Message]:
     """All messages of one frame, in the order they stand in it; empty only for a frame that says nothing."""
-    if len(frame) >= _LARGE and _begins_with_books(frame):
-        # What this refuses, be it for one bad entry, is looked at below part by part.
-        with suppress(msgspec.DecodeError, UnicodeError, RecursionError):
-            return [*_decode_books(frame).data]
+    try:
+        if len(frame) > _LARGE and _begins_with_books(frame):
+            return _decode_books(frame).data
+        return _decode_entries(frame).data
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return _decode_parts(frame)
+
+
+def _decode_parts(frame: str | bytes) -> list[Message]:
+    """The same for every frame there is: what is not as declared, be it by one bad entry, is read part by part."""
     try:
         envelope = orjson.loads(frame)
     except orjson.JSONDecodeError:

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.books import read_book
+from schwabstream.books import Book, read_book
 from schwabstream.codec import (
     SAMPLE_LENGTH,
     Batch,
     Heartbeat,
+    Message,
     Notice,
     Response,
     Undecodable,
@@ -28,6 +29,15 @@ FRAMES: dict[str, str] = {
     line["name"]: line["raw"] for line in map(json.loads, FIXTURES.read_text(encoding="utf-8").splitlines())
 }
 TYPES = (Response, Heartbeat, Notice, Batch, Undecodable)
+
+
+def read(frame: str | bytes) -> list[Message]:
+    """What a frame says, however it was read: batches of one kind."""
+    return [
+        Batch(message.service, message.timestamp_ms, message.content) if isinstance(message, Batch) else message
+        for message in decode(frame)
+    ]
+
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -81,7 +91,7 @@ def test_what_each_form_of_frame_becomes() -> None:
     (eviction,) = decode(FRAMES["evicted"])
     assert isinstance(eviction, Notice)
     assert (eviction.service, eviction.code) == ("Invalid Service", 12)
-    assert decode(FRAMES["futures-quote-change"]) == [
+    assert read(FRAMES["futures-quote-change"]) == [
         Batch("LEVELONE_FUTURES", 1765083431071, [{"key": "/ES", "2": 6880.0, "5": 7, "10": 1765083431002}])
     ]
 
@@ -297,7 +307,7 @@ def test_a_message_that_is_no_text_is_empty(message: str) -> None:
 @pytest.mark.parametrize("timestamp", ["null", '"7"', "7.5", "true", "NaN"])
 def test_a_timestamp_that_is_no_integer_is_unknown(timestamp: str) -> None:
     """Data with an unusable timestamp is data all the same."""
-    assert decode(f'{{"data":[{{"service":"A","timestamp":{timestamp},"content":[]}}]}}') == [Batch("A", None, [])]
+    assert read(f'{{"data":[{{"service":"A","timestamp":{timestamp},"content":[]}}]}}') == [Batch("A", None, [])]
 
 
 LEVEL = '{"0":5.5,"1":7,"2":1,"3":[{"0":"A","1":7,"2":9}]}'
@@ -336,7 +346,11 @@ def test_one_bad_book_leaves_the_others(entry: str) -> None:
 )  # fmt: skip
 def test_books_without_a_time(head: str) -> None:
     """Books in a frame with an unusable timestamp are books all the same."""
-    assert decode(book_frame(BOOK, head)) == [Batch("NYSE_BOOK", None, [orjson.loads(BOOK)])]
+    (batch,) = decode(book_frame(BOOK, head))
+    assert isinstance(batch, Batch)
+    assert (batch.service, batch.timestamp_ms) == ("NYSE_BOOK", None)
+    (book,) = batch.content
+    assert (book if isinstance(book, Book) else read_book(book)) == read_book(orjson.loads(BOOK))
 
 
 def test_what_comes_with_books_is_not_lost() -> None:
@@ -344,7 +358,7 @@ def test_what_comes_with_books_is_not_lost() -> None:
     beside = decode(book_frame(BOOK, rest=',"notify":[{"heartbeat":"1"}]'))
     assert [type(message) for message in beside] == [Batch, Heartbeat]
     quote = '{"service":"LEVELONE_EQUITIES","timestamp":7,"content":[{"key":"AMD","1":3}]}'
-    _, level_one = decode(book_frame(BOOK)[:-2] + f",{quote}]}}")
+    _, level_one = read(book_frame(BOOK)[:-2] + f",{quote}]}}")
     assert level_one == Batch("LEVELONE_EQUITIES", 7, [{"key": "AMD", "1": 3}])
 
 
@@ -352,7 +366,7 @@ def test_what_comes_with_books_is_not_lost() -> None:
 def test_books_nobody_knows_are_a_batch(service: str) -> None:
     """A service that only sounds like a book is unread."""
     head = f'"service":"{service}","timestamp":7,'
-    assert decode(book_frame(BOOK, head)) == [Batch(service, 7, [orjson.loads(BOOK)])]
+    assert read(book_frame(BOOK, head)) == [Batch(service, 7, [orjson.loads(BOOK)])]
 
 
 @pytest.mark.parametrize("place", ['"1":', '"0":', '"x":'])
@@ -413,6 +427,32 @@ def test_any_json_ends_in_messages(envelope: Any) -> None:
             case Undecodable(reason=reason, sample=sample):
                 assert reason
                 assert len(sample) <= SAMPLE_LENGTH
+
+
+NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,24})(\.[0-9]{1,24})?([eE][+-]?[0-9]{1,3})?", fullmatch=True)
+VALUES = st.text(max_size=4).map(json.dumps) | NUMBERS | st.sampled_from(["null", "true", "false", "NaN", "[]", "{}"])
+ENTRIES = st.dictionaries(st.sampled_from(["key", "1", "2", "ü", '"\\', "command"]), VALUES).map(
+    lambda entry: "{" + ",".join(f"{json.dumps(name)}:{value}" for name, value in entry.items()) + "}"
+)
+
+
+@given(
+    content=st.lists(ENTRIES | VALUES, max_size=3), timestamp=VALUES, beside=VALUES, at=st.integers(0, 300),
+    cut=st.just(0) | st.integers(0, 5), put=st.binary(max_size=2)
+)  # fmt: skip
+def test_read_at_once_is_read_in_parts(
+    content: list[str], timestamp: str, beside: str, at: int, cut: int, put: bytes
+) -> None:
+    """A frame of nothing but data says what it says when something stands beside it, damaged or not."""
+    batch = f'{{"service":"A","timestamp":{timestamp},"command":{beside},"content":[{",".join(content)}]}}'
+    frame = f'{{"data":[{batch}'.encode()
+    if cut:
+        frame = frame[:at] + put + frame[at + cut :]
+    at_once, in_parts = decode(frame + b"]}"), decode(frame + b'],"notify":[]}')
+    if not any(isinstance(message, Undecodable) for message in (*at_once, *in_parts)):
+        assert repr(read(frame + b"]}")) == repr(read(frame + b'],"notify":[]}'))
+    else:
+        assert [type(message) for message in at_once][:1] == [type(message) for message in in_parts][:1]
 
 
 @given(st.sampled_from(sorted(FRAMES)), st.data())
