@@ -75,9 +75,7 @@ class Stage:
 
     def drawn(self, *, styled: bool = False) -> str:
         """What the screen shows."""
-        with self.console.capture() as capture:
-            self.console.print(self.screen.render())
-        text = capture.get()
+        text = "\n".join(self.screen.lines())
         return (
             text
             if styled
