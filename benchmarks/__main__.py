@@ -10,12 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import chart, memory, page, readers, scaling, stages, startup, versus
+from benchmarks import chart, memory, page, readers, scaling, screens, stages, startup, versus
 from benchmarks.processes import ROOT
 from benchmarks.rig import PUBLISHING_ONLY
 from benchmarks.tally import machine
 
-PARTS = ("versus", "stages", "readers", "scaling", "memory", "startup")
+PARTS = ("versus", "stages", "readers", "scaling", "memory", "startup", "screens")
 SHORT_REPETITIONS, FULL_REPETITIONS = 2, 5
 SHORT_SHRINK = 8
 
@@ -59,12 +59,14 @@ def _run(part: str, options: argparse.Namespace) -> dict[str, Any]:
             return scaling.run(repetitions, shrink)
         case "memory":
             return memory.run(shrink)
+        case "screens":
+            return screens.run(repetitions, shrink)
         case _:
             return startup.run(2 * repetitions)
 
 
 def _show(part: str, results: dict[str, Any], console: Console) -> None:
-    shows = (versus.show, stages.show, readers.show, scaling.show, memory.show, startup.show)
+    shows = (versus.show, stages.show, readers.show, scaling.show, memory.show, startup.show, screens.show)
     dict(zip(PARTS, shows, strict=True))[part](results, console)
 
 

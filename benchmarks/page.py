@@ -101,6 +101,17 @@ def _startup(results: dict[str, Any]) -> str:
     return f"### Start-up\n\n{_table(('', 'ms', 'CPU ms', '× Typer app', 'CPU × Typer app'), rows)}"
 
 
+def _screens(results: dict[str, Any]) -> str:
+    keys = ("plain_percent", "shown_percent", "ratio")
+    tables = [[count, *(_text(figures[key]) for key in keys)] for count, figures in results["table"].items()]
+    head = ("symbols in the live table", "CPU % without it", "with it", "ratio")
+    table = _table(head, tables)
+    keys = ("drawings_per_s", "p50_ms", "worst_ms", "cpu_percent", "waiting_kib")
+    quotes = [[count, *(_text(figures[key]) for key in keys)] for count, figures in results["quote"].items()]
+    head = ("symbols of quote", "drawings/s", "price's age p50 ms", "worst ms", "CPU %", "waiting in Redis KiB")
+    return f"### Screens\n\n{table}\n{_table(head, quotes)}"
+
+
 _PARTS = {
     "versus": _versus,
     "stages": _stages,
@@ -108,4 +119,5 @@ _PARTS = {
     "scaling": _scaling,
     "memory": _memory,
     "startup": _startup,
+    "screens": _screens,
 }

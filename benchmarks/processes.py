@@ -31,6 +31,7 @@ def running(
     command: Sequence[str],
     cores: set[int] | None = None,
     *,
+    stdout: int = subprocess.PIPE,
     stderr: IO[str] | None = None,
     cwd: Path | None = None,
     env: dict[str, str] | None = None,
@@ -39,7 +40,7 @@ def running(
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=stderr,
         text=True,
         cwd=cwd,

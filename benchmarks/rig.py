@@ -48,7 +48,8 @@ PUBLISHING_ONLY = {"SCHWAB_REDIS_STREAM_MAXLEN": "0", "SCHWAB_REDIS_LAST_VALUES"
 class Load:
     """What is sent: ``events`` made events, ``repeat`` times over, at ``rate`` a second or as fast as they are read.
 
-    ``rest_s`` is how long the client is looked at afterwards, with nothing sent.
+    ``rest_s`` is how long the client is looked at afterwards, with nothing sent; ``screen`` the terminal that it draws
+    its table on.
     """
 
     workload: Workload
@@ -58,6 +59,7 @@ class Load:
     symbols: int = 200
     crowd: int = 0
     rest_s: float = 0
+    screen: int | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -217,5 +219,8 @@ def _client(
         **(PUBLISHING_ONLY if client is Client.PUBLISHING else {}),
         **load.settings,
     }
-    command = [sys.executable, "-m", "schwabstream", "stream", "run", "--no-live"]
-    return running(command, CLIENT_CORES, stderr=errors, cwd=home, env=environment)
+    command = [sys.executable, "-m", "schwabstream", "stream", "run"]
+    if load.screen is None:
+        return running([*command, "--no-live"], CLIENT_CORES, stderr=errors, cwd=home, env=environment)
+    environment["TERM"] = "xterm-256color"
+    return running(command, CLIENT_CORES, stdout=load.screen, stderr=errors, cwd=home, env=environment)

@@ -1,0 +1,161 @@
+"""What the screens cost and whether they keep up: the live table of ``stream run``, and ``quote`` on a busy channel.
+
+The live table is drawn on a pseudo-terminal that takes everything; next to each such run is one without a table.
+``quote`` gets numbered prices at a rate, from a process that does nothing else: each drawing shows how old the price in
+it was, compared with what had been published when it came.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import sys
+import tempfile
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import redis
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.frames import Workload
+from benchmarks.processes import CLIENT_CORES, ROOT, clean_environment, cpu_ns, line, redis_server, running
+from benchmarks.rig import Client, Load, measure
+from benchmarks.tally import Spread, ratios, spread
+
+TABLE_RATE, TABLE_SYMBOLS = 5_000, (10, 200)
+QUOTE_RATE, QUOTE_SYMBOLS = 10_000, (10, 200)
+QUOTE_S = 10.0
+ROWS, COLUMNS = 50, 160
+_PRICE = re.compile(rb"AAPL\S*\s[^0-9]*?([\d,]+\.\d\d)")
+_ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+@dataclass(slots=True)
+class Terminal:
+    """A terminal in front of which nobody sits: ``screen`` is its end for a program; what is written is kept."""
+
+    screen: int
+    _other: int
+    seen: list[tuple[int, bytes]] = field(default_factory=list)
+
+    def read(self) -> None:
+        """Take what is written, with the time at which it came, until the program has closed its end."""
+        with contextlib.suppress(OSError):
+            while chunk := os.read(self._other, 1 << 16):
+                self.seen.append((time.monotonic_ns(), chunk))
+
+
+@contextlib.contextmanager
+def terminal() -> Iterator[Terminal]:
+    """A terminal of 50 lines for the length of the block."""
+    other, screen = pty.openpty()
+    fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    made = Terminal(screen, other)
+    reader = threading.Thread(target=made.read, daemon=True)
+    reader.start()
+    try:
+        yield made
+    finally:
+        os.close(screen)
+        reader.join(2.0)
+        os.close(other)
+
+
+def run(repetitions: int, shrink: int) -> dict[str, Any]:
+    """Measure both, for few and for many symbols."""
+    tables = {count: _table(count, repetitions, 60_000 if shrink == 1 else 30_000) for count in TABLE_SYMBOLS}
+    quotes = {count: _quotes(count, repetitions) for count in QUOTE_SYMBOLS}
+    return {"table": tables, "quote": quotes}
+
+
+def _table(count: int, repetitions: int, events: int) -> dict[str, Any]:
+    """CPU of the streamer with and without a table, in turn."""
+    load = Load(Workload.L1, events, rate=TABLE_RATE, symbols=count)
+    plain, shown = [], []
+    for _ in track(range(repetitions), description=f"{f'live table of {count} symbols':40}"):
+        plain.append(measure(load, Client.DEFAULT).cpu_us_per_event)
+        with terminal() as screen:
+            shown.append(measure(replace(load, screen=screen.screen), Client.DEFAULT).cpu_us_per_event)
+    figures = {
+        "plain_percent": spread([used * TABLE_RATE / 1e4 for used in plain]),
+        "shown_percent": spread([used * TABLE_RATE / 1e4 for used in shown]),
+        "more": spread([(one - other) * TABLE_RATE / 1e4 for one, other in zip(shown, plain, strict=True)]),
+        "ratio": ratios(shown, plain),
+    }
+    return {name: figure.as_dict() for name, figure in figures.items() if figure}
+
+
+def _quotes(count: int, repetitions: int) -> dict[str, Any]:
+    """How late the prices on the screen of ``quote`` are, and what it takes."""
+    runs = [_quote(count) for _ in track(range(repetitions), description=f"{f'quote of {count} symbols':40}")]
+    return {name: figure.as_dict() for name in runs[0] if (figure := spread([each[name] for each in runs]))}
+
+
+def _quote(count: int) -> dict[str, float]:
+    symbols = ["AAPL", *(f"Z{number:04d}" for number in range(1, count))]
+    with contextlib.ExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="schwabstream-bench-")))
+        _, port = stack.enter_context(redis_server(home))
+        words = ("--port", port, "--rate", QUOTE_RATE, "--seconds", QUOTE_S, "--symbols", ",".join(symbols))
+        command = [sys.executable, "-m", "benchmarks.ticker", *map(str, words)]
+        ticker = stack.enter_context(running(command, cwd=ROOT))
+        line(ticker)
+        screen = stack.enter_context(terminal())
+        environment = clean_environment() | {"TERM": "xterm-256color", "REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+        command = [sys.executable, "-m", "schwabstream", "quote", *symbols]
+        process = stack.enter_context(running(command, CLIENT_CORES, stdout=screen.screen, cwd=home, env=environment))
+        client = redis.Redis(port=port)
+        while client.pubsub_numsub("market_data:ticks")[0][1] < 1:
+            time.sleep(0.05)
+        before, started = cpu_ns(process.pid), time.monotonic()
+        assert ticker.stdin is not None
+        ticker.stdin.write("go\n")
+        ticker.stdin.flush()
+        told = line(ticker)
+        percent = (cpu_ns(process.pid) - before) / 1e7 / (time.monotonic() - started)
+        waiting = max((int(each["omem"]) for each in client.client_list(_type="pubsub")), default=0)
+        client.close()
+    return {**_ages(screen, told["started_ns"]), "cpu_percent": percent, "waiting_kib": waiting / 1024}
+
+
+def _ages(screen: Terminal, started_ns: int) -> dict[str, float]:
+    """Of each drawing, how old the price in it was: its number tells when it was published."""
+    ages = []
+    for at_ns, chunk in screen.seen:
+        for found in _PRICE.finditer(_ESCAPES.sub(b"", chunk)):
+            number = float(found[1].replace(b",", b"")) * 100
+            ages.append((at_ns - started_ns) / 1e6 - number / QUOTE_RATE * 1e3)
+    ages = sorted(ages[len(ages) // 10 :])
+    return {"drawings_per_s": len(ages) / QUOTE_S / 0.9, "p50_ms": ages[len(ages) // 2], "worst_ms": ages[-1]}
+
+
+def show(results: dict[str, Any], console: Console) -> None:
+    """Print both as tables."""
+    table = Table(title=f"stream run, {TABLE_RATE:,} events/s: CPU, % of a core", title_justify="left")
+    for column in ("symbols", "without table", "with", "more", "ratio"):
+        table.add_column(column, justify="right")
+    for count, figures in results["table"].items():
+        cells = (str(Spread(**figures[name])) for name in ("plain_percent", "shown_percent", "more", "ratio"))
+        table.add_row(str(count), *cells)
+    console.print(table)
+    table = Table(title=f"quote, {QUOTE_RATE:,} events/s", title_justify="left")
+    for column in ("symbols", "drawings/s", "price's age p50 ms", "worst ms", "CPU %", "waiting in Redis KiB"):
+        table.add_column(column, justify="right")
+    for count, figures in results["quote"].items():
+        names = ("drawings_per_s", "p50_ms", "worst_ms", "cpu_percent", "waiting_kib")
+        table.add_row(str(count), *(str(Spread(**figures[name])) for name in names))
+    console.print(table)
+
+
+if __name__ == "__main__":
+    show(json.loads(json.dumps(run(2, 8))), Console())
