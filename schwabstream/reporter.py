@@ -20,7 +20,7 @@ from schwabstream.symbols import tick_size
 from schwabstream.tokens import LOGIN_WARNING_S, TokenSet
 
 INTERVAL_S = 1.0
-SYMBOLS_PER_SECOND = 1000
+RAREST_S = 4
 _ROWS_AT_ONCE = 256
 _RATE_WEIGHT = 0.3
 
@@ -57,13 +57,14 @@ class Reporter:
     async def run(self) -> None:
         """Renew and publish the report until cancelled.
 
-        Each thousand symbols make a report rarer by a second, for writing about all of them takes its time; a change
-        of state is reported within a second all the same.
+        Each thousand symbols make a report rarer by a second, for writing about all of them takes its time, but it
+        comes often enough to renew the lease of a quiet stream (docs/adr/0007). A change of state is reported within a
+        second all the same.
         """
         left, state = 0, self._client.state
         while True:
             if not left or self._client.state is not state:
-                left, state = len(self._client.market.instruments) // SYMBOLS_PER_SECOND, self._client.state
+                left, state = min(len(self._client.market.instruments) // 1000, RAREST_S - 1), self._client.state
                 self._measure()
                 self._publisher.publish_report(self._written())
             else:

@@ -16,8 +16,9 @@ from schwabstream.announcer import StreamState
 from schwabstream.codec import Batch
 from schwabstream.events import Channel, StatusEvent, parse_event
 from schwabstream.feed import Clock
+from schwabstream.lease import LIFE_MS
 from schwabstream.report import StreamerReport, SymbolReport, parse_report
-from schwabstream.reporter import Reporter, login_due_words
+from schwabstream.reporter import RAREST_S, Reporter, login_due_words
 from schwabstream.streamer import Authorizer, SchwabStreamClient
 from schwabstream.symbols import parse_symbols
 from schwabstream.tokens import TokenSet
@@ -245,23 +246,32 @@ def test_the_report_is_what_its_model_would_write() -> None:
     assert written["symbols"][1]["problem"] == "NASDAQ_BOOK refused; silent"
 
 
-async def test_thousands_of_symbols_are_reported_less_often() -> None:
-    """Each thousand symbols make a report rarer by a second, but a change of state is told at the next look."""
+async def _reports(symbols: int, looks: int, change_at: int = 0) -> list[str]:
+    """The states reported within that many looks, with a change of state before one of them."""
     waits: list[float] = []
-    desk = Desk(*(f"Z{number:04d}" for number in range(2000)))
+    desk = Desk(*(f"Z{number:04d}" for number in range(symbols)))
 
     async def turn(seconds: float) -> None:
         waits.append(seconds)
-        if len(waits) == 5:
+        if len(waits) == change_at - 1:
             desk.client.announcer.enter(StreamState.WAITING, "because")
-        if len(waits) == 6:
+        if len(waits) == looks:
             raise asyncio.CancelledError
 
     desk.reporter = Reporter(desk.client, cast("TradingEventPublisher", desk.shelf), wall=lambda: desk.now, sleep=turn)
     with suppress(asyncio.CancelledError):
         await desk.reporter.run()
-    assert [(report.state, len(report.symbols)) for report in desk.shelf.reports] == [
-        ("connecting", 2000),
-        ("connecting", 2000),
-        ("waiting", 2000),
-    ]
+    assert {len(report.symbols) for report in desk.shelf.reports} == {symbols}
+    return [report.state for report in desk.shelf.reports]
+
+
+async def test_thousands_of_symbols_are_reported_less_often() -> None:
+    """Each thousand symbols make a report rarer by a second, but a change of state is told at the next look."""
+    assert await _reports(999, 3) == ["connecting"] * 3
+    assert await _reports(2000, 6, change_at=6) == ["connecting", "connecting", "waiting"]
+
+
+async def test_no_number_of_symbols_lets_the_lease_of_a_quiet_stream_run_out() -> None:
+    """A report comes every four seconds at the least, twice in the life of a lease."""
+    assert await _reports(9000, 8) == ["connecting"] * 2
+    assert 2 * RAREST_S * 1000 <= LIFE_MS
