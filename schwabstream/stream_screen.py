@@ -1,30 +1,53 @@
 """The live table of ``stream run``: what is streamed, how fast, and whether all is well; drawn from memory only."""
 
 import asyncio
-import re
-import textwrap
+import io
 import time
 from collections import deque
 from types import TracebackType
-from typing import Self
+from typing import Any, Literal, NamedTuple, Self
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.screen import Screen
+from rich.table import Table
+from rich.text import Text
 
-from schwabstream.formats import safe
+from schwabstream.market import Instrument
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.reporter import Reporter, login_due_words
 from schwabstream.stdout import FrameWriter, put_all
-from schwabstream.stream_table import Paint, StreamTable
 from schwabstream.streamer import SchwabStreamClient
+from schwabstream.symbols import price_decimals
 from schwabstream.telemetry import logs_kept_aside
 
-REFRESH_S, RAREST_S = 0.25, 1.0
-DRAWING_SHARE = 0.004
-"""How much of a core drawing may take: many rows are drawn less often instead, but once a second."""
-LOG_LINES, PROBLEM_LINES = 6, 4
+REFRESH_S = 0.25
+LOG_LINES = 6
+STALE_AFTER_S = 10.0
 _OWN_SCREEN, _OLD_SCREEN = b"\x1b[?1049h\x1b[?25l", b"\x1b[?1049l\x1b[?25h"
 _STATE_STYLES = {"streaming": "bold green", "connecting": "yellow", "waiting": "bold yellow", "stopped": "dim"}
-_ESCAPES = re.compile(r"\x1b\[[0-9;]*m")
+_ARROWS = {1: Text("▲", "green"), -1: Text("▼", "red"), 0: Text(" ")}
+
+
+class _Column(NamedTuple):
+    """A column, and how wide the terminal must be for it to be shown."""
+
+    title: str
+    from_width: int = 0
+    justify: Literal["left", "right"] = "right"
+
+
+_COLUMNS = (
+    _Column("Symbol", justify="left"),
+    _Column("Contract", 100, "left"),
+    _Column("Last"),
+    _Column(""),
+    _Column("Bid", 50),
+    _Column("Ask", 70),
+    _Column("Volume", 90),
+    _Column("Age", 0),
+    _Column("Upd/s", 80),
+)
 
 
 class StreamScreen:
@@ -39,9 +62,11 @@ class StreamScreen:
         console: Console | None = None,
     ) -> None:
         self._client, self._publisher, self._reporter = client, publisher, reporter
+        self._lasts: dict[str, tuple[float | None, int]] = {}
         self._console = terminal = console or Console()
-        self._paint = Paint(styles=terminal.color_system is not None, colours=not terminal.no_color)
-        self._table = StreamTable(client.market.instruments, self._paint)
+        # Drawn in memory: even an empty write to a terminal that is stuck would wait.
+        colors: Any = terminal.color_system  # Any: rich types what it gives more loosely than what it takes
+        self._canvas = Console(file=io.StringIO(), force_terminal=True, color_system=colors, no_color=terminal.no_color)
         self._aside = logs_kept_aside()
         self._logs: deque[str] = deque()
 
@@ -53,19 +78,23 @@ class StreamScreen:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self._frames.close(_OLD_SCREEN + f"{self._header()}\n".encode()):
+        last = self._drawn(self._header())
+        if not self._frames.close(_OLD_SCREEN + last.encode()):
             self._logs.clear()  # nobody sees them on a terminal that is stuck, and they would hold up the end
         self._aside.__exit__(kind, error, trace)
 
     async def run(self) -> None:
         """Redraw a few times a second until cancelled."""
         while True:
-            started = time.thread_time()
-            # Each line is cleared behind its end, and below the last one everything.
-            frame = "\x1b[K\r\n".join(self.lines())
-            self._frames.show(f"\x1b[H{frame}\x1b[K\x1b[J".encode())
-            spent_s = time.thread_time() - started
-            await asyncio.sleep(min(RAREST_S, max(REFRESH_S, spent_s / DRAWING_SHARE)))
+            frame = self._drawn(Screen(self.render(), application_mode=True), end="")
+            self._frames.show(f"\x1b[H{frame}".encode())
+            await asyncio.sleep(REFRESH_S)
+
+    def _drawn(self, renderable: RenderableType, *, end: str = "\n") -> str:
+        self._canvas.size = self._console.size
+        with self._canvas.capture() as capture:
+            self._canvas.print(renderable, end=end)
+        return capture.get()
 
     def _put(self, data: bytes) -> None:
         try:
@@ -75,47 +104,32 @@ class StreamScreen:
         else:
             put_all(descriptor, data)
 
-    def lines(self) -> list[str]:
-        """The whole screen as it stands now, a text for each line of the terminal, newest log lines last."""
-        width, height = self._console.width, self._console.height
-        below = self._below(width)
-        head = [self._header(width), ""]
-        table = self._table.lines(self._reporter.rates, time.time(), width, height - len(head) - len(below))
-        return [*head, *table, *below][:height]
-
-    def _below(self, width: int) -> list[str]:
-        lines = [""]
+    def render(self) -> RenderableType:
+        """The whole screen as it stands now, newest log lines last."""
+        lines: list[RenderableType] = [self._header(), self._table()]
         if problem := self._problem():
-            wrapped = textwrap.wrap(safe(problem), width, max_lines=PROBLEM_LINES, placeholder=" …")
-            lines += [self._paint(line, "bold red") for line in wrapped]
+            lines.append(Text(problem, "bold red"))
         if (due_s := self._reporter.login_due_s) is not None:
-            lines.append(self._cut(f"{login_due_words(due_s)}: schwabstream auth login", width, "bold yellow"))
+            lines.append(Text(f"{login_due_words(due_s)}: schwabstream auth login", "bold yellow"))
         if self._reporter.simulated:
-            text = "Simulated prices. Futures depth is shown here; live Schwab has none."
-            lines.append(self._cut(text, width, "yellow"))
-        lines.append(self._cut("Ctrl-C: log out and stop   Ctrl-C twice: stop at once", width, "dim"))
-        return lines + [self._cut(line, width, "dim") for line in self._newest_logs()]
-
-    def _cut(self, text: str, width: int, style: str) -> str:
-        return self._paint(text if len(text) <= width else f"{text[: width - 1]}…", style)
+            lines.append(Text("Simulated prices. Futures depth is shown here; live Schwab has none.", "yellow"))
+        lines.append(Text("Ctrl-C: log out and stop   Ctrl-C twice: stop at once", "dim"))
+        lines += [Text.from_ansi(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self._newest_logs()]
+        return Group(*lines)
 
     def _newest_logs(self) -> list[str]:
-        return [safe(_ESCAPES.sub("", line)) for line in list(self._logs)[-LOG_LINES:]]
+        return list(self._logs)[-LOG_LINES:]
 
-    def _header(self, width: int | None = None) -> str:
+    def _header(self) -> Text:
         client, publisher = self._client, self._publisher
         uptime = int(time.time() - self._reporter.started / 1000)
-        state = client.state.replace("_", " ")
-        facts = (
+        state = Text(f" {client.state.replace('_', ' ')} ", _STATE_STYLES.get(client.state, "bold red"))
+        parts = (
             f"up {uptime // 3600}:{uptime // 60 % 60:02}:{uptime % 60:02}",
-            f"Redis {safe(publisher.url) if publisher.connected else 'away'}",
+            f"Redis {publisher.url if publisher.connected else 'away'}",
             f"{publisher.published:,} events",
         )
-        rest, taken = " · ".join(facts), len("schwabstream") + len(state) + 6
-        if width is not None:
-            rest = rest[: max(0, width - taken)]
-        painted = self._paint(f" {state} ", _STATE_STYLES.get(client.state, "bold red"))
-        return f"{self._paint('schwabstream', 'bold')}  {painted}  {rest}"
+        return Text.assemble(("schwabstream", "bold"), "  ", state, "  ", " · ".join(parts))
 
     def _problem(self) -> str | None:
         if self._publisher.outage:
@@ -127,3 +141,63 @@ class StreamScreen:
         troubles = self._client.troubles()
         keys = (key for key in self._client.market.instruments if key in troubles)
         return "; ".join(f"{key}: {why}" for key in keys for why in troubles[key]) or None
+
+    def _table(self) -> Table:
+        width = self._console.width
+        columns = [column for column in _COLUMNS if column.from_width <= width]
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+        for column in columns:
+            table.add_column(column.title, justify=column.justify, no_wrap=True)
+        rates = self._reporter.rates
+        for key, instrument in self._client.market.instruments.items():
+            for alias in instrument.aliases:
+                cells = self._cells(alias, instrument, rates.get(key, 0.0))
+                table.add_row(*(cells[column.title] for column in columns))
+        return table
+
+    def _cells(self, alias: str, instrument: Instrument, rate: float) -> dict[str, Text]:
+        """One row: a cell for each column's title; dim when the numbers are not from this moment."""
+        tick = instrument.tick
+        decimals = price_decimals(instrument.symbol)
+        age_s = time.time() - tick["received_us"] / 1e6 if tick["received_us"] else None
+        style = "" if instrument.fresh and age_s is not None and age_s < STALE_AFTER_S else "dim"
+        texts = {
+            "Symbol": alias,
+            "Contract": tick["contract"] or "",
+            "Last": _price(tick["last_price"], decimals),
+            "Bid": _side(tick["bid_size"], tick["bid_price"], decimals),
+            "Ask": _side(tick["ask_size"], tick["ask_price"], decimals, size_first=False),
+            "Volume": _count(tick["total_volume"]),
+            "Age": "no data yet" if age_s is None else _age(age_s),
+            "Upd/s": f"{rate:.1f}",
+        }
+        cells = {title: Text(text, style) for title, text in texts.items()}
+        cells["Symbol"].stylize("bold")
+        return cells | {"": self._arrow(instrument.key, tick["last_price"])}
+
+    def _arrow(self, key: str, last: float | None) -> Text:
+        """Up or down since the last price that differed."""
+        known, direction = self._lasts.get(key, (None, 0))
+        if last is not None and known is not None and last != known:
+            direction = 1 if last > known else -1
+        self._lasts[key] = (last, direction)
+        return _ARROWS[direction]
+
+
+def _price(value: float | None, decimals: int) -> str:
+    return "–" if value is None else f"{value:,.{decimals}f}"
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _side(size: int | None, price: float | None, decimals: int, *, size_first: bool = True) -> str:
+    parts: list[Any] = [_count(size), _price(price, decimals)]
+    return " × ".join(parts if size_first else reversed(parts))
+
+
+def _age(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(seconds, 0):.1f}s"
+    return f"{int(seconds) // 60}m{int(seconds) % 60:02}s"

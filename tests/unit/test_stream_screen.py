@@ -75,7 +75,9 @@ class Stage:
 
     def drawn(self, *, styled: bool = False) -> str:
         """What the screen shows."""
-        text = "\n".join(self.screen.lines())
+        with self.console.capture() as capture:
+            self.console.print(self.screen.render())
+        text = capture.get()
         return (
             text
             if styled
