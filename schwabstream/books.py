@@ -62,10 +62,7 @@ _price = attrgetter("price")
 
 def read_book(entry: object) -> Book:
     """The entry of a frame that the codec could not read as a book at once; raises ``ValueError`` when it is none."""
-    try:
-        return msgspec.convert(entry, Book)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from error
+    return msgspec.convert(entry, Book)
 
 
 def write_side(levels: list[_WireLevel] | None, *, descending: bool) -> orjson.Fragment:

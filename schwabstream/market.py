@@ -38,6 +38,7 @@ _TICK_FIELDS = (
     "trade_time",
     "quote_time",
 )
+_TICKS = Channel.TICKS
 _TRADE_FIELDS = ("last_price", "last_size", "trade_time")
 _TOP_FIELDS = ("bid_price", "bid_size", "ask_price", "ask_size")
 _NUMBER, _INTEGER = (float, int), (int,)
@@ -114,7 +115,7 @@ class _Layout:
         self.tick["delayed"] = ("delayed", (bool,))
         self.info = {number: slot for number, slot in slots.items() if number not in self.tick}
         numbers = {slot[0]: number for number, slot in slots.items()}
-        self.trade = tuple(numbers[name] for name in _TRADE_FIELDS)
+        self.price, self.size, self.time = (numbers[name] for name in _TRADE_FIELDS)
         self.top = frozenset(numbers[name] for name in _TOP_FIELDS)
 
 
@@ -188,24 +189,26 @@ class Market:
             elif number in layout.info:
                 self._note(instrument, layout, number, value)
         instrument.updates += 1
+        trade_time, quote_time = tick["trade_time"], tick["quote_time"]
         if instrument.fresh and "assetMainType" not in entry:
-            price, size, time = layout.trade
             tick["is_trade"] = (
-                price in entry  # an update that takes the last price away is not published
-                or (time in entry and tick["trade_time"] is not None)
-                or (size in entry and tick["last_size"] is not None)
+                layout.price in entry  # an update that takes the last price away is not published
+                or (trade_time is not None and layout.time in entry)
+                or (layout.size in entry and tick["last_size"] is not None)
             )
         else:
             instrument.fresh = True
             # A snapshot, asked for again or not, repeats the last trade; a new one has a later time.
-            tick["is_trade"] = known_trade is not None and (tick["trade_time"] or 0) > known_trade
-        exchange_time = max(tick["trade_time"] or 0, tick["quote_time"] or 0)
-        tick["timestamp"] = exchange_time if exchange_time > 0 else timestamp
+            tick["is_trade"] = known_trade is not None and (trade_time or 0) > known_trade
+        if quote_time is None or (trade_time is not None and trade_time > quote_time):
+            quote_time = trade_time
+        tick["timestamp"] = quote_time if quote_time is not None and quote_time > 0 else timestamp
         tick["received_us"] = received_us
         if tick["last_price"] is not None:
+            publish = self._publish
             for alias in instrument.aliases:
                 tick["symbol"] = alias
-                self._publish(Channel.TICKS, tick)
+                publish(_TICKS, tick)
         if instrument.top_of_book and not layout.top.isdisjoint(entry):
             self._publish_top(instrument)
 

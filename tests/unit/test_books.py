@@ -24,7 +24,7 @@ def mostly(plausible: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.integers(0, 19).flatmap(lambda chance: plausible if chance else ODD)
 
 
-sizes = st.integers(0, 10**6) | st.integers(0, 99).map(float)
+sizes = st.integers(0, 2**63 - 1) | st.integers(0, 99).map(float)
 prices = st.floats(-1e6, 1e6) | st.integers(-99, 99)
 makers = st.fixed_dictionaries({"0": st.sampled_from(["NSDQ", "iexg", "Ä"]), "1": sizes}, optional={"2": mostly(sizes)})
 levels = st.fixed_dictionaries(
@@ -84,6 +84,14 @@ def test_equal_prices_keep_their_order(descending: bool) -> None:
     found = orjson.loads(orjson.dumps(write_side(book.bids, descending=descending)))
     expected = sorted(alike, key=lambda level: level["0"], reverse=descending)
     assert [level["size"] for level in found] == [level["1"] for level in expected]
+
+
+def test_large_sizes_are_exact() -> None:
+    """A size that no float can hold is written as it came."""
+    huge = 2**53 + 1
+    book = read_book({"key": "AMD", "2": [{"0": 5.5, "1": huge, "2": huge, "3": [{"0": "A", "1": huge, "2": huge}]}]})
+    venue = {"id": "A", "size": huge, "time_ms": huge}
+    assert written(book)[0] == [{"price": 5.5, "size": huge, "makers": huge, "venues": [venue]}]
 
 
 def test_what_is_read_is_what_is_subscribed() -> None:

@@ -304,7 +304,7 @@ def test_a_message_that_is_no_text_is_empty(message: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("timestamp", ["null", '"7"', "7.5", "true", "NaN"])
+@pytest.mark.parametrize("timestamp", ["null", '"7"', "7.5", "true", "NaN", str(2**70), str(-(2**63) - 1)])
 def test_a_timestamp_that_is_no_integer_is_unknown(timestamp: str) -> None:
     """Data with an unusable timestamp is data all the same."""
     assert read(f'{{"data":[{{"service":"A","timestamp":{timestamp},"content":[]}}]}}') == [Batch("A", None, [])]
