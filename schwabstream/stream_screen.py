@@ -4,6 +4,7 @@ import asyncio
 import io
 import time
 from collections import deque
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
@@ -21,7 +22,10 @@ from schwabstream.streamer import SchwabStreamClient
 from schwabstream.symbols import price_decimals
 from schwabstream.telemetry import logs_kept_aside
 
-REFRESH_S = 0.25
+REFRESH_S, RAREST_S = 0.25, 2.0
+DRAWING_SHARE = 0.02
+"""How much of a core drawing may take: a frame that costs more is drawn less often."""
+_TABLE_FRAME_LINES = 4  # what a table takes beyond its rows
 LOG_LINES = 6
 STALE_AFTER_S = 10.0
 _OWN_SCREEN, _OLD_SCREEN = b"\x1b[?1049h\x1b[?25l", b"\x1b[?1049l\x1b[?25h"
@@ -86,9 +90,11 @@ class StreamScreen:
     async def run(self) -> None:
         """Redraw a few times a second until cancelled."""
         while True:
+            started = time.thread_time()
             frame = self._drawn(Screen(self.render(), application_mode=True), end="")
             self._frames.show(f"\x1b[H{frame}".encode())
-            await asyncio.sleep(REFRESH_S)
+            spent_s = time.thread_time() - started
+            await asyncio.sleep(min(RAREST_S, max(REFRESH_S, spent_s / DRAWING_SHARE)))
 
     def _drawn(self, renderable: RenderableType, *, end: str = "\n") -> str:
         self._canvas.size = self._console.size
@@ -106,7 +112,13 @@ class StreamScreen:
 
     def render(self) -> RenderableType:
         """The whole screen as it stands now, newest log lines last."""
-        lines: list[RenderableType] = [self._header(), self._table()]
+        below = self._below()
+        width = self._console.width
+        taken = 1 + _TABLE_FRAME_LINES + sum(1 if each.no_wrap else -(-each.cell_len // width) for each in below)
+        return Group(self._header(), *self._table(max(1, self._console.height - taken)), *below)
+
+    def _below(self) -> list[Text]:
+        lines: list[Text] = []
         if problem := self._problem():
             lines.append(Text(problem, "bold red"))
         if (due_s := self._reporter.login_due_s) is not None:
@@ -115,7 +127,7 @@ class StreamScreen:
             lines.append(Text("Simulated prices. Futures depth is shown here; live Schwab has none.", "yellow"))
         lines.append(Text("Ctrl-C: log out and stop   Ctrl-C twice: stop at once", "dim"))
         lines += [Text.from_ansi(line, style="dim", no_wrap=True, overflow="ellipsis") for line in self._newest_logs()]
-        return Group(*lines)
+        return lines
 
     def _newest_logs(self) -> list[str]:
         return list(self._logs)[-LOG_LINES:]
@@ -142,18 +154,22 @@ class StreamScreen:
         keys = (key for key in self._client.market.instruments if key in troubles)
         return "; ".join(f"{key}: {why}" for key in keys for why in troubles[key]) or None
 
-    def _table(self) -> Table:
+    def _table(self, rows: int) -> Iterator[RenderableType]:
+        """The symbols that fit into so many lines, and how many do not."""
         width = self._console.width
         columns = [column for column in _COLUMNS if column.from_width <= width]
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
         for column in columns:
             table.add_column(column.title, justify=column.justify, no_wrap=True)
         rates = self._reporter.rates
-        for key, instrument in self._client.market.instruments.items():
-            for alias in instrument.aliases:
-                cells = self._cells(alias, instrument, rates.get(key, 0.0))
-                table.add_row(*(cells[column.title] for column in columns))
-        return table
+        every = [(alias, each) for each in self._client.market.instruments.values() for alias in each.aliases]
+        shown = every if len(every) <= rows else every[: max(1, rows - 1)]
+        for alias, instrument in shown:
+            cells = self._cells(alias, instrument, rates.get(instrument.key, 0.0))
+            table.add_row(*(cells[column.title] for column in columns))
+        yield table
+        if len(shown) < len(every):
+            yield Text(f"… and {len(every) - len(shown):,} more that do not fit here", "dim", no_wrap=True)
 
     def _cells(self, alias: str, instrument: Instrument, rate: float) -> dict[str, Text]:
         """One row: a cell for each column's title; dim when the numbers are not from this moment."""

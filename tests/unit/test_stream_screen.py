@@ -229,3 +229,37 @@ async def test_the_newest_log_lines_stand_below(monkeypatch: pytest.MonkeyPatch)
     written = stage.console.file.getvalue()
     assert written.count("\x1b[?1049h") == written.count("\x1b[?1049l") == 1
     assert written.rstrip().endswith("events")
+
+
+@pytest.mark.parametrize("trouble", ["", "the streamer closed the connection (no close frame) " * 8])
+def test_as_many_symbols_are_shown_as_the_terminal_has_lines_for(trouble: str) -> None:
+    """No line is drawn beyond the last of the terminal, and what does not fit is counted."""
+    stage = Stage(",".join(f"S{n}" for n in range(100)))
+    if trouble:
+        stage.enter(StreamState.WAITING, trouble)
+    lines = stage.drawn().rstrip("\n").split("\n")
+    shown = [line for line in lines if re.match(r" ?S\d+ ", line)]
+    (rest,) = [line for line in lines if "more that do not fit" in line]
+    assert len(lines) <= 30
+    assert len(shown) > 10
+    assert int(re.search(r"\d+", rest)[0]) == 100 - len(shown)  # type: ignore[index]  # it is there, or the test fails
+    assert "Ctrl-C" in lines[-1]
+
+
+async def test_a_screen_that_is_costly_to_draw_is_drawn_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drawing takes at most its share of a core, but the screen moves every two seconds whatever it costs."""
+    for cost_s, pause_s in ((0.001, 0.25), (0.012, 0.6), (9.0, 2.0)):
+        stage = Stage()
+        slept: list[float] = []
+        clock = iter([0.0, cost_s])
+        monkeypatch.setattr("time.thread_time", lambda clock=clock: next(clock))
+
+        async def sleep(delay: float, slept: list[float] = slept) -> None:
+            slept.append(delay)
+            raise asyncio.CancelledError
+
+        with monkeypatch.context() as patched, stage.screen:
+            patched.setattr("schwabstream.stream_screen.asyncio.sleep", sleep)
+            with pytest.raises(asyncio.CancelledError):
+                await stage.screen.run()
+        assert slept == [pytest.approx(pause_s)]
