@@ -12,7 +12,6 @@ from rich.console import Console
 
 from benchmarks import chart, memory, page, readers, scaling, screens, stages, startup, versus
 from benchmarks.processes import ROOT
-from benchmarks.rig import PUBLISHING_ONLY
 from benchmarks.tally import machine
 
 PARTS = ("versus", "stages", "readers", "scaling", "memory", "startup", "screens")
@@ -42,7 +41,8 @@ def main() -> None:
             (options.out / "versus.svg").write_text(chart.draw(json.loads(json.dumps(results))), encoding="utf-8")
     if options.out == ROOT / "docs" / "performance":
         page.renew(ROOT / "docs" / "performance.md", options.out)
-    console.print(_caveat())
+    now = machine()
+    console.print(f"{now['cpu']}, {now['cores']} cores, load {now['load'][0]}")
 
 
 def _run(part: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -72,15 +72,6 @@ def _show(part: str, results: dict[str, Any], console: Console) -> None:
 
 def _keep(path: Path, content: dict[str, Any]) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _caveat() -> str:
-    from schwabstream.settings import Settings
-
-    missing = [name for name in PUBLISHING_ONLY if name.lower() not in Settings.model_fields]
-    now = machine()
-    told = f"{now['cpu']}, {now['cores']} cores, load {now['load'][0]}"
-    return f"{told}; 'publishing only' still writes last values: there is no setting {missing[0]}" if missing else told
 
 
 if __name__ == "__main__":

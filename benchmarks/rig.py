@@ -34,14 +34,14 @@ from benchmarks.processes import (
 
 
 class Client(StrEnum):
-    """Who is measured: schwab-py's way, ours with nothing but PUBLISH, ours as it comes."""
+    """Who is measured: schwab-py's way, ours without streams, ours as it comes."""
 
     BASELINE = "schwab-py"
     PUBLISHING = "publishing only"
     DEFAULT = "default"
 
 
-PUBLISHING_ONLY = {"SCHWAB_REDIS_STREAM_MAXLEN": "0", "SCHWAB_REDIS_LAST_VALUES": "false"}
+PUBLISHING_ONLY = {"SCHWAB_REDIS_STREAM_MAXLEN": "0"}
 
 
 @dataclass(frozen=True, slots=True)
