@@ -2,8 +2,9 @@
 
 Events leave as plain dictionaries of the shapes in ``events``, through the ``publish`` the market was given. A tick's
 dictionary is the symbol's own state, lent for the length of the call: whoever keeps it must copy or encode it there
-and then. Merging: a missing field is unchanged, null becomes None, 0 and "" are values (protocol 3.5). What is not
-what its field's table says is counted and taken as unknown; nothing that arrives raises.
+and then. A book's side is whatever orjson writes as its JSON, finished JSON mostly. Merging: a missing field is
+unchanged, null becomes None, 0 and "" are values (protocol 3.5). What is not what its field's table says is counted and
+taken as unknown; nothing that arrives raises.
 """
 
 from collections import Counter
