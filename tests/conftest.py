@@ -10,10 +10,14 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import settings
 
 from schwabstream.simulator import SchwabSimulator
 
 PLANTED_ENV = b"# planted by the test suite\nSCHWAB_CLIENT_SECRET_OF_NOBODY=untouched\n"
+
+settings.register_profile("suite", deadline=None)  # how long an example takes is the machine's business
+settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

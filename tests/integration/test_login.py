@@ -213,7 +213,7 @@ async def test_a_late_paste_is_explained(schwab: SchwabSimulator, settings: Sett
 async def test_hostile_pastes_end_in_a_sentence(settings: Settings) -> None:
     """No text whatsoever breaks the manual login; none of it is quoted back in full."""
 
-    @hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @hypothesis_settings(max_examples=60, suppress_health_check=list(HealthCheck))
     @given(st.lists(st.text(max_size=200), max_size=8))
     def fuzz(lines: list[str]) -> None:
         someone = Someone([line + "\n" for line in lines if "C0." not in line and "code=" not in line])

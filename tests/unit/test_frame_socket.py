@@ -224,7 +224,7 @@ _MANY = st.lists(st.one_of(_PLAIN, _PLAIN, _CONTROL, _FRAGMENTED), max_size=8)
 _LAST = st.one_of(st.just(b""), _CLOSE, _ANY, _LIE, st.binary(max_size=20))
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(_MANY, _LAST, _MANY, st.lists(st.integers(0, 10**6), max_size=12), st.booleans())
 @example([frame(b"a"), frame(b"b", 0x01)], frame(b"c"), [frame(b"d")], [], False)
 @example([frame(b"a", 0x01)], frame(b"b", 0x88), [], [], False)
@@ -242,7 +242,7 @@ def test_any_stream_in_any_chunks_means_what_the_library_says(
     assert by_us(cut(stream, points), copied=copied) == expected
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.one_of(_CONTROL, _FRAGMENTED, st.builds(frame, _SMALL)), max_size=4), _LAST)
 def test_a_byte_at_a_time_is_no_different(frames: list[bytes], last: bytes) -> None:
     """A stream that arrives byte by byte gives the same as all of it at once."""

@@ -792,7 +792,7 @@ def as_json(events: Iterable[dict[str, Any]]) -> list[bytes]:
     return [orjson.dumps(event, option=orjson.OPT_SORT_KEYS) for event in events]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(steps)
 def test_merging_equals_a_plain_dict(history: list[list[dict[str, Any]] | None]) -> None:
     """Whatever entries arrive, reconnects between them, every tick published is the slow model's, byte for byte."""
@@ -820,7 +820,6 @@ wire_values = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -154,7 +154,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
         Recording(tmp_path / name)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=400))
 def test_any_bytes_after_the_header_are_survived(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
     """Whatever follows, records before it are read and nothing raises."""
