@@ -14,10 +14,10 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
-from benchmarks.frames import FRAME_MS, Workload, frames
+from benchmarks.frames import FRAME_MS, Frame, Workload, frames
 from benchmarks.front import serve_front
 
 CHUNK_BYTES = 65_536
@@ -105,10 +105,10 @@ class Streamer:
         self.heard_at = time.monotonic()
 
 
-def flood(streamer: Streamer, chunks: list[bytes], repeat: int) -> None:
-    """Write everything as fast as it is read, ``repeat`` times over."""
-    for _ in range(repeat):
-        for chunk in chunks:
+def flood(streamer: Streamer, first: list[bytes], later: list[bytes], repeat: int) -> None:
+    """Write all as fast as it is read: what comes first once, the rest until there were ``repeat`` passes."""
+    for index in range(repeat):
+        for chunk in later if index else first:
             streamer.send(chunk)
 
 
@@ -136,6 +136,10 @@ def _chunks(packed: list[tuple[bytes, int]]) -> list[bytes]:
     return [*chunks, b"".join(current)] if current else chunks
 
 
+def _packed(made: Iterable[Frame]) -> list[tuple[bytes, int]]:
+    return [(websocket_frame(frame.payload), frame.events) for frame in made]
+
+
 def _say(**what: object) -> None:
     print(json.dumps(what), flush=True)
 
@@ -149,11 +153,11 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--rate", type=float, default=0, help="events a second; as fast as they are read without it")
     options = parser.parse_args()
-    packed = [
-        (websocket_frame(frame.payload), frame.events)
-        for frame in frames(options.workload, options.events, options.symbols)
-    ]
-    chunks = _chunks(packed)
+    load = options.workload, options.events, options.symbols
+    packed = _packed(frames(*load))
+    first = _chunks(packed)
+    # A symbol begins with a snapshot once, not with each pass.
+    later = _chunks(_packed(frames(*load, known=True))) if options.repeat > 1 else []
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
     _say(http=serve_front(url), ws=url)
@@ -165,7 +169,7 @@ def main() -> None:
     if options.rate:
         stamps = pace(streamer, packed, options.rate)
     else:
-        flood(streamer, chunks, options.repeat)
+        flood(streamer, first, later, options.repeat)
     _say(started_ns=started_ns, ended_ns=time.monotonic_ns(), stamps=stamps)
     sys.stdin.readline()
 

@@ -52,11 +52,19 @@ def symbols(count: int) -> tuple[list[str], list[str]]:
     return futures, equities
 
 
-def frames(workload: Workload, events: int, symbol_count: int = 200, seed: int = 7) -> Iterator[Frame]:
-    """Frames with ``events`` events in all, over ``symbol_count`` symbols."""
+def frames(
+    workload: Workload, events: int, symbol_count: int = 200, seed: int = 7, *, known: bool = False
+) -> Iterator[Frame]:
+    """Frames with ``events`` events in all, over ``symbol_count`` symbols.
+
+    ``known`` goes on where a call without it ends: hardly any symbol still begins with a snapshot.
+    """
     maker = _Maker(symbol_count, seed)
-    while maker.made < events:
-        yield maker.frame(workload, events - maker.made)
+    for end in (events, 2 * events) if known else (events,):
+        while maker.made < end:
+            frame = maker.frame(workload, end - maker.made)
+            if not known or end > events:
+                yield frame
 
 
 class _Maker:
