@@ -160,7 +160,7 @@ class Lease:
         numbers = f"{self._prefix}:lease:fence"
         # From the clock, so that a Redis that comes back empty does not hand out the same numbers again.
         await self._ask("SET", numbers, int(self._wall() * 1000), "NX")
-        ours = str(Holder(await self._ask("INCR", numbers), platform.node(), os.getpid()))
+        ours = str(Holder(await self._ask("INCRBY", numbers, 1), platform.node(), os.getpid()))
         await self._ask("SET", self._key, ours, "PX", LIFE_MS, *(() if by_force else ("NX",)))
         holder = await self.holder()
         if holder == ours:
