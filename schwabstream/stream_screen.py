@@ -23,7 +23,7 @@ from schwabstream.symbols import price_decimals
 from schwabstream.telemetry import logs_kept_aside
 
 REFRESH_S, RAREST_S = 0.25, 2.0
-DRAWING_SHARE = 0.02
+DRAWING_SHARE = 0.01
 """How much of a core drawing may take: a frame that costs more is drawn less often."""
 _TABLE_FRAME_LINES = 4  # what a table takes beyond its rows
 LOG_LINES = 6

@@ -16,8 +16,8 @@ else:
 HEAVY = {"redis", "httpx", "schwab", "websockets", "pydantic"}
 NETWORK = {"httpx", "schwab", "websockets"}
 UNUSED = {"rich", "pygments", "joserfc", "sqlite3", "prometheus_client", "redis.client", "redis.cluster"}
-# Told on the last line of stderr, whatever the command itself says or however it ends. What is there before it starts is
-# not its own: where coverage is measured that is a database.
+# Told on the last line of stderr, whatever the command itself says or however it ends. What is there before it starts
+# is not its own: where coverage is measured that is a database.
 _TELL = """
 import atexit, json, sys
 before = set(sys.modules)

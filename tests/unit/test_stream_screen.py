@@ -248,7 +248,7 @@ def test_as_many_symbols_are_shown_as_the_terminal_has_lines_for(trouble: str) -
 
 async def test_a_screen_that_is_costly_to_draw_is_drawn_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Drawing takes at most its share of a core, but the screen moves every two seconds whatever it costs."""
-    for cost_s, pause_s in ((0.001, 0.25), (0.012, 0.6), (9.0, 2.0)):
+    for cost_s, pause_s in ((0.001, 0.25), (0.006, 0.6), (9.0, 2.0)):
         stage = Stage()
         slept: list[float] = []
         clock = iter([0.0, cost_s])
