@@ -43,9 +43,9 @@ class Case:
 
 
 CASES = {
-    "one": Case("one entry a frame, flood", Workload.ONE, 20_000, repeat=15),
-    "l1": Case("1–20 entries a frame, flood", Workload.L1, 40_000, repeat=15),
-    "book": Case("books, flood", Workload.BOOK, 2_000, repeat=15),
+    "one": Case("one entry a frame, flood", Workload.ONE, 20_000, repeat=8),
+    "l1": Case("1–20 entries a frame, flood", Workload.L1, 40_000, repeat=8),
+    "book": Case("books, flood", Workload.BOOK, 2_000, repeat=8),
     "paced": Case("one entry a frame, 5,000/s", Workload.ONE, 15_000, rate=5_000),
 }
 

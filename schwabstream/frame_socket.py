@@ -145,7 +145,7 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
 
     def _room(self) -> int:
         """How long a frame may be; less than none when nothing more is to be cut out."""
-        if self.state is not State.OPEN:
+        if self.protocol.state is not State.OPEN:
             return -1
         return self.limit - len(self._fragments or b"")
 

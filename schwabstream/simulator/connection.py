@@ -7,7 +7,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, cast
 
 import h11
 from websockets.datastructures import Headers
@@ -65,8 +65,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection in."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # not by its class: uvloop's has another
         self._host.attach(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
