@@ -234,8 +234,9 @@ async def test_an_embedded_redis_can_be_read_while_it_lasts(kind: str, clean: Pa
         assert told["kind"] == kind
         client = redis.Redis.from_url(told["url"], decode_responses=True)
         async with asyncio.timeout(DEADLINE_S):
-            while set(await asyncio.to_thread(client.hkeys, "market_data:last:ticks")) < DEFAULTS:  # noqa: ASYNC110 - a peer
-                await asyncio.sleep(0.05)
+            for channel in ("ticks", "level2"):
+                while set(await asyncio.to_thread(client.hkeys, f"market_data:last:{channel}")) < DEFAULTS:  # noqa: ASYNC110 - a peer
+                    await asyncio.sleep(0.05)
         last: Any = await asyncio.to_thread(client.hgetall, "market_data:last:level2")
         assert isinstance(parse_event(last["/NQ:XCME"]), Level2Event)
         client.close()
