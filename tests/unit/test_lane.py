@@ -1,0 +1,69 @@
+"""One channel on its way to Redis: what makes a batch, what it says to Redis, what goes first when room is short."""
+
+import hiredis
+import pytest
+
+from schwabstream.events import Channel
+from schwabstream.lane import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Lane, weight
+from schwabstream.redis_writer import bulk
+
+
+def lane(*events: tuple[str, bytes], channel: Channel = Channel.TICKS, maxlen: int = 10) -> Lane:
+    """A lane in which these events wait: symbol and JSON each."""
+    made = Lane(channel, "md", maxlen, 0)
+    made.queue = [(symbol, bulk(event)) for symbol, event in events]
+    return made
+
+
+def commands(one: Lane) -> list[list[bytes]]:
+    """The commands of what is in flight, as Redis would read them."""
+    reader = hiredis.Reader()
+    reader.feed(b"".join(one.pack()))
+    read = []
+    while (command := reader.gets()) is not False:
+        read.append(command)
+    return read
+
+
+def test_every_event_is_published_and_added_and_the_newest_of_each_symbol_kept() -> None:
+    """PUBLISH and XADD for each event in order, then one HSET with the last of each symbol."""
+    one = lane(("A", b"1"), ("B", b"2"), ("A", b"3"))
+    one.load()
+    added = [[b"XADD", b"md:stream:ticks", b"MAXLEN", b"~", b"10", b"*", b"symbol", s, b"event", e]
+             for s, e in ((b"A", b"1"), (b"B", b"2"), (b"A", b"3"))]  # fmt: skip
+    published = [[b"PUBLISH", b"md:ticks", event] for event in (b"1", b"2", b"3")]
+    each = [command for pair in zip(published, added, strict=True) for command in pair]
+    assert commands(one) == [*each, [b"HSET", b"md:last:ticks", b"A", b"3", b"B", b"2"]]
+
+
+@pytest.mark.parametrize("maxlen", [0, 10])
+@pytest.mark.parametrize("channel", list(Channel))
+def test_each_command_has_the_name_it_writes_to(channel: Channel, maxlen: int) -> None:
+    """What a refusal is blamed on is what that command named; without streams nothing is added."""
+    one = lane(("A", b"1"), ("B", b"2"), channel=channel, maxlen=maxlen)
+    one.load()
+    assert [command[1].decode() for command in commands(one)] == list(one.written_to())
+    assert any(command[0] == b"XADD" for command in commands(one)) is (maxlen > 0)
+
+
+@pytest.mark.parametrize("size", [10, 10_000])
+def test_a_batch_is_bounded_and_what_comes_back_goes_first(size: int) -> None:
+    """No batch exceeds its bound in events or, by much, in bytes; unloading restores the order."""
+    one = lane(*(("A", b"%d " % n + b"x" * size) for n in range(MAX_BATCH_EVENTS + 1)))
+    before = list(one.queue)
+    count = one.load()
+    assert 0 < count <= MAX_BATCH_EVENTS
+    assert weight(one.in_flight) <= MAX_BATCH_BYTES + weight(before[:100])
+    assert one.in_flight + one.queue == before
+    one.unload()
+    assert (one.in_flight, one.queue) == ([], before)
+
+
+def test_the_oldest_go_but_never_the_newest_of_a_symbol() -> None:
+    """Shedding gives up no more than is asked for, from the front, and leaves each symbol its last event."""
+    one = lane(("Q", b"0"), *(("A", b"%d" % n) for n in range(1, 6)))
+    each = weight(one.queue[:1])
+    assert one.shed(2, 0) == (2, 2 * each)
+    assert [event for _, event in one.queue] == [bulk(b"%d" % n) for n in (0, 3, 4, 5)]
+    assert one.shed(100, 0) == (2, 2 * each)
+    assert [event for _, event in one.queue] == [bulk(b"0"), bulk(b"5")]
