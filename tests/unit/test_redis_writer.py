@@ -1,0 +1,87 @@
+"""The replies to a transaction, however the network cuts them up."""
+
+from typing import Any, cast
+
+import hiredis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schwabstream.redis_writer import _Link, redact_url
+
+QUEUED = 3
+ANSWER = b"*3\r\n:1\r\n$3\r\n1-0\r\n:0\r\n"
+TAKEN = b"+OK\r\n" + b"+QUEUED\r\n" * QUEUED + ANSWER
+REFUSED = b"+OK\r\n+QUEUED\r\n-OOM no memory\r\n+QUEUED\r\n-EXECABORT discarded\r\n"
+
+
+class Wire:
+    """A connection as redis-py makes it, reduced to its transport."""
+
+    def __init__(self) -> None:
+        self._writer = self.transport = self
+        self.sent, self.aborted = b"", False
+
+    def get_protocol(self) -> Any:
+        return self
+
+    def set_protocol(self, protocol: _Link) -> None:
+        self.protocol = protocol
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.told = error
+
+    def write(self, data: bytes) -> None:
+        self.sent += data
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def hear(link: _Link, data: bytes) -> None:
+    """Let the event loop have read this."""
+    link.get_buffer(-1)[: len(data)] = data
+    link.buffer_updated(len(data))
+
+
+@given(st.sampled_from([TAKEN, REFUSED]), st.lists(st.integers(1, 30), max_size=40))
+def test_replies_are_the_same_however_they_are_cut(said: bytes, sizes: list[int]) -> None:
+    """One answer for one transaction: the outcome alone when all was queued, else every reply to the end."""
+    wire, told, lost = Wire(), cast("list[list[Any]]", []), cast("list[Exception]", [])
+    link = _Link(cast("Any", wire), lost.append)
+    link.exchange(b"packed", QUEUED, 1, told.append)
+    rest = said
+    for size in [*sizes, len(said)]:
+        if rest:
+            hear(link, rest[:size])
+            rest = rest[size:]
+    (replies,) = told
+    assert (wire.sent, lost) == (b"packed", [])
+    if said is TAKEN:
+        assert replies == [[1, b"1-0", 0]]
+    else:
+        assert len(replies) == 1 + QUEUED + 1
+        assert [isinstance(reply, hiredis.ReplyError) for reply in replies] == [False, False, True, False, True]
+
+
+def test_the_end_of_a_connection_is_told_once_and_after_release_to_nobody() -> None:
+    """Who let go hears nothing more; what was under way then is cut off."""
+    wire, lost = Wire(), cast("list[Exception]", [])
+    link = _Link(cast("Any", wire), lost.append)
+    link.connection_lost(None)
+    link.connection_lost(None)
+    assert [type(error) for error in lost] == [ConnectionResetError]
+    released = _Link(cast("Any", wire), lost.append)
+    released.exchange(b"packed", 1, 1, lambda _: pytest.fail("nobody asked"))
+    released.release()
+    hear(released, TAKEN)
+    released.connection_lost(None)
+    assert wire.aborted
+    assert len(lost) == 1
+
+
+@pytest.mark.parametrize("url", ["redis://u:secret@h:1/0", "redis://h:1/0?password=secret", "rediss://:secret@h/0"])
+def test_an_address_is_told_without_its_password(url: str) -> None:
+    """Messages and logs name the server, never the password."""
+    assert "secret" not in redact_url(url)
+    assert "h" in redact_url(url)
