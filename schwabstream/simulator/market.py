@@ -42,6 +42,11 @@ def _ms(day: dt.date | None) -> int | None:
     return int(noon.timestamp()) * 1000
 
 
+def percent_change(net: float, close: float) -> float:
+    """The net change in percent of the close, to the eight digits that Schwab sends (trap T16)."""
+    return round(100 * net / close, 8) if close else 0.0
+
+
 class Quote:
     """The level-1 state of one instrument, by field name (``schwabstream.fields``), and its walk."""
 
@@ -165,16 +170,12 @@ class Quote:
     def _derived(self, last: float) -> dict[str, Any]:
         close, digits = self.values["close_price"], self.instrument.decimals
         net = round(last - close, digits)
-        fraction = net / close if close else 0.0
         bid, ask = self.values.get("bid_price", last), self.values.get("ask_price", last)
-        derived = {
+        return {
             "net_change": net,
+            "percent_change": percent_change(net, close),
             "mark": last if bid <= last <= ask else round((bid + ask) / 2, digits + 1),
         }
-        # Futures send a fraction, everything else a percentage (trap T16).
-        if self.instrument.asset == "FUTURE":
-            return {**derived, "change_fraction": round(fraction, 6)}
-        return {**derived, "percent_change": round(fraction * 100, 6)}
 
     def advance(self, now_ms: int) -> dict[str, Any]:
         """Move one step; returns the fields that changed: something, unless it is an index."""

@@ -41,7 +41,7 @@ _FUTURE = {
     "bid_size": "bidSize",
     "bid_time": "bidTime",
     "close_price": "closePrice",
-    "change_fraction": "futurePercentChange",
+    "percent_change": "futurePercentChange",
     "high_price": "highPrice",
     "last_price": "lastPrice",
     "last_size": "lastSize",

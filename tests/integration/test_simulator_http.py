@@ -315,7 +315,10 @@ async def test_quotes_of_equities_and_futures_have_their_shapes(web: Web) -> Non
     assert (future["symbol"], future["reference"]["product"]) == ("/MESZ26", "/MES")
     assert future["reference"]["futureActiveSymbol"] == "/MESZ26"
     assert future["reference"]["futureMultiplier"] == 5
-    assert (future["quote"]["tick"], future["quote"]["tickAmount"]) == (0.25, 1.25)
+    quote = future["quote"]
+    assert (quote["tick"], quote["tickAmount"]) == (0.25, 1.25)
+    # A percentage, as in the stream (trap T16).
+    assert quote["futurePercentChange"] == pytest.approx(100 * quote["netChange"] / quote["closePrice"], abs=1e-6)
     assert answer["$SPX"]["assetMainType"] == "INDEX"
 
 

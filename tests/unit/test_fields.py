@@ -22,7 +22,7 @@ from schwabstream.fields import (
 RENAMED = {
     "CHANGE_PERCENT": "percent_change",
     "FUTURE_ACTIVE_SYMBOL": "active_contract",
-    "FUTURE_CHANGE_PERCENT": "change_fraction",
+    "FUTURE_CHANGE_PERCENT": "percent_change",
     "FUTURE_EXPIRATION_DATE": "expiration_date",
     "FUTURE_IS_ACTIVE": "is_active",
     "FUTURE_IS_TRADABLE": "is_tradable",

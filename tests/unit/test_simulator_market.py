@@ -6,7 +6,7 @@ import pytest
 
 from schwabstream.fields import FIELDS, Service
 from schwabstream.simulator.books import Book
-from schwabstream.simulator.market import EASTERN, Market, Quote
+from schwabstream.simulator.market import EASTERN, Market, Quote, percent_change
 from schwabstream.simulator.wire import LEVELONE, numbered
 
 START = dt.datetime(2026, 11, 20, 10, 0, 0, tzinfo=EASTERN).timestamp()
@@ -71,11 +71,17 @@ def test_every_step_changes_something_and_only_changes_are_told() -> None:
             assert quote.values[name] == value
 
 
-def test_futures_change_is_a_fraction_and_others_percent() -> None:
-    """Field 20 of futures is a fraction, field 42 of equities a percentage (trap T16)."""
-    future, equity = quote_of("/NQ").values, quote_of("AAPL").values
-    assert future["change_fraction"] == pytest.approx(future["net_change"] / future["close_price"], abs=1e-6)
-    assert equity["percent_change"] == pytest.approx(100 * equity["net_change"] / equity["close_price"], abs=1e-6)
+@pytest.mark.parametrize("key", ["/NQ", "/CL", "AAPL", "$SPX", "AAPL  261218C00270000"])
+def test_the_change_is_a_percentage_of_the_close(key: str) -> None:
+    """Percent change is 100 times net change over close, of futures too (trap T16)."""
+    values = quote_of(key).values
+    assert values["percent_change"] == pytest.approx(100 * values["net_change"] / values["close_price"], abs=1e-6)
+
+
+@pytest.mark.parametrize(("net", "close", "sent"), [(-0.69, 81.29, -0.84881289), (-7.75, 5544.5, -0.13977816)])
+def test_the_change_is_computed_as_recorded(net: float, close: float, sent: float) -> None:
+    """The recorded futures snapshots of 2024-06-21 come out to the last of their eight digits (trap T16)."""
+    assert percent_change(net, close) == sent
 
 
 def test_a_full_futures_snapshot_has_the_documented_fields() -> None:
