@@ -45,6 +45,8 @@ class Kind(Enum):
     FLOAT = "float"
     INT = "int"
     TEXT = "text"
+    CHAR = "char"
+    """A text of one character; some services send its code (protocol 4.4)."""
     FLAG = "flag"
     LIST = "list"
 
@@ -56,6 +58,13 @@ def whole(value: object) -> int:
     if type(value) is float and value.is_integer() and abs(value) < 2**63:
         return int(value)
     raise TypeError("not a whole number")
+
+
+def character(value: object) -> str:
+    """The character of a printable ASCII code; else a ``TypeError``."""
+    if type(value) is int and 32 <= value < 127:
+        return chr(value)
+    raise TypeError("not the code of a printable character")
 
 
 class Delivery(Enum):
@@ -88,17 +97,17 @@ _EQUITIES: Final = (
     Field(3, "last_price", Kind.FLOAT, "Last Price"),
     Field(4, "bid_size", Kind.INT, "Bid Size", "lots in the guide, shares on the wire since 2025 (trap T15)"),
     Field(5, "ask_size", Kind.INT, "Ask Size", "as field 4 (trap T15)"),
-    Field(6, "ask_id", Kind.TEXT, "Ask ID", "ask before bid here, the reverse of futures (protocol 4.11)"),
-    Field(7, "bid_id", Kind.TEXT, "Bid ID"),
+    Field(6, "ask_id", Kind.CHAR, "Ask ID", "ask before bid here, the reverse of futures (protocol 4.11)"),
+    Field(7, "bid_id", Kind.CHAR, "Bid ID"),
     Field(8, "total_volume", Kind.INT, "Total Volume", "zeroed 07:28 Eastern"),
     Field(9, "last_size", Kind.INT, "Last Size"),
     Field(10, "high_price", Kind.FLOAT, "High Price", "0 until a regular-session trade"),
     Field(11, "low_price", Kind.FLOAT, "Low Price", "0 until a regular-session trade"),
     Field(12, "close_price", Kind.FLOAT, "Close Price"),
-    Field(13, "exchange_id", Kind.TEXT, "Exchange ID"),
+    Field(13, "exchange_id", Kind.CHAR, "Exchange ID"),
     Field(14, "is_marginable", Kind.FLAG, "Marginable"),
     Field(15, "description", Kind.TEXT, "Description"),
-    Field(16, "last_id", Kind.TEXT, "Last ID"),
+    Field(16, "last_id", Kind.CHAR, "Last ID"),
     Field(17, "open_price", Kind.FLOAT, "Open Price", "0 or absent before the open"),
     Field(18, "net_change", Kind.FLOAT, "Net Change"),
     Field(19, "high_price_52_week", Kind.FLOAT, "52 Week High"),
@@ -163,7 +172,7 @@ _OPTIONS: Final = (
     Field(18, "last_size", Kind.INT, "Last Size"),
     Field(19, "net_change", Kind.FLOAT, "Net Change"),
     Field(20, "strike_price", Kind.FLOAT, "Strike Price", "schwab-py calls it STRIKE_TYPE (protocol 4.11)"),
-    Field(21, "contract_type", Kind.TEXT, "Contract Type"),
+    Field(21, "contract_type", Kind.CHAR, "Contract Type"),
     Field(22, "underlying_symbol", Kind.TEXT, "Underlying"),
     Field(23, "expiration_month", Kind.INT, "Expiration Month"),
     Field(24, "deliverables", Kind.TEXT, "Deliverables"),
@@ -178,14 +187,14 @@ _OPTIONS: Final = (
     Field(33, "security_status", Kind.TEXT, "Security Status"),
     Field(34, "theoretical_option_value", Kind.FLOAT, "Theoretical Option Value"),
     Field(35, "underlying_price", Kind.FLOAT, "Underlying Price"),
-    Field(36, "uv_expiration_type", Kind.TEXT, "UV Expiration Type"),
+    Field(36, "uv_expiration_type", Kind.CHAR, "UV Expiration Type"),
     Field(37, "mark", Kind.FLOAT, "Mark Price"),
     Field(38, "quote_time", Kind.INT, "Quote Time in Long"),
     Field(39, "trade_time", Kind.INT, "Trade Time in Long"),
-    Field(40, "exchange_id", Kind.TEXT, "Exchange"),
+    Field(40, "exchange_id", Kind.CHAR, "Exchange"),
     Field(41, "exchange_name", Kind.TEXT, "Exchange Name"),
     Field(42, "last_trading_day", Kind.INT, "Last Trading Day"),
-    Field(43, "settlement_type", Kind.TEXT, "Settlement Type"),
+    Field(43, "settlement_type", Kind.CHAR, "Settlement Type"),
     Field(44, "percent_change", Kind.FLOAT, "Net Percent Change"),
     Field(45, "mark_change", Kind.FLOAT, "Mark Price Net Change"),
     Field(46, "mark_percent_change", Kind.FLOAT, "Mark Price Percent Change"),
@@ -197,7 +206,7 @@ _OPTIONS: Final = (
     Field(52, "indicative_ask_price", Kind.FLOAT, "Indicative Ask Price", "index options only"),
     Field(53, "indicative_bid_price", Kind.FLOAT, "Indicative Bid Price", "index options only"),
     Field(54, "indicative_quote_time", Kind.INT, "Indicative Quote Time", "index options only"),
-    Field(55, "exercise_type", Kind.TEXT, "Exercise Type"),
+    Field(55, "exercise_type", Kind.CHAR, "Exercise Type"),
 )
 
 _FUTURES: Final = (
@@ -207,8 +216,8 @@ _FUTURES: Final = (
     Field(3, "last_price", Kind.FLOAT, "Last Price"),
     Field(4, "bid_size", Kind.INT, "Bid Size", "contracts"),
     Field(5, "ask_size", Kind.INT, "Ask Size", "contracts"),
-    Field(6, "bid_id", Kind.TEXT, "Bid ID"),
-    Field(7, "ask_id", Kind.TEXT, "Ask ID"),
+    Field(6, "bid_id", Kind.CHAR, "Bid ID"),
+    Field(7, "ask_id", Kind.CHAR, "Ask ID"),
     Field(8, "total_volume", Kind.INT, "Total Volume"),
     Field(9, "last_size", Kind.INT, "Last Size"),
     Field(10, "quote_time", Kind.INT, "Quote Time"),
@@ -216,12 +225,12 @@ _FUTURES: Final = (
     Field(12, "high_price", Kind.FLOAT, "High Price"),
     Field(13, "low_price", Kind.FLOAT, "Low Price"),
     Field(14, "close_price", Kind.FLOAT, "Close Price"),
-    Field(15, "exchange_id", Kind.TEXT, "Exchange ID"),
+    Field(15, "exchange_id", Kind.CHAR, "Exchange ID"),
     Field(16, "description", Kind.TEXT, "Description", "'Symbol not found' for an unknown symbol (trap T5)"),
-    Field(17, "last_id", Kind.TEXT, "Last ID"),
+    Field(17, "last_id", Kind.CHAR, "Last ID"),
     Field(18, "open_price", Kind.FLOAT, "Open Price"),
     Field(19, "net_change", Kind.FLOAT, "Net Change"),
-    Field(20, "percent_change", Kind.FLOAT, "Future Percent Change", "percent, though the guide says a fraction (trap T16)"),
+    Field(20, "percent_change", Kind.FLOAT, "Future Percent Change", "a percentage, whatever the guide says (trap T16)"),
     Field(21, "exchange_name", Kind.TEXT, "Exchange Name", "the market identifier code, XCME"),
     Field(22, "security_status", Kind.TEXT, "Security Status", "Normal, Halted, Closed, Unknown"),
     Field(23, "open_interest", Kind.INT, "Open Interest"),
@@ -251,8 +260,8 @@ _FUTURES_OPTIONS: Final = (
     Field(3, "last_price", Kind.FLOAT, "Last Price"),
     Field(4, "bid_size", Kind.INT, "Bid Size"),
     Field(5, "ask_size", Kind.INT, "Ask Size"),
-    Field(6, "bid_id", Kind.TEXT, "Bid ID"),
-    Field(7, "ask_id", Kind.TEXT, "Ask ID"),
+    Field(6, "bid_id", Kind.CHAR, "Bid ID", "sent as its code: 63 is ?"),
+    Field(7, "ask_id", Kind.CHAR, "Ask ID", "sent as its code: 63 is ?"),
     Field(8, "total_volume", Kind.INT, "Total Volume"),
     Field(9, "last_size", Kind.INT, "Last Size"),
     Field(10, "quote_time", Kind.INT, "Quote Time"),
@@ -260,7 +269,7 @@ _FUTURES_OPTIONS: Final = (
     Field(12, "high_price", Kind.FLOAT, "High Price"),
     Field(13, "low_price", Kind.FLOAT, "Low Price"),
     Field(14, "close_price", Kind.FLOAT, "Close Price"),
-    Field(15, "last_id", Kind.TEXT, "Last ID"),
+    Field(15, "last_id", Kind.CHAR, "Last ID", "sent as its code: 63 is ?"),
     Field(16, "description", Kind.TEXT, "Description"),
     Field(17, "open_price", Kind.FLOAT, "Open Price"),
     Field(18, "open_interest", Kind.INT, "Open Interest", "typed double in the guide"),
@@ -273,9 +282,9 @@ _FUTURES_OPTIONS: Final = (
     Field(25, "strike_price", Kind.FLOAT, "Strike Price"),
     Field(26, "expiration_date", Kind.INT, "Future Expiration Date", "ms since the epoch"),
     Field(27, "expiration_style", Kind.TEXT, "Expiration Style"),
-    Field(28, "contract_type", Kind.TEXT, "Contract Type"),
+    Field(28, "contract_type", Kind.CHAR, "Contract Type"),
     Field(29, "security_status", Kind.TEXT, "Security Status"),
-    Field(30, "exchange_id", Kind.TEXT, "Exchange"),
+    Field(30, "exchange_id", Kind.CHAR, "Exchange"),
     Field(31, "exchange_name", Kind.TEXT, "Exchange Name"),
 )
 
@@ -293,7 +302,7 @@ _FOREX: Final = (
     Field(10, "high_price", Kind.FLOAT, "High Price"),
     Field(11, "low_price", Kind.FLOAT, "Low Price"),
     Field(12, "close_price", Kind.FLOAT, "Close Price"),
-    Field(13, "exchange_id", Kind.TEXT, "Exchange"),
+    Field(13, "exchange_id", Kind.CHAR, "Exchange"),
     Field(14, "description", Kind.TEXT, "Description"),
     Field(15, "open_price", Kind.FLOAT, "Open Price"),
     Field(16, "net_change", Kind.FLOAT, "Net Change"),

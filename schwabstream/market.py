@@ -15,7 +15,7 @@ from typing import Any, Literal
 from schwabstream.books import Book, read_book, write_side
 from schwabstream.codec import Batch
 from schwabstream.events import VERSION, Channel
-from schwabstream.fields import FIELDS, Kind, Service, whole
+from schwabstream.fields import FIELDS, Kind, Service, character, whole
 from schwabstream.subscriptions import BOOK_SERVICES, LEVEL_ONE
 from schwabstream.symbols import Asset, Symbol
 
@@ -43,10 +43,13 @@ _TICKS = Channel.TICKS
 _TRADE_FIELDS = ("last_price", "last_size", "trade_time")
 _TOP_FIELDS = ("bid_price", "bid_size", "ask_price", "ask_size")
 _NUMBER, _INTEGER = (float, int), (int,)
+# Two tuples, though equal: which of them it is says whether a code may stand for the text.
+_TEXT, _CHARACTER = (str,), (str,)
 _ACCEPTED: Mapping[Kind, tuple[type, ...]] = {
     Kind.FLOAT: _NUMBER,
     Kind.INT: _INTEGER,
-    Kind.TEXT: (str,),
+    Kind.TEXT: _TEXT,
+    Kind.CHAR: _CHARACTER,
     Kind.FLAG: (bool,),
     Kind.LIST: (list,),
 }
@@ -223,9 +226,11 @@ class Market:
     def _coerce(self, value: object, accepted: tuple[type, ...]) -> object:
         if value is None:
             return None
-        if accepted is _INTEGER:
-            with suppress(TypeError):
+        with suppress(TypeError):
+            if accepted is _INTEGER:
                 return whole(value)
+            if accepted is _CHARACTER:
+                return character(value)
         self.counts["bad values"] += 1
         return None
 

@@ -101,6 +101,7 @@ class RandomFrames:
             Kind.FLOAT: round(chance.uniform(-5, 500), chance.randint(0, 4)),
             Kind.INT: chance.choice((chance.randrange(10_000), float(chance.randrange(100)), 1.5)),
             Kind.TEXT: chance.choice(("Normal", "Halted", "", "?", 'E-mini “S&P” \\ " NaN', "Café")),
+            Kind.CHAR: chance.choice(("?", "Q", 63, 64, 7)),
             Kind.FLAG: chance.random() < 0.5,
             Kind.LIST: [],
         }

@@ -125,6 +125,10 @@ def worth(kind: Kind, value: object) -> object:
     """What a value is worth in a field of this kind; None when nothing."""
     if kind is Kind.TEXT:
         return value if isinstance(value, str) else None
+    if kind is Kind.CHAR and isinstance(value, int) and not isinstance(value, bool):
+        return chr(value) if value in range(ord(" "), ord("~") + 1) else None
+    if kind is Kind.CHAR:
+        return value if isinstance(value, str) else None
     if kind is Kind.FLAG:
         return value if isinstance(value, bool) else None
     if kind is Kind.LIST:

@@ -220,6 +220,33 @@ def test_a_flag_is_true_or_false() -> None:
     assert floor.market.counts == {"bad values": 2}
 
 
+def test_a_character_is_understood_by_its_code() -> None:
+    """Futures options send the ids of a recorded snapshot as integers: 63 is a question mark (protocol 4.4)."""
+    floor = Floor("./OGG26C4240")
+    floor.receive(FRAMES["futures-option-full"])
+    info = floor.market.instruments["./OGG26C4240"].info
+    assert (info["bid_id"], info["ask_id"], info["last_id"]) == ("?", "?", "?")
+    assert (info["contract_type"], info["exchange_id"], info["exchange_name"]) == ("C", "@", "XCEC")
+    assert not floor.market.counts
+
+
+@pytest.mark.parametrize("code", [7, 27, 127, 155, -63, 0x202E, 2**40, 63.0, True, [63]])
+def test_a_code_of_nothing_printable_is_no_character(code: object) -> None:
+    """Only the codes of printable ASCII are characters: control characters never come in this way."""
+    floor = Floor("./OGG26C4240")
+    floor.apply("LEVELONE_FUTURES_OPTIONS", {"key": "./OGG26C4240", "6": code})
+    assert floor.market.instruments["./OGG26C4240"].info == {"bid_id": None}
+    assert floor.market.counts == {"bad values": 1}
+
+
+def test_a_text_is_never_made_of_a_code() -> None:
+    """A description of 63 is a bad value: only one-character fields have codes."""
+    floor = Floor("./OGG26C4240")
+    floor.apply("LEVELONE_FUTURES_OPTIONS", {"key": "./OGG26C4240", "16": 63})
+    assert floor.market.instruments["./OGG26C4240"].info == {"description": None}
+    assert floor.market.counts == {"bad values": 1}
+
+
 def test_unknown_fields_change_nothing() -> None:
     """Numbers beyond the table and new names are passed over."""
     floor = Floor("/ES")
@@ -730,6 +757,10 @@ steps = st.lists(st.none() | st.lists(entries, min_size=1, max_size=3), min_size
 def clean(kind: Kind, value: object) -> object:
     """What a value of this kind of field is worth, slowly; None when it is worth nothing."""
     if kind is Kind.TEXT:
+        return value if isinstance(value, str) else None
+    if kind is Kind.CHAR and type(value) is int:
+        return chr(value) if 32 <= value < 127 else None
+    if kind is Kind.CHAR:
         return value if isinstance(value, str) else None
     if kind is Kind.FLAG:
         return value if isinstance(value, bool) else None

@@ -96,7 +96,7 @@ def test_a_full_futures_snapshot_has_the_documented_fields() -> None:
 
 def test_values_have_the_kind_their_field_promises() -> None:
     """What is sent under a number is of that field's kind, for every level-1 service."""
-    kinds = {"float": (int, float), "int": (int,), "text": (str,), "flag": (bool,)}
+    kinds = {"float": (int, float), "int": (int,), "text": (str,), "char": (str,), "flag": (bool,)}
     for key in ("/MNQ", "AAPL", "$SPX", "EUR/USD", "AAPL  261218C00270000"):
         quote = quote_of(key)
         service = next(name for name, assets in LEVELONE.items() if quote.instrument.asset in assets)
