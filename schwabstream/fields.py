@@ -230,7 +230,7 @@ _FUTURES: Final = (
     Field(17, "last_id", Kind.CHAR, "Last ID"),
     Field(18, "open_price", Kind.FLOAT, "Open Price"),
     Field(19, "net_change", Kind.FLOAT, "Net Change"),
-    Field(20, "percent_change", Kind.FLOAT, "Future Percent Change", "a percentage, whatever the guide says (trap T16)"),
+    Field(20, "percent_change", Kind.FLOAT, "Future Percent Change", "a percentage, unlike the guide (trap T16)"),
     Field(21, "exchange_name", Kind.TEXT, "Exchange Name", "the market identifier code, XCME"),
     Field(22, "security_status", Kind.TEXT, "Security Status", "Normal, Halted, Closed, Unknown"),
     Field(23, "open_interest", Kind.INT, "Open Interest"),

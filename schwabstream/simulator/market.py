@@ -218,11 +218,13 @@ class Quote:
         self.bar.add(price, size)
 
     def take_bar(self, now_ms: int) -> Bar | None:
-        """The last finished minute, once; None while it runs or when nothing traded."""
+        """The minute that has just ended, once; None when nothing traded in it."""
         if self.bar is not None and self.bar.start_ms + 60_000 <= now_ms:
             self.finished, self.bar = self.bar, None
         finished, self.finished = self.finished, None
-        return finished
+        # An older one was left over when its last follower went away.
+        just_ended = now_ms - now_ms % 60_000 - 60_000
+        return finished if finished is not None and finished.start_ms == just_ended else None
 
 
 class Market:

@@ -184,6 +184,34 @@ def test_a_bar_is_the_minute_of_trades() -> None:
     assert quote.take_bar(start + 60_000) is None
 
 
+@pytest.mark.parametrize("away_s", [121, 180, 960])
+def test_a_minute_left_over_is_not_handed_out(away_s: int) -> None:
+    """Only the minute that has just ended is a finished bar: what an earlier follower left is forgotten."""
+    quote = quote_of("/NQ")
+    start = int(START * 1000)
+    for second in range(50):
+        quote.advance(start + second * 1000)
+    assert quote.take_bar(start + away_s * 1000) is None
+    now = start + away_s // 60 * 60_000 + 60_000
+    for second in range(50):
+        quote.advance(now + second * 1000)
+    bar = quote.take_bar(now + 60_000)
+    assert bar is not None
+    assert bar.start_ms == now
+
+
+def test_a_finished_minute_waits_for_the_next_one_at_most() -> None:
+    """A bar that trading itself has finished is handed out during the minute after it, and no later."""
+    for late_s, taken in ((59, True), (61, False)):
+        quote = quote_of("/NQ")
+        start = int(START * 1000)
+        for second in range(60 + late_s):
+            quote.advance(start + second * 1000)
+        bar = quote.take_bar(start + (60 + late_s) * 1000)
+        assert bar is not None
+        assert bar.start_ms == (start if taken else start + 60_000)
+
+
 def test_venue_times_count_from_midnight_eastern() -> None:
     """10:00 in New York is 36,000,000 ms, in summer and in winter (protocol 4.6)."""
     market = Market(7, Clock())
