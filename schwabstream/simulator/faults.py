@@ -70,9 +70,9 @@ class Faults:
     level2_permission: bool = True
     market_data_permission: str | None = "NP"
     holidays: set[str] = field(default_factory=set)
-    """ISO dates on which the markets endpoint says closed."""
+    """ISO dates on which the markets endpoint says closed, besides weekends and the exchanges' holidays."""
     half_days: set[str] = field(default_factory=set)
-    """ISO dates on which equities close at 13:00 Eastern."""
+    """ISO dates on which equities close at 13:00 Eastern, besides the exchanges' half days."""
 
     # connection
     refuse: bool = False

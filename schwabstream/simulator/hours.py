@@ -1,12 +1,14 @@
-"""Market hours as the markets endpoint tells them (protocol 2.3): weekends, and the days the switches name."""
+"""Market hours as the markets endpoint gives them (protocol 2.3): weekends, holidays, and days the switches name."""
 
 import datetime as dt
 from typing import Any
 
+from schwabstream.simulator.closures import closes_early, futures_are_closed, new_york_is_closed
 from schwabstream.simulator.faults import Faults
 from schwabstream.simulator.market import EASTERN
 
 _DAY = dt.timedelta(days=1)
+_SATURDAY = 5
 _EQUITY_LIKE = {
     "equity": (("EQ", "equity", "16:00"),),
     "option": (("EQO", "equity option", "16:00"), ("IND", "index option", "16:15")),
@@ -41,21 +43,20 @@ def _entry(name: str, product: str, full_name: str, day: dt.date, hours: dict[st
 
 
 def _future_hours(day: dt.date) -> dict[str, Any]:
-    if day.weekday() == 6:
-        return {"regularMarket": _span(day + _DAY, "18:00", "17:00", day)}
     return {"regularMarket": _span(day, "18:00", "17:00", day - _DAY)}
 
 
 def market_hours(name: str, day: dt.date, faults: Faults) -> dict[str, Any]:
     """The inner object of one market on one day, by product."""
-    weekend = day.weekday() == 5 or (day.weekday() == 6 and name not in ("future", "forex"))
-    if weekend or day.isoformat() in faults.holidays:
+    is_closed = futures_are_closed if name in ("future", "forex") else new_york_is_closed
+    # A Sunday's evening session belongs to Monday: the recorded answer of a Sunday says closed for every market.
+    if day.weekday() >= _SATURDAY or is_closed(day) or day.isoformat() in faults.holidays:
         return _closed(name, day)
     if name == "future":
         return {root: _entry(name, root, f"/{root}", day, _future_hours(day)) for root in _FUTURES}
     if name == "forex":
         return {"forex": _entry(name, "forex", "forex", day, _future_hours(day))}
-    half = day.isoformat() in faults.half_days
+    half = closes_early(day) or day.isoformat() in faults.half_days
     answer = {}
     for product, full_name, close in _EQUITY_LIKE[name]:
         end = "13:00" if half else close

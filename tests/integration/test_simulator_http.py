@@ -364,11 +364,17 @@ async def test_market_hours_know_weekends_and_switches(web: Web) -> None:
         "equity": {"equity": {"date": "2026-11-21", "marketType": "EQUITY", "product": "equity", "isOpen": False}}
     }
     sunday = (await web.get(path, markets="future,forex", date="2026-11-22")).json()
-    assert sunday["future"]["ES"]["sessionHours"]["regularMarket"][0]["start"] == "2026-11-22T18:00:00-05:00"
-    web.faults.apply({"holidays": ["2026-11-26"], "half_days": ["2026-11-27"]})
+    assert sunday["future"] == {
+        "future": {"date": "2026-11-22", "marketType": "FUTURE", "product": "future", "isOpen": False}
+    }
+    assert not sunday["forex"]["forex"]["isOpen"]
+    monday = (await web.get(path, markets="future", date="2026-11-23")).json()["future"]["ES"]
+    assert monday["sessionHours"]["regularMarket"][0]["start"] == "2026-11-22T18:00:00-05:00"
     assert not (await web.get(path, markets="equity", date="2026-11-26")).json()["equity"]["equity"]["isOpen"]
-    half = (await web.get(path, markets="equity", date="2026-11-27")).json()["equity"]["EQ"]["sessionHours"]
-    assert half["regularMarket"][0]["end"] == "2026-11-27T13:00:00-05:00"
+    web.faults.apply({"holidays": ["2026-11-24"], "half_days": ["2026-11-25"]})
+    assert not (await web.get(path, markets="equity", date="2026-11-24")).json()["equity"]["equity"]["isOpen"]
+    half = (await web.get(path, markets="equity", date="2026-11-25")).json()["equity"]["EQ"]["sessionHours"]
+    assert half["regularMarket"][0]["end"] == "2026-11-25T13:00:00-05:00"
     assert (await web.get(path, markets="moon")).status_code == 400
     assert (await web.get(path, markets="equity", date="tomorrow")).status_code == 400
 

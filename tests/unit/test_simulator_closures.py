@@ -1,0 +1,61 @@
+"""The days on which the simulated markets stay closed."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from holidays.financial.ny_stock_exchange import NewYorkStockExchange
+
+from schwabstream.simulator.closures import closes_early, futures_are_closed, new_york_is_closed
+from schwabstream.simulator.faults import Faults
+from schwabstream.simulator.hours import market_hours
+
+YEARS = range(2022, 2041)
+MARKETS = ("equity", "option", "bond", "future", "forex")
+SATURDAY = 5
+DECREED = {dt.date(2025, 1, 9)}
+"""A national day of mourning: no rule knows it, the switch ``holidays`` does."""
+
+
+def weekdays() -> list[dt.date]:
+    """Every weekday of the years compared."""
+    first, last = dt.date(YEARS[0], 1, 1), dt.date(YEARS[-1], 12, 31)
+    days = [first + dt.timedelta(days=number) for number in range((last - first).days + 1)]
+    return [day for day in days if day.weekday() < SATURDAY]
+
+
+@pytest.mark.parametrize(("rule", "category"), [(new_york_is_closed, "public"), (closes_early, "half_day")])
+def test_the_rules_give_the_exchanges_calendar(rule: Callable[[dt.date], bool], category: str) -> None:
+    """New York's holidays and half days by their rules are those that a calendar package lists, for 19 years."""
+    listed = set(NewYorkStockExchange(years=YEARS, categories=(category,))) - DECREED
+    assert {day for day in weekdays() if rule(day)} == {day for day in listed if day.weekday() < SATURDAY}
+
+
+def test_futures_rest_on_three_days_a_year() -> None:
+    """New Year's Day, Good Friday and Christmas, or where they are observed; on other holidays futures trade."""
+    closed = [day for day in weekdays() if futures_are_closed(day)]
+    assert [f"{day:%m-%d}" for day in closed if day.year == 2026] == ["01-01", "04-03", "12-25"]
+    assert [f"{day:%m-%d}" for day in closed if day.year == 2027] == ["01-01", "03-26", "12-24"]
+    assert set(closed) <= {day for day in weekdays() if new_york_is_closed(day)}
+
+
+def is_open(market: str, day: str) -> bool:
+    """What the endpoint says of every product of a market."""
+    products: list[dict[str, Any]] = list(market_hours(market, dt.date.fromisoformat(day), Faults()).values())
+    (answer,) = {product["isOpen"] for product in products}
+    return bool(answer)
+
+
+@pytest.mark.parametrize("day", ["2026-11-21", "2026-11-22", "2026-12-25"])
+def test_weekends_and_christmas_are_closed_everywhere(day: str) -> None:
+    """On a Saturday, on a Sunday (as recorded, futures and forex included) and at Christmas no market is open."""
+    assert [market for market in MARKETS if is_open(market, day)] == []
+
+
+def test_on_thanksgiving_shares_rest_and_futures_trade() -> None:
+    """A holiday of New York's closes shares, options and bonds; the day after it ends at 13:00."""
+    assert [market for market in MARKETS if is_open(market, "2026-11-26")] == ["future", "forex"]
+    hours = market_hours("equity", dt.date(2026, 11, 27), Faults())["EQ"]["sessionHours"]
+    assert hours["regularMarket"] == [{"start": "2026-11-27T09:30:00-05:00", "end": "2026-11-27T13:00:00-05:00"}]
+    assert hours["postMarket"][0]["start"] == "2026-11-27T13:00:00-05:00"
