@@ -88,8 +88,11 @@ class Feed:
         it = quote.instrument
         entry: Entry = {"key": key, "delayed": self._faults.delayed, "assetMainType": it.asset}
         if it.asset == "EQUITY":
-            entry |= {"assetSubType": it.sub_type, "cusip": it.cusip}
-        values = {**quote.values, "security_status": self._status(key)}
+            entry["assetSubType"] = it.sub_type
+        if it.asset in ("EQUITY", "OPTION"):
+            entry["cusip"] = it.cusip
+        status = self._status(key)
+        values = quote.values if status == "Normal" else {**quote.values, "security_status": status}
         return [entry | numbered(service, values, wanted)]
 
     def _book_entry(self, service: str, key: str, quote: Quote, wanted: frozenset[str]) -> Entry:

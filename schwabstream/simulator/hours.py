@@ -5,7 +5,7 @@ from typing import Any
 
 from schwabstream.simulator.closures import closes_early, futures_are_closed, new_york_is_closed
 from schwabstream.simulator.faults import Faults
-from schwabstream.simulator.market import EASTERN
+from schwabstream.simulator.statics import EASTERN
 
 _DAY = dt.timedelta(days=1)
 _SATURDAY = 5

@@ -42,6 +42,7 @@ class Instrument:
     months: tuple[int, ...] = ()
     expiry: dt.date | None = None
     contract: str = ""
+    underlying_price: float = 0.0
 
     @property
     def decimals(self) -> int:
@@ -105,7 +106,9 @@ _INDICES = (
     Instrument("$DJI", "INDEX", "DOW JONES INDUSTRIAL AVERAGE", 46245.41, 0.01, 0, 0, "INDEX", "0", ""),
 )
 
-_FOREX = (Instrument("EUR/USD", "FOREX", "Euro/USDollar Spot", 1.15134, 0.00001, 100_000, 0, "GFT", "T", ""),)
+_FOREX = (
+    Instrument("EUR/USD", "FOREX", "Euro/USDollar Spot", 1.15134, 0.00001, 2_000_000, 30_000_000, "GFT", "!", ""),
+)
 
 CATALOGUE: dict[str, Instrument] = {each.key: each for each in (*_FUTURES, *_EQUITIES, *_INDICES, *_FOREX)}
 
@@ -175,7 +178,8 @@ def _option(key: str, today: dt.date) -> Instrument | None:
     kind = "Call" if found["kind"] == "C" else "Put"
     name = f"{underlying.description} {expiry:%m/%d/%Y} ${strike:g} {kind}"
     return Instrument(
-        key, "OPTION", name, price, 0.05, 20, 4000, "OPR", "o", "", "", underlying.key, 100, expiry=expiry
+        key, "OPTION", name, price, 0.05, 20, 4000, "OPR", "o", "", "", underlying.key, 100,
+        expiry=expiry, underlying_price=underlying.price,
     )  # fmt: skip
 
 

@@ -8,13 +8,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from schwabstream.simulator.instruments import CATALOGUE, Instrument, active_contract, find_instrument
+from schwabstream.simulator.statics import EASTERN, contract_fields, static_fields
 
-EASTERN = ZoneInfo("America/New_York")
-TRADING_HOURS = "GLBX(de=1640;0=-17001600;1=r-17001600d-15551640;7=d-16401555)"
-MICS = {"NASDAQ": "XNAS", "NYSE": "XNYS", "NYSE Arca": "ARCX"}
+# Smallest displayed and smallest traded amount; 1 where nothing is said.
+_QUOTE_LOTS = {"EQUITY": 100, "FOREX": 1_000_000}
+_TRADE_LOTS = {"EQUITY": 100, "FOREX": 10_000}
 
 
 @dataclass(slots=True)
@@ -33,13 +33,6 @@ class Bar:
         self.high, self.low = max(self.high, price), min(self.low, price)
         self.close = price
         self.volume += size
-
-
-def _ms(day: dt.date | None) -> int | None:
-    if day is None:
-        return None
-    noon = dt.datetime.combine(day, dt.time(16), EASTERN)
-    return int(noon.timestamp()) * 1000
 
 
 def percent_change(net: float, close: float) -> float:
@@ -64,7 +57,8 @@ class Quote:
         self.spread = 1
         self.phase = self.rng.random()
         """Where between two pulses this instrument moves."""
-        self._lot = 100 if instrument.asset == "EQUITY" else 1
+        self._quote_lot = _QUOTE_LOTS.get(instrument.asset, 1)
+        self._trade_lot = _TRADE_LOTS.get(instrument.asset, 1)
 
     def price(self, ticks: int) -> float:
         """A number of ticks as a price without rounding noise."""
@@ -76,14 +70,14 @@ class Quote:
         close = self.price(self._home)
         traded = int(self.instrument.volume * self.rng.uniform(0.3, 0.6))
         self.values = {
-            **self._statics(close, now_ms),
+            **static_fields(self.instrument, close, now_ms, self.rng),
             "last_price": last,
-            "last_size": None if self.instrument.asset == "INDEX" else self._size(3),
+            "last_size": None if self.instrument.asset == "INDEX" else self._size(3, self._trade_lot),
             "open_price": self.price(self._home + self.rng.randint(-20, 20)),
             "close_price": close,
             "total_volume": traded,
             "trade_time": now_ms - 40,
-            "security_status": "Normal",
+            "security_status": "Unknown" if self.instrument.asset == "FOREX" else "Normal",
         }
         opened = self.values["open_price"]
         self.values["high_price"] = max(last, opened) + self.price(8)
@@ -95,87 +89,47 @@ class Quote:
         for name in ("high_price", "low_price"):
             self.values[name] = round(self.values[name], self.instrument.decimals)
 
-    def _statics(self, close: float, now_ms: int) -> dict[str, Any]:
-        it = self.instrument
-        common = {"description": it.description, "exchange_name": it.exchange, "exchange_id": it.exchange_id}
-        if it.asset == "FUTURE":
-            ids = dict.fromkeys(("bid_id", "ask_id", "last_id", "exchange_id"), "?")
-            settled = now_ms - now_ms % 86_400_000
-            return {**common, **ids, **self.contract_fields(), "settlement_price": close, "settlement_date": settled}
-        if it.asset == "OPTION":
-            return {**common, **self._option_fields()}
-        year = {"high_price_52_week": round(close * 1.21, 2), "low_price_52_week": round(close * 0.74, 2)}
-        if it.asset != "EQUITY":
-            return {**common, **year}
-        mic = MICS.get(it.exchange, "XNAS")
-        mics = dict.fromkeys(("ask_mic_id", "bid_mic_id", "last_mic_id"), mic)
-        flags = {"is_marginable": True, "is_regular_market_quote": True, "is_regular_market_trade": True}
-        lend = {"hard_to_borrow_quantity": 9_188_513, "is_hard_to_borrow": 0, "is_shortable": 1}
-        ids = {"ask_id": "P", "bid_id": it.exchange_id, "last_id": "D"}
-        return {**common, **year, **ids, **mics, **flags, **lend, "pe_ratio": round(self.rng.uniform(8, 45), 2)}
-
-    def contract_fields(self) -> dict[str, Any]:
-        """What a future says of its contract; a root changes these at the roll (trap T18)."""
-        it = self.instrument
-        return {
-            "description": it.description,
-            "open_interest": int(it.volume * 1.4),
-            "tick": it.tick,
-            "tick_amount": round(it.tick * it.multiplier, 4),
-            "product": it.product,
-            "price_format": "D,D",
-            "trading_hours": TRADING_HOURS,
-            "is_tradable": True,
-            "multiplier": it.multiplier,
-            "is_active": True,
-            "active_contract": it.contract,
-            "expiration_date": _ms(it.expiry),
-            "is_quoted_in_session": True,
-        }
-
-    def _option_fields(self) -> dict[str, Any]:
-        it = self.instrument
-        expiry = it.expiry or dt.date.min
-        return {
-            "open_interest": self.rng.randint(50, 20_000),
-            "volatility": round(self.rng.uniform(18, 60), 3),
-            "expiration_year": expiry.year,
-            "expiration_month": expiry.month,
-            "expiration_day": expiry.day,
-            "multiplier": it.multiplier,
-            "digits": 2,
-            "strike_price": int(it.key[13:]) / 1000,
-            "contract_type": it.key[12],
-            "underlying_symbol": it.product,
-            "option_root": it.product,
-        }
-
-    def _size(self, scale: float) -> int:
-        return self._lot * (1 + int(self.rng.expovariate(1 / scale)))
+    def _size(self, scale: float, lot: int) -> int:
+        return lot * (1 + int(self.rng.expovariate(1 / scale)))
 
     def _quoted(self, now_ms: int) -> dict[str, Any]:
         if self.instrument.asset == "INDEX":
             return {}
-        scale = max(1.0, self.instrument.size / self._lot)
+        lot = self._quote_lot
+        scale = max(1.0, self.instrument.size / lot)
         return {
             "bid_price": self.price(self.bid),
             "ask_price": self.price(self.bid + self.spread),
-            "bid_size": self._size(scale),
-            "ask_size": self._size(scale),
+            "bid_size": self._size(scale, lot),
+            "ask_size": self._size(scale, lot),
             "quote_time": now_ms,
             "bid_time": now_ms,
             "ask_time": now_ms,
         }
 
     def _derived(self, last: float) -> dict[str, Any]:
-        close, digits = self.values["close_price"], self.instrument.decimals
+        values, it = self.values, self.instrument
+        close, digits = values["close_price"], it.decimals
         net = round(last - close, digits)
-        bid, ask = self.values.get("bid_price", last), self.values.get("ask_price", last)
-        return {
-            "net_change": net,
-            "percent_change": percent_change(net, close),
-            "mark": last if bid <= last <= ask else round((bid + ask) / 2, digits + 1),
-        }
+        bid, ask = values.get("bid_price", last), values.get("ask_price", last)
+        mark = last if bid <= last <= ask else round((bid + ask) / 2, digits + 1)
+        # Forex has no percentage (protocol 4.5).
+        percent = 0.0 if it.asset == "FOREX" else percent_change(net, close)
+        derived = {"net_change": net, "percent_change": percent, "mark": mark}
+        if it.asset in ("EQUITY", "OPTION"):
+            mark_change = round(mark - close, digits + 1)
+            derived |= {"mark_change": mark_change, "mark_percent_change": percent_change(mark_change, close)}
+        if it.asset == "EQUITY":
+            derived |= {
+                "regular_market_last_price": last,
+                "regular_market_last_size": values["last_size"],
+                "regular_market_net_change": net,
+                "regular_market_percent_change": percent,
+                "regular_market_trade_time": values["trade_time"],
+            }
+        if it.asset == "OPTION":
+            derived["time_value"] = round(last - values["money_intrinsic_value"], 4)
+        return derived
 
     def advance(self, now_ms: int) -> dict[str, Any]:
         """Move one step; returns the fields that changed: something, unless it is an index."""
@@ -194,12 +148,12 @@ class Quote:
             if old[name] != value:
                 old[name] = changed[name] = value
         if not changed and "ask_size" in old:
-            changed["ask_size"] = old["ask_size"] = old["ask_size"] + self._lot
+            changed["ask_size"] = old["ask_size"] = old["ask_size"] + self._quote_lot
         return changed
 
     def _trade(self, now_ms: int) -> dict[str, Any]:
         price = self.price(self.bid + (self.spread if self.rng.random() < 0.5 else 0))
-        size = 0 if self.instrument.asset == "INDEX" else self._size(2)
+        size = 0 if self.instrument.asset == "INDEX" else self._size(2, self._trade_lot)
         self._into_bar(price, size, now_ms)
         return {
             "last_price": price,
@@ -294,7 +248,7 @@ class Market:
                 continue
             # The root keeps its own key: only what it stands for moved on.
             quote.instrument = new
-            fields = quote.contract_fields()
+            fields = contract_fields(new)
             changed[quote] = {name: value for name, value in fields.items() if quote.values.get(name) != value}
             quote.values.update(fields)
         return changed

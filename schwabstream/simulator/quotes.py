@@ -63,7 +63,6 @@ _FUTURE_REFERENCE = {
     "active_contract": "futureActiveSymbol",
     "expiration_date": "futureExpirationDate",
     "is_active": "futureIsActive",
-    "is_tradable": "futureIsTradable",
     "multiplier": "futureMultiplier",
     "price_format": "futurePriceFormat",
     "settlement_price": "futureSettlementPrice",
@@ -93,7 +92,13 @@ def quote_entry(key: str, quote: Quote, blocks: frozenset[str], *, realtime: boo
 
 def _future_blocks(quote: Quote) -> dict[str, Any]:
     it, values = quote.instrument, quote.values
-    reference = {"description": it.description, "exchange": it.exchange_id, "exchangeName": it.exchange}
+    # Schwab's own example of REST says tradable, the recorded stream does not.
+    reference = {
+        "description": it.description,
+        "exchange": it.exchange_id,
+        "exchangeName": it.exchange,
+        "futureIsTradable": True,
+    }
     return {"quote": _named(values, _FUTURE), "reference": reference | _named(values, _FUTURE_REFERENCE)}
 
 

@@ -15,7 +15,7 @@ from websockets.protocol import State
 
 from schwabstream.errors import ConfigurationError
 from schwabstream.simulator import Faults, SchwabSimulator, serve
-from schwabstream.simulator.market import EASTERN
+from schwabstream.simulator.statics import EASTERN
 
 FUTURES, EQUITIES = "LEVELONE_FUTURES", "LEVELONE_EQUITIES"
 ALL_FIELDS = ",".join(map(str, range(57)))
@@ -438,6 +438,7 @@ async def test_options_and_forex_have_level_one(lab: Lab) -> None:
     await client.subscribe("LEVELONE_OPTIONS", "AAPL  261218C00270000")
     option = await client.entry("LEVELONE_OPTIONS")
     assert (option["assetMainType"], option["20"], option["21"], option["22"]) == ("OPTION", 270.0, "C", "AAPL")
+    assert option["cusip"] == ""
     assert option["2"] < option["3"]
     await client.subscribe("LEVELONE_FOREX", "EUR/USD")
     assert (await client.entry("LEVELONE_FOREX"))["assetMainType"] == "FOREX"

@@ -12,7 +12,7 @@ import pytest
 import websockets.asyncio.client as ws
 
 from schwabstream.simulator import Faults, SchwabSimulator
-from schwabstream.simulator.market import EASTERN
+from schwabstream.simulator.statics import EASTERN
 
 CALLBACK = "https://127.0.0.1:8182"
 DAY = 86_400.0
