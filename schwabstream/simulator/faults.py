@@ -124,8 +124,8 @@ class Faults:
     unknown_symbol_frame: bool = False
     """Unknown futures keys get the U+FFFD frame (trap T5) instead of silence."""
     accept_mic: bool = False
-    any_symbol: bool = False
-    """Every well-formed ticker exists."""
+    unknown_keys: set[str] = field(default_factory=lambda: {"NOPE", "XYZZY", "ZZZZ", "ZZZZQ"})
+    """Keys that Schwab does not know, besides those that no instrument could have."""
     futures_depth: bool = False
     """Serve FUTURES_BOOK, which live Schwab does not."""
     market_status: str = "Normal"
@@ -166,6 +166,11 @@ class Faults:
         fresh = Faults()
         for each in dataclasses.fields(self):
             setattr(self, each.name, getattr(fresh, each.name))
+
+    def known(self, key: str) -> str | None:
+        """The key under which the market has it; None for one that Schwab is not to know."""
+        bare = key.partition(":")[0] if self.accept_mic else key
+        return None if bare in self.unknown_keys else bare
 
     def take_token_error(self) -> TokenError | None:
         """The error that this token call answers with, counted off."""

@@ -45,9 +45,8 @@ class Feed:
 
     def find(self, service: str, key: str) -> Quote | None:
         """The quote behind a key of a service; None is what Schwab answers with silence (protocol 3.6)."""
-        self._market.any_symbol = self._faults.any_symbol
-        bare = key.partition(":")[0] if self._faults.accept_mic else key
-        quote = self._market.quote(bare)
+        known = self._faults.known(key)
+        quote = None if known is None else self._market.quote(known)
         if quote is None or quote.instrument.asset not in ASSETS[service]:
             return None
         listings = _LISTINGS.get(Service(service))

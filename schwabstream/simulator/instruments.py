@@ -1,11 +1,12 @@
 """What the simulated market trades: a catalogue of instruments, and the rules that turn a key into one of them.
 
-Futures roots name their active contract by the clock's date; a contract key is an instrument of its own. Keys that
-Schwab would not know (an expired contract, a MIC suffix, a word) give None: the streamer acknowledges them and stays
-silent.
+Futures roots name their active contract by the clock's date; a contract key is an instrument of its own. Every valid
+ticker and every pair of currencies exists, at a price that is the same in every run. What cannot be a key (an expired
+contract, a MIC suffix, lower case, a word) gives None: the streamer acknowledges it and stays silent.
 """
 
 import datetime as dt
+import random
 import re
 from dataclasses import dataclass, replace
 
@@ -19,7 +20,8 @@ METAL_MONTHS = (2, 4, 6, 8, 10, 12)
 
 _CONTRACT = re.compile(r"^(?P<root>/[A-Z0-9]{1,4}?)(?P<month>[FGHJKMNQUVXZ])(?P<year>\d\d)$")
 _OPTION = re.compile(r"^(?P<root>[A-Z]{1,5} *)(?P<expiry>\d{6})(?P<kind>[CP])(?P<strike>\d{8})$")
-_TICKER = re.compile(r"^[A-Z][A-Z0-9]{0,5}(/[A-Z])?$")
+_TICKER = re.compile(r"^(?P<stem>[A-Z]{1,5})(/([A-Z]|PR[A-Z]?|WS|WT|RT|UN|CL))?$")
+_PAIR = re.compile(r"^(?P<base>[A-Z]{3})/(?P<quote>[A-Z]{3})$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +108,18 @@ _INDICES = (
     Instrument("$DJI", "INDEX", "DOW JONES INDUSTRIAL AVERAGE", 46245.41, 0.01, 0, 0, "INDEX", "0", ""),
 )
 
-_FOREX = (
-    Instrument("EUR/USD", "FOREX", "Euro/USDollar Spot", 1.15134, 0.00001, 2_000_000, 30_000_000, "GFT", "!", ""),
-)
+_USD_VALUE = {
+    "AUD": 0.6452, "CAD": 0.7093, "CHF": 1.2375, "CNH": 0.1407, "CZK": 0.04764, "DKK": 0.1541, "EUR": 1.15134,
+    "GBP": 1.30974, "HKD": 0.12845, "HUF": 0.003007, "ILS": 0.3058, "JPY": 0.006394, "MXN": 0.05412, "NOK": 0.09763,
+    "NZD": 0.5608, "PLN": 0.2716, "SEK": 0.1047, "SGD": 0.7649, "THB": 0.03083, "TRY": 0.02356, "USD": 1.0,
+    "ZAR": 0.05754,
+}  # fmt: skip
+"""What one unit of each currency is worth in US dollars."""
+_CURRENCY_NAMES = {"EUR": "Euro", "GBP": "GBPound", "USD": "USDollar"}
+_OPTION_UNDERLYINGS = {"SPX": "$SPX", "SPXW": "$SPX"}
+"""Option roots that are not the ticker of what they are an option on."""
 
-CATALOGUE: dict[str, Instrument] = {each.key: each for each in (*_FUTURES, *_EQUITIES, *_INDICES, *_FOREX)}
+CATALOGUE: dict[str, Instrument] = {each.key: each for each in (*_FUTURES, *_EQUITIES, *_INDICES)}
 
 
 def third_friday(year: int, month: int) -> dt.date:
@@ -122,8 +131,17 @@ def third_friday(year: int, month: int) -> dt.date:
 def _contract_end(root: Instrument, year: int, month: int) -> dt.date:
     if root.months == QUARTERS:
         return third_friday(year, month)
-    # Energy and metals stop around the 20th of the month before; the exact exchange calendar is not simulated.
+    if root.exchange == "XCEC":
+        return _third_last_weekday(year, month)
+    # Energy stops around the 20th of the month before; the exact exchange calendar is not simulated.
     return dt.date(year, month, 1) - dt.timedelta(days=11)
+
+
+def _third_last_weekday(year: int, month: int) -> dt.date:
+    """The last trading day of a metal."""
+    following = dt.date(year + month // 12, month % 12 + 1, 1)
+    before = (following - dt.timedelta(days=days) for days in range(1, 8))
+    return [day for day in before if day.weekday() < 5][2]
 
 
 def contract_key(root: str, year: int, month: int) -> str:
@@ -132,8 +150,11 @@ def contract_key(root: str, year: int, month: int) -> str:
 
 
 def active_contract(root: Instrument, today: dt.date) -> Instrument:
-    """The contract a root stands for today; index futures roll on the Thursday eight days before expiry."""
-    roll_days = 8 if root.months == QUARTERS else 2
+    """The contract a root stands for today.
+
+    Index futures roll on the Thursday eight days before expiry, metals before the month of their delivery.
+    """
+    roll_days = 8 if root.months == QUARTERS else 28 if root.exchange == "XCEC" else 2
     year, month = today.year, 1
     while True:
         if month in root.months:
@@ -160,9 +181,10 @@ def _contract(key: str, today: dt.date) -> Instrument | None:
 
 
 def _option(key: str, today: dt.date) -> Instrument | None:
-    """An option on a stock of the catalogue, keyed with the root padded to six (trap T22)."""
+    """An option on a share or an index, keyed with the root padded to six (trap T22)."""
     found = _OPTION.match(key) if len(key) == 21 else None
-    underlying = CATALOGUE.get(found["root"].strip()) if found else None
+    root = found["root"].strip() if found else ""
+    underlying = _known(_OPTION_UNDERLYINGS.get(root, root))
     if not found or underlying is None:
         return None
     try:
@@ -183,16 +205,35 @@ def _option(key: str, today: dt.date) -> Instrument | None:
     )  # fmt: skip
 
 
-def find_instrument(key: str, today: dt.date, *, any_symbol: bool = False) -> Instrument | None:
-    """The instrument a key names on that day, or None; ``any_symbol`` makes one up for every well-formed ticker."""
-    if known := CATALOGUE.get(key):
-        return replace(active_contract(known, today), key=key) if known.asset == "FUTURE" else known
-    if known := _contract(key, today) or _option(key, today):
-        return known
-    if not any_symbol:
+def _known(key: str) -> Instrument | None:
+    """What the catalogue has under a key, else the share of that ticker."""
+    return CATALOGUE.get(key) or _share(key)
+
+
+def _share(key: str) -> Instrument | None:
+    """A share that the catalogue lacks; short tickers are New York's, as they mostly are."""
+    found = _TICKER.match(key)
+    if not found:
         return None
-    if _TICKER.match(key):
-        return _equity(key, f"{key} CORP", 20 + sum(map(ord, key)) % 400, 1_000_000, "000000000")
-    if found := _CONTRACT.match(key):
-        return replace(CATALOGUE["/ES"], key=key, product=found["root"], contract=key)
-    return None
+    price = round(6 * 60 ** random.Random(key).random(), 2)  # noqa: S311 - prices, not secrets
+    listing = "NYSE" if len(found["stem"]) <= 3 else "NASDAQ"
+    return _equity(key, f"{key} COMMON STOCK", price, 3_000_000, "000000000", listing)
+
+
+def _pair(key: str) -> Instrument | None:
+    """Two currencies at their cross rate."""
+    found = _PAIR.match(key)
+    if not found or found["base"] == found["quote"] or not {found["base"], found["quote"]} <= _USD_VALUE.keys():
+        return None
+    tick, decimals = (0.001, 3) if found["quote"] == "JPY" else (0.00001, 5)
+    price = round(_USD_VALUE[found["base"]] / _USD_VALUE[found["quote"]], decimals)
+    name = "/".join(_CURRENCY_NAMES.get(each, each) for each in key.split("/"))
+    return Instrument(key, "FOREX", f"{name} Spot", price, tick, 2_000_000, 30_000_000, "GFT", "!", "")
+
+
+def find_instrument(key: str, today: dt.date) -> Instrument | None:
+    """The instrument a key names on that day, or None."""
+    known = CATALOGUE.get(key)
+    if known is not None and known.asset == "FUTURE":
+        return replace(active_contract(known, today), key=key)
+    return known or _contract(key, today) or _option(key, today) or _pair(key) or _share(key)

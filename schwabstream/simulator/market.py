@@ -191,7 +191,6 @@ class Market:
         self._by_key: dict[str, Quote | None] = {}
         self._day = self.today()
         self._midnight = (0, 0)
-        self.any_symbol = False
 
     def now_ms(self) -> int:
         """The clock in milliseconds since the epoch."""
@@ -216,13 +215,11 @@ class Market:
         try:
             return self._by_key[key]
         except KeyError:
-            found = self._find(key)
-            if found is not None or not self.any_symbol:
-                self._by_key[key] = found
+            found = self._by_key[key] = self._find(key)
             return found
 
     def _find(self, key: str) -> Quote | None:
-        instrument = find_instrument(key, self._day, any_symbol=self.any_symbol)
+        instrument = find_instrument(key, self._day)
         if instrument is None:
             return None
         root = find_instrument(instrument.product, self._day) if instrument.asset == "FUTURE" else None

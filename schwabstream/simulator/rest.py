@@ -121,8 +121,8 @@ class Rest:
         return self._errors(400, "Bad Request", detail, {"parameter": "fields"})
 
     def _find(self, symbol: str) -> Quote | None:
-        bare = symbol.partition(":")[0] if self._faults.accept_mic else symbol
-        return self._market.quote(bare)
+        known = self._faults.known(symbol)
+        return None if known is None else self._market.quote(known)
 
     def _quotes(self, query: Query) -> Reply:
         symbols = list(dict.fromkeys(filter(None, query.get("symbols", "").split(","))))

@@ -91,12 +91,12 @@ def _equity_fields(it: Instrument, close: float, now_ms: int, rng: random.Random
 
 def _option_fields(it: Instrument, now_ms: int, rng: random.Random) -> dict[str, Any]:
     expiry = it.expiry or dt.date.min
-    strike, kind = int(it.key[13:]) / 1000, it.key[12]
+    root, strike, kind = it.key[:6].rstrip(), int(it.key[13:]) / 1000, it.key[12]
     today = dt.datetime.fromtimestamp(now_ms / 1000, EASTERN).date()
     in_the_money = it.underlying_price - strike if kind == "C" else strike - it.underlying_price
     return {
         # REST describes the same contract in words (protocol 2.2).
-        "description": f"{it.product} {expiry:%m/%d/%Y} {strike:.2f} {kind}",
+        "description": f"{root} {expiry:%m/%d/%Y} {strike:.2f} {kind}",
         "exchange_id": "O",
         "open_interest": rng.randint(50, 20_000),
         "volatility": round(rng.uniform(18, 60), 3),
@@ -118,7 +118,7 @@ def _option_fields(it: Instrument, now_ms: int, rng: random.Random) -> dict[str,
         "exercise_type": "A",
         "implied_yield": 0,
         "is_penny_pilot": True,
-        "option_root": it.product,
+        "option_root": root,
         **dict.fromkeys(("indicative_ask_price", "indicative_bid_price", "indicative_quote_time"), 0),
     }
 

@@ -348,7 +348,7 @@ def test_a_retried_batch_does_not_replace_what_came_after_it() -> None:
         await asyncio.sleep(10)
         assert sorted(stage.simulator.subscribed("LEVELONE_EQUITIES")) == symbols
 
-    play(story, *symbols, faults=Faults(any_symbol=True), pulse=False)
+    play(story, *symbols, pulse=False)
 
 
 def test_what_a_refused_subscription_missed_after_a_reconnect_is_its_own_gap() -> None:

@@ -347,6 +347,24 @@ async def test_an_unknown_key_is_acknowledged_and_silent(lab: Lab, key: str) -> 
     assert client.keys_with_data() == {"/NQ", "/ES"}
 
 
+async def test_a_test_names_what_schwab_does_not_know(lab: Lab) -> None:
+    """Keys of the switch are acknowledged and silent, whatever they look like; without it a few names still are."""
+    lab.faults.apply({"unknown_keys": ["/NQ", "INTC"]})
+    client = await lab.connect()
+    assert await client.subscribe("LEVELONE_EQUITIES", "INTC,KO,NOPE") == 0
+    assert await client.subscribe(FUTURES, "/NQ,/ES") == 0
+    await client.entry(FUTURES)
+    lab.simulator.step(3)
+    await client.entry(FUTURES)
+    assert client.keys_with_data() == {"KO", "NOPE", "/ES"}
+    lab.faults.reset()
+    assert await client.subscribe("LEVELONE_EQUITIES", "INTC,XYZZY,NOPE,ZZZZ") == 0
+    await client.entry("LEVELONE_EQUITIES")
+    lab.simulator.step(3)
+    await client.entry("LEVELONE_EQUITIES")
+    assert client.keys_with_data() == {"KO", "NOPE", "/ES", "INTC"}
+
+
 @pytest.mark.parametrize("service", ["FUTURES_BOOK", "TIMESALE_FUTURES", "TIMESALE_EQUITY", "CHART_OPTIONS", "WHAT"])
 async def test_services_schwab_lacks_answer_11(lab: Lab, service: str) -> None:
     """Code 11 in Schwab's words, and the socket stays (protocol 5)."""

@@ -322,6 +322,17 @@ async def test_quotes_of_equities_and_futures_have_their_shapes(web: Web) -> Non
     assert answer["$SPX"]["assetMainType"] == "INDEX"
 
 
+async def test_any_ticker_is_quoted_but_those_a_test_names(web: Web) -> None:
+    """REST has a price for every valid ticker; the switch, and a few names by default, make Schwab not know one."""
+    answer = (await web.get("/marketdata/v1/quotes", symbols="INTC,KO,XYZZY,USD/JPY,NOSUCH")).json()
+    assert set(answer) == {"INTC", "KO", "USD/JPY", "errors"}
+    assert answer["errors"] == {"invalidSymbols": ["XYZZY", "NOSUCH"]}
+    web.faults.unknown_keys = {"INTC"}
+    answer = (await web.get("/marketdata/v1/quotes", symbols="INTC,KO,XYZZY")).json()
+    assert answer["errors"] == {"invalidSymbols": ["INTC"]}
+    assert (await web.get("/marketdata/v1/INTC/quotes")).status_code == 404
+
+
 async def test_the_key_of_a_root_is_a_switch(web: Web) -> None:
     """A root answers under its contract, as TD Ameritrade did, or under itself (protocol 2.2)."""
     web.faults.root_quote_key = "root"

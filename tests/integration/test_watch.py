@@ -111,6 +111,13 @@ async def test_a_stream_of_its_own_that_fails_passes_its_error_on(redis_server: 
             stream.check()
 
 
+async def test_any_valid_ticker_can_be_watched_without_an_account(redis_server: RedisServer) -> None:
+    """A share that no catalogue lists has a simulated price too."""
+    code, output, _ = await command("quote", "INTC", "--once", "--simulate", "--redis", redis_server.url)
+    assert code == 0
+    assert "INTC COMMON STOCK" in output
+
+
 async def test_no_data_in_time_is_said(redis_server: RedisServer) -> None:
     """A symbol that never gets a book ends ``--once`` with exit 4 and the next step, not with an empty screen."""
     code, output, messages = await command("book", "ZZZZ", "--once", "--simulate", "--redis", redis_server.url)

@@ -29,6 +29,16 @@ def test_index_futures_roll_quarterly(day: dt.date, contract: str) -> None:
     assert found.key == "/MNQ"
 
 
+@pytest.mark.parametrize(("day", "contract"), [(TODAY, "/GCZ26"), (dt.date(2026, 12, 1), "/GCG27")])
+def test_metals_trade_until_the_end_of_their_month(day: dt.date, contract: str) -> None:
+    """A metal's contract ends on the third last weekday of its own month, and stops being active a month earlier."""
+    root = find_instrument("/GC", day)
+    assert root is not None
+    assert root.contract == contract
+    for last, known in ((dt.date(2026, 12, 29), True), (dt.date(2026, 12, 30), False)):
+        assert (find_instrument("/GCZ26", last) is not None) is known
+
+
 def test_third_friday_is_the_last_trading_day() -> None:
     """December 2026's third Friday is the 18th, March 2027's the 19th."""
     assert third_friday(2026, 12) == dt.date(2026, 12, 18)
@@ -43,10 +53,57 @@ def test_known_keys_are_found(key: str) -> None:
     assert found.key == key
 
 
-@pytest.mark.parametrize("key", ["/ESZ25", "/ESF27", "/NQ:XCME", "/ESZ6", "/GOOG", "NOSUCH", "nonsense", "", "AAPL  "])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "/ESZ25", "/ESF27", "/NQ:XCME", "/ESZ6", "/GOOG", "/ZZZ", "NOSUCH", "nonsense", "", "AAPL  ", "aapl", "BRK.B",
+        "BRK/BB", "A1", "$NOSUCH", "EUR/EUR", "EUR/XXX", "XXX/EUR", "EUR/USD/JPY", "AAPL,MSFT", "AAPL:XNAS",
+    ],
+)  # fmt: skip
 def test_unknown_keys_are_not(key: str) -> None:
-    """Expired contracts, months without a contract, MIC suffixes, one-digit years and words are unknown."""
+    """Expired contracts, months without a contract, MIC suffixes, one-digit years, odd forms and words are unknown."""
     assert find_instrument(key, TODAY) is None
+
+
+@pytest.mark.parametrize(
+    ("key", "exchange"),
+    [("INTC", "NASDAQ"), ("KO", "NYSE"), ("V", "NYSE"), ("DIS", "NYSE"), ("BF/B", "NYSE"), ("BAC/PRL", "NYSE")],
+)
+def test_every_valid_ticker_has_a_price(key: str, exchange: str) -> None:
+    """A ticker that the catalogue lacks is a share at a plausible price, the same in every run."""
+    found = find_instrument(key, TODAY)
+    assert found is not None
+    assert (found.key, found.asset, found.exchange) == (key, "EQUITY", exchange)
+    assert 5 <= found.price <= 500
+    assert found == find_instrument(key, TODAY)
+
+
+def test_made_up_prices_differ() -> None:
+    """Anagrams do not share a price."""
+    prices = [each.price for key in ("INTC", "CINT", "NTIC", "TICN") if (each := find_instrument(key, TODAY))]
+    assert len(set(prices)) == 4
+
+
+def test_options_exist_on_every_ticker_and_on_indices() -> None:
+    """An option on a share outside the catalogue, and one on the S&P 500, follow their underlying's price."""
+    share, index = find_instrument("INTC  261218C00030000", TODAY), find_instrument("SPXW  261218C06600000", TODAY)
+    assert share is not None
+    assert index is not None
+    assert (share.product, index.product) == ("INTC", "$SPX")
+    assert index.underlying_price == CATALOGUE["$SPX"].price
+    assert 50 < index.price < 500
+
+
+@pytest.mark.parametrize(
+    ("key", "low", "high"), [("USD/JPY", 100, 200), ("EUR/GBP", 0.7, 1), ("GBP/USD", 1, 2), ("JPY/USD", 0.005, 0.01)]
+)
+def test_every_pair_of_currencies_has_its_cross_rate(key: str, low: float, high: float) -> None:
+    """Two different currencies make a pair at a plausible rate."""
+    found = find_instrument(key, TODAY)
+    assert found is not None
+    assert found.asset == "FOREX"
+    assert low < found.price < high
+    assert found.decimals == (3 if key.endswith("/JPY") else 5)
 
 
 def test_an_option_key_needs_its_padding() -> None:
@@ -58,15 +115,6 @@ def test_an_option_key_needs_its_padding() -> None:
     assert find_instrument("AAPL261218C00270000", TODAY) is None
     assert find_instrument("AAPL  251218C00270000", TODAY) is None
     assert find_instrument("AAPL  261399C00270000", TODAY) is None
-
-
-def test_any_symbol_makes_up_what_is_well_formed() -> None:
-    """With the switch, tickers and contracts exist that nobody listed; nonsense still does not."""
-    assert find_instrument("ZZTOP", TODAY, any_symbol=True) is not None
-    made_up = find_instrument("/XYZH40", TODAY, any_symbol=True)
-    assert made_up is not None
-    assert made_up.product == "/XYZ"
-    assert find_instrument("no such", TODAY, any_symbol=True) is None
 
 
 def test_every_price_lies_on_its_tick_grid() -> None:
