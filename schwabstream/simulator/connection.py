@@ -7,6 +7,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from http.client import responses
 from typing import Protocol, cast
 
 import h11
@@ -193,7 +194,8 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         headers = {"Date": self._host.http_date(), "Content-Length": str(len(reply.body)), **reply.headers}
-        response = h11.Response(status_code=reply.status, headers=list(headers.items()))
+        reason = responses.get(reply.status, "")
+        response = h11.Response(status_code=reply.status, headers=list(headers.items()), reason=reason)
         for event in (response, h11.Data(data=reply.body), h11.EndOfMessage()):
             self._transport.write(self._http.send(event) or b"")
         if self._http.our_state is h11.MUST_CLOSE:

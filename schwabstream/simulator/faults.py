@@ -54,6 +54,7 @@ class Faults:
     token_delay_s: float = 0.0
     rotate_refresh_token: bool = False
     omit_refresh_token: bool = False
+    """A refresh is answered without a refresh token; a login is not."""
     access_token_life_s: float = 1800.0
     refresh_token_life_s: float = 7 * 86_400.0
     code_life_s: float = 30.0
@@ -97,7 +98,7 @@ class Faults:
     login_code: int | None = None
     command_delay_s: float = 0.0
     command_codes: dict[str, int] = field(default_factory=dict)
-    """Match → code instead of 0; 12 and 30 also end the session."""
+    """Match → code instead of 0; 26 to 29 succeed like 0, 12 and 30 also end the session."""
     unanswered: set[str] = field(default_factory=set)
     """Matches that get neither answer nor effect."""
     serial_commands: bool = False

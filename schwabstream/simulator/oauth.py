@@ -93,7 +93,7 @@ class OAuth:
     def _answer(self) -> dict[str, Any]:
         if self._login is None:
             raise ValueError("nobody logged in")
-        answer = {
+        return {
             "expires_in": int(self.faults.access_token_life_s),
             "token_type": "Bearer",
             "scope": "api",
@@ -101,9 +101,6 @@ class OAuth:
             "access_token": self._issue_access(),
             "id_token": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJzaW11bGF0b3IifQ.c2ln",
         }
-        if self.faults.omit_refresh_token:
-            del answer["refresh_token"]
-        return answer
 
     # -- GET /v1/oauth/authorize
 
@@ -165,7 +162,10 @@ class OAuth:
         if self.faults.rotate_refresh_token:
             self._superseded.add(token)
             login.refresh_token = self._secret("R0")
-        return Reply.json(self._answer())
+        answer = self._answer()
+        if self.faults.omit_refresh_token:
+            del answer["refresh_token"]
+        return Reply.json(answer)
 
     def _exchange(self, form: dict[str, str]) -> Reply:
         # A code works once, whatever else is wrong with the call.

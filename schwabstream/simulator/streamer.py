@@ -21,6 +21,7 @@ EVICTED = (
 EMPTY = "Stop streaming due to empty subscription"
 SLOW = "Stop streaming due to slowness"
 _FAILED = {"SUBS": 22, "UNSUBS": 23, "ADD": 24, "VIEW": 25}
+_SUCCEEDED = range(26, 30)
 _TEXTS = {
     3: "Login Denied.: token is invalid or has expired.",
     9: "Unknown failure",
@@ -75,7 +76,7 @@ class Session:
     def __init__(self, exchange: Exchange, socket: Socket) -> None:
         self.exchange, self.socket = exchange, socket
         self.is_logged_in = False
-        self.correl_id = ""
+        self.correl_id = self.customer_id = ""
         self.subscriptions: dict[str, dict[str, frozenset[str]]] = {}
         self.awaiting: set[tuple[str, str]] = set()
         """Service and key of each snapshot that is still to be sent; no change may overtake it."""
@@ -206,6 +207,7 @@ class Session:
             return
         self.is_logged_in = True
         self.correl_id = str(request["SchwabClientCorrelId"])
+        self.customer_id = str(request["SchwabClientCustomerId"])
         exchange.logged_in(self)
         status = exchange.faults.market_data_permission or "NP"
         self.respond(request, 0, f"server=sim0001-1;status={status}")
@@ -247,10 +249,12 @@ class Session:
     def _execute(self, request: dict[str, Any], service: str, command: str) -> None:
         faults = self.exchange.faults
         keys, fields = _parameters(request)
-        if not self.is_logged_in or request["SchwabClientCorrelId"] != self.correl_id:
+        match = matches(faults.command_codes, service, command)
+        code = faults.command_codes[match] if match else 0
+        if not self.is_logged_in or not self._is_of_login(request):
             self._refuse(request, 20)
-        elif match := matches(faults.command_codes, service, command):
-            self._refuse(request, faults.command_codes[match])
+        elif code and code not in _SUCCEEDED:
+            self._refuse(request, code)
         elif not self.exchange.feed.serves(service):
             self._refuse(request, 11)
         elif command not in _FAILED:
@@ -258,26 +262,37 @@ class Session:
         elif (command != "VIEW" and not keys) or (command != "UNSUBS" and not fields):
             self._refuse(request, _FAILED[command])
         else:
-            self._subscribe(request, keys, fields)
+            self._subscribe(request, keys, fields, code)
 
-    def _subscribe(self, request: dict[str, Any], keys: list[str], fields: frozenset[str]) -> None:
+    def _is_of_login(self, request: dict[str, Any]) -> bool:
+        """Whether a command has the ids of the LOGIN (code 20 otherwise, protocol 3.4)."""
+        ids = (request["SchwabClientCustomerId"], request["SchwabClientCorrelId"])
+        return ids == (self.customer_id, self.correl_id)
+
+    def _subscribe(self, request: dict[str, Any], keys: list[str], fields: frozenset[str], code: int) -> None:
+        """Carry out a command, and answer with 0 or another code of success."""
         service, command = str(request["service"]), str(request["command"])
         subscribed = self.subscriptions.setdefault(service, {})
         if command in ("SUBS", "ADD"):
             if command == "SUBS":
                 subscribed.clear()
-            self._add(request, subscribed, keys, fields)
+            self._add(request, subscribed, keys, fields, code)
             return
         if command == "VIEW":
             self.subscriptions[service] = dict.fromkeys(subscribed, fields)
         for key in keys if command == "UNSUBS" else ():
             subscribed.pop(key, None)
-        self.respond(request, 0, f"{command} command succeeded")
+        self.respond(request, code, f"{command} command succeeded")
         if not any(self.subscriptions.values()):
             self._watch_empty()
 
     def _add(
-        self, request: dict[str, Any], subscribed: dict[str, frozenset[str]], keys: list[str], fields: frozenset[str]
+        self,
+        request: dict[str, Any],
+        subscribed: dict[str, frozenset[str]],
+        keys: list[str],
+        fields: frozenset[str],
+        code: int,
     ) -> None:
         """Take keys in up to the service's limit, answer, and let their snapshots follow."""
         faults, service = self.exchange.faults, str(request["service"])
@@ -290,7 +305,7 @@ class Session:
         if discarded:
             self.respond(request, 19, f"{_TEXTS[19]} ({service}={faults.max_keys}, DISCARDED={len(discarded)})")
         else:
-            self.respond(request, 0, f"{request['command']} command succeeded")
+            self.respond(request, code, f"{request['command']} command succeeded")
         feed = self.exchange.feed
         self.socket.later(faults.snapshot_delay_s, lambda: feed.send_snapshot(self, service, kept))
 

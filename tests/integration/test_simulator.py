@@ -35,6 +35,7 @@ class RawClient:
     def __init__(self, simulator: SchwabSimulator, socket: ws.ClientConnection, token: str) -> None:
         self.simulator, self.socket, self.token = simulator, socket, token
         self.correl_id = "11111111-2222-4333-8444-555555555555"
+        self.customer_id = simulator.customer_id
         self.frames: list[Any] = []
         self.number = 0
 
@@ -44,7 +45,7 @@ class RawClient:
             "service": service,
             "command": command,
             "requestid": requestid if requestid is not None else self.number,
-            "SchwabClientCustomerId": self.simulator.customer_id,
+            "SchwabClientCustomerId": self.customer_id,
             "SchwabClientCorrelId": self.correl_id,
             "parameters": parameters,
         }
@@ -196,6 +197,14 @@ async def test_commands_before_login_are_refused_and_the_socket_stays(lab: Lab) 
     assert (await client.login())[0] == 0
     client.correl_id = "99999999-2222-4333-8444-555555555555"
     assert await client.subscribe(FUTURES, "/NQ") == 20
+
+
+async def test_commands_of_another_customer_are_refused(lab: Lab) -> None:
+    """Code 20 when the customer id is not the one of the LOGIN (protocol 3.4)."""
+    client = await lab.connect()
+    client.customer_id = "0" * 64
+    assert await client.subscribe(FUTURES, "/NQ") == 20
+    assert lab.simulator.subscribed(FUTURES) == []
 
 
 @pytest.mark.parametrize(
@@ -558,6 +567,18 @@ async def test_commands_can_be_refused_with_a_code(lab: Lab, code: int) -> None:
     assert await client.subscribe(FUTURES, "/NQ") == code
     assert await client.subscribe(EQUITIES, "AAPL") == 0
     assert lab.simulator.subscribed(FUTURES) == []
+
+
+@pytest.mark.parametrize(("command", "code"), [("SUBS", 26), ("UNSUBS", 27), ("ADD", 28), ("VIEW", 29)])
+async def test_the_documented_codes_of_success_succeed(lab: Lab, command: str, code: int) -> None:
+    """A command answered with 26 to 29 has been carried out as with 0 (protocol 3.4)."""
+    client = await lab.connect()
+    assert await client.subscribe(FUTURES, "/ES", "0,1,2,3") == 0
+    lab.faults.command_codes = {f"{FUTURES} {command}": code}
+    assert await client.command(FUTURES, command, keys="/ES", fields="0,1") == (code, f"{command} command succeeded")
+    (session,) = lab.simulator.live_sessions()
+    asked = frozenset({"0", "1"})
+    assert session.subscriptions[FUTURES] == ({} if command == "UNSUBS" else {"/ES": asked})
 
 
 @pytest.mark.parametrize(("code", "close"), [(12, None), (30, 1000), (21, 1000)])

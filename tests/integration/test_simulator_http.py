@@ -189,7 +189,7 @@ async def test_a_new_login_supersedes_the_old_refresh_token(web: Web) -> None:
 
 
 async def test_rotation_and_omission_are_switches(web: Web) -> None:
-    """Rotating, the answer has a new refresh token and the old one is dead; omitting, it has none."""
+    """Rotating, a refresh gives a new token and the old one is dead; omitting, none; a login always gives one."""
     web.faults.rotate_refresh_token = True
     token = (await web.refresh()).json()
     assert token["refresh_token"] != web.token["refresh_token"]
@@ -198,6 +198,22 @@ async def test_rotation_and_omission_are_switches(web: Web) -> None:
     answer = await web.refresh(token["refresh_token"])
     assert answer.status_code == 200
     assert "refresh_token" not in answer.json()
+    assert "refresh_token" in (await web.exchange(await web.code())).json()
+    assert "refresh_token" in web.simulator.issue_token()["token"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "phrase"),
+    [
+        ("/v1/oauth/authorize", 401, "Unauthorized"),
+        ("/simulator/faults", 200, "OK"),
+        ("/simulator/x", 404, "Not Found"),
+    ],
+)
+async def test_answers_have_a_reason_phrase(web: Web, path: str, status: int, phrase: str) -> None:
+    """The status line is complete, for clients that show it."""
+    answer = await web.client.get(path)
+    assert (answer.status_code, answer.extensions["reason_phrase"]) == (status, phrase.encode())
 
 
 @pytest.mark.parametrize("auth", [("wrong", "wrong"), ("simulated-app-key-00000000000000", "wrong"), None])
