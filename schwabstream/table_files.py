@@ -118,9 +118,7 @@ def _parquet(path: Path, table: Table) -> Iterator[Callable[[Sequence[Row]], Non
         import pyarrow as pa
         import pyarrow.parquet as pq
     except ImportError:
-        raise ConfigurationError(
-            "parquet needs pyarrow: pip install 'schwabstream[export]', or export with --to csv"
-        ) from None
+        raise ConfigurationError("parquet needs pyarrow: pip install pyarrow, or export with --to csv") from None
     venue = pa.struct([("id", pa.string()), ("size", pa.int64()), ("time_ms", pa.int64())])
     kinds: dict[Kind, Any] = {
         "text": pa.dictionary(pa.int32(), pa.string()),

@@ -115,9 +115,7 @@ def _key_from_keyring(path: Path) -> str:
         import keyring
         from keyring.errors import KeyringError
     except ImportError:
-        raise ConfigurationError(
-            "SCHWAB_TOKEN_KEY=keyring needs an extra package: pip install 'schwabstream[keyring]'"
-        ) from None
+        raise ConfigurationError("SCHWAB_TOKEN_KEY=keyring needs an extra package: pip install keyring") from None
     try:
         key: str | None = keyring.get_password(_KEYRING_SERVICE, str(path))
         if key is None:

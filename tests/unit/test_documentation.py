@@ -55,6 +55,21 @@ def test_every_field_and_state_is_explained(generator: ModuleType) -> None:
     assert set(generator.WORDS["exit_codes"]) == codes
 
 
+def test_nothing_is_installed_by_a_name_that_is_not_ours() -> None:
+    """No page and no message installs ``schwabstream`` from an index: the name is not published."""
+    sources = [*PAGES, *sorted((ROOT / "schwabstream").rglob("*.py"))]
+    by_name = re.compile(r"(?:pip|pipx|uv|uvx)\b[^\n`]*(?:install|uvx)[^\n`]*[ '\"]schwabstream\b")
+    assert [str(path) for path in sources if by_name.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_page_that_needs_redis_names_where_it_comes_from() -> None:
+    """A page whose commands use a Redis at an address says how to start one, or that the embedded one will do."""
+    needs = re.compile(r"^schwabstream .*--redis redis://", re.MULTILINE)
+    provides = re.compile(r"redis-server|embedded", re.IGNORECASE)
+    pages = {str(page): page.read_text(encoding="utf-8") for page in PAGES}
+    assert [name for name, text in pages.items() if needs.search(text) and not provides.search(text)] == []
+
+
 def test_no_link_is_dead() -> None:
     """Every link between pages and files of the repository leads to something, anchors included."""
     dead = []
