@@ -1,6 +1,6 @@
 """Whole books, from Schwab's numbered fields to the levels of an event; what a book is, is said here and nowhere else.
 
-The declarations are read by msgspec, which parses, checks and writes by them (docs/adr/0008, protocol 4.6). A book that
+The declarations are read by msgspec, which parses, checks and writes by them (docs/adr/0009, protocol 4.6). A book that
 is not what they say is refused whole: half a book would be a wrong one. Whether a symbol is wanted is the market's
 business, and frames are the codec's.
 """

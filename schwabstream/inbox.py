@@ -20,7 +20,7 @@ from schwabstream.events import Channel, Event, StatusEvent, parse_event
 LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
 
 # A channel's numbers start at the microseconds since the epoch, so numbers this far apart belong to two runs of the
-# streamer (docs/adr/0003).
+# streamer (docs/adr/0002).
 RUN_APART: Final = 1_000_000
 
 _MAX_NOTICES: Final = 64

@@ -198,7 +198,7 @@ class _Link(asyncio.BufferedProtocol):
     """What Redis answers on a connection that redis-py made: its transport is taken over from redis-py's reader."""
 
     def __init__(self, connection: AbstractConnection, lost: Callable[[Exception], None]) -> None:
-        stream = connection._writer  # private in redis-py, held by a test
+        stream = connection._writer  # private in redis-py, held by a test (docs/adr/0003)
         if stream is None:
             raise ConnectionError("no connection")
         self._lost: Callable[[Exception], None] | None = lost

@@ -805,15 +805,17 @@ async def test_an_address_that_cannot_be_one_is_a_wrong_setting(url: str) -> Non
 
 
 async def test_redis_py_still_has_what_the_writer_takes_over(redis_server: Any) -> None:
-    """The one private attribute in use: a connected redis-py connection holds its transport in ``_writer``."""
+    """The private attributes in use: a connected redis-py connection has its streams in ``_writer`` and ``_reader``."""
     client = Redis.from_url(redis_server.url)
     pool: Any = client.connection_pool
     connection: AbstractConnection = await pool.get_connection()
     try:
         assert isinstance(connection._writer, asyncio.StreamWriter)
         assert isinstance(connection._writer.transport.get_protocol(), asyncio.StreamReaderProtocol)
+        assert isinstance(connection._reader, asyncio.StreamReader)
         await connection.disconnect()
         assert connection._writer is None
+        assert connection._reader is None
     finally:
         await pool.release(connection)
         await client.aclose()
