@@ -20,6 +20,11 @@ METAL_MONTHS = (2, 4, 6, 8, 10, 12)
 
 _CONTRACT = re.compile(r"^(?P<root>/[A-Z0-9]{1,4}?)(?P<month>[FGHJKMNQUVXZ])(?P<year>\d\d)$")
 _OPTION = re.compile(r"^(?P<root>[A-Z]{1,5} *)(?P<expiry>\d{6})(?P<kind>[CP])(?P<strike>\d{8})$")
+_FUTURE_OPTION = re.compile(
+    r"^\./(?P<root>[A-Z0-9]{1,4}?)(?P<month>[FGHJKMNQUVXZ])(?P<year>\d\d)"
+    r"(?P<kind>[CP])(?P<strike>(?:[1-9]\d{0,6}|0(?=\.))(?:\.\d{1,4})?)$"
+)
+_WEEKLY = re.compile(r"^(?P<product>[EQ])(?P<week>[1-5])(?P<day>[A-E])$")
 _TICKER = re.compile(r"^(?P<stem>[A-Z]{1,5})(/([A-Z]|PR[A-Z]?|WS|WT|RT|UN|CL))?$")
 _PAIR = re.compile(r"^(?P<base>[A-Z]{3})/(?P<quote>[A-Z]{3})$")
 
@@ -45,6 +50,10 @@ class Instrument:
     expiry: dt.date | None = None
     contract: str = ""
     underlying_price: float = 0.0
+    strike: float = 0.0
+    kind: str = ""
+    """Of an option: C or P."""
+    is_weekly: bool = False
 
     @property
     def decimals(self) -> int:
@@ -116,6 +125,12 @@ _USD_VALUE = {
 }  # fmt: skip
 """What one unit of each currency is worth in US dollars."""
 _CURRENCY_NAMES = {"EUR": "Euro", "GBP": "GBPound", "USD": "USDollar"}
+_INDEX_FUTURES = ("ES", "MES", "NQ", "MNQ", "RTY", "M2K")
+_FUTURE_OF_OPTION = {
+    **{root: f"/{root}" for root in _INDEX_FUTURES},
+    "EUU": "/6E", "LN": "/NG", "LO": "/CL", "OG": "/GC", "OYM": "/YM", "OZN": "/ZN", "SO": "/SI",
+}  # fmt: skip
+"""Roots of options on futures, and what they are options on; those of weekly options follow a pattern."""
 _OPTION_UNDERLYINGS = {"SPX": "$SPX", "SPXW": "$SPX"}
 """Option roots that are not the ticker of what they are an option on."""
 
@@ -132,16 +147,20 @@ def _contract_end(root: Instrument, year: int, month: int) -> dt.date:
     if root.months == QUARTERS:
         return third_friday(year, month)
     if root.exchange == "XCEC":
-        return _third_last_weekday(year, month)
+        return _last_weekday(year, month, 3)
     # Energy stops around the 20th of the month before; the exact exchange calendar is not simulated.
     return dt.date(year, month, 1) - dt.timedelta(days=11)
 
 
-def _third_last_weekday(year: int, month: int) -> dt.date:
-    """The last trading day of a metal."""
-    following = dt.date(year + month // 12, month % 12 + 1, 1)
-    before = (following - dt.timedelta(days=days) for days in range(1, 8))
-    return [day for day in before if day.weekday() < 5][2]
+def _last_weekday(year: int, month: int, number: int) -> dt.date:
+    """The last, second last … fifth last weekday of a month."""
+    return _weekdays_before(dt.date(year + month // 12, month % 12 + 1, 1), number)
+
+
+def _weekdays_before(day: dt.date, number: int) -> dt.date:
+    """So many weekdays, one to five, before a day."""
+    before = (day - dt.timedelta(days=days) for days in range(1, 8))
+    return [each for each in before if each.weekday() < 5][number - 1]
 
 
 def contract_key(root: str, year: int, month: int) -> str:
@@ -194,15 +213,64 @@ def _option(key: str, today: dt.date) -> Instrument | None:
     if expiry < today:
         return None
     strike = int(found["strike"]) / 1000
-    intrinsic = max(0.0, underlying.price - strike if found["kind"] == "C" else strike - underlying.price)
-    time_value = 0.02 * underlying.price / (1 + 8 * abs(strike / underlying.price - 1))
-    price = max(0.05, round((intrinsic + time_value) * 20) / 20)
+    price = _premium(found["kind"], strike, underlying.price, 0.05)
     kind = "Call" if found["kind"] == "C" else "Put"
     name = f"{underlying.description} {expiry:%m/%d/%Y} ${strike:g} {kind}"
     return Instrument(
         key, "OPTION", name, price, 0.05, 20, 4000, "OPR", "o", "", "", underlying.key, 100,
-        expiry=expiry, underlying_price=underlying.price,
+        expiry=expiry, underlying_price=underlying.price, strike=strike, kind=found["kind"],
     )  # fmt: skip
+
+
+def _premium(kind: str, strike: float, underlying: float, tick: float) -> float:
+    """A plausible price of an option, in whole ticks."""
+    intrinsic = max(0.0, underlying - strike if kind == "C" else strike - underlying)
+    time_value = 0.02 * underlying / (1 + 8 * abs(strike / underlying - 1))
+    return round(max(1, round((intrinsic + time_value) / tick)) * tick, 8)
+
+
+def _future_option(key: str, today: dt.date) -> Instrument | None:
+    """An option on a future of the catalogue, monthly or weekly."""
+    found = _FUTURE_OPTION.match(key)
+    if not found:
+        return None
+    year, month = 2000 + int(found["year"]), MONTH_CODES.index(found["month"]) + 1
+    weekly = _WEEKLY.match(found["root"])
+    future = {"E": "/ES", "Q": "/NQ"}[weekly["product"]] if weekly else _FUTURE_OF_OPTION.get(found["root"], "")
+    root = CATALOGUE.get(future)
+    if root is None:
+        return None
+    expiry = _weekly_expiry(weekly, year, month) if weekly else _option_expiry(root, year, month)
+    if expiry is None or expiry < today:
+        return None
+    delivery = next((each for each in root.months if each >= month), root.months[0] + 12)
+    contract = contract_key(root.key, year + (delivery - 1) // 12, (delivery - 1) % 12 + 1)
+    tick = 0.05 if root.key[1:] in _INDEX_FUTURES else root.tick
+    strike = float(found["strike"])
+    name = root.description.removesuffix(" Futures").removesuffix(" Index") + " Options"
+    price = _premium(found["kind"], strike, root.price, tick)
+    return Instrument(
+        key, "FUTURE_OPTION", name, price, tick, 20, 4000, root.exchange, "@", "", "", root.key, root.multiplier,
+        expiry=expiry, contract=contract, underlying_price=root.price, strike=strike, kind=found["kind"],
+        is_weekly=weekly is not None,
+    )  # fmt: skip
+
+
+def _weekly_expiry(weekly: re.Match[str], year: int, month: int) -> dt.date | None:
+    """The day a weekly option's root names: ``E3D`` is the third Thursday; None for a fifth that a month lacks."""
+    first = dt.date(year, month, 1)
+    weekday = "ABCDE".index(weekly["day"])
+    day = first + dt.timedelta(days=(weekday - first.weekday()) % 7 + 7 * (int(weekly["week"]) - 1))
+    return day if day.month == month else None
+
+
+def _option_expiry(root: Instrument, year: int, month: int) -> dt.date:
+    """The last day of a monthly option; but for index options close to, not exactly, the exchange's calendar."""
+    if root.months == QUARTERS:
+        return third_friday(year, month)
+    if root.exchange == "XCEC":
+        return _weekdays_before(dt.date(year, month, 1), 4)
+    return _weekdays_before(_contract_end(root, year, month), 3)
 
 
 def _known(key: str) -> Instrument | None:
@@ -236,4 +304,11 @@ def find_instrument(key: str, today: dt.date) -> Instrument | None:
     known = CATALOGUE.get(key)
     if known is not None and known.asset == "FUTURE":
         return replace(active_contract(known, today), key=key)
-    return known or _contract(key, today) or _option(key, today) or _pair(key) or _share(key)
+    return known or _made_up(key, today)
+
+
+def _made_up(key: str, today: dt.date) -> Instrument | None:
+    """What a key outside the catalogue names, by its form."""
+    if key.startswith("./"):
+        return _future_option(key, today)
+    return _contract(key, today) or _option(key, today) or _pair(key) or _share(key)

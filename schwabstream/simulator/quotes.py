@@ -1,4 +1,4 @@
-"""A quote as REST tells it: equity and future shapes (protocol 2.2)."""
+"""A quote as REST gives it: the shapes of equities, futures and options on futures (protocol 2.2)."""
 
 from typing import Any
 
@@ -59,6 +59,37 @@ _FUTURE = {
     "total_volume": "totalVolume",
     "trade_time": "tradeTime",
 }
+_FUTURE_OPTION = {
+    "ask_price": "askPrice",
+    "ask_size": "askSize",
+    "bid_price": "bidPrice",
+    "bid_size": "bidSize",
+    "close_price": "closePrice",
+    "high_price": "highPrice",
+    "last_price": "lastPrice",
+    "last_size": "lastSize",
+    "low_price": "lowPrice",
+    "mark": "mark",
+    "net_change": "netChange",
+    "percent_change": "netPercentChange",
+    "open_interest": "openInterest",
+    "open_price": "openPrice",
+    "quote_time": "quoteTime",
+    "security_status": "securityStatus",
+    "settlement_price": "settlemetPrice",  # as Schwab spells it
+    "tick": "tick",
+    "tick_amount": "tickAmount",
+    "total_volume": "totalVolume",
+    "trade_time": "tradeTime",
+}
+_FUTURE_OPTION_REFERENCE = {
+    "contract_type": "contractType",
+    "expiration_date": "expirationDate",
+    "expiration_style": "expirationStyle",
+    "multiplier": "multiplier",
+    "strike_price": "strikePrice",
+    "underlying_symbol": "underlying",
+}
 _FUTURE_REFERENCE = {
     "active_contract": "futureActiveSymbol",
     "expiration_date": "futureExpirationDate",
@@ -82,6 +113,9 @@ def quote_entry(key: str, quote: Quote, blocks: frozenset[str], *, realtime: boo
     if it.asset == "FUTURE":
         entry["ssid"] = 0
         parts = _future_blocks(quote)
+    elif it.asset == "FUTURE_OPTION":
+        entry["ssid"] = 0
+        parts = _future_option_blocks(quote)
     else:
         entry["ssid"] = sum(map(ord, it.key)) * 7919
         if it.asset == "EQUITY":
@@ -100,6 +134,15 @@ def _future_blocks(quote: Quote) -> dict[str, Any]:
         "futureIsTradable": True,
     }
     return {"quote": _named(values, _FUTURE), "reference": reference | _named(values, _FUTURE_REFERENCE)}
+
+
+def _future_option_blocks(quote: Quote) -> dict[str, Any]:
+    it, values = quote.instrument, quote.values
+    reference = {"description": it.description, "exchange": it.exchange_id, "exchangeName": it.exchange}
+    return {
+        "quote": _named(values, _FUTURE_OPTION),
+        "reference": reference | _named(values, _FUTURE_OPTION_REFERENCE),
+    }
 
 
 def _equity_blocks(quote: Quote) -> dict[str, Any]:

@@ -23,6 +23,8 @@ def static_fields(it: Instrument, close: float, now_ms: int, rng: random.Random)
         ids = dict.fromkeys(("bid_id", "ask_id", "last_id"), "?")
         settled = now_ms - now_ms % 86_400_000
         return {**common, **ids, **contract_fields(it), "settlement_price": close, "settlement_date": settled}
+    if it.asset == "FUTURE_OPTION":
+        return {**common, **_future_option_fields(it, close)}
     year = {"high_price_52_week": round(close * 1.21, 2), "low_price_52_week": round(close * 0.74, 2)}
     if it.asset == "OPTION":
         return {**common, **year, **_option_fields(it, now_ms, rng)}
@@ -91,12 +93,12 @@ def _equity_fields(it: Instrument, close: float, now_ms: int, rng: random.Random
 
 def _option_fields(it: Instrument, now_ms: int, rng: random.Random) -> dict[str, Any]:
     expiry = it.expiry or dt.date.min
-    root, strike, kind = it.key[:6].rstrip(), int(it.key[13:]) / 1000, it.key[12]
+    root = it.key[:6].rstrip()
     today = dt.datetime.fromtimestamp(now_ms / 1000, EASTERN).date()
-    in_the_money = it.underlying_price - strike if kind == "C" else strike - it.underlying_price
+    in_the_money = it.underlying_price - it.strike if it.kind == "C" else it.strike - it.underlying_price
     return {
         # REST describes the same contract in words (protocol 2.2).
-        "description": f"{root} {expiry:%m/%d/%Y} {strike:.2f} {kind}",
+        "description": f"{root} {expiry:%m/%d/%Y} {it.strike:.2f} {it.kind}",
         "exchange_id": "O",
         "open_interest": rng.randint(50, 20_000),
         "volatility": round(rng.uniform(18, 60), 3),
@@ -108,8 +110,8 @@ def _option_fields(it: Instrument, now_ms: int, rng: random.Random) -> dict[str,
         "last_trading_day": _midnight_ms(expiry + _DAY, dt.UTC),
         "multiplier": it.multiplier,
         "digits": 2,
-        "strike_price": strike,
-        "contract_type": kind,
+        "strike_price": it.strike,
+        "contract_type": it.kind,
         "underlying_symbol": it.product,
         "underlying_price": it.underlying_price,
         "deliverables": f"100 {it.product}",
@@ -120,6 +122,23 @@ def _option_fields(it: Instrument, now_ms: int, rng: random.Random) -> dict[str,
         "is_penny_pilot": True,
         "option_root": root,
         **dict.fromkeys(("indicative_ask_price", "indicative_bid_price", "indicative_quote_time"), 0),
+    }
+
+
+def _future_option_fields(it: Instrument, close: float) -> dict[str, Any]:
+    return {
+        # The code of a question mark (protocol 4.4).
+        **dict.fromkeys(("bid_id", "ask_id", "last_id"), ord("?")),
+        "open_interest": it.volume // 8,
+        "tick": it.tick,
+        "tick_amount": round(it.tick * it.multiplier, 4),
+        "multiplier": it.multiplier,
+        "settlement_price": close,
+        "underlying_symbol": it.contract,
+        "strike_price": it.strike,
+        "expiration_date": it.expiry and _midnight_ms(it.expiry, EASTERN),
+        "expiration_style": "Weeklys" if it.is_weekly else "Unknown",
+        "contract_type": it.kind,
     }
 
 

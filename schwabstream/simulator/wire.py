@@ -8,6 +8,7 @@ LEVELONE: Final[dict[str, tuple[str, ...]]] = {
     Service.LEVELONE_EQUITIES: ("EQUITY", "INDEX"),
     Service.LEVELONE_FUTURES: ("FUTURE",),
     Service.LEVELONE_OPTIONS: ("OPTION",),
+    Service.LEVELONE_FUTURES_OPTIONS: ("FUTURE_OPTION",),
     Service.LEVELONE_FOREX: ("FOREX",),
 }
 CHARTS: Final[dict[str, tuple[str, ...]]] = {

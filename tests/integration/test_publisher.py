@@ -814,8 +814,7 @@ async def test_redis_py_still_has_what_the_writer_takes_over(redis_server: Any) 
         assert isinstance(connection._writer.transport.get_protocol(), asyncio.StreamReaderProtocol)
         assert isinstance(connection._reader, asyncio.StreamReader)
         await connection.disconnect()
-        assert connection._writer is None
-        assert connection._reader is None
+        assert [connection._writer, connection._reader] == [None, None]
     finally:
         await pool.release(connection)
         await client.aclose()

@@ -467,6 +467,10 @@ async def test_options_and_forex_have_level_one(lab: Lab) -> None:
     assert (option["assetMainType"], option["20"], option["21"], option["22"]) == ("OPTION", 270.0, "C", "AAPL")
     assert option["cusip"] == ""
     assert option["2"] < option["3"]
+    await client.subscribe("LEVELONE_FUTURES_OPTIONS", "./ESZ26C6900")
+    future_option = await client.entry("LEVELONE_FUTURES_OPTIONS")
+    assert (future_option["assetMainType"], future_option["24"]) == ("FUTURE_OPTION", "/ESZ26")
+    assert future_option["1"] < future_option["2"]
     await client.subscribe("LEVELONE_FOREX", "EUR/USD")
     assert (await client.entry("LEVELONE_FOREX"))["assetMainType"] == "FOREX"
 

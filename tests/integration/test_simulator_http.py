@@ -349,6 +349,16 @@ async def test_any_ticker_is_quoted_but_those_a_test_names(web: Web) -> None:
     assert (await web.get("/marketdata/v1/INTC/quotes")).status_code == 404
 
 
+async def test_a_future_option_is_quoted(web: Web) -> None:
+    """An option on a future has its own members, and its future under ``reference.underlying`` (protocol 2.2)."""
+    entry = (await web.get("/marketdata/v1/quotes", symbols="./ESZ26C6900")).json()["./ESZ26C6900"]
+    assert (entry["assetMainType"], entry["symbol"]) == ("FUTURE_OPTION", "./ESZ26C6900")
+    assert entry["quote"]["bidPrice"] < entry["quote"]["askPrice"]
+    reference = entry["reference"]
+    assert (reference["contractType"], reference["strikePrice"], reference["underlying"]) == ("C", 6900, "/ESZ26")
+    assert (reference["exchange"], reference["exchangeName"], reference["multiplier"]) == ("@", "XCME", 50)
+
+
 async def test_the_key_of_a_root_is_a_switch(web: Web) -> None:
     """A root answers under its contract, as TD Ameritrade did, or under itself (protocol 2.2)."""
     web.faults.root_quote_key = "root"

@@ -80,6 +80,21 @@ async def test_level_one_arrives_relabelled(peer: Peer) -> None:
     assert "DESCRIPTION" not in change
 
 
+async def test_options_and_forex_arrive_relabelled(peer: Peer) -> None:
+    """Options on shares and on futures and a pair of currencies deliver snapshots with every field under its label."""
+    await peer.stream.login()
+    await subscribe(peer, "level_one_option", "LEVELONE_OPTIONS", ["INTC  271217C00030000"])
+    await subscribe(peer, "level_one_futures_options", "LEVELONE_FUTURES_OPTIONS", ["./ESZ27C6900"])
+    await subscribe(peer, "level_one_forex", "LEVELONE_FOREX", ["USD/JPY"])
+    services = ("LEVELONE_OPTIONS", "LEVELONE_FUTURES_OPTIONS", "LEVELONE_FOREX")
+    await peer.until(lambda: all(len(peer.entries(service)) > 1 for service in services))
+    option, future_option, forex = (peer.entries(service)[0] for service in services)
+    assert (option["UNDERLYING"], option["CONTRACT_TYPE"], option["EXCHANGE_ID"]) == ("INTC", "C", "O")
+    assert (future_option["UNDERLYING_SYMBOL"], future_option["BID_ID"]) == ("/ESZ27", 63)
+    assert (forex["SECURITY_STATUS"], forex["IS_TRADABLE"]) == ("Unknown", False)
+    assert not [name for entry in (option, future_option, forex) for name in entry if name.isdigit()]
+
+
 async def test_books_arrive_relabelled(peer: Peer) -> None:
     """Both books deliver whole books with prices, sizes and makers under schwab-py's names."""
     await peer.stream.login()

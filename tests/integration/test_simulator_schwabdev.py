@@ -111,16 +111,17 @@ async def test_it_logs_in_by_the_authorize_page(peer: Peer) -> None:
 
 
 async def test_its_stream_receives_every_service(peer: Peer) -> None:
-    """Level one of futures and equities, both books and both charts: subscribed, acknowledged, delivered."""
+    """Level one of futures, options on them and equities, books and charts: subscribed, acknowledged, delivered."""
     await peer.start(
         level_one_futures=("/NQ,/MES", 40),
         level_one_equities=("AAPL,F", 51),
         nasdaq_book=("AAPL", 3),
         nyse_book=("F", 3),
+        level_one_futures_options=("./ESZ27C6900", 31),
         chart_futures=("/NQ", 6),
         chart_equity=("AAPL", 8),
     )
-    live = ("LEVELONE_FUTURES", "LEVELONE_EQUITIES", "NASDAQ_BOOK", "NYSE_BOOK")
+    live = ("LEVELONE_FUTURES", "LEVELONE_EQUITIES", "NASDAQ_BOOK", "NYSE_BOOK", "LEVELONE_FUTURES_OPTIONS")
     await peer.until(lambda: all(len(peer.entries(service)) > 3 for service in live))
     assert peer.frames[0]["response"][0]["content"]["code"] == 0
     future = next(entry for entry in peer.entries("LEVELONE_FUTURES") if entry["key"] == "/NQ")

@@ -95,6 +95,37 @@ def test_options_exist_on_every_ticker_and_on_indices() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "underlying", "expiry", "tick"),
+    [
+        ("./ESZ26C6900", "/ESZ26", dt.date(2026, 12, 18), 0.05),
+        ("./E3DZ26P6500", "/ESZ26", dt.date(2026, 12, 17), 0.05),
+        ("./E1AF27C7000", "/ESH27", dt.date(2027, 1, 4), 0.05),
+        ("./Q4EX26C25000", "/NQZ26", dt.date(2026, 11, 27), 0.05),
+        ("./MESZ26C6900", "/MESZ26", dt.date(2026, 12, 18), 0.05),
+        ("./OGG27C4240", "/GCG27", dt.date(2027, 1, 26), 0.1),
+        ("./LOF27P57.5", "/CLF27", dt.date(2026, 12, 16), 0.01),
+    ],
+)
+def test_options_on_futures_exist(key: str, underlying: str, expiry: dt.date, tick: float) -> None:
+    """An option's root names its future and, for weekly options, its day; it is priced by the future."""
+    found = find_instrument(key, TODAY)
+    assert found is not None
+    assert (found.asset, found.contract, found.expiry, found.tick) == ("FUTURE_OPTION", underlying, expiry, tick)
+    assert found.price >= tick
+    assert found.price / tick == pytest.approx(round(found.price / tick))
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["./ESZ25C6900", "./ESZ26", "./ESZ26X6900", "./ZZZZ26C6900", "./ESZ6C6900", "ESZ26C6900", "./E6AZ26C6900",
+     "./ESZ26C06900", "./ESZ26C", "./E5DX26C6900"],
+)  # fmt: skip
+def test_options_on_futures_that_do_not_exist(key: str) -> None:
+    """Expired options, roots and weeks that there are not, one-digit years and odd strikes are unknown."""
+    assert find_instrument(key, TODAY) is None
+
+
+@pytest.mark.parametrize(
     ("key", "low", "high"), [("USD/JPY", 100, 200), ("EUR/GBP", 0.7, 1), ("GBP/USD", 1, 2), ("JPY/USD", 0.005, 0.01)]
 )
 def test_every_pair_of_currencies_has_its_cross_rate(key: str, low: float, high: float) -> None:

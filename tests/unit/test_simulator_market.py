@@ -130,6 +130,18 @@ def test_a_full_option_snapshot_is_like_the_recorded_one() -> None:
     assert entry["42"] == int(dt.datetime(2026, 12, 19, tzinfo=dt.UTC).timestamp()) * 1000
 
 
+def test_a_future_option_snapshot_is_like_the_recorded_one() -> None:
+    """All of 1 to 31, the venue ids as character codes and the rest of the ids as texts (protocol 4.4)."""
+    entry = snapshot(Service.LEVELONE_FUTURES_OPTIONS, "./E3DZ26P6500")
+    assert set(map(int, entry)) == set(range(1, 32))
+    assert (entry["6"], entry["7"], entry["15"]) == (63, 63, 63)
+    assert (entry["28"], entry["29"], entry["30"], entry["31"]) == ("P", "Normal", "@", "XCME")
+    assert (entry["16"], entry["24"], entry["27"]) == ("E-mini S&P 500 Options", "/ESZ26", "Weeklys")
+    assert (entry["20"], entry["21"], entry["22"], entry["25"]) == (0.05, 2.5, 50, 6500)
+    assert entry["26"] == midnight_eastern(2026, 12, 17)
+    assert entry["23"] == entry["14"]
+
+
 def test_a_forex_snapshot_is_like_the_recorded_one() -> None:
     """All of 1 to 29; what Schwab leaves empty is empty, and amounts are in millions (protocol 4.5)."""
     entry = snapshot(Service.LEVELONE_FOREX, "EUR/USD")
@@ -152,8 +164,8 @@ def test_the_change_of_forex_stays_zero_percent() -> None:
 
 def test_values_have_the_kind_their_field_promises() -> None:
     """What is sent under a number is of that field's kind, for every level-1 service."""
-    kinds = {"float": (int, float), "int": (int,), "text": (str,), "char": (str,), "flag": (bool,)}
-    for key in ("/MNQ", "AAPL", "$SPX", "EUR/USD", "AAPL  261218C00270000"):
+    kinds = {"float": (int, float), "int": (int,), "text": (str,), "char": (str, int), "flag": (bool,)}
+    for key in ("/MNQ", "AAPL", "$SPX", "EUR/USD", "AAPL  261218C00270000", "./ESZ26C6900"):
         quote = quote_of(key)
         service = next(name for name, assets in LEVELONE.items() if quote.instrument.asset in assets)
         fields = {str(field.number): field for field in FIELDS[Service(service)]}
