@@ -110,10 +110,10 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
 
 
 def test_without_pyarrow_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The extra is named, and the way without it."""
+    """The missing package is named, and the way without it."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with (
-        pytest.raises(ConfigurationError, match=r"schwabstream\[export\].*--to csv"),
+        pytest.raises(ConfigurationError, match=r"pip install pyarrow.*--to csv"),
         table_file(tmp_path, TICKS, "parquet", replace=False),
     ):
         pass
