@@ -4,7 +4,8 @@ from typing import Any
 
 from schwabstream.simulator.market import Quote
 
-# Ours on the left, REST's on the right; absent values are left out, as Schwab does.
+# Ours on the left, REST's on the right; absent values are left out, as Schwab does. Shares, indices, options and
+# currencies differ in what they have.
 _EQUITY = {
     "high_price_52_week": "52WeekHigh",
     "low_price_52_week": "52WeekLow",
@@ -23,15 +24,42 @@ _EQUITY = {
     "last_size": "lastSize",
     "low_price": "lowPrice",
     "mark": "mark",
+    "mark_change": "markChange",
+    "mark_percent_change": "markPercentChange",
     "net_change": "netChange",
     "percent_change": "netPercentChange",
     "open_interest": "openInterest",
     "open_price": "openPrice",
+    "post_market_net_change": "postMarketChange",
+    "post_market_percent_change": "postMarketPercentChange",
     "quote_time": "quoteTime",
     "security_status": "securityStatus",
     "total_volume": "totalVolume",
     "trade_time": "tradeTime",
     "volatility": "volatility",
+    "implied_yield": "impliedYield",
+    "indicative_ask_price": "indAskPrice",
+    "indicative_bid_price": "indBidPrice",
+    "indicative_quote_time": "indQuoteTime",
+    "money_intrinsic_value": "moneyIntrinsicValue",
+    "time_value": "timeValue",
+    "underlying_price": "underlyingPrice",
+}
+_OPTION_REFERENCE = {
+    "contract_type": "contractType",
+    "days_to_expiration": "daysToExpiration",
+    "deliverables": "deliverables",
+    "exercise_type": "exerciseType",
+    "expiration_day": "expirationDay",
+    "expiration_month": "expirationMonth",
+    "expiration_year": "expirationYear",
+    "is_penny_pilot": "isPennyPilot",
+    "last_trading_day": "lastTradingDay",
+    "multiplier": "multiplier",
+    "settlement_type": "settlementType",
+    "strike_price": "strikePrice",
+    "underlying_symbol": "underlying",
+    "uv_expiration_type": "uvExpirationType",
 }
 _FUTURE = {
     "ask_price": "askPrice",
@@ -153,6 +181,8 @@ def _equity_blocks(quote: Quote) -> dict[str, Any]:
         "exchangeName": it.exchange,
     }
     blocks = {"quote": _named(values, _EQUITY), "reference": reference}
+    if it.asset == "OPTION":
+        reference |= _named(values, _OPTION_REFERENCE)
     if it.asset != "EQUITY":
         return blocks
     reference |= {"cusip": it.cusip, "isHardToBorrow": False, "isShortable": True, "htbRate": 0.0}
@@ -167,6 +197,8 @@ def _equity_blocks(quote: Quote) -> dict[str, Any]:
     blocks["extended"] = {**traded, "askPrice": 0.0, "askSize": 0, "bidPrice": 0.0, "bidSize": 0, "totalVolume": 0}
     blocks["fundamental"] = {
         "avg10DaysVolume": float(it.volume),
+        "divAmount": values["dividend_amount"],
+        "divYield": values["dividend_yield"],
         "peRatio": values["pe_ratio"],
         "fundLeverageFactor": 0.0,
     }

@@ -349,6 +349,26 @@ async def test_any_ticker_is_quoted_but_those_a_test_names(web: Web) -> None:
     assert (await web.get("/marketdata/v1/INTC/quotes")).status_code == 404
 
 
+async def test_an_option_is_quoted_with_its_terms(web: Web) -> None:
+    """An option's quote has its value and its reference the terms of the contract, in Schwab's words (protocol 2.2)."""
+    key = "AAPL  261218C00270000"
+    entry = (await web.get("/marketdata/v1/quotes", symbols=key)).json()[key]
+    quote, reference = entry["quote"], entry["reference"]
+    assert quote["underlyingPrice"] - reference["strikePrice"] == pytest.approx(quote["moneyIntrinsicValue"])
+    assert quote["timeValue"] == pytest.approx(quote["lastPrice"] - quote["moneyIntrinsicValue"])
+    assert quote["markChange"] == pytest.approx(quote["mark"] - quote["closePrice"])
+    assert reference["description"] == "APPLE INC 12/18/2026 $270 Call"
+    assert (reference["contractType"], reference["underlying"], reference["exerciseType"]) == ("C", "AAPL", "A")
+    assert (reference["expirationYear"], reference["expirationMonth"], reference["expirationDay"]) == (2026, 12, 18)
+    assert (reference["daysToExpiration"], reference["deliverables"], reference["isPennyPilot"]) == (
+        28,
+        "100 AAPL",
+        True,
+    )
+    assert (reference["settlementType"], reference["uvExpirationType"], reference["multiplier"]) == ("P", "S", 100)
+    assert reference["lastTradingDay"] == int(dt.datetime(2026, 12, 19, tzinfo=dt.UTC).timestamp()) * 1000
+
+
 async def test_a_future_option_is_quoted(web: Web) -> None:
     """An option on a future has its own members, and its future under ``reference.underlying`` (protocol 2.2)."""
     entry = (await web.get("/marketdata/v1/quotes", symbols="./ESZ26C6900")).json()["./ESZ26C6900"]
