@@ -27,9 +27,10 @@ _MAX_NOTICES: Final = 64
 _Slot = tuple[Channel, str | int]
 
 
-# How the streamer begins every event; whoever else publishes may order the names as he likes.
+# How the streamer begins every event; another publisher may order the names differently. 19 digits: more do not fit a
+# 64-bit integer, and int() raises for thousands of them.
 _USUAL_START: Final = re.compile(
-    rb'\{"v":1,"type":"[a-z0-9]+","symbol":"([ -!#-\[\]-~]*)","key":"([ -!#-\[\]-~]*)","seq":(\d+),'
+    rb'\{"v":1,"type":"[a-z0-9]+","symbol":"([ -!#-\[\]-~]*)","key":"([ -!#-\[\]-~]*)","seq":(\d{1,19}),'
 )
 
 

@@ -292,6 +292,21 @@ def test_what_is_no_event_is_counted(garbage: bytes) -> None:
     assert inbox.counts["invalid"] == 1
 
 
+@pytest.mark.parametrize("digits", [20, 4_300, 4_301, 100_000])
+@pytest.mark.parametrize("usual", [True, False])
+def test_an_endless_seq_is_counted(digits: int, *, usual: bool) -> None:
+    """A ``seq`` that no machine integer holds, live or as a last value, is counted as invalid and stops nothing."""
+    inbox = Inbox()
+    event = {"v": 1, "type": "tick", **orjson.loads(payload(Channel.TICKS, FIRST))}
+    names = list(event) if usual else sorted(event)
+    endless = orjson.dumps({name: event[name] for name in names}).replace(b"%d" % FIRST, b"9" * digits)
+    inbox.catch_up({Channel.TICKS: [endless]}, 1)
+    inbox.receive(Channel.TICKS, endless, 1)
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1), 1)
+    assert seqs(everything(inbox)) == [FIRST + 1]
+    assert inbox.counts["invalid"] == 2
+
+
 @given(
     symbol=st.text(max_size=8) | st.none(),
     key=st.text(max_size=8) | st.none(),
