@@ -31,7 +31,7 @@ from schwabstream.settings import Settings, load_settings
 from schwabstream.stdout import LineWriter
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.surroundings import EMBEDDED, lease_for, redis_for, schwab_for
-from schwabstream.symbols import Symbol, parse_symbols
+from schwabstream.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ def stream(options: StreamOptions) -> None:
     if not options.simulated:
         settings.require()
     symbols = _symbols(settings, options)
+    for hint in future_hints(symbols):
+        log.warning(hint)
     if not symbols:
         raise ConfigurationError("no symbols to stream: set SCHWAB_SYMBOLS or give --symbols /MNQ:XCME")
     run = _Run(options, settings, symbols)

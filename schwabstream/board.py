@@ -9,7 +9,7 @@ from typing import Final
 
 from schwabstream.events import Event, Level2Event, TickEvent
 from schwabstream.report import StreamerReport, SymbolReport
-from schwabstream.symbols import Symbol, price_decimals, tick_size
+from schwabstream.symbols import Symbol, future_meant, price_decimals, tick_size
 
 FLASH_S: Final = 0.4
 STALE_AFTER_S: Final = 90.0
@@ -127,7 +127,8 @@ class Board:
         if report.state != "streaming":
             return "disconnected"
         if quote.report is None:
-            return "not streamed"
+            future = future_meant(quote.symbol)
+            return f"not streamed: {future}?" if future else "not streamed"
         if quote.tick is None and quote.book is None:
             return "no data yet"
         if paused := _PAUSED.get(quote.report.security_status or ""):

@@ -19,7 +19,7 @@ from schwabstream.recording_file import Rotation
 from schwabstream.screen import until_signalled
 from schwabstream.settings import Settings, load_settings
 from schwabstream.streamer import SchwabStreamClient
-from schwabstream.symbols import Symbol, parse_symbols
+from schwabstream.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.telemetry import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -50,6 +50,8 @@ def record(options: RecordOptions) -> None:
     if not options.simulate:
         settings.require()
     symbols = parse_symbols(settings.symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
+    for hint in future_hints(symbols):
+        log.warning(hint)
     if not symbols:
         raise ConfigurationError("no symbols to record: set SCHWAB_SYMBOLS or give --symbols /MNQ:XCME")
     asyncio.run(_record(options, settings, symbols))

@@ -1,20 +1,21 @@
 """What the user writes, and what Schwab is asked for.
 
-Understands equities, indices, options, futures, futures options and forex in Schwab's own forms and in
-tastytrade's, in any case (protocol 6). Refuses what cannot be a symbol, and names the nearest form that can.
+Understands equities, indices, options, futures, futures options and forex in Schwab's own forms, in tastytrade's and
+in a few that everybody writes (``BRK.B``, ``SPY 251219C600``), in any case (protocol 6). Refuses what cannot be a
+symbol, and names the nearest one that exists, if any.
 Pure: the date that one-digit years need comes in as an argument.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 from enum import StrEnum
 from typing import Final
 
 from schwabstream.errors import SymbolError
 from schwabstream.roots import FUTURE_ROOTS, MICS, FutureRoot
+from schwabstream.suggestions import known_root, proposals
 
 MAX_LENGTH: Final = 48
 MONTH_CODES: Final = "FGHJKMNQUVXZ"
@@ -59,24 +60,37 @@ class Symbol:
 def parse_symbol(text: str, today: date) -> Symbol:
     """The symbol that ``text`` means on the day ``today``.
 
-    Raises ``SymbolError`` naming the text, the reason and the nearest right form.
+    Raises ``SymbolError`` naming the text, the reason and the nearest symbol that exists.
     """
     alias = text.strip()
     try:
         key, asset = _read(alias, today)
     except _UnreadableError as problem:
-        nearest = problem.nearest or _nearest(alias, today)
-        message = f"{_shown(text)} cannot be a symbol: {problem}; did you mean {nearest}?"
-        raise SymbolError(message) from None
+        nearest = _nearest(alias, problem.nearest, today)
+        hint = f"did you mean {nearest}?" if nearest else f"write it like {_EXAMPLES}"
+        raise SymbolError(f"{_shown(text)} cannot be a symbol: {problem}; {hint}") from None
     return Symbol(alias, key, asset)
 
 
 def parse_symbols(texts: Iterable[str], today: date) -> list[Symbol]:
     """The symbols in the order written, each alias once; two aliases of one key both stay.
 
-    Raises ``SymbolError`` for the first that cannot be one.
+    Each text may hold several, with commas or blanks between them. Raises ``SymbolError`` for the first that cannot be
+    a symbol.
     """
-    return list({symbol.alias: symbol for symbol in (parse_symbol(text, today) for text in texts)}.values())
+    words = [word for text in texts for word in _WORD.findall(text) or [text]]
+    return list({symbol.alias: symbol for symbol in (parse_symbol(word, today) for word in words)}.values())
+
+
+def future_hints(symbols: Iterable[Symbol]) -> list[str]:
+    """What to say of each stock's symbol that may be meant as a future."""
+    meant = [(symbol.alias, future_meant(symbol)) for symbol in symbols]
+    return [f"{alias} is read as a stock: for the future write {future}" for alias, future in meant if future]
+
+
+def future_meant(symbol: Symbol) -> str | None:
+    """The future of the same name, for a stock's symbol that may be a future's root without its slash."""
+    return f"/{symbol.key}" if symbol.asset is Asset.EQUITY and symbol.key in FUTURE_ROOTS else None
 
 
 def to_tastytrade(key: str, mic: str) -> str:
@@ -133,11 +147,22 @@ _FUTURE_OPTION_ORDER = re.compile(
 )
 _OCC = re.compile(r"(?P<root>[A-Z][A-Z0-9]{0,5}) *(?P<day>\d{6})(?P<side>[CP])(?P<strike>\d{8})")
 _DXFEED_OPTION = re.compile(rf"\.(?P<root>[A-Z][A-Z0-9]{{0,5}})(?P<day>\d{{6}}){_STRIKE}")
+# Eight digits without a point are OCC's thousandths, and between five and eight nobody knows.
+_PLAIN_OPTION = re.compile(
+    r"(?P<root>[A-Z][A-Z0-9]{0,5}) *(?P<day>\d{6})(?P<side>[CP])(?P<strike>(?:[1-9]\d{0,4}|0)(?:\.\d{1,3})?)"
+)
 _INDEX = re.compile(r"\$(?P<name>[A-Z][A-Z0-9]{0,9})(?:\.X)?")
 _DXFEED_INDEX = re.compile(rf"(?P<name>{'|'.join(sorted(DXFEED_INDICES))})")
 _PAIR = re.compile(rf"(?P<base>{_CURRENCIES})/(?!(?P=base))(?:{_CURRENCIES})")
 _EQUITY_WITH_DIGITS = re.compile(r"[A-Z][A-Z0-9]{1,4}")
-_EQUITY = re.compile(r"[A-Z]{1,5}(?:/(?:[A-Z]|PR[A-Z]?|WS|WT|RT|UN|CL))?")
+_EQUITY = re.compile(r"(?P<ticker>[A-Z]{1,5})(?:[/.-](?P<share>[A-Z]|PR[A-Z]?|WS|WT|RT|UN|CL))?")
+
+# One symbol of several: those with blanks in them first.
+_WORD = re.compile(
+    r"\./[^\s,]+\s+[^\s,]+\s+\d{6}[CP][\d.]+(?![^\s,])|[A-Z][A-Z0-9]{0,5}\s+\d{6}[CP][\d.]+(?![^\s,])|[^\s,]+",
+    re.IGNORECASE,
+)
+_EXAMPLES: Final = "AAPL, BRK/B, $SPX, /MNQ:XCME, EUR/USD or .SPXW261218C5000"
 
 
 def _read(alias: str, today: date) -> tuple[str, Asset]:
@@ -160,14 +185,14 @@ def _future_root_key(match: re.Match[str], _today: date) -> str:
     _check_future_mic(root, match["mic"])
     stem = root.rstrip("0123456789")
     if root not in FUTURE_ROOTS and stem in FUTURE_ROOTS:
-        raise _UnreadableError("the contract month is missing", _known(stem))
+        raise _UnreadableError("the contract month is missing", known_root(stem))
     return f"/{root}"
 
 
 def _future_key(match: re.Match[str], today: date) -> str:
     root, month, year = match["root"], match["month"], match["year"]
     if root not in FUTURE_ROOTS and root + month in FUTURE_ROOTS:
-        raise _UnreadableError("the contract month is missing", _known(root + month))
+        raise _UnreadableError("the contract month is missing", known_root(root + month))
     _check_future_mic(root, match["mic"])
     if len(year) == 1:
         year = _full_year(root, month, int(year), today)
@@ -178,8 +203,7 @@ def _full_year(root: str, month: str, digit: int, today: date) -> str:
     """Two digits for one: from last year to eight years ahead, never a month that is over (protocol 6)."""
     year = next(year for year in range(today.year - 1, today.year + 9) if year % 10 == digit)
     if (year, MONTH_CODES.index(month) + 1) < (today.year, today.month):
-        nearest = _known(root) if root in FUTURE_ROOTS else f"/{root}{month}{(year + 10) % 100:02d}"
-        raise _UnreadableError(f"that contract ended in {year}", nearest)
+        raise _UnreadableError(f"that contract ended in {year}", known_root(root) if root in FUTURE_ROOTS else None)
     return f"{year % 100:02d}"
 
 
@@ -202,7 +226,7 @@ def _future_option_order_key(match: re.Match[str], _today: date) -> str:
 def _option_key(match: re.Match[str], _today: date) -> str:
     _expiry(match["day"])
     strike = match["strike"]
-    if match.re is _DXFEED_OPTION:
+    if match.re is not _OCC:
         whole, _, fraction = _plain(strike).partition(".")
         if len(whole) > 5 or len(fraction) > 3:
             raise _UnreadableError("a strike has at most five digits and three decimals")
@@ -225,6 +249,10 @@ def _digits_key(match: re.Match[str], today: date) -> str:
     return _same_key(match, today)
 
 
+def _equity_key(match: re.Match[str], _today: date) -> str:
+    return f"{match['ticker']}/{match['share']}" if match["share"] else match["ticker"]
+
+
 def _same_key(match: re.Match[str], _today: date) -> str:
     return match[0]
 
@@ -236,10 +264,11 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Asset, Callable[[re.Match[str], date]
     (_FUTURE_OPTION_ORDER, Asset.FUTURE_OPTION, _future_option_order_key),
     (_OCC, Asset.OPTION, _option_key),
     (_DXFEED_OPTION, Asset.OPTION, _option_key),
+    (_PLAIN_OPTION, Asset.OPTION, _option_key),
     (_INDEX, Asset.INDEX, _index_key),
     (_DXFEED_INDEX, Asset.INDEX, _index_key),
     (_PAIR, Asset.FOREX, _same_key),
-    (_EQUITY, Asset.EQUITY, _same_key),
+    (_EQUITY, Asset.EQUITY, _equity_key),
     (_EQUITY_WITH_DIGITS, Asset.EQUITY, _digits_key),
 )
 """Forms in the order tried; the first whole match decides."""
@@ -250,7 +279,7 @@ def _check_future_mic(root: str, mic: str | None) -> None:
     if root not in FUTURE_ROOTS:
         _check_mic(mic)
     elif mic not in (None, FUTURE_ROOTS[root].mic):
-        raise _UnreadableError(f"{root} does not trade at {mic or 'an unnamed market'}", _known(root))
+        raise _UnreadableError(f"{root} does not trade at {mic or 'an unnamed market'}", known_root(root))
 
 
 def _check_mic(mic: str | None) -> None:
@@ -277,41 +306,26 @@ def _plain(strike: str) -> str:
     return plain
 
 
-def _known(root: str) -> str:
-    """A root of the table in the form people write."""
-    return f"/{root}:{FUTURE_ROOTS[root].mic}"
-
-
 def _shown(text: str) -> str:
     """The text safe and short enough for a message."""
     escaped = ascii(text[:MAX_LENGTH])[1:-1]
     return f"'{escaped[:40]}…'" if len(text) > MAX_LENGTH or len(escaped) > 40 else f"'{escaped}'"
 
 
-def _nearest(alias: str, today: date) -> str:
-    """The form that can be read and looks most like what was written."""
-    for candidate in _candidates(alias[:MAX_LENGTH].upper()):
+def _nearest(alias: str, meant: str | None, today: date) -> str | None:
+    """The symbol that exists and looks most like what was written; ``meant`` is what the reason suggests."""
+    for candidate in (*([meant] if meant else []), *proposals(alias[:MAX_LENGTH].upper())):
         try:
-            _read(candidate, today)
+            key, asset = _read(candidate, today)
         except _UnreadableError:
             continue
-        return candidate
-    return "/MNQ:XCME"
+        if _exists(Symbol(candidate, key, asset)):
+            return candidate
+    return None
 
 
-def _candidates(upper: str) -> Iterator[str]:
-    """Likelier forms first."""
-    clean = re.sub(r"[^A-Z0-9/:.$ ]", "", upper).strip()
-    body = clean.partition(":")[0]
-    letters = re.sub(r"[^A-Z0-9]", "", body)
-    if letters in FUTURE_ROOTS and (":" in upper or "/" in upper):
-        yield _known(letters)
-    yield re.sub(r"[.\-_ ]+", "/", upper)
-    yield clean
-    yield f"/{clean.lstrip('/.$')}"
-    yield f"{letters[:3]}/{letters[3:]}"
-    if len(letters) > 5:
-        yield f"{letters[:3]}/USD"
-    if upper.startswith("/") or ":" in upper:
-        yield from map(_known, get_close_matches(letters, FUTURE_ROOTS, 1))
-    yield re.sub(r"[^A-Z]", "", body)[:5]
+def _exists(symbol: Symbol) -> bool:
+    """Whether we know that there is such an instrument; of stocks we know none."""
+    if symbol.asset is Asset.INDEX:
+        return symbol.key[1:] in DXFEED_INDICES
+    return future_root(symbol) is not None or symbol.asset in (Asset.FOREX, Asset.FUTURE_OPTION)

@@ -17,7 +17,7 @@ import structlog
 
 from schwabstream.board import Board, Quote
 from schwabstream.consumer import Subscription, fetch_report, redis_client
-from schwabstream.errors import RedisUnavailable, SchwabUnavailable
+from schwabstream.errors import RedisUnavailable, SchwabUnavailable, SymbolError
 from schwabstream.events import Channel, Event, Level2Event, StatusEvent, TickEvent
 from schwabstream.inbox import Inbox
 from schwabstream.ladder import Ladder, book_line
@@ -27,7 +27,7 @@ from schwabstream.rest_quotes import tick_of
 from schwabstream.screen import View, print_lines, print_once, show_lines, show_live, until_signalled
 from schwabstream.settings import Settings, load_settings
 from schwabstream.status_table import render_status
-from schwabstream.symbols import parse_symbols
+from schwabstream.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.telemetry import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -86,13 +86,18 @@ async def _fetch_report(settings: Settings) -> StreamerReport | None:
         await client.aclose()
 
 
+def _symbols(options: WatchOptions) -> list[Symbol]:
+    """The symbols asked for; the words of one, such as SPY 251219C600, need no quotes."""
+    return parse_symbols([" ".join(options.symbols)], date.today())  # noqa: DTZ011 - contracts expire locally
+
+
 class _QuoteKind:
     """Level 1 of any number of symbols."""
 
     channels = frozenset({Channel.TICKS})
 
     def __init__(self, options: WatchOptions) -> None:
-        self.board = Board(parse_symbols(options.symbols, date.today()))  # noqa: DTZ011 - contracts expire locally
+        self.board = Board(_symbols(options))
         self.view: View = QuoteTable(self.board, sort=options.sort)
 
     def complete(self) -> bool:
@@ -115,7 +120,10 @@ class _BookKind:
 
     def __init__(self, options: WatchOptions) -> None:
         self._depth = options.depth
-        self.board = Board(parse_symbols(options.symbols, date.today()))  # noqa: DTZ011 - contracts expire locally
+        symbols = _symbols(options)
+        if len(symbols) != 1:
+            raise SymbolError(f"book shows one symbol, and these are {len(symbols)}: run it once for each")
+        self.board = Board(symbols)
         self.view: View = Ladder(self.board, depth=options.depth, venues=options.venues)
 
     def complete(self) -> bool:
@@ -144,6 +152,8 @@ class _Watch:
         self._live = sys.stdout.isatty() and not options.once and not options.json
         # A log line on a live screen would tear it: there the screen itself says what is wrong.
         configure_logging(self._settings.schwab_log_format, verbosity=-1 if self._live else options.verbosity)
+        for hint in future_hints(quote.symbol for quote in kind.board.quotes):
+            log.warning(hint)
 
     async def until_signalled(self) -> None:
         await until_signalled(asyncio.ensure_future(self._run()))

@@ -123,3 +123,29 @@ async def test_no_data_in_time_is_said(redis_server: RedisServer) -> None:
     code, output, messages = await command("book", "ZZZZ", "--once", "--simulate", "--redis", redis_server.url)
     assert (code, output) == (SchwabUnavailable.exit_code, "")
     assert "ZZZZ" in messages or "nothing came" in messages
+
+
+async def test_quote_understands_every_usual_spelling(schwab: SchwabSimulator, redis_server: RedisServer) -> None:
+    """Commas, blanks and an option's own blanks are understood; a stock named like a future gets a hint."""
+    words = ("quote", "AAPL,NVDA", "/mnq ES", "--json", "--redis", redis_server.url)
+    code, output, messages = await command(*words)
+    ticks = [TickEvent.model_validate_json(line) for line in output.splitlines()]
+    assert code == 0
+    assert [tick.key for tick in ticks][:3] == ["AAPL", "NVDA", "/MNQ"]
+    assert "ES is read as a stock: for the future write /ES" in messages
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("quote", "/ES_F"), "did you mean /ES:XCME?"),
+        (("quote", "MICROSOFT"), "write it like AAPL"),
+        (("quote", " "), "it is empty"),
+        (("book", "AAPL,NVDA"), "book shows one symbol"),
+    ],
+)
+async def test_what_cannot_be_shown_is_a_usage_error(words: tuple[str, ...], said: str) -> None:
+    """What is not a symbol, or not one, ends with exit 2 before any connection, and without an invented suggestion."""
+    code, output, messages = await command(*words)
+    assert (code, output) == (2, "")
+    assert said in messages

@@ -13,6 +13,7 @@ from schwabstream.symbols import (
     MONTH_CODES,
     Asset,
     Symbol,
+    future_meant,
     future_root,
     parse_symbol,
     parse_symbols,
@@ -69,6 +70,13 @@ def parse(text: str, today: date = TODAY) -> Symbol:
         ("./CLF6 LOF6 251216P55.5", "./LOF26P55.5", Asset.FUTURE_OPTION),
         ("EUR/USD", "EUR/USD", Asset.FOREX),
         ("usd/jpy", "USD/JPY", Asset.FOREX),
+        ("BRK.B", "BRK/B", Asset.EQUITY),
+        ("brk-b", "BRK/B", Asset.EQUITY),
+        ("BAC.PRL", "BAC/PRL", Asset.EQUITY),
+        ("SPY 251219C600", "SPY   251219C00600000", Asset.OPTION),
+        ("spy 251219p597.5", "SPY   251219P00597500", Asset.OPTION),
+        ("SPXW261218C5000", "SPXW  261218C05000000", Asset.OPTION),
+        ("F 261218C0.5", "F     261218C00000500", Asset.OPTION),
     ],
 )
 def test_forms_people_write(text: str, key: str, asset: Asset) -> None:
@@ -80,8 +88,8 @@ def test_forms_people_write(text: str, key: str, asset: Asset) -> None:
 @pytest.mark.parametrize(
     ("text", "nearest"),
     [
-        ("", "/MNQ:XCME"),
-        ("   ", "/MNQ:XCME"),
+        ("", None),
+        ("   ", None),
         ("MNQ:XCME", "/MNQ:XCME"),
         ("mnq:xcme", "/MNQ:XCME"),
         ("/MNQ:XCMEE", "/MNQ:XCME"),
@@ -93,44 +101,52 @@ def test_forms_people_write(text: str, key: str, asset: Asset) -> None:
         ("/ES5", "/ES:XCME"),
         ("/ZN6", "/ZN:XCBT"),
         ("/MNQZ5", "/MNQ:XCME"),
-        ("/FOOH6", "/FOOH36"),
-        ("/MNQX:XCME:", None),
+        ("/FOOH6", None),
+        ("/MNQX:XCME:", "/MNQ:XCME"),
         ("MNQZ26", "/MNQZ26"),
-        ("BRK.B", "BRK/B"),
-        ("BRK-B", "BRK/B"),
-        ("BRK B", "BRK/B"),
+        ("/ESZ2026", "/ESZ26"),
+        ("ESZ2026", "/ESZ26"),
+        ("/ES_F", "/ES:XCME"),
+        ("ES=F", "/ES:XCME"),
+        ("ES1!", "/ES:XCME"),
+        ("6E", "/6E:XCME"),
+        ("BTC/USD", "/BTC:XCME"),
+        ("BTC/USD:CXTALP", "/BTC:XCME"),
+        ("BTCUSD", None),
         ("EURUSD", "EUR/USD"),
         ("EUR/EUR", "EUR/USD"),
-        ("BTC/USD:CXTALP", "/BTC:XCME"),
-        ("AAPL&Q", "AAPLQ"),
-        ("AAPL!", "AAPL"),
-        ("MICROSOFT", "MICRO"),
+        ("^SPX", "$SPX"),
+        ("BRK B", None),
+        ("AAPL&Q", None),
+        ("AAPL!", None),
+        ("MICROSOFT", None),
+        ("foo bar baz", None),
         ("AAPL  251319C00200000", None),
+        ("AAPL  251219C0020000", None),
+        ("SPY 251219C600000", None),
         (".AAPL251219P197.1234", None),
         ("AAPL  251219C00000000", None),
         (".AAPL251219C0", None),
         (".AAPL251219C123456", None),
-        ("./OGG26C4240:NASD", None),
+        ("./OGG26C4240:NASD", "./OGG26C4240"),
         ("./EW4Z5P6650", None),
-        ("/ES\x1b[31m", None),
-        ("ſpx", None),
-        ("/" * 100, "/MNQ:XCME"),
+        ("/ES\x1b[31m", "/ES:XCME"),
+        ("ſpx", "$SPX"),
+        ("/" * 100, None),
     ],
 )
-def test_nonsense_is_refused_with_the_nearest_right_form(text: str, nearest: str | None) -> None:
-    """A refusal names the text, says why, and proposes a form that itself can be read."""
+def test_nonsense_is_refused_with_the_nearest_symbol_that_exists(text: str, nearest: str | None) -> None:
+    """A refusal names the text and the reason, and proposes a symbol only if there is such an instrument."""
     with pytest.raises(SymbolError) as caught:
         parse(text)
-    proposed = proposal(str(caught.value))
-    parse(proposed)
-    assert nearest in (None, proposed)
+    assert proposal(str(caught.value)) == nearest
+    assert nearest or "write it like AAPL, BRK/B, $SPX, /MNQ:XCME" in str(caught.value)
 
 
-def proposal(message: str) -> str:
-    """The form a refusal proposes."""
+def proposal(message: str) -> str | None:
+    """The symbol a refusal proposes."""
     found = re.search(r"did you mean (.+)\?$", message)
-    assert found, message
-    return found[1]
+    return found and found[1]
 
 
 def test_a_refusal_shows_the_text_escaped_and_short() -> None:
@@ -256,21 +272,58 @@ days = st.dates(date(2001, 1, 1), date(2080, 12, 31))
 @example(text="/ESZ6", today=date(2027, 1, 1))
 @example(text="ß", today=TODAY)
 def test_any_text_is_a_symbol_or_a_refusal(text: str, today: date) -> None:
-    """Any text gives a symbol whose key means itself, or a refusal whose proposal can be read."""
-    refusal = ""
+    """Any text gives a symbol whose key means itself, or a refusal whose proposal can be read and exists."""
     try:
         symbol = parse_symbol(text, today)
     except SymbolError as error:
         refusal = str(error)
-        symbol = parse_symbol(proposal(refusal), today)
-    assert refusal.isprintable()
-    if not refusal:
-        again = parse_symbol(symbol.key, today)
-        assert (again.key, again.asset) == (symbol.key, symbol.asset)
-        assert parse_symbol(text.lower(), today).key == symbol.key
-        assert ":" not in symbol.key
-        assert symbol.root
-        assert price_decimals(symbol) >= 0
+    else:
+        refusal = ""
+    if refusal:
+        assert refusal.isprintable()
+        if (proposed := proposal(refusal)) is not None:
+            meant = parse_symbol(proposed, today)
+            assert future_root(meant) or meant.asset in (Asset.INDEX, Asset.FOREX, Asset.FUTURE_OPTION)
+        return
+    again = parse_symbol(symbol.key, today)
+    assert (again.key, again.asset) == (symbol.key, symbol.asset)
+    assert parse_symbol(text.lower(), today).key == symbol.key
+    assert ":" not in symbol.key
+    assert symbol.root
+    assert price_decimals(symbol) >= 0
+
+
+@pytest.mark.parametrize(
+    ("texts", "keys"),
+    [
+        (["AAPL,NVDA"], ["AAPL", "NVDA"]),
+        (["AAPL NVDA", "/mnq"], ["AAPL", "NVDA", "/MNQ"]),
+        ([" AAPL ,, NVDA,"], ["AAPL", "NVDA"]),
+        (["SPY 251219C600 AAPL"], ["SPY   251219C00600000", "AAPL"]),
+        (["aapl  251219c00200000,spy 251219C600"], ["AAPL  251219C00200000", "SPY   251219C00600000"]),
+        (["./ESZ2 E4AU2 220826C3800 /ES"], ["./E4AU22C3800", "/ES"]),
+        (["AAPL\tNVDA\nF"], ["AAPL", "NVDA", "F"]),
+    ],
+)
+def test_commas_or_blanks_stand_between_symbols(texts: list[str], keys: list[str]) -> None:
+    """One text may hold several symbols; the blanks inside an option's symbol separate nothing."""
+    assert [symbol.key for symbol in parse_symbols(texts, TODAY)] == keys
+
+
+@pytest.mark.parametrize("text", ["", "  ", ",", " , "])
+def test_a_text_without_a_symbol_is_refused(text: str) -> None:
+    """A text of nothing but blanks and commas is an error, and not "all"."""
+    with pytest.raises(SymbolError):
+        parse_symbols([text], TODAY)
+
+
+@pytest.mark.parametrize(
+    ("text", "future"),
+    [("mnq", "/MNQ"), ("MNQ", "/MNQ"), ("ES", "/ES"), ("M2K", "/M2K"), ("AAPL", None), ("/ES", None), ("$SPX", None)],
+)
+def test_a_stock_named_like_a_future_gets_a_hint(text: str, future: str | None) -> None:
+    """A bare futures root is read as a stock, which it may be, and the future is named beside it."""
+    assert future_meant(parse(text)) == future
 
 
 def test_digits_in_an_equity_are_its_own_but_a_future_needs_its_slash() -> None:
