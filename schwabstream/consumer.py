@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncGenerator, Collection
+from datetime import date
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -25,6 +26,7 @@ from schwabstream.events import Channel, Event
 from schwabstream.inbox import LAST_VALUE_CHANNELS, Inbox
 from schwabstream.redis_writer import cause_of, redact_url
 from schwabstream.report import StreamerReport, parse_report
+from schwabstream.symbols import parse_symbols
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
@@ -49,15 +51,21 @@ async def subscribe(
 ) -> AsyncGenerator[Event, None]:
     """Yield the newest event of each symbol, then every event as it is published, until the loop is left.
 
-    ``symbols`` are written as events write them; none means all. A StatusEvent ``gap`` says that events did not
-    arrive here, ``dropped`` that more than ``max_pending`` waited and older values gave way to newer ones; both come
-    whatever the ``kinds``, with ``seq`` 0. Raises ``RedisUnavailable`` when Redis cannot be reached at the start;
-    later outages are waited out.
+    ``symbols`` are written as on the command line, each text one or several; none means all. A symbol is found under
+    any alias the streamer gives it: ``/mnq`` yields the events of ``/MNQ:XCME``. A StatusEvent ``stale`` with
+    ``detail`` ``not-streamed`` names a symbol that the streamer does not stream; it may come later. ``gap`` says that
+    events did not arrive here, ``dropped`` that more than ``max_pending`` waited and older values gave way to newer
+    ones. All three come whatever the ``kinds``, with ``seq`` 0. Raises ``SymbolError`` for what cannot be a symbol and
+    ``RedisUnavailable`` when Redis cannot be reached at the start; later outages are waited out.
     """
-    subscription = Subscription(
-        Inbox(symbols, max_pending=max_pending), kinds=kinds, redis_url=redis_url, prefix=prefix
-    )
+    wanted = parse_symbols(symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
+    inbox = Inbox([each.alias for each in wanted], keys=[each.key for each in wanted], max_pending=max_pending)
+    subscription = Subscription(inbox, kinds=kinds, redis_url=redis_url, prefix=prefix)
     async with subscription:
+        # A user who may not read the report gets the events all the same.
+        with contextlib.suppress(RedisUnavailable):
+            report = await subscription.fetch_report()
+            inbox.report_absent(wanted, None if report is None else [line.key for line in report.symbols])
         async for event in subscription:
             yield event
 

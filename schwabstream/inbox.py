@@ -7,15 +7,16 @@ way to their symbol's newest, and a StatusEvent ``dropped`` says how many. Paylo
 what gives way costs little.
 """
 
-import re
 from collections import Counter, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
-import orjson
 from pydantic import ValidationError
 
+from schwabstream.event_header import read_header
 from schwabstream.events import Channel, Event, StatusEvent, parse_event
+from schwabstream.selection import Selection
+from schwabstream.symbols import Symbol, future_meant
 
 LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
 
@@ -24,28 +25,21 @@ LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
 RUN_APART: Final = 1_000_000
 
 _MAX_NOTICES: Final = 64
-_Slot = tuple[Channel, str | int]
-
-
-# How the streamer begins every event; another publisher may order the names differently. 19 digits: more do not fit a
-# 64-bit integer, and int() raises for thousands of them.
-_USUAL_START: Final = re.compile(
-    rb'\{"v":1,"type":"[a-z0-9]+","symbol":"([ -!#-\[\]-~]*)","key":"([ -!#-\[\]-~]*)","seq":(\d{1,19}),'
-)
+_Slot = tuple[Channel, str | int | None]
 
 
 class _Message(NamedTuple):
     channel: Channel
     seq: int
-    symbol: str
+    symbol: str | None
     payload: bytes
     at_us: int
     live: bool
-    wanted: bool
+    key: str | None
 
 
 class Inbox:
-    """Merges and bounds what arrives for the ``symbols`` (as events write them) or ``keys``; none means all.
+    """Merges and bounds what arrives for the ``symbols`` or ``keys`` (see ``Selection``); none means all.
 
     ``newest_only`` keeps but the newest tick and book of each symbol from the start, for screens. ``counts`` has
     ``received``, ``invalid``, ``repeated``, ``dropped``, ``lost`` and ``gaps``.
@@ -59,22 +53,22 @@ class Inbox:
         max_pending: int = 4096,
         newest_only: bool = False,
     ) -> None:
-        self._symbols, self._keys = frozenset(symbols), frozenset(keys)
-        self._all = not symbols and not keys
+        self._selection = Selection(symbols, keys=keys)
         self._max_pending = max_pending
         self._newest_wanted = self._newest_only = newest_only
         self._pending: dict[_Slot, _Message] = {}
         self._held: list[_Message] | None = []
         self._seen: dict[Channel, _Message] = {}
         self._filled: dict[Channel, set[int]] = {}
-        self._newest: dict[tuple[Channel, str], int] = {}
+        self._newest: dict[tuple[Channel, str | None], int] = {}
         self._notices: deque[StatusEvent] = deque(maxlen=_MAX_NOTICES)
+        self._absences: deque[StatusEvent] = deque()
         self._untold_drops = 0
         self._now_us = 0
         self.counts: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._pending) + len(self._notices) + bool(self._untold_drops)
+        return len(self._pending) + len(self._notices) + len(self._absences) + bool(self._untold_drops)
 
     def hold(self) -> None:
         """From now on set live messages aside: last values are about to be read."""
@@ -105,13 +99,21 @@ class Inbox:
         for message in sorted(messages, key=lambda message: message.seq):
             self._accept(message)
 
+    def report_absent(self, symbols: Iterable[Symbol], streamed: Collection[str] | None) -> None:
+        """Report each symbol whose key is not ``streamed``; None: no streamer runs, and only last values are known."""
+        known = {message.key for message in self._pending.values()} if streamed is None else set(streamed)
+        for symbol in symbols:
+            if symbol.key not in known:
+                self._absences.append(_absence(symbol, self._now_us, running=streamed is not None))
+
     def take(self) -> Event | None:
         """The next event, or None when there is none; what does not validate is counted and passed over."""
         if self._untold_drops:
             count, self._untold_drops = self._untold_drops, 0
             self._notify("dropped", f"this reader was too slow for {count} older values", count)
-        if self._notices:
-            return self._notices.popleft()
+        for notices in (self._absences, self._notices):
+            if notices:
+                return notices.popleft()
         while self._pending:
             message = self._pending.pop(next(iter(self._pending)))
             try:
@@ -123,18 +125,16 @@ class Inbox:
 
     def _read(self, channel: Channel, payload: bytes, now_us: int, *, live: bool) -> _Message | None:
         """The message as far as it must be known here; None, and counted, when it is no event."""
-        seq, symbol, key = _header(payload)
+        seq, symbol, key = read_header(payload)
         if type(seq) is not int or not isinstance(symbol, str | None) or not isinstance(key, str | None):
             self.counts["invalid"] += 1
             return None
-        # An event of no symbol concerns everybody.
-        wanted = self._all or symbol is None or symbol in self._symbols or key in self._keys
-        return _Message(channel, seq, symbol or "", payload, now_us, live, wanted)
+        return _Message(channel, seq, symbol, payload, now_us, live, key)
 
     def _accept(self, message: _Message) -> None:
         if message.live:
             self._note_jump(message)
-        if not message.wanted:
+        if not self._selection.takes(message.symbol, message.key, live=message.live):
             return
         owner = (message.channel, message.symbol)
         newest = self._newest.get(owner)
@@ -225,15 +225,22 @@ class Inbox:
         )
 
 
-def _header(payload: bytes) -> tuple[object, object, object]:
-    """``seq``, ``symbol`` and ``key``, not validated; all None when it is no JSON object.
-
-    A book costs twenty times as much to decode as to pass by, and most of what a screen gets is passed by.
-    """
-    if usual := _USUAL_START.match(payload):
-        return int(usual[3]), usual[1].decode(), usual[2].decode()
-    try:
-        event = orjson.loads(payload)
-    except ValueError:
-        return None, None, None
-    return (event.get("seq"), event.get("symbol"), event.get("key")) if type(event) is dict else (None, None, None)
+def _absence(symbol: Symbol, now_us: int, *, running: bool) -> StatusEvent:
+    """The report that nothing is to be expected of a symbol, and what to do about it."""
+    alias, future = symbol.alias, future_meant(symbol)
+    meant = f"; did you mean {future}?" if future else ""
+    if running:
+        reason = f"{alias} is not streamed: add it to SCHWAB_SYMBOLS or --symbols of the streamer{meant}"
+    else:
+        reason = f"{alias} is not streamed: no streamer runs; start one with schwabstream stream run{meant}"
+    return StatusEvent(
+        symbol=alias,
+        key=symbol.key,
+        seq=0,  # on no channel: this reader reports it, not the streamer
+        timestamp=now_us // 1000,
+        received_us=now_us,
+        state="stale",
+        reason=reason,
+        detail="not-streamed",
+        since=now_us // 1000,
+    )

@@ -1,6 +1,7 @@
 """The consumer against a real Redis that comes and goes."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +10,10 @@ import pytest
 
 from schwabstream import consumer
 from schwabstream.consumer import Subscription, fetch_report, redis_client, subscribe
-from schwabstream.errors import RedisUnavailable
+from schwabstream.errors import RedisUnavailable, SymbolError
 from schwabstream.events import Channel, Event, StatusEvent, TickEvent
 from schwabstream.inbox import Inbox
-from schwabstream.report import StreamerReport
+from schwabstream.report import StreamerReport, SymbolReport
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer
@@ -28,7 +29,7 @@ def tick(seq: int, symbol: str = "/MNQ:XCME", **changes: Any) -> bytes:
         "v": 1,
         "type": "tick",
         "symbol": symbol,
-        "key": "/MNQ",
+        "key": symbol.partition(":")[0],
         "seq": FIRST + seq,
         "timestamp": 1,
         "received_us": 1,
@@ -87,6 +88,67 @@ async def test_subscribe_yields_the_wanted_symbol_and_cleans_up(redis_server: Re
         break
     await events.aclose()
     await until(lambda: len(redis_server.client.client_list()) == 1)
+
+
+def put_report(server: RedisServer, *symbols: str) -> None:
+    """The report of a streamer that streams these."""
+    lines = tuple(SymbolReport(symbol=each, key=each.partition(":")[0], asset="FUTURE") for each in symbols)
+    report = StreamerReport(
+        state="streaming", since=1, reported=1, started=1, pid=1, host="box", version="1", symbols=lines
+    )
+    server.client.set("market_data:streamer", report.model_dump_json())
+
+
+@pytest.mark.parametrize("text", ["/MNQ", "/mnq", "/mnq:xcme", "/ES,/MNQ:XCME"])
+async def test_subscribe_finds_a_streamed_symbol_under_any_alias(redis_server: RedisServer, text: str) -> None:
+    """The last value and live events come under the streamer's alias, however the symbol was written."""
+    put_report(redis_server, "/MNQ:XCME", "AAPL", "/ES")
+    publish(redis_server, tick(1, "/MNQ:XCME"), tick(2, "AAPL"))
+    events = subscribe(text, kinds={Channel.TICKS}, redis_url=redis_server.url)
+    async with asyncio.timeout(10), contextlib.aclosing(events):
+        first = await anext(events)
+        await asyncio.to_thread(publish, redis_server, tick(3, "AAPL"), tick(4, "/MNQ:XCME"))
+        second = await anext(events)
+    assert [(event.symbol, event.seq - FIRST) for event in (first, second)] == [("/MNQ:XCME", 1), ("/MNQ:XCME", 4)]
+
+
+async def test_a_symbol_that_is_not_streamed_is_reported_and_waited_for(redis_server: RedisServer) -> None:
+    """Each symbol that the streamer does not stream is a StatusEvent with its name; when it comes, it comes."""
+    put_report(redis_server, "AAPL")
+    publish(redis_server, tick(1, "AAPL"), tick(2, "NOPE"))
+    events = subscribe("nope", "MNQ", "AAPL", redis_url=redis_server.url)
+    async with asyncio.timeout(10), contextlib.aclosing(events):
+        absent = [await anext(events), await anext(events)]
+        assert [(await anext(events)).symbol, (await anext(events)).symbol] == ["AAPL", "NOPE"]
+        await asyncio.to_thread(publish, redis_server, tick(3, "MNQ"))
+        assert (await anext(events)).symbol == "MNQ"
+    assert all(isinstance(event, StatusEvent) for event in absent)
+    assert [(event.symbol, event.seq) for event in absent] == [("nope", 0), ("MNQ", 0)]
+    assert [(event.state, event.detail) for event in absent if isinstance(event, StatusEvent)] == [
+        ("stale", "not-streamed")
+    ] * 2
+    reasons = [event.reason for event in absent if isinstance(event, StatusEvent)]
+    assert "SCHWAB_SYMBOLS" in reasons[0]
+    assert reasons[1].endswith("did you mean /MNQ?")
+
+
+async def test_without_a_streamer_what_redis_does_not_know_is_reported(redis_server: RedisServer) -> None:
+    """A last value is enough to say nothing; a symbol without one is named, with the way to a streamer."""
+    publish(redis_server, tick(1, "AAPL"))
+    events = subscribe("AAPL", "NVDA", redis_url=redis_server.url)
+    async with asyncio.timeout(10), contextlib.aclosing(events):
+        absent, known = await anext(events), await anext(events)
+    assert (absent.symbol, known.symbol) == ("NVDA", "AAPL")
+    assert isinstance(absent, StatusEvent)
+    assert "no streamer runs" in absent.reason
+
+
+@pytest.mark.parametrize("text", ["no/symbol", "", " ", "AAPL!"])
+async def test_what_cannot_be_a_symbol_is_an_error(redis_server: RedisServer, text: str) -> None:
+    """A misspelt symbol raises, and is neither "all" nor a silent wait."""
+    events = subscribe("AAPL", text, redis_url=redis_server.url)
+    with pytest.raises(SymbolError):
+        await anext(events)
 
 
 async def test_without_redis_it_says_so_at_once(redis_server: RedisServer) -> None:

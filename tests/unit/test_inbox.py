@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from schwabstream.events import BarEvent, Channel, Event, StatusEvent, TickEvent
 from schwabstream.inbox import RUN_APART, Inbox
+from schwabstream.symbols import Asset, Symbol
 
 FIRST = 1_700_000_000_000_000
 
@@ -323,6 +324,18 @@ def test_messages_are_read_alike_whatever_the_order_of_names(
     inbox.receive(Channel.TICKS, orjson.dumps({name: event[name] for name in names}), 1)
     assert len(inbox) == (symbol is None or symbol == "A" or key == "B")
     assert inbox.counts["invalid"] == 0
+
+
+def test_absent_symbols_are_all_reported_first() -> None:
+    """However many symbols are not streamed, each is named, before anything else is taken."""
+    inbox = ready()
+    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST, "A"), 5_000)
+    symbols = [Symbol(f"S{number}", f"S{number}", Asset.EQUITY) for number in range(200)]
+    inbox.report_absent([*symbols, Symbol("a", "A", Asset.EQUITY)], ["A"])
+    assert len(inbox) == 201
+    events = everything(inbox)
+    assert [event.symbol for event in events] == [*(symbol.alias for symbol in symbols), "A"]
+    assert {notice.detail for notice in notices(events)} == {"not-streamed"}
 
 
 def test_what_does_not_validate_is_counted_when_taken() -> None:
