@@ -2,38 +2,33 @@
 
 A stream holds every event of its channel up to the streamer's MAXLEN. ``read_stream`` follows it from an id and
 remembers nothing; ``GroupReader`` leaves the remembering to Redis: what was not acknowledged comes again, to the same
-consumer after a crash, or to another once it has lain idle. Both outlive outages of Redis.
+consumer after a crash, or to another once it has lain idle. Both outlive outages of Redis, and both report entries
+that were trimmed before they could be read.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Collection
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from types import TracebackType
+from typing import Any, Self
 
 import structlog
-from pydantic import ValidationError
 from redis.exceptions import RedisError, ResponseError
 
-from schwabstream.consumer import DEFAULT_PREFIX, DEFAULT_URL, RETRY_CAP_S, RETRY_FIRST_S, redis_client
+from schwabstream.acknowledgements import Acknowledgements
+from schwabstream.consumer import DEFAULT_PREFIX, DEFAULT_URL
 from schwabstream.errors import RedisUnavailable
-from schwabstream.events import Channel, Event, parse_event
-from schwabstream.redis_writer import cause_of, redact_url
+from schwabstream.event_header import read_seq
+from schwabstream.events import Channel
+from schwabstream.redis_stream import BLOCK_MS, Entry, Raw, RedisStream
+from schwabstream.redis_writer import cause_of
+from schwabstream.trimming import GroupInfo, GroupPosition, StreamInfo
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
+__all__ = ["Entry", "GroupReader", "read_stream"]
 
 log = structlog.get_logger(__name__)
 
-BLOCK_MS = 1000
-"""Shorter than the client's own patience, so that a quiet stream is no outage."""
-
-_Raw = tuple[bytes, dict[bytes, bytes]]
-
-
-class Entry(NamedTuple):
-    """One event of a stream and its id there; ids rise in the order of publication."""
-
-    id: str
-    event: Event
+CLOSE_LIMIT_S = 3.0
 
 
 async def read_stream(
@@ -46,15 +41,22 @@ async def read_stream(
 ) -> AsyncGenerator[Entry, None]:
     """Yield the entries after ``from_id``: ``0`` for all that are kept, ``$`` for what comes from now on.
 
-    Resume by giving the last id seen. Without symbols, all. What is no event is logged and passed over. Raises
-    ``RedisUnavailable`` when Redis cannot be reached at the start.
+    Resume by giving the last id seen. ``symbols`` are written as on the command line; none means all. Entries that were
+    trimmed before they could be read come as one StatusEvent ``gap``, ``detail`` ``trimmed``, with their ``count``
+    (all symbols together), None where it cannot be known: after a resume, and across a restart of the streamer. What
+    cannot be parsed as an event is logged and passed over. Raises ``SymbolError``, and ``RedisUnavailable`` when Redis
+    cannot be reached at the start.
     """
-    stream = _Stream(redis_url, f"{prefix}:stream:{channel}", symbols)
+    stream = RedisStream(redis_url, f"{prefix}:stream:{channel}", symbols)
     try:
-        position = await stream.resolve(from_id)
+        position, seq = await stream.resolve(from_id)
         while True:
-            for raw in await stream.patiently(stream.after, position, batch):
+            raws = await stream.patiently(stream.after, position, batch)
+            if raws and (lost := await stream.patiently(stream.trimmed_before, raws[0], position, seq)):
+                yield lost
+            for raw in raws:
                 position = raw[0].decode()
+                seq = read_seq(raw[1].get(b"event", b"")) or seq
                 if entry := stream.entry(raw):
                     yield entry
     finally:
@@ -65,8 +67,10 @@ class GroupReader:
     """One consumer of a consumer group: iterate its block's entries and :meth:`acknowledge` what is done.
 
     The group is made on first use and starts at ``start`` (``0``: all that is kept, ``$``: from now on). What this
-    consumer read and never acknowledged comes first, then what other consumers left lying for ``idle_ms``, then what
-    is new. Should Redis lose the group, it is made again and reading starts over: entries may then come twice.
+    consumer read and never acknowledged comes first, then what other consumers left lying for ``idle_ms`` (looked for
+    twice in that time), then what is new. Should Redis lose the group, it is made again and reading starts over:
+    entries may then come twice. What was trimmed before the group read it, or before anybody acknowledged it, comes
+    to one consumer as a StatusEvent ``gap``, ``detail`` ``trimmed``, with its ``count``.
     """
 
     def __init__(
@@ -81,11 +85,15 @@ class GroupReader:
         prefix: str = DEFAULT_PREFIX,
         batch: int = 100,
     ) -> None:
-        self._stream = _Stream(redis_url, f"{prefix}:stream:{channel}", symbols)
+        self._stream = RedisStream(redis_url, f"{prefix}:stream:{channel}", symbols)
         self._group, self._consumer, self._start = group, consumer, start
         self._idle_ms, self._batch = idle_ms, batch
-        self._ready: list[_Raw] = []
+        self._ready: deque[Raw | Entry] = deque()
         self._own_from: str | None = "0"
+        self._claim_from, self._claim_at = "0-0", 0.0
+        self._position: GroupPosition | None = None
+        self._acknowledgements = Acknowledgements(self._acknowledge)
+        self._sending: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         try:
@@ -93,10 +101,25 @@ class GroupReader:
         except (RedisError, OSError) as error:
             await self._stream.close()
             raise self._stream.unavailable(error) from error
+        self._sending = asyncio.create_task(self._acknowledgements.run(), name="acknowledgements")
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._stream.close()
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            await asyncio.gather(self._sending, return_exceptions=True)
+        try:
+            async with asyncio.timeout(CLOSE_LIMIT_S):
+                await self._acknowledgements.flush()
+        except (RedisUnavailable, TimeoutError) as failure:
+            lost = f"{len(self._acknowledgements)} acknowledgements did not reach Redis: their entries will come again"
+            if error is None:
+                raise RedisUnavailable(f"{lost} ({cause_of(failure)})") from failure
+            log.warning(lost, reason=cause_of(failure))
+        finally:
+            await self._stream.close()
 
     def __aiter__(self) -> Self:
         return self
@@ -104,116 +127,127 @@ class GroupReader:
     async def __anext__(self) -> Entry:
         while True:
             while not self._ready:
-                self._ready = await self._stream.patiently(self._read)
-            raw = self._ready.pop(0)
-            if entry := self._stream.entry(raw):
+                self._raise_failure()
+                self._ready += await self._stream.patiently(self._read)
+            ready = self._ready.popleft()
+            if isinstance(ready, Entry):
+                return ready
+            if entry := self._stream.entry(ready):
                 return entry
-            # What nobody here wants, or what is no event, would otherwise come again for ever.
-            await self.acknowledge(raw[0].decode())
+            # What nobody here wants, or what cannot be parsed, would otherwise come again forever.
+            await self._acknowledgements.add([ready[0].decode()])
 
-    async def acknowledge(self, *ids: str) -> int:
-        """Tell Redis that these entries are done; returns how many were still open. Waits out an outage."""
-        done: int = await self._stream.patiently(self._acknowledge, ids)
-        return done
+    async def acknowledge(self, *ids: str) -> None:
+        """Report these entries as done: Redis hears of a hundred at once, or within 50 ms, or when the block ends.
 
-    async def _acknowledge(self, ids: Collection[str]) -> int:
-        return int(await self._stream.client.xack(self._stream.key, self._group, *ids))
+        What a crash keeps from being sent comes again. Raises ``RedisUnavailable`` when Redis refuses; waits out an
+        outage.
+        """
+        self._raise_failure()
+        await self._acknowledgements.add(ids)
+
+    async def flush(self) -> None:
+        """Return when Redis has every acknowledgement made so far. Waits out an outage."""
+        self._raise_failure()
+        await self._acknowledgements.flush()
+
+    def _raise_failure(self) -> None:
+        if self._sending is not None and self._sending.done() and not self._sending.cancelled():
+            self._sending.result()
+
+    async def _acknowledge(self, ids: Collection[str]) -> None:
+        await self._stream.patiently(self._stream.client.xack, self._stream.key, self._group, *ids)
 
     async def _make_group(self) -> None:
+        """Make the group unless it is there, and learn where it stands if this user may ask."""
+        client, key = self._stream.client, self._stream.key
         try:
-            await self._stream.client.xgroup_create(self._stream.key, self._group, id=self._start, mkstream=True)
+            await client.xgroup_create(key, self._group, id=self._start, mkstream=True)
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
+        try:
+            async with client.pipeline(transaction=True) as pipe:
+                pipe.xinfo_stream(key)
+                pipe.xinfo_groups(key)
+                stream, group, _ = self._state_of(await pipe.execute())
+        except (ResponseError, KeyError) as error:
+            why = "trimmed entries will not be noticed: that needs Redis 7, and a user with +multi +exec +xinfo"
+            log.warning(why, stream=key, reason=str(error))
+            self._position = None
+            return
+        self._position = GroupPosition()
+        if group is not None:
+            self._position.start(stream, group)
 
-    async def _read(self) -> list[_Raw]:
+    def _state_of(self, answers: list[Any]) -> tuple[StreamInfo, GroupInfo | None, list[Any]]:
+        return StreamInfo.of(answers[0]), GroupInfo.of(answers[1], self._group), answers[2:]
+
+    async def _read(self) -> list[Raw | Entry]:
         try:
             if self._own_from is not None:
                 return await self._read_own(self._own_from)
-            return await self._claim() or await self._read_from(">", block=BLOCK_MS)
+            return await self._claim() or await self._read_new()
         except ResponseError as error:
-            if "NOGROUP" not in str(error):
+            if "NOGROUP" not in str(error) and "no such key" not in str(error):
                 raise
             log.warning("the consumer group is gone and made again", group=self._group, stream=self._stream.key)
             await self._make_group()
             return []
 
-    async def _read_own(self, position: str) -> list[_Raw]:
+    async def _read_own(self, position: str) -> list[Raw | Entry]:
         """What this consumer was given before and did not acknowledge."""
         entries = await self._read_from(position)
         self._own_from = entries[-1][0].decode() if entries else None
         # An entry trimmed away meanwhile comes without fields.
         gone = [raw[0].decode() for raw in entries if not raw[1]]
         if gone:
-            await self._acknowledge(gone)
-        return [raw for raw in entries if raw[1]]
+            await self._stream.client.xack(self._stream.key, self._group, *gone)
+        return [*self._stream.unacknowledged(gone), *(raw for raw in entries if raw[1])]
 
-    async def _claim(self) -> list[_Raw]:
-        """What another consumer was given and left lying."""
+    async def _claim(self) -> list[Raw | Entry]:
+        """What another consumer was given and left lying; looked for twice in the time that makes it so."""
+        now = asyncio.get_running_loop().time()
+        if now < self._claim_at:
+            return []
+        answer: Any = await self._stream.client.xautoclaim(
+            self._stream.key,
+            self._group,
+            self._consumer,
+            self._idle_ms,
+            start_id=self._claim_from,
+            count=self._batch,
+        )
+        self._claim_from = answer[0].decode()
+        if self._claim_from == "0-0":
+            self._claim_at = now + self._idle_ms / 2000
+        gone = [each.decode() for each in answer[2]] if len(answer) > 2 else []
+        return [*self._stream.unacknowledged(gone), *(raw for raw in answer[1] if raw[1])]
+
+    async def _read_new(self) -> list[Raw | Entry]:
+        """What nobody of the group was given yet; waits a moment for some."""
+        if self._position is None:
+            return list(await self._read_from(">", block=BLOCK_MS))
         client, key = self._stream.client, self._stream.key
-        claimed: Any = await client.xautoclaim(key, self._group, self._consumer, self._idle_ms, count=self._batch)
-        return [raw for raw in claimed[1] if raw[1]]
+        async with client.pipeline(transaction=True) as pipe:
+            pipe.xinfo_stream(key)
+            pipe.xinfo_groups(key)
+            pipe.xreadgroup(self._group, self._consumer, {key: ">"}, count=self._batch)
+            stream, group, answer = self._state_of(await pipe.execute())
+        entries = list(answer[0][0][1]) if answer[0] else []
+        if group is None:
+            return list(entries)
+        lost = self._position.advance(stream, group, [raw[0].decode() for raw in entries])
+        if not entries:
+            # Waiting must not read: what was trimmed up to a read shows only together with it.
+            await self._stream.after(stream.last_id, 1)
+        elif lost != 0:
+            return [self._stream.unread(lost, group.last_id, entries[0][0].decode()), *entries]
+        return list(entries)
 
-    async def _read_from(self, position: str, *, block: int | None = None) -> list[_Raw]:
+    async def _read_from(self, position: str, *, block: int | None = None) -> list[Raw]:
         key = self._stream.key
         answer: Any = await self._stream.client.xreadgroup(
             self._group, self._consumer, {key: position}, count=self._batch, block=block
         )
         return list(answer[0][1]) if answer else []
-
-
-class _Stream:
-    """One Redis stream: its client, its entries as models, and patience with Redis."""
-
-    def __init__(self, redis_url: str, key: str, symbols: Collection[str]) -> None:
-        self.client: Redis = redis_client(redis_url)
-        self.key = key
-        self._url = redact_url(redis_url)
-        self._symbols = frozenset(symbol.encode() for symbol in symbols)
-
-    async def close(self) -> None:
-        await self.client.aclose()
-
-    async def resolve(self, from_id: str) -> str:
-        """The id itself, or for ``$`` that of the newest entry: ``$`` would skip what comes between two reads."""
-        try:
-            newest: Any = await self.client.xrevrange(self.key, count=1)
-        except (RedisError, OSError) as error:
-            raise self.unavailable(error) from error
-        if from_id != "$":
-            return from_id
-        return newest[0][0].decode() if newest else "0"
-
-    async def after(self, position: str, batch: int) -> list[_Raw]:
-        """Entries after the position; waits a moment for some."""
-        answer: Any = await self.client.xread({self.key: position}, count=batch, block=BLOCK_MS)
-        return list(answer[0][1]) if answer else []
-
-    async def patiently(self, call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - whatever the call returns
-        """The call's result; while Redis is away the call is made again and again."""
-        delay = RETRY_FIRST_S
-        while True:
-            try:
-                return await call(*arguments)
-            except ResponseError as error:
-                if "LOADING" not in str(error):
-                    raise self.unavailable(error) from error
-            except (RedisError, OSError) as error:
-                log.debug("redis is away", url=self._url, reason=str(error))
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, RETRY_CAP_S)
-
-    def entry(self, raw: _Raw) -> Entry | None:
-        """The entry as its model; None for another symbol's, and for what is no event."""
-        identifier, fields = raw
-        if self._symbols and fields.get(b"symbol") not in self._symbols:
-            return None
-        try:
-            return Entry(identifier.decode(), parse_event(fields.get(b"event", b"")))
-        except ValidationError:
-            log.warning("an entry is no event", stream=self.key, id=identifier.decode())
-            return None
-
-    def unavailable(self, error: Exception) -> RedisUnavailable:
-        """The error as ours."""
-        return RedisUnavailable(f"Redis at {self._url} cannot be read ({cause_of(error)})")

@@ -1,0 +1,138 @@
+"""One Redis stream as its readers see it: entries as models, reports of what was trimmed, patience with Redis.
+
+Keeps no position; that is its readers' (``durable``). Writes nothing.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+from datetime import date
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import structlog
+from pydantic import ValidationError
+from redis.exceptions import RedisError, ResponseError
+
+from schwabstream.consumer import RETRY_CAP_S, RETRY_FIRST_S, redis_client
+from schwabstream.errors import RedisUnavailable
+from schwabstream.event_header import read_header, read_seq
+from schwabstream.events import Event, parse_event
+from schwabstream.inbox import RUN_APART
+from schwabstream.redis_writer import cause_of, redact_url
+from schwabstream.selection import Selection
+from schwabstream.symbols import parse_symbols
+from schwabstream.trimming import StreamInfo, gap, id_before
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+log = structlog.get_logger(__name__)
+
+BLOCK_MS = 1000
+"""Shorter than the client's own patience, so that a quiet stream is no outage."""
+
+Raw = tuple[bytes, dict[bytes, bytes]]
+
+
+class Entry(NamedTuple):
+    """One event of a stream and its id there; ids rise in the order of publication.
+
+    A ``gap`` has the id just before the first entry after it: reading resumes there, and acknowledging it does nothing.
+    """
+
+    id: str
+    event: Event
+
+
+class RedisStream:
+    """One Redis stream: its client, its entries as models, and patience with Redis."""
+
+    def __init__(self, redis_url: str, key: str, symbols: Iterable[str]) -> None:
+        today = date.today()  # noqa: DTZ011 - contracts expire by the local calendar
+        self._selection = Selection.of(parse_symbols(symbols, today))
+        self.client: Redis = redis_client(redis_url)
+        self.key = key
+        self._url = redact_url(redis_url)
+
+    async def close(self) -> None:
+        """Let go of Redis."""
+        await self.client.aclose()
+
+    async def resolve(self, from_id: str) -> tuple[str, int | None]:
+        """The id to read after and its ``seq`` where known; ``$`` itself would skip what comes between two reads."""
+        try:
+            newest: Any = await self.client.xrevrange(self.key, count=1)
+        except (RedisError, OSError) as error:
+            raise self.unavailable(error) from error
+        if from_id != "$":
+            return from_id, None
+        return (newest[0][0].decode(), read_seq(newest[0][1].get(b"event", b""))) if newest else ("0", None)
+
+    async def after(self, position: str, batch: int) -> list[Raw]:
+        """Entries after the position; waits a moment for some."""
+        answer: Any = await self.client.xread({self.key: position}, count=batch, block=BLOCK_MS)
+        return list(answer[0][1]) if answer else []
+
+    async def trimmed_before(self, raw: Raw, position: str, seq: int | None) -> Entry | None:
+        """The gap between the entry at ``position``, of that ``seq``, and this one, the next there is."""
+        following = read_seq(raw[1].get(b"event", b""))
+        apart = None if seq is None or following is None else following - seq
+        if position in ("0", "0-0") or apart == 1:
+            return None
+        # As long as what was read last is kept, nothing behind it has been trimmed.
+        if await self.client.xrevrange(self.key, max=position, count=1):
+            return None
+        if apart is None:
+            return self.unread(None, position, raw[0].decode()) if await self._was_trimmed() else None
+        if -RUN_APART < apart <= 0:
+            return None
+        return self.unread(apart - 1 if 0 < apart < RUN_APART else None, position, raw[0].decode())
+
+    async def _was_trimmed(self) -> bool:
+        """Whether the stream ever held more than it does; assumed where this user may not ask."""
+        try:
+            return StreamInfo.of(await self.client.xinfo_stream(self.key)).removed > 0
+        except (ResponseError, KeyError):
+            return True
+
+    def unread(self, count: int | None, lost_after: str, kept_from: str) -> Entry:
+        """The report of entries that nobody read, between two ids."""
+        many = "an unknown number of" if count is None else str(count)
+        reason = f"{many} entries of {self.key} were trimmed before they were read (ids {lost_after} to {kept_from})"
+        return Entry(id_before(kept_from), gap(reason, count, lost_after, kept_from, time.time_ns() // 1000))
+
+    def unacknowledged(self, ids: list[str]) -> list[Entry]:
+        """The report of entries that were read but, for all we know, not dealt with; empty when there are none."""
+        if not ids:
+            return []
+        reason = f"{len(ids)} entries of {self.key} were trimmed before they were acknowledged (from id {ids[0]})"
+        return [Entry(ids[-1], gap(reason, len(ids), ids[0], None, time.time_ns() // 1000))]
+
+    async def patiently(self, call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - whatever the call returns
+        """The call's result; while Redis is away the call is made again and again."""
+        delay = RETRY_FIRST_S
+        while True:
+            try:
+                return await call(*arguments)
+            except ResponseError as error:
+                if "LOADING" not in str(error):
+                    raise self.unavailable(error) from error
+            except (RedisError, OSError) as error:
+                log.debug("redis is away", url=self._url, reason=str(error))
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, RETRY_CAP_S)
+
+    def entry(self, raw: Raw) -> Entry | None:
+        """The entry as its model; None for another symbol's, and for what is not an event."""
+        identifier, payload = raw[0].decode(), raw[1].get(b"event", b"")
+        _, symbol, key = read_header(payload)
+        if not (isinstance(symbol, str | None) and isinstance(key, str | None)) or self._selection.takes(symbol, key):
+            try:
+                return Entry(identifier, parse_event(payload))
+            except ValidationError:
+                log.warning("an entry cannot be parsed as an event", stream=self.key, id=identifier)
+        return None
+
+    def unavailable(self, error: Exception) -> RedisUnavailable:
+        """The error as ours."""
+        return RedisUnavailable(f"Redis at {self._url} cannot be read ({cause_of(error)})")

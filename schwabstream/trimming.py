@@ -1,0 +1,130 @@
+"""What a reader of a Redis stream missed because the stream was trimmed first, and the StatusEvent that reports it.
+
+Pure: ids and Redis's own counters come in. A stream counts every entry ever added; what it no longer holds of them was
+removed from its front, as only trimming does. Entry ids begin with the milliseconds at which Redis added them.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Self
+
+from schwabstream.events import StatusEvent
+
+_MAX_ID_PART = 2**64 - 1
+
+
+class StreamInfo(NamedTuple):
+    """XINFO STREAM: entries ``added`` in all, how many are kept, the first of them, the newest id ever given."""
+
+    added: int
+    length: int
+    first_id: str | None
+    last_id: str
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Self:
+        """The answer as redis-py gives it; raises ``KeyError`` for a Redis before 7.0."""
+        first = answer["first-entry"]
+        return cls(
+            int(answer["entries-added"]),
+            int(answer["length"]),
+            first[0].decode() if first else None,
+            answer["last-generated-id"].decode(),
+        )
+
+    @property
+    def removed(self) -> int:
+        """Entries that were added and are not kept."""
+        return self.added - self.length
+
+
+class GroupInfo(NamedTuple):
+    """XINFO GROUPS of one group: the newest id delivered, and Redis's count up to it, None when it is not sure."""
+
+    last_id: str
+    read: int | None
+
+    @classmethod
+    def of(cls, answer: list[dict[str, Any]], group: str) -> Self | None:
+        """The group's part of the answer as redis-py gives it; None when the group is not there."""
+        for each in answer:
+            if each["name"] == group.encode():
+                read = each["entries-read"]
+                return cls(each["last-delivered-id"].decode(), None if read is None else int(read))
+        return None
+
+
+class GroupPosition:
+    """How many entries of its stream a consumer group has passed: those before its next one.
+
+    Redis keeps that count too, but 7.0 leaves out entries trimmed before they were delivered: how far it is behind is
+    learned whenever the count is known from elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self._last_id: str | None = None
+        self._passed: int | None = None
+        self._behind = 0
+
+    def start(self, stream: StreamInfo, group: GroupInfo) -> None:
+        """Come to the group: one that begins with all that is kept has not lost what was trimmed before now."""
+        self.advance(stream, group, [])
+        if group.last_id == "0-0":
+            self._passed = stream.removed
+
+    def advance(self, stream: StreamInfo, group: GroupInfo, ids: Sequence[str]) -> int | None:
+        """Take in a read of these entries, perhaps none, and the state before it; returns how many it passed over.
+
+        None when entries were passed over and their number cannot be known.
+        """
+        passed = self._passed_by(stream, group)
+        lost: int | None = 0
+        if ids and ids[0] == stream.first_id:
+            if passed is not None:
+                lost = max(0, stream.removed - passed)
+            elif stream.removed and group.last_id != "0-0":
+                lost = None
+            passed = stream.removed
+        self._last_id = ids[-1] if ids else group.last_id
+        self._passed = None if passed is None else passed + len(ids)
+        return lost
+
+    def _passed_by(self, stream: StreamInfo, group: GroupInfo) -> int | None:
+        if group.last_id == stream.last_id:
+            passed = stream.added
+        elif group.last_id == self._last_id and self._passed is not None:
+            passed = self._passed
+        else:
+            return None if group.read is None else group.read + self._behind
+        if group.read is not None:
+            self._behind = passed - group.read
+        return passed
+
+
+def id_key(entry_id: str) -> tuple[int, int]:
+    """The id as something that sorts as Redis sorts it."""
+    milliseconds, _, number = entry_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+def id_before(entry_id: str) -> str:
+    """The greatest id below this one."""
+    milliseconds, number = id_key(entry_id)
+    return f"{milliseconds}-{number - 1}" if number else f"{milliseconds - 1}-{_MAX_ID_PART}"
+
+
+def gap(reason: str, count: int | None, lost_after: str, kept_from: str | None, now_us: int) -> StatusEvent:
+    """The report of entries lost after one id and, unless that is unknown, before another."""
+    now_ms = now_us // 1000
+    lost_at = id_key(lost_after)[0] or now_ms
+    return StatusEvent(
+        seq=0,  # on no channel: the reader reports it, not the streamer
+        timestamp=now_ms,
+        received_us=now_us,
+        state="gap",
+        reason=reason,
+        detail="trimmed",
+        since=lost_at,
+        lost_at=lost_at,
+        restored_at=None if kept_from is None else id_key(kept_from)[0],
+        count=count,
+    )
