@@ -56,7 +56,7 @@ class CallbackServer:
         self._answer = asyncio.get_running_loop().create_future()
         try:
             self._server = await asyncio.start_server(
-                self._serve, self._host, self._port, ssl=_server_context(self._host), limit=_LARGEST_REQUEST
+                self._accept, self._host, self._port, ssl=_server_context(self._host), limit=_LARGEST_REQUEST
             )
         except OSError as error:
             taken = "is in use (another login may be waiting)" if error.errno == errno.EADDRINUSE else "cannot be had"
@@ -86,11 +86,16 @@ class CallbackServer:
                 f"no login arrived within {limit_s / 60:.0f} minutes; start again: schwabstream auth login"
             ) from None
 
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection in a task of our own: Python 3.11 logs the cancellation of asyncio's as an error."""
+        if self._server is not None and not self._server.is_serving():
+            writer.transport.abort()  # its TLS handshake ended after the login did
+            return
+        connection = asyncio.create_task(self._serve(reader, writer), name="login callback")
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        if task is not None:
-            self._connections.add(task)
-            task.add_done_callback(self._connections.discard)
         # Browsers open spare connections, hang up in the middle and distrust the certificate: none of that is news.
         try:
             with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):

@@ -6,6 +6,7 @@ import socket
 import ssl
 import tempfile
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -99,6 +100,23 @@ async def test_rude_connections_do_no_harm(callback_url: str) -> None:
             status, _ = await ask(callback_url, GOOD)
             assert status == 200
             assert (await server.redirect()).code == "C0.abc@"
+
+
+async def test_a_connection_left_open_ends_without_a_word(callback_url: str) -> None:
+    """A spare connection that a browser still holds when the login is over ends quietly, on every Python."""
+    reported: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    async with CallbackServer(callback_url, STATE) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(callback_url).port, ssl=trusting)
+        await ask(callback_url, GOOD)
+        await server.redirect()
+    async with asyncio.timeout(5):
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+    writer.transport.abort()
+    assert reported == []
 
 
 async def test_nobody_comes(callback_url: str) -> None:
