@@ -16,6 +16,7 @@ from pathlib import Path
 
 from schwabstream.children import dies_with_parent
 from schwabstream.errors import RedisUnavailable
+from schwabstream.settings import foreign_environment
 
 HOST = "127.0.0.1"
 USUAL_PORT = 6379
@@ -100,6 +101,7 @@ async def _spawn(program: str, port: int, folder: Path) -> asyncio.subprocess.Pr
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            env=foreign_environment(),
             start_new_session=True,  # Ctrl-C is for us: the last events must still find a Redis
             preexec_fn=dies_with_parent(),
         )

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from schwabstream.files import read_private, replace_file
+from schwabstream.settings import foreign_environment
 
 log = structlog.get_logger(__name__)
 
@@ -95,7 +96,7 @@ def _git_tracks(target: Path) -> bool:
     command = ["git", "-C", str(directory), "ls-files", "--error-unmatch", "--", target.name]
     try:
         done = subprocess.run(  # noqa: S603 - a fixed command, the name after "--"
-            command, capture_output=True, timeout=_GIT_TIMEOUT_S, check=False
+            command, capture_output=True, env=foreign_environment(), timeout=_GIT_TIMEOUT_S, check=False
         )
     except (OSError, subprocess.TimeoutExpired):
         return False

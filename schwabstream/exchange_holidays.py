@@ -34,6 +34,8 @@ def compute_holidays(year: int) -> tuple[Holidays, Holidays]:
 
 async def load_holidays(year: int) -> tuple[Holidays, Holidays] | None:
     """The same, computed in a child process; None when that does not work out."""
+    from schwabstream.settings import foreign_environment
+
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -42,6 +44,7 @@ async def load_holidays(year: int) -> tuple[Holidays, Holidays] | None:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
+        env=foreign_environment(),
         start_new_session=True,  # Ctrl-C is for us
     )
     try:

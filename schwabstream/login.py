@@ -5,6 +5,8 @@ What is said to a person and read from one comes in as :class:`Person`; renderin
 
 import dataclasses
 import secrets
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,7 +20,7 @@ from schwabstream.callback import LIMIT_S, CallbackServer
 from schwabstream.env_back import drop_refresh_token
 from schwabstream.errors import LoginRequired
 from schwabstream.oauth import Redirect, authorize_url, read_paste
-from schwabstream.settings import Settings, origin
+from schwabstream.settings import Settings, foreign_environment, origin
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 
@@ -182,7 +184,10 @@ def log_out(settings: Settings) -> LogoutReport:
 
 
 def open_browser(url: str) -> bool:
-    """Open the address in a graphical browser without waiting for it; return whether there is one."""
+    """Open the address in a graphical browser without waiting for it; return whether there is one.
+
+    A Python of its own does that: ``webbrowser`` would hand our environment and terminal on to the browser.
+    """
     import webbrowser
 
     try:
@@ -192,8 +197,12 @@ def open_browser(url: str) -> bool:
     # A text browser would take over the terminal in which the login is going on.
     if Path(getattr(browser, "name", "") or "").name in {"www-browser", "links", "elinks", "lynx", "w3m"}:
         return False
-    # Some controllers wait until the browser is closed, and the callback has to be answered long before that.
-    threading.Thread(target=browser.open, args=(url,), daemon=True).start()
+    command = [sys.executable, "-I", "-m", "webbrowser", url]
+    silent: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    # Some controllers wait until the browser is closed, and the callback has to be answered long before that. Ctrl-C
+    # ends the login and not the browser.
+    silent |= {"env": foreign_environment(), "start_new_session": True, "check": False}
+    threading.Thread(target=subprocess.run, args=(command,), kwargs=silent, daemon=True).start()
     return True
 
 

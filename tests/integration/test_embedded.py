@@ -85,6 +85,11 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
+def lines_in(file: Path) -> list[str]:
+    """The lines a script wrote there."""
+    return file.read_text().splitlines()
+
+
 def port_of(url: str) -> int:
     """The port in a Redis URL."""
     return int(url.rpartition(":")[2].partition("/")[0])
@@ -189,6 +194,16 @@ async def test_a_server_that_starts_but_never_answers_is_given_up(
     with pytest.raises(RedisUnavailable, match="did not start"):
         await embedded_redis(free_port(), start_timeout_s=0.3).__aenter__()
     assert is_gone(pid_in(tmp_path))
+
+
+async def test_the_server_gets_none_of_our_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedded redis-server inherits no variable of ours: no secret, no other Redis's address."""
+    for name in ("SCHWAB_CLIENT_SECRET", "SCHWAB_REFRESH_TOKEN", "REDIS_URL", "OTHERS"):
+        monkeypatch.setenv(name, "PLANTED")
+    script(tmp_path, monkeypatch, f'#!/bin/sh\nenv > "{tmp_path}/seen"\nexit 1\n')
+    with pytest.raises(RedisUnavailable):
+        await embedded_redis(free_port()).__aenter__()
+    assert [line for line in lines_in(tmp_path / "seen") if "PLANTED" in line] == ["OTHERS=PLANTED"]
 
 
 _HOLDER = """

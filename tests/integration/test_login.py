@@ -1,15 +1,18 @@
 """The use cases of ``schwabstream auth`` against the simulator."""
 
 import asyncio
+import os
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import tempfile
 import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -335,26 +338,46 @@ async def test_the_refresh_token_is_kept_in_the_environment_file_when_asked(
     assert report.still_set is None
 
 
-def test_a_browser_is_opened_without_waiting_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A graphical browser is started; a text browser would take the terminal and is left alone."""
-    opened = threading.Event()
+BROWSER = """#!/bin/sh
+echo noise on both; echo noise on both >&2
+(echo $$; echo "$1"; env) > written; mv written seen
+exec sleep 60
+"""
+OPENS_A_BROWSER = """
+import os, sys, time
+from schwabstream.login import open_browser
+print(open_browser(sys.argv[1]))
+while not os.path.exists("seen"):
+    time.sleep(0.01)
+"""
 
-    class Browser(webbrowser.GenericBrowser):
-        def open(self, url: str, new: int = 0, autoraise: bool = True) -> bool:
-            opened.set()
-            return True
 
-    def get(browser: Any) -> Callable[[], Any]:
-        return lambda: browser
+def test_a_browser_is_opened_without_waiting_for_it_and_gets_none_of_our_settings(tmp_path: Path) -> None:
+    """The browser gets the address and no variable of ours, writes nothing on our terminal, and is not waited for."""
+    program = tmp_path / "browser"
+    program.write_text(BROWSER)
+    program.chmod(0o755)
+    planted = dict.fromkeys(("SCHWAB_CLIENT_SECRET", "REDIS_URL", "OTHERS"), "PLANTED")
+    environment = {**os.environ, **planted, "BROWSER": f"{program} %s", "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "-c", OPENS_A_BROWSER, "https://x/?a=1&b=2"],
+        capture_output=True, text=True, env=environment, timeout=30, check=True,
+    )  # fmt: skip
+    pid, *lines = read("seen").splitlines()
+    os.kill(int(pid), signal.SIGTERM)  # it still runs
+    assert lines[0] == "https://x/?a=1&b=2"
+    assert [line for line in lines if "PLANTED" in line] == ["OTHERS=PLANTED"]
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
-    monkeypatch.setattr(webbrowser, "get", get(Browser("firefox")))
-    assert open_browser("https://x")
-    assert opened.wait(5)
-    monkeypatch.setattr(webbrowser, "get", get(Browser("/usr/bin/w3m")))
-    assert not open_browser("https://x")
 
-    def none() -> Any:
-        raise webbrowser.Error("none")
+@pytest.mark.parametrize("name", ["/usr/bin/w3m", None])
+def test_without_a_graphical_browser_none_is_opened(name: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text browser would take the terminal and is left alone; a machine without any has none."""
 
-    monkeypatch.setattr(webbrowser, "get", none)
+    def get() -> webbrowser.BaseBrowser:
+        if name is None:
+            raise webbrowser.Error("none")
+        return webbrowser.GenericBrowser(name)
+
+    monkeypatch.setattr(webbrowser, "get", get)
     assert not open_browser("https://x")

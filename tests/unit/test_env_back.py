@@ -79,6 +79,18 @@ def test_a_file_that_git_tracks_is_refused(tmp_path: Path) -> None:
     assert path.read_bytes() == TEMPLATE.encode()
 
 
+def test_git_gets_none_of_our_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The git that is asked inherits no variable of ours."""
+    git = tmp_path / "git"
+    git.write_text(f'#!/bin/sh\nenv > "{tmp_path}/seen"\nexit 1\n')
+    git.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    for name in ("SCHWAB_CLIENT_SECRET", "OTHERS"):
+        monkeypatch.setenv(name, "PLANTED")
+    assert refusal(tmp_path / "env.back") is None
+    assert [line for line in (tmp_path / "seen").read_text().splitlines() if "PLANTED" in line] == ["OTHERS=PLANTED"]
+
+
 def test_without_git_nothing_is_tracked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine without git can keep the line."""
     monkeypatch.setenv("PATH", str(tmp_path))

@@ -3,6 +3,9 @@
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
+
+import pytest
 
 from schwabstream.exchange_holidays import compute_holidays, load_holidays
 
@@ -29,6 +32,19 @@ def test_ordinary_days_are_not_holidays() -> None:
 async def test_a_child_process_tells_the_same() -> None:
     """What the child process computed arrives unchanged."""
     assert await load_holidays(2026) == compute_holidays(2026)
+
+
+async def test_the_child_gets_none_of_our_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child process, which needs no setting, inherits no variable of ours."""
+    (tmp_path / "sitecustomize.py").write_text(
+        f"import os\nopen({str(tmp_path / 'seen')!r}, 'w').write(' '.join(name for name in os.environ))"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for name in ("SCHWAB_CLIENT_SECRET", "OTHERS"):
+        monkeypatch.setenv(name, "PLANTED")
+    assert await load_holidays(2026) is not None
+    seen = (tmp_path / "seen").read_text().split()
+    assert ("OTHERS" in seen, "SCHWAB_CLIENT_SECRET" in seen) == (True, False)
 
 
 def test_the_process_that_asks_does_not_import_the_package() -> None:
