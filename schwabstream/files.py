@@ -65,9 +65,21 @@ def read_private(path: Path) -> tuple[bytes, bool] | None:
 
 
 def temporaries_in(directory: Path, prefix: str) -> list[Path]:
-    """Return what killed :func:`replace_file` calls left for targets whose name begins with ``prefix``."""
+    """Return what killed :func:`replace_file` calls left for targets whose name begins with ``prefix``.
+
+    In a directory that others may write to, such as ``/tmp``, a file of that name can be theirs: not returned.
+    """
     entries = [entry for entry in directory.iterdir() if entry.suffix == ".tmp"]
-    return [entry for entry in entries if entry.name.startswith(f".{prefix}")]
+    return [entry for entry in entries if entry.name.startswith(f".{prefix}") and _is_private(entry)]
+
+
+def _is_private(path: Path) -> bool:
+    """Whether this is a regular file of our user, with the mode that :func:`replace_file` gives, and not a link."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    return status.st_uid == os.getuid() and status.st_mode == stat.S_IFREG | PRIVATE_FILE
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
@@ -28,7 +27,9 @@ from schwabstream.errors import ConfigurationError, LeaseLost, RedisUnavailable
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
 _READ_BYTES = 64 * 2**10
-_QUERY_PASSWORD = re.compile(r"([?&]password=)[^&]*")
+_QUERY_PASSWORD = re.compile(r"([?&]\w*password=)[^&]*")
+# Up to the last "@": a password that nobody percent-encoded may hold anything.
+_CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^/:@]*:)?.*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +53,11 @@ def command(*words: str | bytes | int, more: int = 0) -> bytes:
 
 
 def redact_url(url: str) -> str:
-    """The URL without its password, fit for messages and logs."""
-    url = _QUERY_PASSWORD.sub(r"\1***", url)
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return url.replace(parts.netloc, f"{parts.username or ''}:***@{host}", 1)
+    """The URL without its password, fit for messages and logs.
+
+    What stands alone before the host is a user name to Redis, and often a password that lacks its colon.
+    """
+    return _CREDENTIALS.sub(lambda found: f"{found['user'] or ''}***@", _QUERY_PASSWORD.sub(r"\1***", url))
 
 
 _MULTI, _EXEC = command("MULTI"), command("EXEC")

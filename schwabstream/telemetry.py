@@ -27,9 +27,9 @@ _NAMED_SECRET = re.compile(
     r"((?i:_token|_secret|password|account_?number|customer_?id)[\"']?\s*[=:]\s*[\"']?|[?&]code=)[^&\s\"',}]+"
 )
 # What Schwab's secrets look like wherever they stand: access tokens, authorization codes and refresh tokens end in @,
-# JWTs, bearer and basic headers, long hexadecimal ids, passwords in URLs.
+# JWTs, bearer and basic headers, long hexadecimal ids, and in URLs what stands before the host.
 _SECRET_TEXT = re.compile(
-    r"(?<=://)[^/\s:]*:[^/\s]+(?=@)"
+    r"(?<=://)[^/\s]+(?=@)"
     r"|(?:I0|C0)\.[\w.\-/+=]{8,}(?:@|%40)?"
     r"|\b[\w\-/+=.]{40,}(?:@|%40)"
     r"|\beyJ[\w\-]+\.[\w\-]+\.[\w\-]*"

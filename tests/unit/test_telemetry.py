@@ -87,6 +87,7 @@ def test_a_password_vanishes_from_a_url(password: str) -> None:
     """Whatever stands between // and the last @ of a URL's host is hidden, and so is a password parameter."""
     assert not leaks(password, redact(f"redis://user:{password}@host:6379/0"))
     assert not leaks(password, redact(f"rediss://:{password}@host:6379/0"))
+    assert not leaks(password, redact(f"redis://{password}@host:6379/0"))
     assert not leaks(password, redact(f"unix:///run/redis.sock?password={password}&db=0"))
 
 

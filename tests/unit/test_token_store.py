@@ -8,7 +8,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -274,18 +274,60 @@ def test_a_killed_writers_other_temporaries_are_swept(store: TokenStore, path: P
     store.save(login(5))
     left = path.with_name(f".{path.name}.99.abcd.tmp")
     left.write_bytes(path.read_bytes() if content is None else content)
-    (store.snapshots_directory / f".{path.stem}-x.json.99.abcd.tmp").write_bytes(b"x")
+    snapshot = store.snapshots_directory / f".{path.stem}-x.json.99.abcd.tmp"
+    snapshot.write_bytes(b"x")
+    for temporary in (left, snapshot):
+        temporary.chmod(0o600)
     store.save(login(6))
     assert not left.exists()
     assert list(path.parent.rglob("*.tmp")) == []
     assert store.load() == login(6)
 
 
+def planted(path: Path, tokens: TokenSet) -> Path:
+    """A whole temporary beside the token file, as a killed writer would have left it."""
+    scratch = path.with_name("scratch.json")
+    TokenStore(scratch).save(tokens)
+    return scratch.rename(path.with_name(f".{path.name}.1.x.tmp"))
+
+
+def make_readable(temporary: Path) -> None:
+    """As a program with a usual umask would have written it."""
+    temporary.chmod(0o644)
+
+
+def give_away(temporary: Path) -> None:
+    """As if another user had written it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file away")
+    os.chown(temporary, 65534, 65534)
+
+
+def make_a_link(temporary: Path) -> None:
+    """A link to a file of ours: whoever made it chose which."""
+    temporary.symlink_to(temporary.rename(temporary.with_name("elsewhere.json")))
+
+
+@pytest.mark.parametrize("change", [make_readable, give_away, make_a_link])
+def test_a_planted_temporary_is_left_alone(store: TokenStore, path: Path, change: Callable[[Path], None]) -> None:
+    """Only a regular file of our own user with mode 0600 is a temporary of ours: others are neither used nor swept."""
+    store.save(login(1))
+    temporary = planted(path, login(5))
+    change(temporary)
+    before = temporary.lstat()
+    with store.lock():
+        assert store.load() == login(1)
+    store.save(login(2))
+    assert store.load() == login(2)
+    assert (mode(path), path.stat().st_uid) == (0o600, os.geteuid())
+    assert (temporary.lstat().st_mode, temporary.lstat().st_ino) == (before.st_mode, before.st_ino)
+
+
 def test_a_file_of_nobody_we_know_is_not_swept(store: TokenStore, path: Path) -> None:
     """Only temporaries of this very file are ours to sweep."""
     store.save(login())
     other = path.with_name(".other.json.99.abcd.tmp")
-    other.touch()
+    other.touch(mode=0o600)
     store.save(login(2))
     assert other.exists()
 
