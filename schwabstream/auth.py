@@ -18,10 +18,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
-import tenacity
 
 from schwabstream.env_back import keep_refresh_token
 from schwabstream.errors import LoginRequired, ProtocolError, SchwabStreamError, SchwabUnavailable
+from schwabstream.patience import patiently
 from schwabstream.schwab_http import LOG_IN, SchwabHttp
 from schwabstream.session import StreamerLogin
 from schwabstream.settings import Settings
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-PATIENCE_S = 3.0  # with one last unanswered attempt still within ten seconds
-_MOST_ATTEMPTS = 4
 _QUOTES_PER_CALL = 500  # protocol 2.2
 _LONGEST_NAP_S = 30.0
 _WARN_EVERY_S = 3600.0
@@ -244,18 +242,8 @@ class SchwabAuthClient:
         return answer.content
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Try again through short bad weather; longer weather is the caller's to wait out."""
-        self._http.open()  # its loading is not part of the weather
-        async for attempt in tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_exception_type(SchwabUnavailable),
-            wait=_wait_as_told,
-            stop=tenacity.stop_any(tenacity.stop_before_delay(PATIENCE_S), tenacity.stop_after_attempt(_MOST_ATTEMPTS)),
-            sleep=self._sleep,
-            reraise=True,
-        ):
-            with attempt:
-                return await call()
-        raise AssertionError("tenacity ends with a result or an exception")
+        self._http.open()  # loading the libraries is not part of the exchange
+        return await patiently(call, sleep=self._sleep)
 
     async def _keep_fresh(self) -> None:
         failures = 0
@@ -299,12 +287,6 @@ def _bootstrap(refresh_token: str) -> TokenSet:
     if not is_token(text):
         raise LoginRequired(f"the given refresh token cannot be one: it is empty or holds blanks; {LOG_IN}")
     return TokenSet(access_token="", refresh_token=text, expires_at=0.0)
-
-
-def _wait_as_told(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    told = error.retry_after_s if isinstance(error, SchwabUnavailable) else None
-    return max(told or 0.0, tenacity.wait_random_exponential(multiplier=0.5, max=4)(state))
 
 
 def _weather_wait_s(error: SchwabStreamError, failures: int) -> float:

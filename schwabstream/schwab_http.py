@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from schwabstream import lean
+from schwabstream.answers import PACKING, UnusableAnswer, read_answer
 from schwabstream.errors import ConfigurationError, LoginRequired, SchwabUnavailable
 from schwabstream.oauth import TOKEN_PATH, Verdict, error_name, judge_rest_answer, judge_token_answer
 from schwabstream.settings import Settings
@@ -32,6 +33,7 @@ LOG_IN = "log in: schwabstream auth login"
 CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 6.0
 _LONGEST_RETRY_AFTER_S = 3600.0
+_OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")  # as it came, not as it is handed on
 
 RestRequest = Callable[[Any], Awaitable["httpx.Response"]]
 
@@ -107,6 +109,7 @@ class SchwabHttp:
                 inner = libraries.httpx.AsyncHTTPTransport(verify=self._trusted())
                 options["transport"] = _BaseUrlTransport(self._base_url, inner)
             session = libraries.session_class(self._client_id, self._client_secret, **options)
+            session.headers["Accept-Encoding"] = PACKING
             session.register_compliance_hook("refresh_token_response", self._judge_refresh)
             session.register_compliance_hook("access_token_response", self._judge_exchange)
             session.timeout = libraries.httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
@@ -191,6 +194,10 @@ class SchwabHttp:
             raise SchwabUnavailable(
                 f"the connection to Schwab ({self._host}) broke: {reason}; try again in a minute"
             ) from None
+        except UnusableAnswer as error:
+            raise SchwabUnavailable(
+                f"the answer of Schwab ({self._host}) cannot be used: {error}; try again in a minute"
+            ) from error
 
 
 class _BaseUrlTransport:
@@ -238,7 +245,26 @@ def _load_libraries() -> _Libraries:
         oauth2_client = lean.load_authlib()
     # authlib prefers httpx's successor where that is installed; errors and transports must be of the same make.
     httpx = importlib.import_module(oauth2_client.Response.__module__.partition(".")[0])
-    return _Libraries(httpx, oauth2_client.AsyncOAuth2Client)
+    return _Libraries(httpx, _bounded(oauth2_client.AsyncOAuth2Client, httpx.Response))
+
+
+def _bounded(session_class: Any, response_class: Any) -> Any:  # noqa: ANN401 - libraries that are loaded late
+    """The session, but for reading answers within bounds: httpx collects and unpacks whatever comes."""
+
+    class Session(session_class):  # type: ignore[misc]  # loaded late, so unknown to mypy
+        async def send(self, request: "httpx.Request", **options: Any) -> "httpx.Response":  # noqa: ANN401 - as given
+            response = await super().send(request, **options | {"stream": True})
+            try:
+                content = await read_answer(response)
+            finally:
+                await response.aclose()
+            headers = [pair for pair in response.headers.multi_items() if pair[0].lower() not in _OF_THE_BODY]
+            answer: httpx.Response = response_class(
+                response.status_code, headers=headers, content=content, request=request
+            )
+            return answer
+
+    return Session
 
 
 def _load_client_class() -> Any:  # noqa: ANN401 - untyped library

@@ -14,8 +14,9 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from schwabstream.auth import PATIENCE_S, SchwabAuthClient, open_store
+from schwabstream.auth import SchwabAuthClient, open_store
 from schwabstream.errors import ConfigurationError, LoginRequired, ProtocolError, SchwabUnavailable, TokenFileError
+from schwabstream.patience import PATIENCE_S
 from schwabstream.schwab_http import SchwabHttp
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import SchwabSimulator
