@@ -224,7 +224,7 @@ class _Run:
                 return
             self._client = client
             publisher.on_pressure = client.hold
-            reporter = Reporter(client, publisher, tokens=lambda: auth.tokens, simulated=self._options.simulated)
+            reporter = Reporter(client, publisher, login=auth, simulated=self._options.simulated)
             with (
                 self._operations.watching(client, publisher),
                 _screen(client, publisher, reporter, self._options) as screen,

@@ -13,20 +13,22 @@ import random
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
 
 from schwabstream.env_back import keep_refresh_token
-from schwabstream.errors import LoginRequired, ProtocolError, SchwabStreamError, SchwabUnavailable
+from schwabstream.errors import LoginRequired, ProtocolError, SchwabStreamError, SchwabUnavailable, TokenFileError
 from schwabstream.patience import patiently
 from schwabstream.schwab_http import LOG_IN, SchwabHttp
 from schwabstream.session import StreamerLogin
 from schwabstream.settings import Settings
+from schwabstream.token_keeper import TokenKeeper
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet, fingerprint, is_token
+from schwabstream.user_preference import read_streamer_login
 
 if TYPE_CHECKING:
     import httpx
@@ -37,8 +39,8 @@ log = structlog.get_logger(__name__)
 _QUOTES_PER_CALL = 500  # protocol 2.2
 _LONGEST_NAP_S = 30.0
 _WARN_EVERY_S = 3600.0
+_LAST_SAVE_LIMIT_S = 1.0
 _WEATHER_WAITS_S = (5.0, 120.0)
-_NO_STREAMER = "Schwab's userPreference names no streamer; if it lasts, report it"
 _NO_LOGIN = f"there is no login; {LOG_IN}"
 
 
@@ -63,6 +65,7 @@ class SchwabAuthClient:
         self._clock = clock
         self._sleep = sleep
         self._http = SchwabHttp(settings, clock=clock)
+        self._keeper = TokenKeeper(store)
         self._tokens: TokenSet | None = None
         self._refused: tuple[str, str] | None = None
         self._one_at_a_time = asyncio.Lock()
@@ -80,8 +83,17 @@ class SchwabAuthClient:
         await self.close()
 
     async def close(self) -> None:
-        """Stop the background refresh and close the connections."""
+        """Stop the background refresh, write what could not be written before, and close the connections."""
         await self.stop_auto_refresh()
+        with contextlib.suppress(TokenFileError, TimeoutError):
+            async with asyncio.timeout(_LAST_SAVE_LIMIT_S):
+                await self._save_if_unsaved()
+        if self.unsaved is not None:
+            log.error(
+                "the newest tokens were never written and end here; if the next start asks for it, log in again: "
+                "schwabstream auth login",
+                reason=str(self.unsaved),
+            )
         await self._http.close()
 
     async def token(self) -> TokenSet:
@@ -90,8 +102,9 @@ class SchwabAuthClient:
         return tokens if tokens and tokens.is_valid(self._clock()) else await self.refresh_tokens()
 
     async def refresh_tokens(self, *, force: bool = False) -> TokenSet:
-        """Return fresh tokens, stored already: from the file when it has them, else from Schwab.
+        """Return fresh tokens: from the file when it has them, else from Schwab, and then stored already.
 
+        When they cannot be stored they are used all the same, and stored as soon as that is possible: see ``unsaved``.
         ``force`` asks Schwab although the access token still lives, unless another task or process just did.
         """
         return await self._refresh(self._tokens or self.store.load(), force=force)
@@ -106,20 +119,27 @@ class SchwabAuthClient:
         except ValueError as error:
             raise ProtocolError(f"Schwab's answer to the login cannot be used: {error}; {LOG_IN}") from None
         async with self._one_at_a_time, self.store.lock_async():
-            self._keep(tokens)
+            self.store.save(tokens)
+            self._use(tokens)
         return tokens
 
     async def log_in_with_refresh_token(self, refresh_token: str) -> TokenSet:
         """Prove a refresh token by refreshing with it, then store the login; its age stays unknown."""
         async with self._one_at_a_time, self.store.lock_async():
             tokens = await self._ask(_bootstrap(refresh_token))
-            self._keep(tokens)
+            self.store.save(tokens)
+            self._use(tokens)
         return tokens
 
     @property
     def tokens(self) -> TokenSet | None:
         """The tokens in use, as last seen; asks nobody."""
         return self._tokens
+
+    @property
+    def unsaved(self) -> TokenFileError | None:
+        """Why the newest tokens are in memory only; None when the token file has them."""
+        return self._keeper.unsaved
 
     async def fetch_user_preference(self) -> dict[str, Any]:
         """Return userPreference as sent (protocol 2.1); it holds account numbers."""
@@ -129,7 +149,7 @@ class SchwabAuthClient:
     async def fetch_streamer_login(self) -> StreamerLogin:
         """Return what a streamer LOGIN needs, with a correlation id of its own each time (protocol 2.1)."""
         content = await self._get(lambda schwab: schwab.get_user_preferences())
-        return _streamer_login(content, (await self.token()).access_token)
+        return read_streamer_login(content, (await self.token()).access_token, str(uuid.uuid4()))
 
     async def fetch_quotes(self, keys: Sequence[str]) -> dict[str, Any]:
         """Return Schwab's quotes by the key Schwab answers with, as sent (protocol 2.2); any number of keys."""
@@ -186,14 +206,20 @@ class SchwabAuthClient:
     async def _refresh(self, seen: TokenSet | None, *, force: bool) -> TokenSet:
         """Refresh, unless the file holds something better than what the caller has seen."""
         async with self._one_at_a_time, self.store.lock_async():
-            stored = self.store.load() or self._from_environment()
+            stored = self._keeper.load() or self._from_environment()
             adopted = seen is None or stored.access_token != seen.access_token
             if stored.is_valid(self._clock()) and (adopted or not force):
                 self._tokens = stored
                 return stored
             fresh = await self._ask(stored)
-            self._keep(fresh)
+            self._keeper.keep(fresh)
+            self._use(fresh)
             return fresh
+
+    async def _save_if_unsaved(self) -> None:
+        if self.unsaved is not None:
+            async with self._one_at_a_time, self.store.lock_async():
+                self._keeper.load()
 
     def _from_environment(self) -> TokenSet:
         """Return the bootstrap login of SCHWAB_REFRESH_TOKEN, or raise ``LoginRequired``."""
@@ -221,8 +247,7 @@ class SchwabAuthClient:
         self.refreshes["ok"] += 1
         return tokens.refreshed(answer, now)
 
-    def _keep(self, tokens: TokenSet) -> None:
-        self.store.save(tokens)
+    def _use(self, tokens: TokenSet) -> None:
         self._tokens, self._refused = tokens, None
         if self.settings.schwab_persist_refresh_to_env:
             keep_refresh_token(self.settings.schwab_env_back_path, tokens.refresh_token)
@@ -264,6 +289,7 @@ class SchwabAuthClient:
 
         Looks are short naps: after a suspended night the clock has moved, the event loop's has not.
         """
+        await self._save_if_unsaved()
         tokens = await self.token()
         interval_s = self.settings.schwab_refresh_interval_s
         if tokens.refresh_due(self._clock(), interval_s):
@@ -307,19 +333,3 @@ def _object(content: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     if not isinstance(content, dict):
         raise ProtocolError("Schwab answered something else than a JSON object; if it lasts, report it")
     return content
-
-
-def _streamer_login(content: Any, access_token: str) -> StreamerLogin:  # noqa: ANN401 - JSON
-    # An object in practice, a list of them in Schwab's own description (protocol 2.1).
-    preference = content[0] if isinstance(content, list) and content else content
-    entries = preference.get("streamerInfo") if isinstance(preference, Mapping) else None
-    info = entries[0] if isinstance(entries, list) and entries else None
-    if not isinstance(info, Mapping):
-        raise ProtocolError(_NO_STREAMER)
-    names = ("streamerSocketUrl", "schwabClientCustomerId", "schwabClientChannel", "schwabClientFunctionId")
-    values = [info.get(name) for name in names]
-    if not all(isinstance(value, str) and value for value in values):
-        raise ProtocolError(_NO_STREAMER)
-    socket_url, customer_id, channel, function_id = map(str, values)
-    correl_id = str(info.get("schwabClientCorrelId") or uuid.uuid4())
-    return StreamerLogin(socket_url, customer_id, correl_id, channel, function_id, access_token)

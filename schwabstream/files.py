@@ -11,6 +11,7 @@ import os
 import secrets
 import shutil
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 PRIVATE_FILE = 0o600
@@ -87,6 +88,20 @@ def replace_file(path: Path, content: bytes) -> None:
 
     ``path`` must be resolved already: a rename replaces a symbolic link, not what it points to.
     """
+    with _written_beside(path, content) as temporary:
+        temporary.replace(path)
+    sync_directory(path.parent)
+
+
+def prove_replaceable(path: Path, size: int) -> None:
+    """Raise what :func:`replace_file` would raise for ``size`` bytes; nothing is changed."""
+    with _written_beside(path, bytes(size)):
+        pass
+
+
+@contextlib.contextmanager
+def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
+    """A private temporary with this content on the disk; gone after the block, unless that has renamed it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
     try:
@@ -94,12 +109,10 @@ def replace_file(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
+        yield temporary
+    finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        raise
-    sync_directory(path.parent)
 
 
 def keep_aside(path: Path, suffix: str) -> Path:

@@ -18,7 +18,7 @@ from typing import Any
 from schwabstream.auth import SchwabAuthClient, open_store
 from schwabstream.callback import LIMIT_S, CallbackServer
 from schwabstream.env_back import drop_refresh_token
-from schwabstream.errors import LoginRequired
+from schwabstream.errors import LoginRequired, TokenFileError
 from schwabstream.oauth import Redirect, authorize_url, read_paste
 from schwabstream.settings import Settings, foreign_environment, origin
 from schwabstream.token_store import TokenStore
@@ -86,12 +86,16 @@ class RefreshReport:
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """What ``auth status`` found, without asking Schwab; ``credentials`` names where each one comes from."""
+    """What ``auth status`` found, without asking Schwab; ``credentials`` names where each one comes from.
+
+    ``unwritable`` is why the token file cannot be written at present: a running streamer may then have newer tokens.
+    """
 
     state: LoginState
     credentials: dict[str, str | None]
     encrypted: bool
     snapshots: int
+    unwritable: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +151,19 @@ async def log_in(
 
 
 async def refresh(settings: Settings, *, if_due: bool = False, clock: Callable[[], float] = time.time) -> RefreshReport:
-    """Refresh the access token now, or with ``if_due`` only when it is time; never asks a person anything."""
+    """Refresh the access token now, or with ``if_due`` only when it is time; never asks a person anything.
+
+    ``TokenFileError`` before Schwab is asked when the file cannot be written: the new token would end with the command.
+    """
     store = open_store(settings, clock=clock)
     async with SchwabAuthClient(settings, store, clock=clock) as client:
         before = store.load()
         due = before is None or not if_due or before.refresh_due(clock(), settings.schwab_refresh_interval_s)
+        if due:
+            store.prove_writable()
         after = await client.refresh_tokens(force=True) if due or before is None else before
+        if client.unsaved is not None:
+            raise client.unsaved
     snapshots = store.snapshots()
     return RefreshReport(
         _state(store, after, clock()),
@@ -171,7 +182,8 @@ def status(settings: Settings, *, clock: Callable[[], float] = time.time) -> Sta
     state = _state(store, tokens, clock())
     if tokens is None and settings.schwab_refresh_token is not None:
         state = dataclasses.replace(state, login_needed=False)
-    return StatusReport(state, credentials, encrypted=store.encrypted, snapshots=len(store.snapshots()))
+    snapshots, unwritable = len(store.snapshots()), _unwritable(store)
+    return StatusReport(state, credentials, encrypted=store.encrypted, snapshots=snapshots, unwritable=unwritable)
 
 
 def log_out(settings: Settings) -> LogoutReport:
@@ -260,6 +272,14 @@ def _read_pasted(person: Person) -> tuple[Redirect, bool]:
         if redirect.whole or not line.strip():
             return redirect, bool(line)
         person.say("(if that was not all of it, paste the rest; else press Enter on an empty line)")
+
+
+def _unwritable(store: TokenStore) -> str | None:
+    try:
+        store.prove_writable()
+    except TokenFileError as error:
+        return str(error)
+    return None
 
 
 def _origin(variable: str) -> str | None:

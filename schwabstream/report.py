@@ -74,6 +74,8 @@ class StreamerReport(_Part):
     """What else was counted, by name: bad frames, late answers, refused commands."""
     lag: LagReport = LagReport()
     token_expires_at: int | None = None
+    token_unsaved: str | None = None
+    """Why the newest tokens are in the streamer's memory only; None when the token file has them."""
     login_at: int | None = None
     """When a person last logged in through a browser."""
     login_due_at: int | None = None

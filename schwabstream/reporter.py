@@ -7,11 +7,12 @@ import os
 import platform
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
 from schwabstream import __version__
+from schwabstream.errors import TokenFileError
 from schwabstream.market import Instrument
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.report import REPORT_VERSION, StreamerReport, parse_report
@@ -25,6 +26,18 @@ _ROWS_AT_ONCE = 256
 _RATE_WEIGHT = 0.3
 
 
+class Login(Protocol):
+    """What the report needs of ``SchwabAuthClient``."""
+
+    @property
+    def tokens(self) -> TokenSet | None:
+        """The tokens in use."""
+
+    @property
+    def unsaved(self) -> TokenFileError | None:
+        """Why the token file does not have them."""
+
+
 class Reporter:
     """Reports on one streamer, about once a second while :meth:`run` runs; ``rates`` has updates a second by key."""
 
@@ -33,13 +46,13 @@ class Reporter:
         client: SchwabStreamClient,
         publisher: TradingEventPublisher,
         *,
-        tokens: Callable[[], TokenSet | None] = lambda: None,
+        login: Login | None = None,
         simulated: bool = False,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._client, self._publisher = client, publisher
-        self._tokens = tokens
+        self._login = login
         self._wall, self._sleep = wall, sleep
         self._measured_at = wall()
         self._updates: dict[str, int] = {}
@@ -108,6 +121,9 @@ class Reporter:
         tokens = self._tokens()
         return tokens.login_due_at if tokens else None
 
+    def _tokens(self) -> TokenSet | None:
+        return self._login.tokens if self._login else None
+
     def _written(self) -> bytes:
         """The report as JSON, without what is not known; not by way of its model, which takes five times as long."""
         rows = self._rows()
@@ -143,6 +159,7 @@ class Reporter:
             },
             "lag": _known(self._lag()),
             "token_expires_at": _ms(tokens.expires_at if tokens else None),
+            "token_unsaved": str(self._login.unsaved) if self._login and self._login.unsaved else None,
             "login_at": _ms(tokens.login_at if tokens else None),
             "login_due_at": _ms(self._login_due_at()),
         }

@@ -38,6 +38,7 @@ def render_status(report: StreamerReport, now_s: float) -> RenderableType:
 def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
     lag = report.lag
     counted = ", ".join(f"{formats.safe(name)} {number:,}" for name, number in sorted(report.counts.items()) if number)
+    unsaved = f"the tokens are in the streamer's memory only: {formats.safe(report.token_unsaved or '')}"
     return [
         ("runs", f"{formats.age(now_s - report.started / 1000)} as pid {report.pid} on {formats.safe(report.host)}"),
         ("version", formats.safe(report.version)),
@@ -45,6 +46,7 @@ def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
         ("events", f"{report.published:,} published, {report.queued:,} wait, {report.dropped:,} dropped"),
         ("lag", f"{_ms(lag.exchange_to_here_ms)} from the exchange, {_ms(lag.here_to_redis_ms)} to Redis"),
         ("token", f"expires {_at(report.token_expires_at)}"),
+        *([("unsaved", unsaved)] if report.token_unsaved else []),
         ("login", f"of {_at(report.login_at)}, due again {_at(report.login_due_at)}"),
         ("counted", counted or "nothing else"),
     ]

@@ -29,6 +29,7 @@ SNAPSHOTS_KEPT = 10
 LOCK_TIMEOUT_S = 30.0
 DEFAULT_DIRECTORY = ".tokens"
 _LOCK_POLL_S = 0.05
+_LARGER_AT_MOST = 4096  # bytes by which one refresh makes the file grow
 _ELSEWHERE = "point SCHWAB_TOKEN_PATH to a place that can be written"
 _NOT_A_FILE = "SCHWAB_TOKEN_PATH must name a file, and all before it directories"
 _NEXT_STEPS = {
@@ -109,6 +110,15 @@ class TokenStore:
                 self._keep_snapshot(content)
             except OSError as error:  # the login itself is safe by now
                 log.warning("no snapshot of the token file could be kept", reason=error.strerror)
+
+    def prove_writable(self) -> None:
+        """Raise ``TokenFileError`` when the login that is stored could not be replaced now; without one do nothing.
+
+        It waits for no lock: only the bytes' place on the disk is tried.
+        """
+        with _explained("write", self.path):
+            if self.path.is_file():
+                files.prove_replaceable(self.path, self.path.stat().st_size + _LARGER_AT_MOST)
 
     def forget(self) -> Path | None:
         """Take the login away and return where it is kept as a snapshot; None when there was nothing."""

@@ -159,6 +159,8 @@ def _status_text(report: "StatusReport") -> str:
     text = _state_text(report.state, " (encrypted)" if report.encrypted else "")
     if not report.state.logged_in and not report.state.login_needed:
         text += "\nNo login stored yet: SCHWAB_REFRESH_TOKEN will start one."
+    if report.unwritable:
+        text += f"\nWARNING: {report.unwritable}; until then a running streamer keeps newer tokens in memory"
     return "\n".join([text, f"Snapshots:  {report.snapshots}", *origins])
 
 

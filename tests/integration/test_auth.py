@@ -22,6 +22,7 @@ from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
+from tests.full_disk import full_disk
 
 PROCESSES = 50
 
@@ -485,6 +486,67 @@ async def test_the_background_refresh_waits_out_trouble(schwab: SchwabSimulator,
         await until(lambda: client.problem is None)
     await client.close()
     assert [entry["event"] for entry in logs].count("token refresh failed") == 2
+
+
+@pytest.fixture
+def rotating(schwab: SchwabSimulator) -> SchwabSimulator:
+    """A Schwab that ends a refresh token with its first use and hands out another; access tokens live 75 s."""
+    schwab.faults.rotate_refresh_token, schwab.faults.access_token_life_s = True, 75
+    return schwab
+
+
+async def test_a_full_disk_costs_no_token(rotating: SchwabSimulator, client: SchwabAuthClient) -> None:
+    """What Schwab hands out while the disk is full is used, and each further refresh builds on it."""
+    with full_disk(), capture_logs() as logs:
+        for count in range(1, 4):
+            tokens = await client.refresh_tokens(force=True)
+            assert rotating.oauth.access_is_valid(tokens.access_token)
+            assert await client.token() == tokens
+            assert (rotating.received.refreshes, client.tokens) == (count, tokens)
+    assert [line["event"] for line in logs if "memory" in line["event"]] != []
+    assert "free some space" in str(client.unsaved)
+    assert client.refreshes == {"ok": 3}
+
+
+async def test_the_background_refresh_writes_when_there_is_space(
+    rotating: SchwabSimulator, client: SchwabAuthClient, settings: Settings, clock: Clock
+) -> None:
+    """Half a minute after there is space again the file has the newest login, and any process can go on from it."""
+    client.start_auto_refresh()
+    with full_disk():
+        await until(lambda: rotating.received.refreshes >= 4)
+        assert client.unsaved is not None
+        freed_at = clock()
+    await until(lambda: client.unsaved is None)
+    assert clock() - freed_at <= 60
+    await client.close()
+    assert client.store.load() == client.tokens
+    async with SchwabAuthClient(settings, open_store(settings), clock=clock) as other:
+        assert rotating.oauth.access_is_valid((await other.refresh_tokens(force=True)).access_token)
+
+
+async def test_the_end_is_the_last_chance_to_write(rotating: SchwabSimulator, client: SchwabAuthClient) -> None:
+    """A client that ends writes what it still has in memory; when it cannot, that is an error in the log."""
+    with full_disk():
+        tokens = await client.token()
+    await client.close()
+    assert client.store.load() == tokens
+    with full_disk(), capture_logs() as logs:
+        await client.refresh_tokens(force=True)
+        await client.close()
+    assert [line["log_level"] for line in logs] == ["warning", "error"]
+    assert "schwabstream auth login" in logs[1]["event"]
+
+
+async def test_a_login_that_cannot_be_stored_has_failed(
+    schwab: SchwabSimulator, settings: Settings, clock: Clock
+) -> None:
+    """A person who logs in on a full disk learns it at once: the login would end with the command."""
+    given = schwab.issue_token()["token"]["refresh_token"]
+    async with SchwabAuthClient(settings, open_store(settings), clock=clock) as client:
+        with full_disk(), pytest.raises(TokenFileError, match="free some space"):
+            await client.log_in_with_refresh_token(given)
+        assert client.tokens is None
 
 
 async def test_the_end_of_the_login_is_announced_a_day_before(

@@ -2,11 +2,14 @@
 
 import asyncio
 import random
+import sys
 
 import pytest
 
+from schwabstream.simulator import Faults
 from tests.fault_proxy import Spoil
 from tests.fault_schedules import SYMBOLS, TROUBLES, Floor, Outcome, judge, play_many, recovered
+from tests.full_disk import full_disk
 from tests.stage import Stage, play
 
 SCHEDULES = 500
@@ -142,6 +145,27 @@ def test_the_token_endpoint_down_costs_no_token(error: str) -> None:
         assert after.refresh_token == before.refresh_token
 
     play(story, pulse=False, auto_refresh=True, nap_s=2.0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")
+def test_a_full_disk_neither_stops_the_stream_nor_costs_the_login() -> None:
+    """While no token can be written each refresh is used, also where Schwab rotates; then the file catches up."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        with full_disk():
+            await asyncio.sleep(600)
+            await stage.simulator.drop_all()
+            await stage.back(5)
+            assert stage.auth.unsaved is not None
+            assert stage.simulator.received.refreshes <= 600 / 10
+            assert stage.most_refreshes_a_minute() <= 7
+        await stage.until(lambda: stage.auth.unsaved is None, 60)
+        assert stage.store.load() == stage.auth.tokens
+        assert not stage.logged("token refresh failed")
+
+    faults = Faults(access_token_life_s=75, rotate_refresh_token=True)
+    play(story, faults=faults, pulse=False, auto_refresh=True)
 
 
 def test_retry_after_is_obeyed() -> None:

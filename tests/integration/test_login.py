@@ -22,12 +22,13 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from schwabstream.auth import open_store
-from schwabstream.errors import LoginRequired, SchwabUnavailable
+from schwabstream.errors import LoginRequired, SchwabUnavailable, TokenFileError
 from schwabstream.login import Method, Person, as_json, log_in, log_out, open_browser, refresh, status
 from schwabstream.oauth import read_paste
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.tokens import TokenSet
+from tests.full_disk import full_disk
 
 
 @dataclass
@@ -286,6 +287,33 @@ async def test_a_refresh_that_fails_keeps_the_login(schwab: SchwabSimulator, set
     with pytest.raises(SchwabUnavailable):
         await refresh(settings)
     assert settings.schwab_token_path.read_bytes() == before
+
+
+async def test_on_a_full_disk_a_refresh_is_refused_before_schwab_is_asked(
+    schwab: SchwabSimulator, settings: Settings
+) -> None:
+    """A command whose token would end with it asks for none: where Schwab rotates, the stored login stays good."""
+    schwab.faults.rotate_refresh_token = True
+    store_login(schwab, settings)
+    with full_disk(), pytest.raises(TokenFileError, match="free some space"):
+        await refresh(settings)
+    assert schwab.received.requests == []
+    assert (await refresh(settings)).refreshed
+
+
+async def test_the_status_says_when_the_token_file_cannot_be_written(
+    schwab: SchwabSimulator, settings: Settings
+) -> None:
+    """While the disk is full the stored tokens may be old ones, and the status says why; it leaves nothing behind."""
+    assert as_json(status(settings))["unwritable"] is None
+    assert not settings.schwab_token_path.parent.exists()
+    store_login(schwab, settings)
+    with full_disk():
+        report = status(settings)
+    assert "free some space" in str(report.unwritable)
+    assert report.state.logged_in
+    assert status(settings).unwritable is None
+    assert list(settings.schwab_token_path.parent.glob(".*.tmp")) == []
 
 
 async def test_the_status_tells_where_credentials_come_from(

@@ -14,6 +14,7 @@ import pytest
 from schwabstream import __version__
 from schwabstream.announcer import StreamState
 from schwabstream.codec import Batch
+from schwabstream.errors import TokenFileError
 from schwabstream.events import Channel, StatusEvent, parse_event
 from schwabstream.feed import Clock
 from schwabstream.lease import LIFE_MS
@@ -52,6 +53,14 @@ class Shelf:
         """Keep a report as its readers get it."""
         self.reports.append(parse_report(report))
         self.reported.set()
+
+
+@dataclass
+class Login:
+    """A login in place of ``SchwabAuthClient``."""
+
+    tokens: TokenSet | None
+    unsaved: TokenFileError | None = None
 
 
 class Desk:
@@ -161,7 +170,7 @@ async def test_lag_is_of_the_newest_update() -> None:
 
 async def test_totals_come_from_client_and_publisher() -> None:
     """Sessions, reconnects and gaps are the streamer's; published, queued and dropped the publisher's."""
-    desk = Desk("/MNQ", tokens=lambda: TokenSet("access", "refresh", START_S + 60.0, START_S - 0.5))
+    desk = Desk("/MNQ", login=Login(TokenSet("access", "refresh", START_S + 60.0, START_S - 0.5)))
     desk.client.counts.update({"connections": 3, "entered streaming": 2, "gap": 1})
     report = await desk.report_once()
     assert (report.sessions, report.reconnects, report.gaps) == (2, 2, 1)
@@ -169,6 +178,16 @@ async def test_totals_come_from_client_and_publisher() -> None:
     assert (report.token_expires_at, report.login_at) == (START_MS + 60_000, START_MS - 500)
     assert report.login_due_at == START_MS - 500 + 7 * 86_400_000
     assert "access" not in report.model_dump_json()
+
+
+async def test_a_login_that_is_in_memory_only_is_reported() -> None:
+    """While the token file cannot be written the report says why, beside the expiry of the tokens that are in use."""
+    login = Login(TokenSet("access", "refresh", START_S + 60.0), TokenFileError("cannot write it: disk full"))
+    desk = Desk("/MNQ", login=login)
+    report = await desk.report_once()
+    assert (report.token_expires_at, report.token_unsaved) == (START_MS + 60_000, "cannot write it: disk full")
+    login.unsaved = None
+    assert (await desk.report_once()).token_unsaved is None
 
 
 async def test_no_count_hides_another() -> None:
@@ -205,7 +224,7 @@ async def test_what_was_dropped_is_told_once() -> None:
 async def test_a_login_due_within_a_day_is_told_once_per_login() -> None:
     """A status event reminds of the next login a day before it is due, once for each login, and not earlier."""
     login = TokenSet("access", "refresh", START_S + 60.0, START_S)
-    desk = Desk("/MNQ", tokens=lambda: login)
+    desk = Desk("/MNQ", login=Login(login))
     desk.now = START_S + 6 * 86_400 - 1
     await desk.report_once()
     assert desk.shelf.events == []
@@ -223,7 +242,8 @@ async def test_a_login_due_within_a_day_is_told_once_per_login() -> None:
 
 def test_the_report_is_what_its_model_would_write() -> None:
     """The report that is written by hand has every field of the model that is known, under the same name."""
-    desk = Desk("/MNQ:XCME", "AAPL", tokens=lambda: TokenSet("access", "refresh", START_S + 60.0, START_S))
+    tokens = TokenSet("access", "refresh", START_S + 60.0, START_S)
+    desk = Desk("/MNQ:XCME", "AAPL", login=Login(tokens, TokenFileError("cannot write the token file: disk full")))
     desk.client.market.use_top_of_book(["/MNQ"])
     entry = {
         "key": "/MNQ",

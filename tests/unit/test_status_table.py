@@ -53,6 +53,16 @@ def test_status_of_a_streamer(snapshot: Snapshot) -> None:
     snapshot("status", lambda: render_status(report(), NOW_MS / 1000))
 
 
+def test_tokens_that_are_not_in_the_file_are_shown_with_the_reason() -> None:
+    """A login that lives in the streamer's memory only is a line of its own; nothing foreign in it draws."""
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(render_status(report(token_unsaved="cannot write it\x07: disk full"), NOW_MS / 1000))
+    (line,) = [line for line in capture.get().splitlines() if "disk full" in line]
+    assert line.split()[:5] == ["unsaved", "the", "tokens", "are", "in"]
+    assert "\x07" not in line
+
+
 def test_a_streamer_that_waits_says_why_and_foreign_text_is_text() -> None:
     """The reason stands beside the state; a time no calendar has is unknown; nothing foreign draws."""
     waiting = report(state="waiting", reason="\x07lost", simulated=True, login_at=10**18)

@@ -48,6 +48,14 @@ class Shelf:
         """Take a report."""
 
 
+@dataclass
+class Login:
+    """A login in place of ``SchwabAuthClient``."""
+
+    tokens: TokenSet | None
+    unsaved: None = None
+
+
 class Stage:
     """A streamer that was never started, and its screen."""
 
@@ -60,7 +68,7 @@ class Stage:
             cast("Authorizer", None), publisher, parse_symbols(symbols.split(","), date(2026, 11, 21))
         )
         self.console = Console(file=io.StringIO(), width=width, height=30, force_terminal=True, color_system="standard")
-        reporter = Reporter(self.client, publisher, simulated=simulated, tokens=lambda: tokens)
+        reporter = Reporter(self.client, publisher, simulated=simulated, login=Login(tokens))
         self.screen = StreamScreen(self.client, publisher, reporter, console=self.console)
 
     def take(self, received_s: float | None = None, **change: Any) -> None:
