@@ -76,7 +76,7 @@ async def test_a_packing_that_was_not_asked_for_is_refused(encoding: str) -> Non
     assert "\x1b" not in str(refused.value)
 
 
-@pytest.mark.parametrize("wire", [b"not gzip", gzip.compress(b"x" * 500)[:-9]])
+@pytest.mark.parametrize("wire", [b"not gzip", gzip.compress(b"x" * 500)[:-9]], ids=["damaged", "cut short"])
 async def test_what_cannot_be_unpacked_is_refused(wire: bytes) -> None:
     """Damaged or cut short, a packed answer is an error and not half an answer."""
     with pytest.raises(UnusableAnswer, match="unpacked"):
