@@ -11,12 +11,16 @@ from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 from websockets.client import ClientProtocol
-from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.frames import DATA_OPCODES, CloseCode, Frame, Opcode
 from websockets.protocol import Event, State
 
 MAX_FRAME_BYTES = 16 * 2**20
 CHUNK_BYTES = 64 * 2**10
 """The most that is read at once, before other tasks get their turn; a larger frame gets more room while it arrives."""
+MOST_ODD_FRAMES = 1_000
+"""Frames other than whole texts in one chunk; the library takes 15 µs for each, and other tasks wait meanwhile."""
+UNSENT_LIMIT = 128 * 2**10
+"""Bytes that may wait for a peer which does not read its pongs."""
 _HEAD_END = b"\r\n\r\n"
 _TEXT = 0x80 | Opcode.TEXT
 _HEADER_BYTES = {126: 4, 127: 10}
@@ -44,12 +48,13 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
     def listen(self, take: Callable[[list[bytes]], None], ended: Callable[[], None]) -> None:
         """From now on ``take`` gets the messages of each chunk, in order; what came before at once.
 
-        ``ended`` is called when the connection is closed. Neither may raise.
+        ``ended`` is called once, when the connection is closing or closed: a peer that says goodbye may leave TCP open.
+        Neither may raise.
         """
         self._take, self._ended = take, ended
         self._hand_over()
-        if self.state is State.CLOSED:
-            ended()
+        if self.state in (State.CLOSING, State.CLOSED):
+            self._tell_end()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the size is ours to choose
         """Where the event loop reads to."""
@@ -70,6 +75,8 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
             at = self._leave_to_library(data, at)
         self._keep(at)
         self._hand_over()
+        if not self._cutting and not self._in_head:
+            self._tell_end()
 
     def data_received(self, data: bytes) -> None:
         """The same, for an event loop that asks for no buffer: uvloop prefers this method where there are both."""
@@ -96,13 +103,17 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         super().connection_lost(exc)
-        if self._ended is not None:
-            self._ended()
+        self._tell_end()
 
     def _hand_over(self) -> None:
         if self._messages and self._take is not None:
             messages, self._messages = self._messages, []
             self._take(messages)
+
+    def _tell_end(self) -> None:
+        if self._ended is not None:
+            ended, self._ended = self._ended, None
+            ended()
 
     def _pass_head(self, data: bytes, known: int) -> int:
         """Give the library the answer to the handshake as it arrives, and not a byte of what follows it."""
@@ -116,7 +127,7 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
 
     def _cut(self, data: bytes, at: int) -> int:
         """Take the plain text frames, give the library the others; returns where an unfinished one begins."""
-        size, messages, room = len(data), self._messages, self._room()
+        size, messages, room, odd = len(data), self._messages, self._room(), 0
         while (wanted_to := at + 2) <= size:
             first, length = data[at], data[at + 1]
             if first != _TEXT and first & 15 not in _OPCODES:
@@ -138,10 +149,19 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
                 messages.append(data[start:wanted_to])
             else:
                 super().data_received(data[at:wanted_to])
-                room = self._room()
+                self._limit_flood(odd := odd + 1)
+                if (room := self._room()) < 0:
+                    return self._leave_to_library(data, wanted_to)
             at = wanted_to
         self._wanted = wanted_to - at
         return at
+
+    def _limit_flood(self, odd: int) -> None:
+        """Close the connection to a peer that floods it: each such frame costs CPU, each unread pong memory."""
+        unsent = self.transport.get_write_buffer_size()
+        if (odd > MOST_ODD_FRAMES or unsent > UNSENT_LIMIT) and self.state is State.OPEN:
+            why = "too many frames that are not whole texts" if odd > MOST_ODD_FRAMES else "pongs are not read"
+            self.protocol.fail(CloseCode.POLICY_VIOLATION, why)
 
     def _room(self) -> int:
         """How long a frame may be; less than none when nothing more is to be cut out."""

@@ -17,7 +17,7 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 from websockets.utils import accept_key
 
-from schwabstream.frame_socket import CHUNK_BYTES, MAX_FRAME_BYTES, FrameSocket
+from schwabstream.frame_socket import CHUNK_BYTES, MAX_FRAME_BYTES, MOST_ODD_FRAMES, UNSENT_LIMIT, FrameSocket
 
 LIMIT = 70_000
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -34,6 +34,7 @@ class Wire(asyncio.Transport):
         super().__init__()
         self.written = b""
         self.ended = False
+        self.reads = True  # whether the peer does
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Keep it."""
@@ -41,6 +42,10 @@ class Wire(asyncio.Transport):
 
     def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
         """Take note of nothing."""
+
+    def get_write_buffer_size(self) -> int:
+        """What the peer has not read."""
+        return 0 if self.reads else len(self.written)
 
     def can_write_eof(self) -> bool:
         """As a socket without TLS."""
@@ -322,6 +327,53 @@ async def test_an_end_before_anybody_listens_is_told() -> None:
     peer.hang_up()
     peer.listen()
     assert (peer.messages, peer.ends) == ([b"last words"], 1)
+
+
+@pytest.mark.parametrize(
+    "last", [frame(b"\x03\xe8", 0x88), frame(b"no such opcode", 0x83), frame(b"x" * 10, 0x81, masked=True)]
+)
+@pytest.mark.parametrize("listening", [True, False])
+async def test_an_end_is_told_though_tcp_stays_open(last: bytes, listening: bool) -> None:
+    """A close frame, or one that breaks the protocol, is the end, after what came before it; nobody has to hang up."""
+    peer = Peer(listen=listening)
+    peer.send(HEAD, frame(b"1") + last)
+    if not listening:
+        peer.listen()
+    assert (peer.messages, peer.ends) == ([b"1"], 1)
+    peer.send(b"and so on")
+    peer.hang_up()
+    assert peer.ends == 1
+
+
+@pytest.mark.parametrize(
+    "odd", [frame(b"", 0x89), frame(b"", 0x8A), frame(b"", 0x00)], ids=["pings", "pongs", "fragments"]
+)
+async def test_a_flood_of_frames_without_data_ends_the_connection(odd: bytes) -> None:
+    """One chunk costs so many control frames and fragments at most: then the connection is closed, with 1008."""
+    peer = Peer(FrameSocket)
+    peer.send(HEAD, frame(b"", 0x01) if odd[0] == 0 else b"")
+    peer.send(odd * MOST_ODD_FRAMES)
+    assert peer.ends == 0
+    peer.send(odd * (MOST_ODD_FRAMES + 1))
+    assert peer.ends == 1
+    *pongs, (opcode, close) = answers(peer.wire.written)
+    assert (opcode, close[:2]) == (Opcode.CLOSE, CloseCode.POLICY_VIOLATION.to_bytes(2, "big"))
+    assert len(pongs) == (odd[0] == 0x89) * (2 * MOST_ODD_FRAMES + 1)
+    peer.send(odd * CHUNK_BYTES)
+    assert answers(peer.wire.written)[-1] == (opcode, close)
+    peer.hang_up()
+
+
+async def test_pongs_that_nobody_reads_end_the_connection() -> None:
+    """A peer that pings and never reads fills no memory: the connection is closed when too much waits to be sent."""
+    peer = Peer(FrameSocket)
+    peer.wire.reads = False
+    peer.send(HEAD)
+    for _ in range(1_000):
+        peer.send(frame(b"x" * 125, 0x89) * 100)
+    assert peer.ends == 1
+    assert len(peer.wire.written) < UNSENT_LIMIT + 1_000
+    peer.hang_up()
 
 
 async def test_what_arrives_while_we_close_still_counts() -> None:
