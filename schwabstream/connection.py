@@ -14,10 +14,12 @@ from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.frames import CloseCode
 
 from schwabstream.codec import Batch, Undecodable, decode
-from schwabstream.errors import ConfigurationError, ProtocolError, SessionLost
+from schwabstream.errors import ConfigurationError, ProtocolError, SchwabStreamError, SessionLost
+from schwabstream.formats import safe
 from schwabstream.frame_socket import MAX_FRAME_BYTES, FrameSocket
 from schwabstream.session import Outcome, Session, State
 
@@ -125,10 +127,11 @@ class Connection:
             raise self._failure
         if self.session.state in (State.LOGGING_OUT, State.CLOSED):
             return
+        await _close(self._socket)  # the streamer may have said goodbye and left TCP open
         try:
             await self._socket.recv()
         except ConnectionClosed as error:
-            raise SessionLost(f"the streamer closed the connection ({_close_reason(error)})") from error
+            raise _lost(error) from error
 
     def _end(self) -> None:
         self.hold(False)
@@ -189,7 +192,15 @@ class Connection:
                     await self._work.wait()
             if outcome := self.session.check(self._monotonic()):
                 sink.take_outcome(outcome)
-        await self._socket.close()
+        await _close(self._socket)
+
+
+class _Connect(connect):
+    """The library's, without redirects: the access token goes where userPreference says, or nowhere."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Follow none."""
+        return exc
 
 
 @contextlib.asynccontextmanager
@@ -204,13 +215,16 @@ async def open_connection(
 ) -> AsyncIterator[Connection]:
     """A connection to the streamer at ``url``; raises ``SessionLost`` when there is none to be had.
 
-    ``ProtocolError`` when the access token would go over the network in the clear.
+    ``ProtocolError`` when the address cannot be used, or the access token would go over the network in the clear.
     """
-    plain = urlsplit(url).scheme == "ws"
-    if plain and urlsplit(url).hostname not in _LOOPBACK_HOSTS:
-        raise ProtocolError(f"userPreference names a streamer without encryption ({url}): nothing is sent there")
     try:
-        opening = connect(
+        address = urlsplit(url)
+        plain = address.scheme == "ws"
+        if plain and address.hostname not in _LOOPBACK_HOSTS:
+            raise ProtocolError(
+                f"userPreference names a streamer without encryption ({safe(url)}): nothing is sent there"
+            )
+        opening = _Connect(
             url,
             create_connection=FrameSocket,
             proxy=None if plain else True,
@@ -222,8 +236,8 @@ async def open_connection(
             ping_timeout=PING_TIMEOUT_S,
         )
         socket = cast("FrameSocket", await opening)
-    except (OSError, WebSocketException, TimeoutError) as error:
-        raise SessionLost(f"cannot connect to the streamer at {url}: {error or type(error).__name__}") from error
+    except (OSError, WebSocketException, ValueError) as error:
+        raise _not_opened(url, error) from error
     except ImportError as error:
         raise ConfigurationError(
             f"the proxy in the environment cannot be used ({error}): unset or change it"
@@ -233,12 +247,43 @@ async def open_connection(
             socket, session, monotonic=monotonic, wall=wall, silence_limit_s=silence_limit_s, recorder=recorder
         )
     finally:
-        await socket.close()
+        await _close(socket)
 
 
-def _close_reason(error: ConnectionClosed) -> str:
+async def _close(socket: FrameSocket) -> None:
+    """Close within the limit, whatever the peer does: the library waits for one that reads nothing, however long."""
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await socket.close()
+    except TimeoutError:
+        socket.transport.abort()
+        await socket.wait_closed()
+
+
+def _not_opened(url: str, error: Exception) -> SchwabStreamError:
+    """What it means that the library could not open a connection."""
+    # Names that no resolver takes raise UnicodeError; certificates that cannot be trusted are OSError and ValueError.
+    if isinstance(error, InvalidURI) or not isinstance(error, OSError | WebSocketException):
+        return ProtocolError(
+            f"userPreference names a streamer whose address cannot be used ({safe(url[:200])}): "
+            "try again; if it lasts, report it"
+        )
+    reason = safe(str(error)) or type(error).__name__
+    if isinstance(error, InvalidStatus) and error.response.status_code // 100 == 3:
+        reason = f"HTTP {error.response.status_code}, a redirect, which is not followed"
+    return SessionLost(f"cannot connect to the streamer at {safe(url)}: {reason}")
+
+
+def _lost(error: ConnectionClosed) -> SessionLost:
+    """The loss of a connection, with the code and the words of the side that closed it."""
     close = error.rcvd or error.sent
-    return f"code {close.code}{f', {close.reason}' if close.reason else ''}" if close else "no close frame"
+    if close is None:
+        return SessionLost("the streamer closed the connection (no close frame)", unexplained=True)
+    reason = f"code {close.code}{f', {safe(close.reason)}' if close.reason else ''}"
+    if error.rcvd is None:
+        return SessionLost(f"the connection to the streamer was closed from here ({reason})")
+    unexplained = close.code in (CloseCode.NORMAL_CLOSURE, CloseCode.NO_STATUS_RCVD)
+    return SessionLost(f"the streamer closed the connection ({reason})", unexplained=unexplained)
 
 
 def only_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.diagnosis import Finding, bounded, failed, failure, ok, unchecked, warning
 from schwabstream.errors import ProtocolError
+from schwabstream.formats import safe
 from schwabstream.symbols import Symbol
 
 LARGEST_SKEW_S = 30.0
@@ -166,7 +167,11 @@ async def _examine_streamer(preference: dict[str, Any]) -> Finding:
     url = _first(preference.get("streamerInfo")).get("streamerSocketUrl")
     if not isinstance(url, str) or not url:
         return failed("streamer", "Schwab names no streamer", "try again; if it lasts, report it", 5)
-    return await bounded("streamer", _shake_hands(Endpoint.of(url)), fix=_NETWORK, code=4)
+    try:
+        return await bounded("streamer", _shake_hands(Endpoint.of(url)), fix=_NETWORK, code=4)
+    except ValueError:  # some names fail only where they are resolved
+        detail = f"Schwab names a streamer whose address cannot be used ({safe(url[:200])})"
+        return failed("streamer", detail, "try again; if it lasts, report it", 5)
 
 
 def _first(entries: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON

@@ -57,7 +57,14 @@ class SchwabUnavailable(SchwabStreamError):
 
 
 class SessionLost(SchwabUnavailable):
-    """The streamer connection ended, could not be made, or went silent."""
+    """The streamer connection ended, could not be made, or went silent.
+
+    ``unexplained``: the streamer closed it and gave no reason, neither a notice nor a close code that names one.
+    """
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, unexplained: bool = False) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.unexplained = unexplained
 
 
 class LoginDenied(SchwabUnavailable):

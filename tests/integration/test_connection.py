@@ -6,20 +6,24 @@ import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.utils import accept_key
 
 from schwabstream.codec import Batch, Undecodable
-from schwabstream.connection import Connection, open_connection
+from schwabstream.connection import CLOSE_TIMEOUT_S, Connection, open_connection
 from schwabstream.errors import ConfigurationError, ProtocolError, SessionLost, SymbolError
 from schwabstream.fields import Service
 from schwabstream.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, Session, State, StreamerLogin
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.subscriptions import Command, Verb
+from tests.virtual_time import VirtualLoop, run_virtual
 
 DEADLINE_S = 10.0
 FUTURES = Command(Verb.SUBS, Service.LEVELONE_FUTURES, ("/MES", "/MNQ"))
@@ -101,6 +105,15 @@ async def running(
         finally:
             task.cancel()
             await asyncio.wait({task})
+
+
+def login_to(url: str) -> StreamerLogin:
+    """A login for a streamer that is not the simulator's."""
+    return StreamerLogin(url, "c", "c", "N9", "APIAPP", "t")
+
+
+async def _listen(socket: ServerConnection) -> None:
+    await socket.wait_closed()
 
 
 def sent_to(simulator: SchwabSimulator) -> list[str]:
@@ -285,12 +298,46 @@ async def test_nobody_listening_is_a_lost_session(simulator: SchwabSimulator) ->
             pytest.fail("opened")
 
 
-async def test_an_address_that_is_none_is_a_lost_session() -> None:
-    """Even nonsense from userPreference is an error of ours, not a library's."""
-    login = StreamerLogin("not a url", "c", "c", "N9", "APIAPP", "t")
-    with pytest.raises(SessionLost, match="cannot connect to the streamer at not a url"):
-        async with opened(Session(login), login.socket_url):
+@pytest.mark.parametrize(
+    "url",
+    [
+        "not a url",
+        "https://streamer.invalid/ws",
+        "wss://h:abc/",
+        "wss://h:99999/",
+        "wss://[::1/",
+        f"wss://{'x' * 64}.invalid/",
+        "wss://a..b/",
+        "wss://h\x00h/",
+        "wss://\ud800/",
+        "wss://h:1\x1b]0;owned\x07/",
+    ],
+)
+async def test_an_address_that_cannot_be_used_is_a_protocol_error(url: str) -> None:
+    """Whatever userPreference names as the streamer, it ends in an error of ours, without control characters."""
+    with pytest.raises(ProtocolError, match="userPreference names a streamer whose address cannot be used") as caught:
+        async with opened(Session(login_to(url)), url):
             pytest.fail("opened")
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(simulator: SchwabSimulator, status: int) -> None:
+    """Wherever the handshake's answer points, nothing goes there: LOGIN holds the access token."""
+    elsewhere = f"{simulator.base_url.replace('http', 'ws', 1)}/ws"
+
+    def redirect(socket: ServerConnection, request: Request) -> Response:
+        response = socket.respond(HTTPStatus(status), "")
+        response.headers["Location"] = elsewhere
+        return response
+
+    async with serve(_listen, "127.0.0.1", 0, process_request=redirect) as server:
+        url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
+        with pytest.raises(SessionLost, match=f"HTTP {status}, a redirect, which is not followed"):
+            async with opened(Session(login_to(url)), url):
+                pytest.fail("opened")
+    assert simulator.connections_total == 0
+    assert simulator.received.paths() == []
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
@@ -589,3 +636,123 @@ async def test_sending_into_a_closed_socket_is_the_readers_to_tell(simulator: Sc
         connection.wake()
         with pytest.raises(SessionLost, match="closed the connection"):
             await task
+
+
+Greeting = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def raw_peer(talk: Greeting) -> AsyncIterator[str]:
+    """The address of a peer that does the handshake, hears LOGIN and then does as it pleases with the bytes."""
+    met: list[asyncio.Task[Any] | None] = []
+
+    async def meet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        met.append(asyncio.current_task())
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        (key,) = [
+            line.partition(": ")[2] for line in head.split("\r\n") if line.lower().startswith("sec-websocket-key")
+        ]
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept_key(key).encode() + b"\r\n\r\n"
+        )
+        await reader.read(2)
+        try:
+            await talk(reader, writer)
+        except ConnectionError:
+            pass
+        finally:
+            writer.transport.abort()
+
+    server = await asyncio.start_server(meet, "127.0.0.1", 0)
+    try:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        await asyncio.wait([task for task in met if task is not None])
+
+
+async def _until_closed(reader: asyncio.StreamReader) -> None:
+    while await reader.read(2**16):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("last", "why"),
+    [
+        (b"\x88\x02\x03\xe8", "the streamer closed the connection .code 1000"),
+        (b"\x83\x00", "the connection to the streamer was closed from here .code 1002"),
+        (b"\x81\x7f" + b"\x7f" * 8, "the connection to the streamer was closed from here .code 1009"),
+        (b"\x89\x00" * 5_000, "the connection to the streamer was closed from here .code 1008"),
+    ],
+    ids=["close", "broken", "too large", "pings"],
+)
+def test_a_peer_that_ends_the_session_and_keeps_tcp_open_is_left_soon(last: bytes, why: str) -> None:
+    """After a close frame, or one that breaks the protocol, the peer has a second to hang up, however it goes on."""
+
+    async def end_it(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(last)
+        await _until_closed(reader)
+
+    async def story() -> float:
+        loop = asyncio.get_running_loop()
+        async with raw_peer(end_it) as url:
+            session = Session(login_to(url), answer_timeout_s=100)
+            clock: dict[str, Any] = {"monotonic": loop.time, "wall": loop.time, "silence_limit_s": 100.0}
+            began = loop.time()
+            with pytest.raises(SessionLost, match=why):
+                async with open_connection(session, url, **clock) as connection:
+                    await connection.run(Deliveries(session))
+            return loop.time() - began
+
+    assert run_virtual(story(), VirtualLoop()) <= CLOSE_TIMEOUT_S
+
+
+def test_a_peer_that_reads_nothing_holds_up_no_end() -> None:
+    """Whatever still waits to be sent, a connection that is given up is closed within its second."""
+
+    async def ignore(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        await over.wait()
+
+    async def story() -> float:
+        loop = asyncio.get_running_loop()
+        async with raw_peer(ignore) as url:
+            session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t" * 20 * 2**20), answer_timeout_s=100)
+            clock: dict[str, Any] = {"monotonic": loop.time, "wall": loop.time, "silence_limit_s": 100.0}
+            async with open_connection(session, url, **clock) as connection:
+                run = asyncio.ensure_future(connection.run(Deliveries(session)))
+                await asyncio.sleep(5)
+                run.cancel()
+                await asyncio.wait({run})
+                assert run.cancelled()
+                began = loop.time()
+            over.set()
+            return loop.time() - began
+
+    over = asyncio.Event()
+    assert run_virtual(story(), VirtualLoop()) <= CLOSE_TIMEOUT_S
+
+
+def test_pongs_that_nobody_reads_fill_no_memory() -> None:
+    """A peer that pings and never reads is left when too much waits to be sent to it."""
+
+    async def flood(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pings = b"\x89\x7d".ljust(127, b"x") * 500
+        for _ in range(32 * 2**20 // len(pings)):  # more than both kernel buffers take; while it comes no time passes
+            writer.write(pings)
+            await writer.drain()
+        await over.wait()
+
+    async def story() -> float:
+        loop = asyncio.get_running_loop()
+        async with raw_peer(flood) as url:
+            session = Session(login_to(url), answer_timeout_s=100)
+            clock: dict[str, Any] = {"monotonic": loop.time, "wall": loop.time, "silence_limit_s": 100.0}
+            async with open_connection(session, url, **clock) as connection:
+                with pytest.raises(SessionLost, match="code 1008, pongs are not read"):
+                    await connection.run(Deliveries(session))
+            over.set()
+            return loop.time()
+
+    over = asyncio.Event()
+    assert run_virtual(story(), VirtualLoop()) <= CLOSE_TIMEOUT_S

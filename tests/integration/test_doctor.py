@@ -380,6 +380,16 @@ async def test_wrong_password(
     assert "s3cret" not in str(diagnosis.as_json())
 
 
+@pytest.mark.parametrize("url", ["wss://h:abc/", "wss://[::1/", f"wss://{'x' * 64}.invalid/", "wss://h:1\x1b]0;x\x07/"])
+async def test_a_streamer_address_that_cannot_be_used(good: SchwabSimulator, url: str) -> None:
+    """An address that cannot be parsed is code 5, in words, without control characters."""
+    good.rest.socket_url = url
+    found = of(await examine(), "streamer")
+    assert (found.verdict, found.code) == (Verdict.FAILED, 5)
+    assert "address cannot be used" in found.detail
+    assert found.detail.isprintable()
+
+
 async def test_running_streamer(good: SchwabSimulator, redis_server: RedisServer) -> None:
     """Who holds the lease and how the running streamer is; it is left alone."""
     redis_server.client.set(lease_key("market_data", good.customer_id), "7:tower:4711")

@@ -453,6 +453,23 @@ async def test_a_streamer_in_the_clear_is_refused(simulator: SchwabSimulator) ->
         assert simulator.received.commands == []
 
 
+async def test_an_address_that_cannot_be_used_is_waited_out(simulator: SchwabSimulator) -> None:
+    """Mid-run it is a state like any other trouble, and the stream comes back; at the start it ends the run."""
+    good = simulator.rest.socket_url
+    async with run_of(simulator) as run:
+        await run.streams()
+        simulator.rest.socket_url = "wss://h:abc/"
+        await simulator.drop_all(None)
+        await run.waits(2)
+        assert "address cannot be used" in run.published.told("waiting")[-1]["reason"]
+        simulator.rest.socket_url = good
+        run.time.advance(2)
+        await run.streams(2)
+    simulator.rest.socket_url = "wss://h:abc/"
+    async with run_of(simulator) as run:
+        await run.fails(ProtocolError)
+
+
 # -- the start-up limit
 
 
