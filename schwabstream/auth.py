@@ -28,7 +28,7 @@ from schwabstream.settings import Settings
 from schwabstream.token_keeper import TokenKeeper
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet, fingerprint, is_token
-from schwabstream.user_preference import read_streamer_login
+from schwabstream.user_preference import Entitlements, read_entitlements, read_streamer_login
 
 if TYPE_CHECKING:
     import httpx
@@ -46,6 +46,8 @@ _NO_LOGIN = f"there is no login; {LOG_IN}"
 
 class SchwabAuthClient:
     """Tokens, REST and streamer credentials for one login; use it as an async context manager.
+
+    ``entitlements``: what the account may see, as of the last streamer login.
 
     Every method that talks to Schwab raises ``LoginRequired`` when a person is needed, ``SchwabUnavailable`` when the
     same call may work later, ``TokenFileError`` when the token file cannot be used. Tasks may share one client.
@@ -72,6 +74,7 @@ class SchwabAuthClient:
         self._auto_refresh: asyncio.Task[None] | None = None
         self._next_warning_at = 0.0
         self.problem: SchwabStreamError | None = None
+        self.entitlements: Entitlements | None = None
         self.refreshes: Counter[str] = Counter()
 
     async def __aenter__(self) -> Self:
@@ -149,6 +152,7 @@ class SchwabAuthClient:
     async def fetch_streamer_login(self) -> StreamerLogin:
         """Return what a streamer LOGIN needs, with a correlation id of its own each time (protocol 2.1)."""
         content = await self._get(lambda schwab: schwab.get_user_preferences())
+        self.entitlements = read_entitlements(content)
         return read_streamer_login(content, (await self.token()).access_token, str(uuid.uuid4()))
 
     async def fetch_quotes(self, keys: Sequence[str]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from schwabstream.diagnosis import Finding, bounded, failed, failure, ok, unchec
 from schwabstream.errors import ProtocolError
 from schwabstream.formats import safe
 from schwabstream.symbols import Symbol
+from schwabstream.user_preference import ASK_FOR_LEVEL2, SIGN, Entitlements, first, read_entitlements
 
 LARGEST_SKEW_S = 30.0
 NOTABLE_SKEW_S = 3.0
@@ -67,9 +68,9 @@ async def examine_account(auth: SchwabAuthClient, symbols: list[Symbol]) -> tupl
     quotes, streamer = await asyncio.gather(
         bounded("quotes", _fetch_quotes(auth, symbols), fix=_NETWORK, code=4), _examine_streamer(kept[0])
     )
-    info = _first(kept[0].get("streamerInfo"))
+    info = first(kept[0].get("streamerInfo"))
     customer_id = info.get("schwabClientCustomerId")
-    findings = [account, _entitlements(_first(kept[0].get("offers"))), quotes, streamer]
+    findings = [account, _entitlements(read_entitlements(kept[0])), quotes, streamer]
     return findings, customer_id if isinstance(customer_id, str) else None
 
 
@@ -130,15 +131,13 @@ async def _compare_clocks(endpoint: Endpoint, wall: Callable[[], float]) -> Find
     return failed("", detail, _CLOCK, 2) if abs(skew) > LARGEST_SKEW_S else warning("", detail, _CLOCK)
 
 
-def _entitlements(offer: dict[str, Any]) -> Finding:
-    permission = offer.get("mktDataPermission")
-    kind = {"NP": "non-professional", "PP": "professional", "PN": "professional, not paying"}.get(str(permission))
-    market_data = f"market data: {kind or 'not told'}"
-    if offer.get("level2Permissions") is not True:
-        fix = "ask Schwab for level 2 if books are needed; ticks need none"
-        return warning("entitlements", f"{market_data}; no level 2: books of equities and options stay empty", fix)
-    if kind is None:
-        fix = "sign the market data agreements at schwab.com; see whether quotes are delayed"
+def _entitlements(found: Entitlements) -> Finding:
+    market_data = f"market data: {found.market_data or 'not told'}"
+    if not found.level2:
+        detail = f"{market_data}; no level 2: books of equities and options stay empty"
+        return warning("entitlements", detail, ASK_FOR_LEVEL2)
+    if found.market_data is None:
+        fix = f"{SIGN}; see whether quotes are delayed"
         return warning("entitlements", f"{market_data}; level 2 allowed", fix)
     return ok("entitlements", f"{market_data}; level 2 allowed (futures: Schwab has top of book only)")
 
@@ -158,13 +157,12 @@ async def _fetch_quotes(auth: SchwabAuthClient, symbols: list[Symbol]) -> Findin
         fix = "check SCHWAB_SYMBOLS; the app needs both products, Accounts and Trading and Market Data"
         return warning("", f"Schwab has no quote for {', '.join(keys[:5])}", fix)
     if delayed:
-        fix = "sign the market data agreements at schwab.com"
-        return warning("", f"{len(delayed)} of {len(entries)} symbols are delayed", fix)
+        return warning("", f"{len(delayed)} of {len(entries)} symbols are delayed", SIGN)
     return ok("", f"{len(entries)} of {len(keys)} symbols quoted, in real time")
 
 
 async def _examine_streamer(preference: dict[str, Any]) -> Finding:
-    url = _first(preference.get("streamerInfo")).get("streamerSocketUrl")
+    url = first(preference.get("streamerInfo")).get("streamerSocketUrl")
     if not isinstance(url, str) or not url:
         return failed("streamer", "Schwab names no streamer", "try again; if it lasts, report it", 5)
     try:
@@ -172,8 +170,3 @@ async def _examine_streamer(preference: dict[str, Any]) -> Finding:
     except ValueError:  # some names fail only where they are resolved
         detail = f"Schwab names a streamer whose address cannot be used ({safe(url[:200])})"
         return failed("streamer", detail, "try again; if it lasts, report it", 5)
-
-
-def _first(entries: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
-    entry = entries[0] if isinstance(entries, list) and entries else None
-    return entry if isinstance(entry, dict) else {}

@@ -23,10 +23,12 @@ from schwabstream.session import Answered, Ended, LoggedIn, LoginFailed, Outcome
 from schwabstream.subscriber import Memory, Subscriber
 from schwabstream.subscriptions import LEVEL_ONE
 from schwabstream.symbols import Asset, Symbol
+from schwabstream.user_preference import SIGN
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
+_NAMED = 10
 _NOT_TRADING = frozenset({"Halted", "Closed"})
 
 
@@ -157,6 +159,17 @@ class Feed:
             for finding in self._liveness.check(self._market.instruments, self._is_trading, now, heard):
                 self._act(finding)
             self._repeat_quiet()
+            self._remind_of_delay()
+
+    def _remind_of_delay(self) -> None:
+        """Name once the symbols whose data Schwab delays."""
+        found = [each for each in self._market.instruments.values() if each.tick["delayed"]]
+        if new := [each for each in found if each.key not in self._memory.delayed]:
+            self._memory.delayed.update(each.key for each in new)
+            aliases = [alias for each in new for alias in each.aliases]
+            more = f" and {len(aliases) - _NAMED} more" if len(aliases) > _NAMED else ""
+            names = ", ".join(aliases[:_NAMED]) + more
+            self._announcer.remind(f"Schwab sends delayed data for {names}: {SIGN}", "delayed")
 
     def _act(self, finding: Finding) -> None:
         match finding:

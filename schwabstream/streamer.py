@@ -37,6 +37,7 @@ from schwabstream.schedule import EQUITY_HOURS, NEW_YORK, Schedule
 from schwabstream.session import Session, State, StreamerLogin
 from schwabstream.subscriber import Memory
 from schwabstream.symbols import Asset, Symbol
+from schwabstream.user_preference import Entitlements
 
 log = structlog.get_logger(__name__)
 
@@ -61,6 +62,10 @@ class Authorizer(Protocol):
 
     async def fetch_market_hours(self, markets: Iterable[str], date: date | None = None) -> Mapping[str, Any]:
         """Fetch the markets endpoint's answer for one day."""
+
+    @property
+    def entitlements(self) -> Entitlements | None:
+        """What the account may see, as of the last ``fetch_streamer_login``."""
 
     def login_mark(self) -> str | None:
         """Look at the token file without calling anybody: what changes when somebody logs in."""
@@ -273,9 +278,12 @@ class SchwabStreamClient:
         )
 
     def _subscribed(self) -> None:
-        self._denied = False
+        first, self._denied = not self.ready.is_set(), False
         self.ready.set()
         self._announcer.enter(StreamState.STREAMING, f"{len(self.symbols)} symbols subscribed")
+        if first and self._auth.entitlements:
+            for detail, reason in self._auth.entitlements.missing().items():
+                self._announcer.remind(reason, detail)
 
     async def _wait(self, error: SchwabStreamError) -> None:
         """Back off, and go again; a refusal or broken protocol at the start is told instead."""

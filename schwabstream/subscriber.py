@@ -36,7 +36,7 @@ class Memory:
     """What outlives a session: what was learned of Schwab, what is missing, and why.
 
     ``listings``: exchange code by equity key, None until asked; ``unavailable``: services Schwab does not have;
-    ``refused`` and ``stale``: why there is no data, by service and key.
+    ``refused`` and ``stale``: why there is no data, by service and key; ``delayed``: keys reported as delayed.
     """
 
     listings: dict[str, str] | None = None
@@ -45,6 +45,7 @@ class Memory:
     outages: Outages = field(default_factory=Outages)
     refused: dict[tuple[str, str], str] = field(default_factory=dict)
     stale: dict[tuple[str, str], str] = field(default_factory=dict)
+    delayed: set[str] = field(default_factory=set)
     meter: Meter = field(default_factory=Meter)
 
     def troubles(self) -> dict[str, list[str]]:

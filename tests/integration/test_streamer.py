@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from schwabstream.announcer import StreamState
 from schwabstream.auth import SchwabAuthClient
@@ -468,6 +469,50 @@ async def test_an_address_that_cannot_be_used_is_waited_out(simulator: SchwabSim
     simulator.rest.socket_url = "wss://h:abc/"
     async with run_of(simulator) as run:
         await run.fails(ProtocolError)
+
+
+# -- what the account may see
+
+
+def reminders(run: Run) -> dict[str, str]:
+    """What the streamer said once about the account, by detail."""
+    return {each["detail"]: each["reason"] for each in run.published.told("streaming") if each.get("detail")}
+
+
+@pytest.mark.parametrize(
+    ("level2", "permission", "details"),
+    [(True, "NP", set()), (False, "NP", {"no_level2"}), (True, None, {"no_market_data"})],
+)
+async def test_what_the_account_may_not_see_is_reported_once(
+    simulator: SchwabSimulator, level2: bool, permission: str | None, details: set[str]
+) -> None:
+    """Missing permissions are a warning when streaming begins, with the remedy, and not again after a reconnect."""
+    simulator.faults.level2_permission, simulator.faults.market_data_permission = level2, permission
+    with capture_logs() as logs:
+        async with run_of(simulator) as run:
+            await run.streams()
+            await simulator.drop_all(None)
+            await run.streams(2)
+            assert set(reminders(run)) == details
+            assert all(run.client.counts[detail] == 1 for detail in details)
+            warned = [line for line in logs if line.get("detail") in details]
+            assert [line["log_level"] for line in warned] == ["warning"] * len(details)
+
+
+async def test_delayed_quotes_are_reported_once_by_name(simulator: SchwabSimulator) -> None:
+    """Symbols whose entries say that they are delayed are named in one warning, once in a run."""
+    simulator.faults.delayed = True
+    async with run_of(simulator, "/MES:XCME,AAPL") as run:
+        await run.streams()
+        await run.until(lambda: len({each["symbol"] for each in run.published.events["ticks"]}) == 2)
+        assert not reminders(run)
+        run.time.advance(1)
+        await run.until(lambda: bool(reminders(run)))
+        assert "/MES:XCME, AAPL" in reminders(run)["delayed"]
+        for _ in range(3):
+            run.time.advance(1)
+            await asyncio.sleep(0.01)
+        assert run.client.counts["delayed"] == 1
 
 
 # -- the start-up limit

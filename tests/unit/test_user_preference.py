@@ -1,11 +1,14 @@
-"""The streamer's address and ids, out of userPreference."""
+"""Out of userPreference: the streamer's address and ids, and what the account may see."""
 
+import contextlib
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from schwabstream.errors import ProtocolError
-from schwabstream.user_preference import read_streamer_login
+from schwabstream.user_preference import Entitlements, read_entitlements, read_streamer_login
 
 INFO = {
     "streamerSocketUrl": "wss://streamer",
@@ -14,6 +17,14 @@ INFO = {
     "schwabClientChannel": "N9",
     "schwabClientFunctionId": "APIAPP",
 }
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["offers", "streamerInfo", "level2Permissions", *INFO]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
 
 
 @pytest.mark.parametrize("content", [{"streamerInfo": [INFO]}, [{"streamerInfo": [INFO, {}]}]])
@@ -43,3 +54,32 @@ def test_anything_else_breaks_the_protocol(content: object) -> None:
     """Whatever JSON holds, the result is one error."""
     with pytest.raises(ProtocolError, match="names no streamer"):
         read_streamer_login(content, "access", "ours")
+
+
+@pytest.mark.parametrize(
+    ("offer", "expected", "missing"),
+    [
+        ({"level2Permissions": True, "mktDataPermission": "NP"}, Entitlements(True, "non-professional"), []),
+        ({"level2Permissions": False, "mktDataPermission": "PP"}, Entitlements(False, "professional"), ["no_level2"]),
+        ({"level2Permissions": True}, Entitlements(True, None), ["no_market_data"]),
+        (
+            {"level2Permissions": "true", "mktDataPermission": 1},
+            Entitlements(False, None),
+            ["no_level2", "no_market_data"],
+        ),
+        ({}, Entitlements(False, None), ["no_level2", "no_market_data"]),
+    ],
+)
+def test_what_is_not_granted_is_missing(offer: object, expected: Entitlements, missing: list[str]) -> None:
+    """Only what Schwab grants in its own words counts; each thing missing has a word and a sentence with the remedy."""
+    found = read_entitlements({"offers": [offer]})
+    assert found == expected
+    assert list(found.missing()) == missing
+
+
+@given(_ANYTHING)
+def test_any_json_is_an_answer_or_one_error(content: object) -> None:
+    """Nothing that Schwab may send raises anything but ``ProtocolError``."""
+    read_entitlements(content)
+    with contextlib.suppress(ProtocolError):
+        read_streamer_login(content, "token", "spare")
