@@ -24,6 +24,7 @@ import structlog
 from schwabstream.errors import ConfigurationError, SchwabStreamError
 from schwabstream.events import VERSION
 from schwabstream.files import replace_file
+from schwabstream.side_tasks import end, start_beside
 
 log = structlog.get_logger(__name__)
 
@@ -117,15 +118,14 @@ class Alerts:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
         """Run the command when needed, for the length of the block; one that still runs at its end gets a second."""
-        task = asyncio.create_task(self._run(), name="alerts")
+        task = start_beside(self._run(), "alerts")
         try:
             yield self
         finally:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEAVING_LIMIT_S):
                     await self._idle.wait()
-            task.cancel()
-            await asyncio.wait({task})
+            await end(task)
 
     def take_status(self, event: Mapping[str, Any]) -> None:
         """Look at one published StatusEvent; returns at once."""

@@ -28,6 +28,7 @@ from schwabstream.publisher import TradingEventPublisher
 from schwabstream.redis_writer import Fence
 from schwabstream.reporter import Reporter
 from schwabstream.settings import Settings, load_settings
+from schwabstream.side_tasks import end, start_beside
 from schwabstream.stdout import LineWriter
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.surroundings import EMBEDDED, lease_for, redis_for, schwab_for
@@ -244,19 +245,13 @@ class _Run:
         """Run the streamer with the writer and the rest beside it; whatever ends it, what is queued is written."""
         streamer = asyncio.create_task(client.run(), name="streamer")
         writer = asyncio.create_task(publisher.run(), name="publisher")
-        extras = [
-            asyncio.create_task(coroutine, name=getattr(coroutine, "__qualname__", None)) for coroutine in background
-        ]
-        for task in extras:
-            task.add_done_callback(_tell_crash)
+        extras = [start_beside(coroutine) for coroutine in background]
         try:
             await asyncio.wait({streamer, writer}, return_when=asyncio.FIRST_COMPLETED)
             client.stop()  # a writer that was fenced off ends the session too
             await streamer
         finally:
-            for task in extras:
-                task.cancel()
-            await asyncio.wait(extras)
+            await end(*extras)
             publisher.stop()
             await asyncio.wait({writer}, timeout=DRAIN_LIMIT_S)
             for task in (writer, streamer):
@@ -286,12 +281,6 @@ class _Run:
         if self._options.duration_s is not None:
             await asyncio.sleep(self._options.duration_s)
             self.stop()
-
-
-def _tell_crash(task: "asyncio.Task[None]") -> None:
-    """What is beside the stream may fail without ending it, but not unseen."""
-    if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a part of the run failed; the stream goes on", part=task.get_name(), exc_info=error)
 
 
 async def _learn_holidays(client: SchwabStreamClient) -> None:

@@ -25,6 +25,7 @@ from schwabstream.patience import patiently
 from schwabstream.schwab_http import LOG_IN, SchwabHttp
 from schwabstream.session import StreamerLogin
 from schwabstream.settings import Settings
+from schwabstream.side_tasks import end, start_beside
 from schwabstream.token_keeper import TokenKeeper
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet, fingerprint, is_token
@@ -188,15 +189,13 @@ class SchwabAuthClient:
     def start_auto_refresh(self) -> None:
         """Refresh in the background every ``SCHWAB_REFRESH_INTERVAL_S`` until closed; ``problem`` tells of trouble."""
         if self._auto_refresh is None or self._auto_refresh.done():
-            self._auto_refresh = asyncio.create_task(self._keep_fresh(), name="schwabstream token refresh")
+            self._auto_refresh = start_beside(self._keep_fresh(), "token refresh")
 
     async def stop_auto_refresh(self) -> None:
         """Stop the background refresh and wait until it has stopped."""
         task, self._auto_refresh = self._auto_refresh, None
         if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await end(task)
 
     @contextlib.asynccontextmanager
     async def at_rest(self) -> AsyncIterator[None]:

@@ -1,6 +1,5 @@
 """What watches a run from outside and calls a person: metrics, health and alerts, each only when it was asked for."""
 
-import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from schwabstream.errors import ConfigurationError, LeaseLost, SchwabStreamError
 from schwabstream.lease import Lease
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.settings import Settings, foreign_environment
+from schwabstream.side_tasks import end, start_beside
 from schwabstream.streamer import SchwabStreamClient
 
 if TYPE_CHECKING:
@@ -77,11 +77,6 @@ async def operations(settings: Settings, auth: SchwabAuthClient) -> AsyncIterato
             told = Told(token_path.with_name(f"{token_path.name}.alerts"))
             alerts = Alerts(settings.schwab_alert_command, told, environment=foreign_environment())
             await stack.enter_async_context(alerts.running())
-            watch = asyncio.create_task(alerts.watch_login(auth.login_due_in_s), name="login watch")
-            stack.push_async_callback(_end, watch)
+            watch = start_beside(alerts.watch_login(auth.login_due_in_s), "login watch")
+            stack.push_async_callback(end, watch)
         yield Operations(monitor, alerts)
-
-
-async def _end(task: "asyncio.Task[None]") -> None:
-    task.cancel()
-    await asyncio.wait({task})

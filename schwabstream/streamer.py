@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, Protocol
 
 import structlog
@@ -25,18 +25,20 @@ from schwabstream.errors import (
     LeaseLost,
     LoginDenied,
     LoginRequired,
-    ProtocolError,
     SchwabStreamError,
     SchwabUnavailable,
     TokenFileError,
 )
 from schwabstream.feed import Clock, Feed
+from schwabstream.listings import find_listings
 from schwabstream.market import Market
+from schwabstream.market_hours import keep_equity_hours
 from schwabstream.meter import Meter
-from schwabstream.schedule import EQUITY_HOURS, NEW_YORK, Schedule
+from schwabstream.schedule import EQUITY_HOURS, Schedule
 from schwabstream.session import Session, State, StreamerLogin
+from schwabstream.side_tasks import end, start_beside
 from schwabstream.subscriber import Memory
-from schwabstream.symbols import Asset, Symbol
+from schwabstream.symbols import Symbol
 from schwabstream.user_preference import Entitlements
 
 log = structlog.get_logger(__name__)
@@ -45,7 +47,6 @@ STARTUP_LIMIT_S = 7.0  # with the program's own start and the end of the attempt
 LOGOUT_LIMIT_S = 2.0
 EVICTION_PAUSE_S = 300.0
 LOGIN_LOOK_EVERY_S = 2.0
-HOURS_LOOK_EVERY_S = 600.0
 
 
 class Authorizer(Protocol):
@@ -166,19 +167,18 @@ class SchwabStreamClient:
         """
         story = asyncio.create_task(self._supervise(), name="stream")
         told = asyncio.create_task(self._told_to_stop(), name="stop")
-        hours = asyncio.create_task(self._keep_hours(), name="market hours")
+        hours = start_beside(self._keep_hours(), "market hours")
+        hours.add_done_callback(self._report_crash)
         try:
             await asyncio.wait({story, told}, return_when=asyncio.FIRST_COMPLETED)
             if not story.done():
                 await self._log_out(story)
-            for task in (told, story, hours):
+            for task in (told, story):
                 if task.done() and not task.cancelled():
                     task.result()
             self._announcer.enter(StreamState.STOPPED, "asked to stop")
         finally:
-            for task in (story, told, hours):
-                task.cancel()
-            await asyncio.wait({story, told, hours})
+            await end(story, told, hours)
 
     async def _told_to_stop(self) -> None:
         """Wait for :meth:`stop`; raises when nothing is subscribed by the end of the start-up."""
@@ -244,7 +244,8 @@ class SchwabStreamClient:
             self._must_refresh = False
         login = await self._auth.fetch_streamer_login()
         self._login_mark = self._look_for_login()
-        await self._find_listings()
+        if self._memory.listings is None:
+            self._memory.listings = await find_listings(self.symbols, self._auth.fetch_quotes)
         opening = open_connection(
             Session(login),
             login.socket_url,
@@ -324,34 +325,13 @@ class SchwabStreamClient:
             log.debug("the token file cannot be read", reason=str(error))
             return self._login_mark
 
-    async def _find_listings(self) -> None:
-        """Ask once where each equity is listed; without an answer both book services are asked."""
-        keys = list(dict.fromkeys(symbol.key for symbol in self.symbols if symbol.asset is Asset.EQUITY))
-        if self._memory.listings is not None or not keys:
-            return
-        try:
-            quotes = await self._auth.fetch_quotes(keys)
-        except (SchwabUnavailable, ProtocolError) as error:
-            log.warning("listings unknown; both equity book services are asked", reason=str(error))
-            return
-        exchanges = {key: _exchange(quotes.get(key)) for key in keys}
-        self._memory.listings = {key: exchange for key, exchange in exchanges.items() if exchange}
-
     async def _keep_hours(self) -> None:
-        """Learn each day's equity hours from Schwab once; until then, and without an answer, the built-in ones hold."""
-        await self.ready.wait()
-        while any(symbol.asset in EQUITY_HOURS for symbol in self.symbols):
-            day = datetime.fromtimestamp(self._clock.wall(), UTC).astimezone(NEW_YORK).date()
-            if self.state is StreamState.STREAMING and not self.schedule.knows_equity_hours(day):
-                try:
-                    self.schedule.learn_equity_hours(day, await self._auth.fetch_market_hours(["equity"], day))
-                except (SchwabStreamError, ValueError) as error:
-                    log.info("equity hours unknown; the built-in ones hold", reason=str(error))
-            await self._clock.sleep(HOURS_LOOK_EVERY_S)
+        if any(symbol.asset in EQUITY_HOURS for symbol in self.symbols):
+            fetch = self._auth.fetch_market_hours
+            await keep_equity_hours(
+                self.schedule, fetch, self._clock, self.ready, lambda: self.state is StreamState.STREAMING
+            )
 
-
-def _exchange(quote: Any) -> str | None:  # noqa: ANN401 - JSON
-    """The exchange code in one entry of the quotes endpoint (protocol 2.2)."""
-    reference = quote.get("reference") if isinstance(quote, dict) else None
-    exchange = reference.get("exchange") if isinstance(reference, dict) else None
-    return exchange if isinstance(exchange, str) else None
+    def _report_crash(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and task.exception() is not None:
+            self._announcer.remind(f"{task.get_name()} failed; the stream goes on, the log says why", "part_failed")

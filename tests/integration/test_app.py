@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 import structlog
-from structlog.testing import capture_logs
 
-from schwabstream.app import StreamOptions, _tell_crash, stream
+from schwabstream.app import StreamOptions, stream
 from schwabstream.errors import ConfigurationError, RedisUnavailable, SymbolError
 from schwabstream.events import parse_event
 from tests.conftest import RedisServer
@@ -97,20 +96,3 @@ def test_what_cannot_run_is_raised_before_anything_starts(
     """A wrong setting leaves as the error its exit code belongs to."""
     with pytest.raises(kind, match=words):
         stream(options)
-
-
-async def test_a_part_that_fails_is_told(capfd: pytest.CaptureFixture[str]) -> None:
-    """What runs beside the stream may crash without ending it, but the log says what and why."""
-    import asyncio
-
-    async def screen() -> None:
-        raise ZeroDivisionError("in the screen")
-
-    task = asyncio.create_task(screen(), name="screen")
-    await asyncio.wait({task})
-    with capture_logs() as logs:
-        _tell_crash(task)
-    (told,) = logs
-    assert told["part"] == "screen"
-    assert isinstance(told["exc_info"], ZeroDivisionError)
-    assert told["log_level"] == "error"

@@ -133,7 +133,13 @@ class Run:
 
 
 @asynccontextmanager
-async def run_of(simulator: SchwabSimulator, symbols: str = "/MES:XCME,/NQ:XCME", **options: Any) -> AsyncIterator[Run]:
+async def run_of(
+    simulator: SchwabSimulator,
+    symbols: str = "/MES:XCME,/NQ:XCME",
+    *,
+    auth_kind: type[SchwabAuthClient] = SchwabAuthClient,
+    **options: Any,
+) -> AsyncIterator[Run]:
     """A run logged in to the simulator."""
     path = Path("tokens") / "schwab_token.json"
     store = TokenStore(path)
@@ -144,7 +150,7 @@ async def run_of(simulator: SchwabSimulator, symbols: str = "/MES:XCME,/NQ:XCME"
         schwab_client_secret=simulator.client_secret,
         schwab_token_path=path,
     )
-    async with SchwabAuthClient(settings, store) as auth:
+    async with auth_kind(settings, store) as auth:
         run = Run(simulator, auth, symbols, **options)
         try:
             yield run
@@ -469,6 +475,32 @@ async def test_an_address_that_cannot_be_used_is_waited_out(simulator: SchwabSim
     simulator.rest.socket_url = "wss://h:abc/"
     async with run_of(simulator) as run:
         await run.fails(ProtocolError)
+
+
+# -- a part that crashes
+
+
+class BrokenHours(SchwabAuthClient):
+    """A bug where the market hours are asked for."""
+
+    async def fetch_market_hours(self, markets: Any, date: date | None = None) -> dict[str, Any]:
+        """Crash."""
+        raise AssertionError("no such bug")
+
+
+async def test_a_crash_beside_the_stream_is_seen_at_once_and_ends_nothing(simulator: SchwabSimulator) -> None:
+    """What keeps the market hours may crash: log and status channel say so, data flows on, the end is a clean one."""
+    with capture_logs() as logs:
+        async with run_of(simulator, "AAPL", auth_kind=BrokenHours) as run:
+            await run.until(lambda: "part_failed" in reminders(run))
+            assert "market hours" in reminders(run)["part_failed"]
+            (line,) = [line for line in logs if line["event"] == "a part of the run failed; the stream goes on"]
+            assert (line["log_level"], line["part"]) == ("error", "market hours")
+            before = len(run.published.events["ticks"])
+            simulator.step()
+            await run.until(lambda: len(run.published.events["ticks"]) > before)
+            await run.stopped()
+            assert run.client.state is StreamState.STOPPED
 
 
 # -- what the account may see
