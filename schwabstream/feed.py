@@ -43,7 +43,10 @@ class Clock:
 
 
 class Feed:
-    """The data of one session; ``subscribed_at`` is when it was complete, on the monotonic clock, None until then."""
+    """The data of one session.
+
+    ``logged_in_at`` and ``subscribed_at``, when it was complete, are on the monotonic clock, None until then.
+    """
 
     def __init__(
         self,
@@ -71,6 +74,7 @@ class Feed:
         self._dead_since: dict[str, float] = {}
         self._repeated_us: dict[str, int] = {}
         self._open_assets: Mapping[Asset, bool] = {}
+        self.logged_in_at: float | None = None
         self.subscribed_at: float | None = None
 
     async def run(self) -> None:
@@ -108,6 +112,7 @@ class Feed:
         """Subscribe after the login, note each answer, be complete when every command is answered."""
         match outcome:
             case LoggedIn():
+                self.logged_in_at = self._clock.monotonic()
                 self._subscriber.begin()
             case Answered():
                 self._subscriber.take_answer(outcome)

@@ -19,6 +19,7 @@ import structlog
 from schwabstream.announcer import Announcer, Publisher, StreamState
 from schwabstream.backoff import Backoff
 from schwabstream.connection import Connection, Recorder, open_connection
+from schwabstream.endings import CutSessions
 from schwabstream.errors import (
     ConfigurationError,
     Evicted,
@@ -110,6 +111,8 @@ class SchwabStreamClient:
         self._connection: Connection | None = None
         self._denied = self._must_refresh = False
         self._login_mark: str | None = None
+        self._cut_sessions = CutSessions()
+        self._logged_in_s: float | None = None
         self._stop = asyncio.Event()
         self.symbols = tuple(symbols)
         self.market = Market(symbols, publisher.publish)
@@ -213,7 +216,7 @@ class SchwabStreamClient:
             except SchwabStreamError as error:
                 if self._stop.is_set():
                     return  # however it came, it is the end that was asked for
-                await self._go_on_after(error)
+                await self._go_on_after(self._cut_sessions.judge(error, self._logged_in_s))
 
     async def _go_on_after(self, error: SchwabStreamError) -> None:
         """Pause as this error calls for; raises what going on cannot help, and at the start what waiting cannot."""
@@ -238,7 +241,7 @@ class SchwabStreamClient:
         """One session from authorization to its end; every end but our own LOGOUT raises."""
         if self._permit is not None:
             await self._permit()
-        self._login_mark = None
+        self._login_mark = self._logged_in_s = None
         if self._must_refresh:
             await self._auth.refresh_tokens(force=True)
             self._must_refresh = False
@@ -262,6 +265,8 @@ class SchwabStreamClient:
                 await feed.run()
             finally:
                 self._connection = None
+                if feed.logged_in_at is not None:
+                    self._logged_in_s = self._clock.monotonic() - feed.logged_in_at
                 if feed.subscribed_at is not None:
                     self._backoff.streamed(self._clock.monotonic() - feed.subscribed_at)
 

@@ -495,6 +495,41 @@ def test_an_unreadable_token_file_is_waited_out() -> None:
     play(story, pulse=False)
 
 
+@pytest.mark.parametrize("close_code", [None, 1000])
+@pytest.mark.parametrize(("lasts_s", "most"), [(2.0, 17), (70.0, 16)])
+def test_an_eviction_without_its_notice_is_stood_back_from(lasts_s: float, most: int, close_code: int | None) -> None:
+    """Cut again and again soon after the login, while REST works: the state is evicted, and few sessions are made."""
+
+    async def rival(stage: Stage) -> None:
+        while True:
+            await stage.until(lambda: bool(stage.simulator.live_sessions()), 400)
+            await asyncio.sleep(lasts_s)
+            stage.simulator.evict_all()
+            await asyncio.sleep(0.5)
+
+    async def story(stage: Stage) -> None:
+        stage.simulator.faults.evict_notify = False
+        stage.simulator.faults.evict_close_code = close_code
+        await stage.streaming()
+        fight = asyncio.create_task(rival(stage))
+        await asyncio.sleep(3600)
+        assert stage.simulator.connections_total <= most
+        told = stage.tape.told("evicted")
+        assert len(told) >= 8
+        assert "another session" in told[0]["reason"]
+        assert {each["retry_in_s"] for each in told} == {300.0}
+        fight.cancel()
+        await asyncio.wait({fight})
+        await stage.until_state("streaming", 400)
+        await asyncio.sleep(200)
+        sessions = stage.simulator.connections_total
+        await stage.simulator.drop_all(None)
+        await stage.back(1)
+        assert stage.simulator.connections_total == sessions + 1
+
+    play(story, pulse=False)
+
+
 def test_an_eviction_is_stood_back_from_for_five_minutes() -> None:
     """Evicted names the command that takes the connection back, waits 5 min without a call, then tries again."""
 

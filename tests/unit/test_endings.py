@@ -2,8 +2,8 @@
 
 import pytest
 
-from schwabstream.endings import ENDING_CODES, error_of
-from schwabstream.errors import Evicted, LoginDenied, SchwabUnavailable, SessionLost
+from schwabstream.endings import ENDING_CODES, SHORT_S, SHORT_SESSIONS, CutSessions, error_of
+from schwabstream.errors import Evicted, LoginDenied, SchwabStreamError, SchwabUnavailable, SessionLost
 from schwabstream.session import Ended, LoginFailed
 
 
@@ -46,3 +46,41 @@ def test_the_codes_that_end_a_session_all_mean_something() -> None:
     """Each ending code has an error that the supervisor can go on after."""
     for code in ENDING_CODES:
         assert isinstance(error_of(Ended(code, "")), SchwabUnavailable | Evicted)
+
+
+CUT = SessionLost("the streamer closed the connection (no close frame)", unexplained=True)
+
+
+def judged(cut: CutSessions, error: SchwabStreamError = CUT, after_s: float | None = 2.0, times: int = 1) -> list[bool]:
+    """Whether each of these ends in a row is taken for an eviction."""
+    return [isinstance(cut.judge(error, after_s), Evicted) for _ in range(times)]
+
+
+@pytest.mark.parametrize("after_s", [0.0, 2.0, SHORT_S - 1])
+def test_a_row_of_sessions_cut_soon_after_their_login_is_taken_for_an_eviction(after_s: float) -> None:
+    """The last of the row and each one after it is an eviction without its notice; the message says what is known."""
+    cut = CutSessions()
+    assert judged(cut, after_s=after_s, times=SHORT_SESSIONS + 2) == [False] * (SHORT_SESSIONS - 1) + [True] * 3
+    message = str(cut.judge(CUT, after_s))
+    assert "another session" in message
+    assert str(CUT) in message
+
+
+@pytest.mark.parametrize(
+    ("error", "after_s"),
+    [
+        (CUT, SHORT_S),
+        (CUT, None),
+        (SessionLost("the streamer closed the connection (code 1012)"), 2.0),
+        (SchwabUnavailable("HTTP 503"), None),
+        (Evicted("code 12"), 2.0),
+        (LoginDenied("code 3"), None),
+    ],
+    ids=["a long session", "no login", "a reason", "REST fails", "the notice", "denied"],
+)
+def test_any_other_end_begins_a_new_row(error: SchwabStreamError, after_s: float | None) -> None:
+    """A session that lasted, gave a reason or never logged in is not an eviction; its error is unchanged."""
+    cut = CutSessions()
+    judged(cut, times=SHORT_SESSIONS - 1)
+    assert cut.judge(error, after_s) is error
+    assert judged(cut, times=SHORT_SESSIONS) == [False] * (SHORT_SESSIONS - 1) + [True]
