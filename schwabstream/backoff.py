@@ -1,5 +1,6 @@
 """How long to wait before the next attempt: pure arithmetic over attempts and randomness."""
 
+from collections import deque
 from collections.abc import Callable
 
 
@@ -36,3 +37,26 @@ class Backoff:
         """Note how long the last attempt streamed; a healthy stretch forgets all attempts before it."""
         if duration_s >= self._healthy_s:
             self.attempts = 0
+
+
+class Allowance:
+    """At most ``most`` attempts within any ``span_s`` seconds, however many callers try again side by side."""
+
+    def __init__(self, most: int, span_s: float) -> None:
+        self._most, self._span_s = most, span_s
+        self._taken: deque[float] = deque()
+
+    def take(self, now: float) -> float:
+        """Take one attempt and return 0; when there is none, return the seconds until there is."""
+        if self._taken and self._taken[-1] > now:
+            self.restore()  # the clock was set back
+        while self._taken and self._taken[0] <= now - self._span_s:
+            self._taken.popleft()
+        if len(self._taken) < self._most:
+            self._taken.append(now)
+            return 0.0
+        return self._taken[0] + self._span_s - now
+
+    def restore(self) -> None:
+        """Allow everything again: an attempt succeeded."""
+        self._taken.clear()

@@ -20,6 +20,7 @@ from urllib.request import getproxies
 
 from schwabstream import lean
 from schwabstream.answers import PACKING, UnusableAnswer, read_answer
+from schwabstream.backoff import Allowance
 from schwabstream.errors import ConfigurationError, LoginRequired, SchwabUnavailable
 from schwabstream.oauth import TOKEN_PATH, Verdict, error_name, judge_rest_answer, judge_token_answer
 from schwabstream.settings import Settings
@@ -32,6 +33,7 @@ SCHWAB = "https://api.schwabapi.com"
 LOG_IN = "log in: schwabstream auth login"
 CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 6.0
+MOST_FAILING_CALLS, FAILING_SPAN_S = 20, 60.0
 _LONGEST_RETRY_AFTER_S = 3600.0
 _OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")  # as it came, not as it is handed on
 
@@ -54,6 +56,7 @@ class SchwabHttp:
         self._client_id, self._client_secret = app_credentials(settings)
         self._base_url = settings.schwab_api_base_url
         self._clock = clock
+        self._allowance = Allowance(MOST_FAILING_CALLS, FAILING_SPAN_S)
         self._loaded: _Libraries | None = None
         self._session: Any = None
         self._schwab: Any = None
@@ -61,9 +64,19 @@ class SchwabHttp:
     async def refresh(self, refresh_token: str) -> Mapping[str, Any]:
         """Return what the token endpoint answers to a refresh token.
 
-        ``LoginRequired`` when it refuses, ``SchwabUnavailable`` when it may work later.
+        ``LoginRequired`` when it refuses, ``SchwabUnavailable`` when it may work later or failed too often of late.
         """
-        return await self._ask_token(lambda url: self._session.refresh_token(url, refresh_token=refresh_token))
+        # Background refresh, reconnects and requests each try again on their own: only here are all of them seen.
+        wait_s = self._allowance.take(self._clock())
+        if wait_s:
+            raise SchwabUnavailable(
+                f"{MOST_FAILING_CALLS} calls for a new access token failed within {FAILING_SPAN_S:g} s; the login is "
+                f"untouched, the next call is made in {wait_s:.0f} s",
+                retry_after_s=wait_s,
+            )
+        answer = await self._ask_token(lambda url: self._session.refresh_token(url, refresh_token=refresh_token))
+        self._allowance.restore()
+        return answer
 
     async def exchange(self, code: str, callback_url: str) -> Mapping[str, Any]:
         """Return what the token endpoint answers to an authorization code; errors as for :meth:`refresh`."""

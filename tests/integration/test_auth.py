@@ -17,12 +17,13 @@ from structlog.testing import capture_logs
 from schwabstream.auth import SchwabAuthClient, open_store
 from schwabstream.errors import ConfigurationError, LoginRequired, ProtocolError, SchwabUnavailable, TokenFileError
 from schwabstream.patience import PATIENCE_S
-from schwabstream.schwab_http import SchwabHttp
+from schwabstream.schwab_http import MOST_FAILING_CALLS, SchwabHttp
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 from tests.full_disk import full_disk
+from tests.stage import most_within
 
 PROCESSES = 50
 
@@ -266,6 +267,32 @@ async def test_silence_is_weather(
     schwab.faults.token_error = "silence"
     with pytest.raises(SchwabUnavailable, match="did not answer"):
         await client.token()
+
+
+async def test_a_failing_token_endpoint_is_not_hammered(
+    schwab: SchwabSimulator, client: SchwabAuthClient, clock: Clock
+) -> None:
+    """However often and by however many a token is asked for, Schwab sees at most 20 failing calls a minute."""
+    schwab.faults.token_error = "server_error"
+    for _ in range(30):
+        outcomes = await asyncio.gather(*(client.token() for _ in range(3)), return_exceptions=True)
+        assert all(isinstance(outcome, SchwabUnavailable) for outcome in outcomes)
+        clock.now += 1.0
+    calls = [seen.at for seen in schwab.received.requests]
+    assert most_within(calls, 60.0) == MOST_FAILING_CALLS
+    error = outcomes[-1]
+    assert isinstance(error, SchwabUnavailable)
+    assert error.retry_after_s
+    schwab.faults.token_error = None
+    clock.now += error.retry_after_s
+    assert await client.token()
+
+
+async def test_calls_that_succeed_are_not_counted(schwab: SchwabSimulator, client: SchwabAuthClient) -> None:
+    """A short refresh interval is the operator's choice: only failures use up what a failing endpoint gets."""
+    for _ in range(MOST_FAILING_CALLS + 5):
+        await client.refresh_tokens(force=True)
+    assert schwab.received.refreshes == MOST_FAILING_CALLS + 5
 
 
 async def test_a_login_elsewhere_ends_the_refusal(schwab: SchwabSimulator, client: SchwabAuthClient) -> None:

@@ -6,9 +6,10 @@ import sys
 
 import pytest
 
+from schwabstream.schwab_http import MOST_FAILING_CALLS
 from schwabstream.simulator import Faults
 from tests.fault_proxy import Spoil
-from tests.fault_schedules import SYMBOLS, TROUBLES, Floor, Outcome, judge, play_many, recovered
+from tests.fault_schedules import SYMBOLS, TROUBLES, Floor, Outcome, judge, play_many, play_schedule, recovered
 from tests.full_disk import full_disk
 from tests.stage import Stage, play
 
@@ -66,6 +67,12 @@ def test_random_schedules_of_faults_always_end_in_streaming_with_every_loss_told
     assert failures == []
     assert len(outcomes) == SCHEDULES
     assert sum(outcome.gaps for outcome in outcomes) > SCHEDULES, "the schedules do hurt"
+
+
+@pytest.mark.parametrize("seed", [61114, 64206, 67450])
+def test_schedules_in_which_the_token_endpoint_was_hammered(seed: int) -> None:
+    """Background refresh and reconnects that fail side by side stay within the calls a failing endpoint gets."""
+    assert play_schedule(seed).token_calls_a_minute <= MOST_FAILING_CALLS
 
 
 # -- faults with a rule of their own
@@ -192,7 +199,7 @@ def test_a_server_that_accepts_and_drops_for_an_hour_is_not_hammered() -> None:
 
     async def story(stage: Stage) -> None:
         await stage.streaming()
-        stage.simulator.faults.drop_every_s = (0.2, 0.5)
+        stage.simulator.faults.drop_every_s, stage.simulator.faults.drop_close_code = (0.2, 0.5), 1011
         await stage.simulator.drop_all()
         began = stage.time.wall()
         await asyncio.sleep(3600)

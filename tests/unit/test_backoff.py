@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.backoff import Backoff
+from schwabstream.backoff import Allowance, Backoff
 
 chances = st.floats(0, 1, exclude_max=True)
 
@@ -92,3 +92,32 @@ def test_short_stretches_do_not_add_up() -> None:
         backoff.next_delay()
         backoff.streamed(9)
     assert backoff.attempts == 20
+
+
+@given(st.lists(st.floats(0, 30), min_size=1, max_size=200))
+def test_an_allowance_is_never_exceeded_and_never_idle(pauses: list[float]) -> None:
+    """However attempts come, no span holds more than its number; one is refused only while the span is full."""
+    allowance, now, taken = Allowance(5, 60.0), 1000.0, list[float]()
+    for pause in pauses:
+        now += pause
+        wait_s = allowance.take(now)
+        recent = [at for at in taken if at > now - 60.0]
+        assert (wait_s == 0) == (len(recent) < 5)
+        if wait_s:
+            assert wait_s == recent[0] + 60.0 - now
+        else:
+            taken.append(now)
+
+
+def test_an_allowance_is_whole_again_after_success() -> None:
+    """What succeeded does not count against later attempts."""
+    allowance = Allowance(2, 60.0)
+    assert [allowance.take(0.0), allowance.take(1.0), allowance.take(2.0)] == [0.0, 0.0, 58.0]
+    allowance.restore()
+    assert [allowance.take(2.0), allowance.take(2.0)] == [0.0, 0.0]
+
+
+def test_a_clock_that_is_set_back_blocks_nothing() -> None:
+    """Attempts of a time that has not come yet are forgotten."""
+    allowance = Allowance(1, 60.0)
+    assert [allowance.take(10_000.0), allowance.take(0.0), allowance.take(1.0)] == [0.0, 0.0, 59.0]
