@@ -737,8 +737,8 @@ def test_pongs_that_nobody_reads_fill_no_memory() -> None:
     """A peer that pings and never reads is left when too much waits to be sent to it."""
 
     async def flood(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        pings = b"\x89\x7d".ljust(127, b"x") * 500
-        for _ in range(32 * 2**20 // len(pings)):  # more than both kernel buffers take; while it comes no time passes
+        pings = (b"\x89\x7d".ljust(127, b"x") + b"\x81\x7e\x01\x2c".ljust(304, b"x")) * 150
+        for _ in range(96 * 2**20 // len(pings)):  # more than both kernel buffers take; while it comes no time passes
             writer.write(pings)
             await writer.drain()
         await over.wait()
