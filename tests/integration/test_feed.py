@@ -308,6 +308,41 @@ def test_what_falls_to_the_symbol_limit_is_told_and_the_rest_streams() -> None:
     play(story, "/MES:XCME", "/MNQ:XCME", "/NQ:XCME", faults=Faults(max_keys=2), pulse=False)
 
 
+def test_a_symbol_limit_that_names_no_number_is_asked_again_every_five_minutes() -> None:
+    """Code 19 without a count of discarded keys may mean any of them: all are reported, and all are asked for again."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        assert {told["symbol"] for told in stage.tape.told("stale")} == {"/MES:XCME", "/MNQ:XCME"}
+        await asyncio.sleep(310)
+        added = [each["parameters"]["keys"] for each in stage.simulator.received.sent("LEVELONE_FUTURES", "ADD")]
+        assert added == ["/MES,/MNQ"]
+        assert len(stage.tape.told("stale")) == 2, "a repeated refusal is not reported again"
+        stage.simulator.faults.command_codes = {}
+        await asyncio.sleep(300)
+        assert stage.simulator.subscribed("LEVELONE_FUTURES") == ["/MES", "/MNQ"]
+        assert report(stage).symbol("/MES:XCME").problem is None
+        assert stage.tape.ticks("/MES:XCME")
+        assert stage.simulator.connections_total == 1
+
+    play(story, "/MES:XCME", "/MNQ:XCME", faults=Faults(command_codes={"LEVELONE_FUTURES": 19}), pulse=False)
+
+
+def test_futures_depth_beyond_the_symbol_limit_is_the_top_of_book_meanwhile() -> None:
+    """Where the limit leaves no room for a book, level 1 stands in for it until there is room."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        await asyncio.sleep(1)
+        assert stage.tape.books("/MNQ:XCME")[-1]["source"] == "top_of_book"
+        assert not stage.tape.told("stale")
+        stage.simulator.faults.command_codes = {}
+        await asyncio.sleep(310)
+        assert stage.tape.books("/MNQ:XCME")[-1]["source"] == "book"
+
+    play(story, faults=Faults(futures_depth=True, command_codes={"FUTURES_BOOK": 19}), pulse=False)
+
+
 @pytest.mark.parametrize("code", [9, 11, 22])
 def test_what_was_refused_in_passing_is_asked_again_one_at_a_time(code: int) -> None:
     """A retryable refusal is told, sent again as ADD, alone, ever less often, and forgotten once it succeeds."""
