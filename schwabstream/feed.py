@@ -1,7 +1,7 @@
 """Keeps what is wanted subscribed and alive over one connection; used once.
 
-It delivers what arrives, probes what owes data, repeats the last tick of what is merely quiet, and tells each outage's
-gap when the data is back. It raises when only a new session can help.
+It delivers what arrives, probes what owes data, repeats the last tick of what is merely quiet, and reports each outage
+as a gap once data is back. It raises when only a new session can help.
 """
 
 import asyncio
@@ -27,6 +27,8 @@ from schwabstream.symbols import Asset, Symbol
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
+GATHER_S = 2.0
+"""Symbols that come back within this time of each other share a gap: hundreds take several commands to subscribe."""
 _NOT_TRADING = frozenset({"Halted", "Closed"})
 
 
@@ -86,6 +88,7 @@ class Feed:
             raise error from error.__cause__
         finally:
             self._announcer.counts.update(self._connection.session.counts)
+            self._tell_gaps(gather_s=0.0)
             self._note_losses()
 
     def take_batch(self, batch: Batch, received_us: int) -> None:
@@ -109,8 +112,6 @@ class Feed:
                 self._subscriber.begin()
             case Answered():
                 self._subscriber.take_answer(outcome)
-                if self.subscribed_at is not None:
-                    self._tell_gaps()
             case LoginFailed() | Ended():
                 if error := error_of(outcome):
                     raise error
@@ -125,27 +126,32 @@ class Feed:
             raise Refused(f"Schwab subscribed none of {keys} ({reasons})")
         self.subscribed_at = self._clock.monotonic()
         self._on_subscribed()
-        self._tell_gaps()
 
-    def _tell_gaps(self) -> None:
-        back = [key for key in self._market.instruments if key in self._subscriber.confirmed]
-        for gap in self._memory.outages.restore(back, self._clock.wall()):
+    def _tell_gaps(self, gather_s: float = GATHER_S) -> None:
+        """Report the outages that have ended: at once when all are back, else with what else comes back in a moment."""
+        outages, instruments = self._memory.outages, self._market.instruments
+        lost = [instrument for key, instrument in instruments.items() if key in outages.lost] if outages.lost else ()
+        back = {instrument.key: instrument.first_us / 1e6 for instrument in lost if instrument.fresh}
+        if not back or (len(back) < len(lost) and 0 <= self._clock.wall() - min(back.values()) < gather_s):
+            return
+        for gap in outages.restore(back):
+            symbols = [alias for key in gap.keys for alias in instruments[key].aliases]
             lost_at, restored_at = int(gap.lost_at * 1000), int(gap.restored_at * 1000)
-            lost = set(gap.keys)
-            instruments = (each for key, each in self._market.instruments.items() if key in lost)
-            symbols = [alias for instrument in instruments for alias in instrument.aliases]
             self._announcer.tell("gap", "data is back", lost_at=lost_at, restored_at=restored_at, symbols=symbols)
 
     def _note_losses(self) -> None:
         """Remember since when nothing arrives: since the last frame, or for longer where only heartbeats came."""
         epoch = self._clock.wall() - self._clock.monotonic()
-        for key in self._subscriber.confirmed:
-            self._memory.outages.lose(key, epoch + self._dead_since.get(key, self._connection.traffic.last_at))
+        for key, instrument in self._market.instruments.items():
+            # A key without an acknowledgement may deliver all the same.
+            if instrument.fresh or key in self._subscriber.confirmed:
+                self._memory.outages.lose(key, epoch + self._dead_since.get(key, self._connection.traffic.last_at))
 
     async def _watch(self) -> None:
         """Look after the subscriptions about every second."""
         while True:
             await self._clock.sleep(LOOK_EVERY_S)
+            self._tell_gaps()
             if self.subscribed_at is None:
                 continue
             self._subscriber.retry_one()

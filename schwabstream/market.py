@@ -59,13 +59,16 @@ _CHART_TIME = {Service.CHART_FUTURES: "1", Service.CHART_EQUITY: "7"}
 class Instrument:
     """All that is known of one key.
 
-    ``fresh`` tells whether this session has confirmed it, ``book_service`` which service its last book came from,
-    ``info`` holds the level-1 fields that are in no event, by name.
+    ``fresh`` tells whether this session has confirmed it, ``first_us`` when its first entry did so, ``first_update``
+    the number of that update; ``book_service`` which service its last book came from, ``info`` holds the level-1 fields
+    that are in no event, by name.
     """
 
     __slots__ = (
         "aliases",
         "book_service",
+        "first_update",
+        "first_us",
         "fresh",
         "info",
         "is_contract",
@@ -81,6 +84,7 @@ class Instrument:
         self.key = symbol.key
         self.aliases: tuple[str, ...] = (symbol.alias,)
         self.fresh = False
+        self.first_us = self.first_update = 0
         self.top_of_book = False
         self.book_service: str | None = None
         self.updates = 0
@@ -201,7 +205,8 @@ class Market:
                 or (layout.size in entry and tick["last_size"] is not None)
             )
         else:
-            instrument.fresh = True
+            if not instrument.fresh:
+                instrument.fresh, instrument.first_us, instrument.first_update = True, received_us, instrument.updates
             # A snapshot, asked for again or not, repeats the last trade; a new one has a later time.
             tick["is_trade"] = known_trade is not None and (trade_time or 0) > known_trade
         if quote_time is None or (trade_time is not None and trade_time > quote_time):

@@ -39,6 +39,8 @@ TROUBLE_S = 240.0
 """Troubles begin within this time."""
 RECOVERY_S = 800.0
 """An eviction's pause, the longest backoff and two hard limits fit into this."""
+SETTLE_S = 4.0
+"""Within this time of the last entry its gap is reported."""
 CONNECTIONS_A_MINUTE = 15
 TOKEN_CALLS_A_MINUTE = 30
 FIRST_NUMBER = 1_000_000_000
@@ -291,7 +293,7 @@ def play_schedule(seed: int) -> Outcome:
         outcome.recovery_s = await recovered(stage, floor)
         market.cancel()
         await asyncio.wait({market})
-        await asyncio.sleep(1.0 + stage.proxy.worst_delay_s)
+        await asyncio.sleep(SETTLE_S + stage.proxy.worst_delay_s)
         judge(stage, floor, outcome)
 
     play(story, *SYMBOLS, seed=seed, pulse=False, proxied=True, auto_refresh=True)

@@ -118,16 +118,21 @@ def test_one_silent_service_costs_one_session_and_then_leaves_the_others_alone()
         assert stage.simulator.connections_total == 2
         again = stage.simulator.received.sent("LEVELONE_EQUITIES", "SUBS")
         assert len(again) == 3, "at the start, as the probe, in the new session"
-        gaps = {tuple(gap["symbols"]): gap for gap in stage.tape.told("gap")}
-        assert gaps["AAPL",]["lost_at"] / 1000 == pytest.approx(muted_at, abs=6)
-        assert gaps["/MNQ:XCME",]["lost_at"] > gaps["AAPL",]["lost_at"] + 60_000
+        (future,) = stage.tape.told("gap")
+        assert future["symbols"] == ["/MNQ:XCME"]
+        assert future["lost_at"] / 1000 > muted_at + 60
         await moving(stage, 3600)
         assert stage.simulator.connections_total == 2
         assert {told["symbol"] for told in stage.tape.told("stale")} == {"AAPL"}
         assert report(stage).symbol("AAPL").problem
         assert report(stage).symbol("/MNQ:XCME").problem is None
         stage.simulator.faults.muted_services.clear()
+        back_at = stage.time.wall()
         await moving(stage, 400)
+        _, equity = stage.tape.told("gap")
+        assert equity["symbols"] == ["AAPL"]
+        assert equity["lost_at"] / 1000 == pytest.approx(muted_at, abs=6)
+        assert equity["restored_at"] / 1000 == pytest.approx(back_at, abs=6)
         assert report(stage).symbol("AAPL").problem is None
         assert stage.logged("data is back")
         assert stage.simulator.connections_total == 2
@@ -395,7 +400,7 @@ def test_what_a_refused_subscription_missed_after_a_reconnect_is_its_own_gap() -
         stage.simulator.faults.command_codes = {"LEVELONE_EQUITIES": 22}
         await stage.simulator.drop_all()
         await stage.back()
-        await asyncio.sleep(2)
+        await asyncio.sleep(4)
         assert [gap["symbols"] for gap in stage.tape.told("gap")] == [["/MNQ:XCME"]]
         stage.simulator.faults.command_codes = {}
         await asyncio.sleep(10)
@@ -405,6 +410,94 @@ def test_what_a_refused_subscription_missed_after_a_reconnect_is_its_own_gap() -
         assert second["restored_at"] - first["restored_at"] >= 4000
 
     play(story, "/MNQ:XCME", "AAPL", pulse=False)
+
+
+# -- gaps
+
+
+def test_a_gap_ends_with_the_first_entry_of_the_new_session() -> None:
+    """To be subscribed again is not to have data again: the outage lasts until something arrives."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        await moving(stage, 10)
+        stage.simulator.faults.data = False
+        lost_at = stage.time.wall()
+        await stage.back()
+        await asyncio.sleep(600)
+        assert stage.tape.told("stale")
+        assert stage.tape.told("gap") == [], "nothing has arrived"
+        stage.simulator.faults.data = True
+        restored_at = stage.time.wall()
+        stage.simulator.step()
+        await asyncio.sleep(4)
+        (gap,) = stage.tape.told("gap")
+        assert gap["lost_at"] / 1000 == pytest.approx(lost_at, abs=6)
+        assert gap["restored_at"] / 1000 == pytest.approx(restored_at, abs=0.1)
+
+    play(story, pulse=False)
+
+
+def test_each_symbol_comes_back_in_its_own_time() -> None:
+    """A symbol that stays silent after a reconnect keeps its outage; the others' ends with their own first entry."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        await moving(stage, 10)
+        stage.simulator.faults.silent_keys.add("/MES")
+        await stage.simulator.drop_all()
+        await stage.back()
+        back_at = stage.time.wall()
+        await asyncio.sleep(12)
+        stage.simulator.faults.silent_keys.clear()
+        stage.simulator.step()
+        step_at = stage.time.wall()
+        await asyncio.sleep(4)
+        first, second = stage.tape.told("gap")
+        assert (first["symbols"], second["symbols"]) == (["/MNQ:XCME", "/MNQ"], ["/MES:XCME"])
+        assert first["lost_at"] == second["lost_at"]
+        assert first["restored_at"] / 1000 == pytest.approx(back_at, abs=0.2)
+        assert second["restored_at"] / 1000 == pytest.approx(step_at, abs=0.1)
+
+    play(story, "/MNQ:XCME", "/MES:XCME", "/MNQ", pulse=False)
+
+
+def test_five_hundred_symbols_that_come_back_together_share_a_gap() -> None:
+    """One outage is one notice, however many symbols and commands it takes."""
+    symbols = [f"A{chr(65 + number // 26)}{chr(65 + number % 26)}" for number in range(500)]
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        await asyncio.sleep(5)
+        stage.simulator.faults.command_delay_s = 0.15
+        await stage.simulator.drop_all()
+        await stage.back()
+        await asyncio.sleep(4)
+        (gap,) = stage.tape.told("gap")
+        assert gap["symbols"] == symbols
+
+    play(story, *symbols, pulse=False)
+
+
+def test_what_came_back_just_before_the_next_loss_has_its_gap() -> None:
+    """Two outages with a moment of data between them are two gaps, and the second begins where that data ended."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        await moving(stage, 10)
+        stage.simulator.faults.drop_every_s = (0.3, 0.3)
+        await stage.simulator.drop_all()
+        await stage.back()
+        await asyncio.sleep(0.1)
+        heard_at = stage.time.wall()
+        stage.simulator.faults.drop_every_s = None
+        await stage.back()
+        await asyncio.sleep(4)
+        first, second = stage.tape.told("gap")
+        assert first["restored_at"] <= second["lost_at"] <= second["restored_at"]
+        assert second["lost_at"] / 1000 == pytest.approx(heard_at, abs=0.5)
+
+    play(story, pulse=False)
 
 
 # -- the table
@@ -433,6 +526,7 @@ def test_a_lost_session_is_waited_out_and_told(name: str) -> None:
         lost_at = stage.time.wall()
         lose(stage)
         await stage.back()
+        await stage.until(lambda: bool(stage.tape.told("gap")), 2)
         assert states(stage) == ["connecting", "streaming", "waiting", "connecting", "streaming"]
         (waiting,) = stage.tape.told("waiting")
         assert reason in waiting["reason"]
@@ -466,7 +560,7 @@ def test_a_login_denied_twice_waits_for_a_person_without_a_call() -> None:
         stage.simulator.faults.login_code = None
         stage.log_in()
         await stage.back(30)
-        assert len(stage.tape.told("gap")) == 1
+        await stage.until(lambda: len(stage.tape.told("gap")) == 1, 11)
         assert [line["log_level"] for line in stage.logged("login_required")] == ["warning"]
 
     play(story, pulse=False, auto_refresh=True, nap_s=10)
@@ -545,7 +639,7 @@ def test_an_eviction_is_stood_back_from_for_five_minutes() -> None:
         await asyncio.sleep(295)
         assert (len(stage.simulator.received.requests), stage.simulator.connections_total) == seen
         await stage.back(10)
-        assert len(stage.tape.told("gap")) == 1
+        await stage.until(lambda: len(stage.tape.told("gap")) == 1, 2)
         assert stage.logged("evicted")[0]["log_level"] == "warning"
 
     play(story, pulse=False)
