@@ -118,6 +118,8 @@ class Faults:
     """Level-1 changes per key; 0: only ``SchwabSimulator.step``."""
     books_per_s: float = 1.0
     snapshot_delay_s: float = 0.01
+    snapshot_on_resubscribe: bool = True
+    """A SUBS or ADD of what is subscribed already brings another snapshot; whether Schwab does so is unknown."""
     muted_services: set[str] = field(default_factory=set)
     silent_keys: set[str] = field(default_factory=set)
     batch_limit: int | None = None

@@ -159,6 +159,42 @@ def test_one_silent_symbol_among_living_ones_is_asked_for_again() -> None:
     play(story, "/MNQ:XCME", "/MES:XCME", pulse=False)
 
 
+@pytest.mark.parametrize(
+    ("symbols", "busy"),
+    [
+        (("SPY   261218C00600000",), ()),
+        (("/CL",), ()),
+        (("SPY   261218C00600000", "AAPL"), ("AAPL",)),
+        (("SPY   261218C00600000", "SPY   261218P00600000"), ("SPY   261218P00600000",)),
+    ],
+)
+def test_where_asking_again_brings_no_snapshot_quiet_costs_one_session(
+    symbols: tuple[str, ...], busy: tuple[str, ...]
+) -> None:
+    """No source says that a repeated SUBS is answered with a snapshot: a quiet symbol may cost one session, not many.
+
+    Its own first entries do not count as life: only what comes after them lets the symbol cost another.
+    """
+    faults = Faults(snapshot_on_resubscribe=False, books_per_s=0.0)
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        simulator = stage.simulator
+        quotes = [quote for key in busy if (quote := simulator.market.quote(key)) is not None]
+        for _ in range(3 * 720):
+            await asyncio.sleep(5)
+            simulator.feed.send_changes(
+                simulator.live_sessions(), {quote: quote.advance(simulator.now_ms()) for quote in quotes}
+            )
+        assert simulator.connections_total <= 2
+        assert len(stage.tape.told("gap")) <= 2
+        stale = {told["symbol"] for told in stage.tape.told("stale") if told["detail"].startswith("LEVELONE")}
+        assert stale == set(symbols) - set(busy)
+        assert stage.client.state == "streaming"
+
+    play(story, *symbols, faults=faults, pulse=False)
+
+
 # -- first snapshots
 
 

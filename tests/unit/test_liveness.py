@@ -49,9 +49,10 @@ class World:
 
     def update(self, *keys: str) -> None:
         """Let data of these keys arrive."""
-        for key in keys:
-            self.instruments[key].fresh = True
-            self.instruments[key].updates += 1
+        for instrument in map(self.instruments.__getitem__, keys):
+            instrument.updates += 1
+            if not instrument.fresh:
+                instrument.fresh, instrument.first_update = True, instrument.updates
 
     def pass_time(self, seconds: int, *, updating: Iterable[str] = (), books: Iterable[str] = ()) -> None:
         """Look once a second, with data of some keys and books arriving every second."""
@@ -163,6 +164,57 @@ def test_a_service_that_delivered_again_may_cost_a_session_again() -> None:
     assert len(world.found(Dead)) == 1
 
 
+def test_the_first_entries_of_a_new_session_are_no_life() -> None:
+    """What brought the last session down costs no other until more arrives than the new session's own snapshot."""
+    world = World("AAPL")
+    world.update("AAPL")
+    world.pass_time(90)
+    assert len(world.found(Dead)) == 1
+    for _ in range(2):
+        world.begin_session()
+        world.update("AAPL")
+        world.pass_time(3600)
+        assert world.found(Dead) == []
+        assert [finding for _, finding in world.found(Silent)] == [Silent(EQUITIES, ("AAPL",))]
+    world.update("AAPL")
+    world.pass_time(90)
+    assert len(world.found(Dead)) == 1, "the second entry was life"
+
+
+def test_a_quiet_key_among_living_ones_costs_one_session_though_no_probe_is_answered() -> None:
+    """The same for one key of a service that flows."""
+    world = World("/MNQ", "/MES")
+    world.update("/MNQ", "/MES")
+    world.pass_time(400, updating=("/MNQ",))
+    assert len(world.found(Dead)) == 1
+    for _ in range(2):
+        world.begin_session()
+        world.update("/MNQ", "/MES")
+        world.pass_time(3600, updating=("/MNQ",))
+        assert world.found(Dead) == []
+    world.pass_time(5, updating=("/MNQ", "/MES"))
+    world.pass_time(400, updating=("/MNQ",))
+    assert len(world.found(Dead)) == 1
+
+
+def test_the_first_books_of_a_new_session_are_no_life() -> None:
+    """Every book is whole: those that come within the time of a first snapshot are not life."""
+    world = World("AAPL")
+    world.liveness.aim_books(BOOK, ("AAPL",), world.now)
+    world.pass_time(5, updating=("AAPL",), books=(BOOK,))
+    world.pass_time(400, updating=("AAPL",))
+    assert len(world.found(Dead)) == 1
+    for _ in range(2):
+        world.begin_session()
+        world.liveness.aim_books(BOOK, ("AAPL",), world.now)
+        world.pass_time(2, updating=("AAPL",), books=(BOOK,))
+        world.pass_time(3600, updating=("AAPL",))
+        assert world.found(Dead) == []
+    world.pass_time(2, updating=("AAPL",), books=(BOOK,))
+    world.pass_time(400, updating=("AAPL",))
+    assert len(world.found(Dead)) == 1
+
+
 def test_one_silent_key_among_living_ones_is_probed_then_costs_one_session_then_is_reported() -> None:
     """A key that used to deliver is worth a session once; still silent in the next, it is reported by name."""
     world = World("/MNQ", "/MES")
@@ -175,9 +227,6 @@ def test_one_silent_key_among_living_ones_is_probed_then_costs_one_session_then_
     assert at == 1 + LIMITS.key_soft_s + LIMITS.hard_s
     world.begin_session()
     world.update("/MNQ", "/MES")
-    world.known.escalated.add("/MES")
-    world.pass_time(1)
-    world.known.escalated.add("/MES")  # as if the snapshot had been the last sign of life
     world.pass_time(1200, updating=("/MNQ",))
     assert world.found(Dead) == []
     assert [finding for _, finding in world.found(Silent)] == [Silent(FUTURES, ("/MES",))]
