@@ -158,6 +158,8 @@ class Feed:
             self._subscriber.settle_listings()
             at = datetime.fromtimestamp(self._clock.wall(), UTC)
             self._open_assets = {asset: self._schedule.is_open(asset, at) for asset in self._assets}
+            if any(map(self._is_trading, self._market.instruments.values())) and self._memory.silence.is_owed_data():
+                self._connection.wake()
             heard, self._heard = self._heard, set()
             now = self._clock.monotonic()
             for finding in self._liveness.check(self._market.instruments, self._is_trading, now, heard):

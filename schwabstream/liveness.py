@@ -70,6 +70,29 @@ Finding = NeverCame | Probe | Silent | Recovered | Dead
 IsOpen = Callable[[Instrument], bool]
 
 
+LONGEST_SILENCE_S = 300.0
+
+
+class Silence:
+    """How long a session may be silent, heartbeats included, before it counts as dead: ``limit_s`` seconds.
+
+    Nobody knows Schwab's heartbeat period (protocol 10). Where nothing is owed it may be longer than the limit, so each
+    session that ended by silence alone doubles the limit for the next, up to ``LONGEST_SILENCE_S``.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._configured_s = self.limit_s = limit_s
+
+    def ended_a_session(self) -> None:
+        """Let the next session be silent for longer."""
+        self.limit_s = max(self._configured_s, min(2 * self.limit_s, LONGEST_SILENCE_S))
+
+    def is_owed_data(self) -> bool:
+        """Go back to the configured limit; returns whether that changes it."""
+        changes, self.limit_s = self.limit_s != self._configured_s, self._configured_s
+        return changes
+
+
 @dataclass(slots=True)
 class Known:
     """What outlives a session: what already cost one by its silence, and which book services ever delivered."""

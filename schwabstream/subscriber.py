@@ -13,7 +13,7 @@ from schwabstream.announcer import Announcer
 from schwabstream.connection import Connection
 from schwabstream.endings import ENDING_CODES, error_of
 from schwabstream.fields import Service
-from schwabstream.liveness import Known, Liveness
+from schwabstream.liveness import Known, Liveness, Silence
 from schwabstream.market import Market
 from schwabstream.meter import Meter
 from schwabstream.outages import Outages
@@ -35,10 +35,11 @@ _LISTED_AT = {Service.NASDAQ_BOOK: "Q", Service.NYSE_BOOK: "N"}
 class Memory:
     """What outlives a session: what was learned of Schwab, what is missing, and why.
 
-    ``listings``: exchange code by equity key, None until asked; ``unavailable``: services Schwab does not have;
-    ``refused`` and ``stale``: why there is no data, by service and key.
+    ``silence``: how long a session may be silent; ``listings``: exchange code by equity key, None until asked;
+    ``unavailable``: services Schwab does not have; ``refused`` and ``stale``: why there is no data, by service and key.
     """
 
+    silence: Silence
     listings: dict[str, str] | None = None
     unavailable: set[Service] = field(default_factory=set)
     known: Known = field(default_factory=Known)

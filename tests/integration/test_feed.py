@@ -80,8 +80,8 @@ def test_the_watchdogs_truth_table(market: str, signal: str) -> None:
             await asyncio.sleep(600)
         connections = stage.simulator.connections_total
         if signal == "pong":
-            # Silence is noticed after 30 s, whatever the market does; the backoff lies between the sessions.
-            assert 7 <= connections <= 20
+            # Noticed after 30 s where data is owed, ever later where it is not; the backoff lies between the sessions.
+            assert (7 <= connections <= 20) if is_open else (4 <= connections <= 6)
         elif signal == "heartbeat" and is_open:
             assert connections == 2
         else:
@@ -104,6 +104,30 @@ def test_a_closed_weekend_of_72_hours_costs_no_session() -> None:
         assert len(stage.simulator.received.commands) == 4, "LOGIN and three subscriptions, and never a probe"
 
     play(story, start=at("2026-12-24 22:05"), schedule=CHRISTMAS, pulse=False, nap_s=10)
+
+
+@pytest.mark.parametrize("period_s", [35.0, 60.0, 240.0])
+def test_heartbeats_rarer_than_the_limit_cost_a_closed_market_a_few_sessions(period_s: float) -> None:
+    """Nobody knows Schwab's heartbeat period: each session that ended by silence alone lets the next be silent longer.
+
+    Once data is owed again the limit is the configured one: a dead connection is noticed as soon as ever.
+    """
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        await asyncio.sleep(12 * 3600)
+        assert stage.client.state == "streaming"
+        assert stage.simulator.connections_total <= 5
+        assert len(stage.tape.told("gap")) <= 4
+        await asyncio.sleep(52 * 60)
+        await moving(stage, 600)  # the market opens in the middle of it
+        assert stage.simulator.connections_total <= 5
+        lost = stage.client.counts["entered waiting"]
+        stage.simulator.faults.black_hole = True
+        await stage.until(lambda: stage.client.counts["entered waiting"] > lost, 31)
+
+    faults = Faults(heartbeat_interval_s=period_s)
+    play(story, faults=faults, start=at("2026-11-22 10:05"), pulse=False, nap_s=2)
 
 
 def test_one_silent_service_costs_one_session_and_then_leaves_the_others_alone() -> None:

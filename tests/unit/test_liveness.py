@@ -13,6 +13,7 @@ from schwabstream.liveness import (
     NeverCame,
     Probe,
     Recovered,
+    Silence,
     Silent,
 )
 from schwabstream.market import Instrument
@@ -303,3 +304,22 @@ def test_a_book_service_counts_once_it_has_delivered() -> None:
     assert [finding for _, finding in world.found(Silent)] == [Silent(BOOK, ("AAPL",))]
     world.pass_time(2, updating=("AAPL",), books=(BOOK,))
     assert [finding for _, finding in world.found(Recovered)] == [Recovered(BOOK, ("AAPL",))]
+
+
+def test_each_session_that_ended_by_silence_alone_lets_the_next_be_silent_longer() -> None:
+    """The limit doubles up to five minutes, and is the configured one as soon as data is owed."""
+    silence = Silence(30.0)
+    limits = [silence.limit_s]
+    for _ in range(5):
+        silence.ended_a_session()
+        limits.append(silence.limit_s)
+    assert limits == [30.0, 60.0, 120.0, 240.0, 300.0, 300.0]
+    assert [silence.is_owed_data(), silence.is_owed_data()] == [True, False]
+    assert silence.limit_s == 30.0
+
+
+def test_a_limit_that_was_set_longer_stays() -> None:
+    """Five minutes bound the growth, not what the user asked for."""
+    silence = Silence(600.0)
+    silence.ended_a_session()
+    assert silence.limit_s == 600.0
