@@ -134,15 +134,18 @@ class Market:
         self._publish = publish
         self._layouts = {str(service): _Layout(service) for service in dict.fromkeys(LEVEL_ONE.values())}
         self.instruments: dict[str, Instrument] = {}
+        self._answering: dict[str, Instrument] = {}  # whose data comes under each key, in this session
         self.counts: Counter[str] = Counter()
         for symbol in symbols:
             if known := self.instruments.get(symbol.key):
                 known.aliases = tuple(dict.fromkeys((*known.aliases, symbol.alias)))
             else:
                 self.instruments[symbol.key] = Instrument(symbol)
+        self.begin_session()
 
     def begin_session(self) -> None:
         """Mark everything known as unconfirmed: each key's next entry is a snapshot."""
+        self._answering = dict(self.instruments)
         for instrument in self.instruments.values():
             instrument.fresh = False
 
@@ -176,13 +179,34 @@ class Market:
             else:
                 self.counts["unknown services"] += 1
             return
+        answering = self._answering
         for entry in batch.content:
             try:
-                instrument = self.instruments[entry["key"]]
+                instrument = answering[entry["key"]]
             except (KeyError, TypeError):
-                self.counts["unknown entries"] += 1
-                continue
+                if (root := self._root_answered_by(entry, service)) is None:
+                    self.counts["unknown entries"] += 1
+                    continue
+                instrument = root
             self._merge(instrument, layout, entry, timestamp, received_us)
+
+    def _root_answered_by(self, entry: object, service: str) -> Instrument | None:
+        """The root that Schwab answers under this entry's key, its contract's, from this snapshot on (protocol 6)."""
+        if service != LEVEL_ONE[Asset.FUTURE] or type(entry) is not dict or "assetMainType" not in entry:
+            return None
+        contract = entry.get("key")
+        if type(contract) is not str or (root := Symbol(contract, contract, Asset.FUTURE).root) == contract:
+            return None
+        if (instrument := self.instruments.get(root)) is None:
+            return None
+        before = [key for key, other in self._answering.items() if other is instrument and key != root]
+        if instrument.fresh and not before:
+            return None
+        for key in before:
+            del self._answering[key]
+        self._answering[contract] = instrument
+        instrument.tick["contract"] = contract
+        return instrument
 
     def _merge(
         self, instrument: Instrument, layout: _Layout, entry: dict[str, Any], timestamp: int, received_us: int
@@ -254,7 +278,7 @@ class Market:
         for entry in batch.content:
             try:
                 book = entry if type(entry) is Book else read_book(entry)
-                instrument = self.instruments[book.key]
+                instrument = self._answering[book.key]
                 bids, asks = write_side(book.bids, descending=True), write_side(book.asks, descending=False)
             except (KeyError, TypeError, ValueError):
                 self.counts["bad books"] += 1
@@ -274,7 +298,7 @@ class Market:
         time_number = _CHART_TIME[Service(batch.service)]
         for entry in batch.content:
             try:
-                instrument = self.instruments[entry["key"]]
+                instrument = self._answering[entry["key"]]
                 start, *prices = (entry[number] for number in (time_number, "2", "3", "4", "5", "6"))
             except (KeyError, TypeError):
                 self.counts["bad bars"] += 1

@@ -124,6 +124,8 @@ class Faults:
     silent_keys: set[str] = field(default_factory=set)
     batch_limit: int | None = None
     """Only the first N keys of a SUBS or ADD come alive, though all are acknowledged."""
+    root_stream_key: Literal["contract", "root"] = "root"
+    """Under which key the entries of a root come."""
     unknown_symbol_frame: bool = False
     """Unknown futures keys get the U+FFFD frame (trap T5) instead of silence."""
     accept_mic: bool = False

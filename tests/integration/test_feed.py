@@ -250,6 +250,22 @@ def test_a_symbol_that_never_comes_is_told_by_name_and_likely_reason(start: str,
     play(story, "/MNQ:XCME", "/ZZZ:XCME", faults=faults, start=at(start), pulse=False)
 
 
+def test_a_root_that_is_answered_under_its_contract_streams() -> None:
+    """Should Schwab send ``/MNQZ26`` for ``/MNQ``, the symbol has its ticks, its book and its bars, and no trouble."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        await moving(stage, 130)
+        assert {tick["contract"] for tick in stage.tape.ticks("/MNQ:XCME")} == {"/MNQZ26"}
+        assert stage.tape.books("/MNQ:XCME")
+        bars = [event for channel, event in stage.tape.events if channel is Channel.BARS]
+        assert {bar["symbol"] for bar in bars} == {"/MNQ:XCME"}
+        assert not stage.tape.told("stale")
+        assert not stage.client.market.counts
+
+    play(story, faults=Faults(root_stream_key="contract", futures_depth=True), pulse=False)
+
+
 def test_a_batch_that_wakes_only_a_part_is_completed_key_by_key() -> None:
     """Keys that one SUBS left asleep (protocol 3.6) are asked for by name, and come."""
 
