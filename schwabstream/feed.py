@@ -5,7 +5,7 @@ as a gap once data is back. It raises when only a new session can help.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,11 +18,11 @@ from schwabstream.endings import error_of
 from schwabstream.errors import Refused, SessionLost
 from schwabstream.liveness import UNKNOWN_SYMBOL, Dead, Finding, Limits, Liveness, NeverCame, Probe, Recovered, Silent
 from schwabstream.market import Instrument, Market
-from schwabstream.schedule import Schedule
+from schwabstream.schedule import Schedule, hours_of
 from schwabstream.session import Answered, Ended, LoggedIn, LoginFailed, Outcome
 from schwabstream.subscriber import Memory, Subscriber
 from schwabstream.subscriptions import LEVEL_ONE
-from schwabstream.symbols import Asset, Symbol
+from schwabstream.symbols import Symbol
 
 log = structlog.get_logger(__name__)
 
@@ -66,11 +66,11 @@ class Feed:
         self._on_subscribed = on_subscribed
         self._liveness = Liveness(limits or Limits(), memory.known)
         self._subscriber = Subscriber(connection, symbols, market, announcer, memory, self._liveness, clock.monotonic)
-        self._assets = {symbol.asset for symbol in symbols}
+        self._hours = {symbol.key: hours_of(symbol) for symbol in symbols}
         self._heard: set[str] = set()
         self._dead_since: dict[str, float] = {}
         self._repeated_us: dict[str, int] = {}
-        self._open_assets: Mapping[Asset, bool] = {}
+        self._open = dict.fromkeys(self._hours.values(), False)
         self.subscribed_at: float | None = None
 
     async def run(self) -> None:
@@ -157,7 +157,7 @@ class Feed:
             self._subscriber.retry_one()
             self._subscriber.settle_listings()
             at = datetime.fromtimestamp(self._clock.wall(), UTC)
-            self._open_assets = {asset: self._schedule.is_open(asset, at) for asset in self._assets}
+            self._open = {hours: self._schedule.is_open(hours, at) for hours in self._open}
             if any(map(self._is_trading, self._market.instruments.values())) and self._memory.silence.is_owed_data():
                 self._connection.wake()
             heard, self._heard = self._heard, set()
@@ -225,7 +225,7 @@ class Feed:
         """Whether data must be flowing: by the calendar, and by what the feed itself says of the instrument."""
         info = instrument.info
         return (
-            self._open_assets[instrument.symbol.asset]
+            self._open[self._hours[instrument.key]]
             and info.get("security_status") not in _NOT_TRADING
             and info.get("is_quoted_in_session") is not False
         )
@@ -233,6 +233,6 @@ class Feed:
     def _why_never(self, instrument: Instrument) -> str:
         if instrument.info.get("description") == UNKNOWN_SYMBOL:
             return "Schwab does not know this symbol"
-        if not self._open_assets[instrument.symbol.asset]:
+        if not self._open[self._hours[instrument.key]]:
             return "no data since it was subscribed: its market is closed, or Schwab does not know it"
         return "no data since it was subscribed: Schwab does not know it, or this login has no entitlement for it"

@@ -16,13 +16,17 @@ from schwabstream.simulator import Faults
 from schwabstream.streamer import EVICTION_PAUSE_S
 from tests.stage import Stage, play
 
-HALF_DAY = Schedule(chicago=Holidays(half=frozenset({date(2026, 11, 27)})))
+HALF_DAY = Schedule(
+    chicago=Holidays(closed=frozenset({date(2026, 11, 26)}), half=frozenset({date(2026, 11, 27)})),
+)
 CHRISTMAS = Schedule(chicago=Holidays(closed=frozenset({date(2026, 12, 25)})))
 MARKETS = {
     "open": ("2026-11-24 16:00", True),
     "closed": ("2026-11-21 16:00", False),
     "daily break": ("2026-11-24 22:10", False),
     "halted": ("2026-11-24 16:00", False),
+    "Thanksgiving, morning": ("2026-11-26 16:00", True),
+    "Thanksgiving, afternoon": ("2026-11-26 18:30", False),
     "half day, morning": ("2026-11-27 17:00", True),
     "half day, afternoon": ("2026-11-27 18:30", False),
     "summer time begins, before 17:00": ("2026-03-08 21:30", False),
@@ -248,6 +252,25 @@ def test_a_symbol_that_never_comes_is_told_by_name_and_likely_reason(start: str,
         assert stage.tape.ticks("/MNQ:XCME")
 
     play(story, "/MNQ:XCME", "/ZZZ:XCME", faults=faults, start=at(start), pulse=False)
+
+
+def test_each_future_is_judged_by_the_hours_of_its_own_product() -> None:
+    """At 8:00 in Chicago index futures trade and corn does not: what never came of it may come yet."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        await moving(stage, 20)
+        (told,) = stage.tape.told("stale")
+        assert told["symbol"] == "/ZC:XCBT"
+        assert "its market is closed" in told["reason"]
+        commands = len(stage.simulator.received.commands)
+        await moving(stage, 1500)
+        assert len(stage.simulator.received.commands) == commands, "it is not asked for while it is closed"
+        await moving(stage, 600)
+        assert len(stage.simulator.received.commands) > commands
+
+    faults = Faults(silent_keys={"/ZC"})
+    play(story, "/MNQ:XCME", "/ZC:XCBT", faults=faults, start=at("2026-11-24 14:00"), pulse=False)
 
 
 def test_a_root_that_is_answered_under_its_contract_streams() -> None:
