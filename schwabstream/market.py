@@ -191,16 +191,19 @@ class Market:
             self._merge(instrument, layout, entry, timestamp, received_us)
 
     def _root_answered_by(self, entry: object, service: str) -> Instrument | None:
-        """The root that Schwab answers under this entry's key, its contract's, from this snapshot on (protocol 6)."""
-        if service != LEVEL_ONE[Asset.FUTURE] or type(entry) is not dict or "assetMainType" not in entry:
+        """The root that Schwab answers under this entry's key, its contract's, from now on (protocol 6).
+
+        A root that is confirmed by its own key is itself; one that its contract stands for follows the roll, which
+        begins with a snapshot.
+        """
+        if service != LEVEL_ONE[Asset.FUTURE] or type(entry) is not dict or type(entry.get("key")) is not str:
             return None
-        contract = entry.get("key")
-        if type(contract) is not str or (root := Symbol(contract, contract, Asset.FUTURE).root) == contract:
-            return None
-        if (instrument := self.instruments.get(root)) is None:
+        contract: str = entry["key"]
+        root = Symbol(contract, contract, Asset.FUTURE).root
+        if root == contract or (instrument := self.instruments.get(root)) is None:
             return None
         before = [key for key, other in self._answering.items() if other is instrument and key != root]
-        if instrument.fresh and not before:
+        if instrument.fresh and not (before and "assetMainType" in entry):
             return None
         for key in before:
             del self._answering[key]

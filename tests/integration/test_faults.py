@@ -2,13 +2,25 @@
 
 import asyncio
 import random
+import re
 import sys
 
 import pytest
 
 from schwabstream.simulator import Faults
 from tests.fault_proxy import Spoil
-from tests.fault_schedules import SETTLE_S, SYMBOLS, TROUBLES, Floor, Outcome, judge, play_many, recovered
+from tests.fault_schedules import (
+    SETTLE_S,
+    SYMBOLS,
+    TROUBLES,
+    Floor,
+    Outcome,
+    judge,
+    main,
+    play_many,
+    recovered,
+    verdict,
+)
 from tests.full_disk import full_disk
 from tests.stage import Stage, play
 
@@ -27,6 +39,9 @@ NOT_NOTICED = {
     "mute service",
     "heartbeats only",
     "no heartbeats",
+    "rare heartbeats",
+    "no second snapshots",
+    "quiet, no second snapshots",
 }
 EVENTUALLY = {"login denied": "login_required", "login expired": "login_required", "eviction": "evicted"}
 EVENTUALLY |= {"eviction storm": "evicted", "login evicted": "evicted"}
@@ -66,6 +81,19 @@ def test_random_schedules_of_faults_always_end_in_streaming_with_every_loss_told
     assert failures == []
     assert len(outcomes) == SCHEDULES
     assert sum(outcome.gaps for outcome in outcomes) > SCHEDULES, "the schedules do hurt"
+
+
+def test_fresh_schedules_name_their_seed_and_each_failure_its_troubles(capsys: pytest.CaptureFixture[str]) -> None:
+    """What nobody has seen before can be played again: every line that matters names a seed."""
+    assert main(["--count", "1"]) == 0
+    first = re.match(r"1 schedules from seed (\d+)", capsys.readouterr().out)
+    assert first
+    assert main(["--first", first[1], "--count", "1"]) == 0
+    again = re.search(r"most gaps: .* \(seed (\d+): .+\)", capsys.readouterr().out)
+    assert again
+    assert again[1] == first[1]
+    failed = Outcome(7, troubles=["3+5 reset", "9+20 eviction"])
+    assert verdict(failed, AssertionError("lost")) == "seed 7 (3+5 reset; 9+20 eviction): AssertionError: lost"
 
 
 # -- faults with a rule of their own
