@@ -2,8 +2,8 @@
 
 What owes data is probed first: its subscription is sent again, which may bring a snapshot however quiet the market is.
 Whether Schwab answers so is not known (protocol 10), so silence after a probe proves little: it is worth one new
-session, and no other until more has arrived than that session's own first entries. What a market that is closed or
-halted does not send is never missed.
+session, no other until more has arrived than that session's own first entries, and three an hour at most. What a
+market that is closed or halted does not send is never missed.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,12 +14,16 @@ from schwabstream.market import Instrument
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds of silence: until a first snapshot is missed, until a probe, and from the probe to the verdict."""
+    """Seconds of silence: until a first snapshot is missed, until a probe, and from the probe to the verdict.
+
+    ``sessions_an_hour``: how many new sessions the silence of one key or service may cost.
+    """
 
     first_snapshot_s: float = 9.0
     service_soft_s: float = 60.0
     key_soft_s: float = 300.0
     hard_s: float = 20.0
+    sessions_an_hour: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +99,19 @@ class Silence:
 
 @dataclass(slots=True)
 class Known:
-    """What outlives a session: what already cost one by its silence, and which book services ever delivered."""
+    """What outlives a session, by service or key.
+
+    ``escalated``: what cost the last session by its silence; ``given``: when sessions were given for it;
+    ``delivered``: the book services that ever delivered.
+    """
 
     escalated: set[str] = field(default_factory=set)
+    given: dict[str, list[float]] = field(default_factory=dict)
     delivered: set[str] = field(default_factory=set)
+
+    def given_lately(self, name: str, now: float) -> list[float]:
+        """When sessions were given for this key or service in the last hour."""
+        return [at for at in self.given.get(name, ()) if now - at < 3600.0]
 
 
 @dataclass(slots=True)
@@ -251,11 +264,13 @@ class Liveness:
 
     def _is_worth_a_session(self, name: str, now: float) -> bool:
         """Whether the silence of this key or service may cost a session; one is given for all that is silent by now."""
-        if name in self._known.escalated:
+        known, silent_since = self._known, now - self._limits.hard_s
+        if name in known.escalated or len(known.given_lately(name, now)) >= self._limits.sessions_an_hour:
             return False
-        silent_since = now - self._limits.hard_s
         for watched in (self._services, self._keys, self._books):
-            self._known.escalated.update(each for each, it in watched.items() if it.heard_at <= silent_since)
+            silent = [each for each, it in watched.items() if it.heard_at <= silent_since]
+            known.escalated.update(silent)
+            known.given.update({each: [*known.given_lately(each, now), now] for each in silent})
         return True
 
     def _look_at_books(

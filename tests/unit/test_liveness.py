@@ -182,6 +182,22 @@ def test_the_first_entries_of_a_new_session_are_no_life() -> None:
     assert len(world.found(Dead)) == 1, "the second entry was life"
 
 
+def test_what_speaks_now_and_then_costs_three_sessions_an_hour_at_most() -> None:
+    """Quiet options whose probes nobody answers: each update is life, and yet the sessions they cost are bounded."""
+    world = World("AAPL", "MSFT")
+    times: list[float] = []
+    for minute in range(4 * 60):
+        if minute % 4 == 0:
+            world.update("AAPL", "MSFT")
+        world.pass_time(60)
+        if world.found(Dead):
+            times.append(world.now)
+            world.begin_session()
+            world.update("AAPL", "MSFT")
+    assert 9 <= len(times) <= 12
+    assert all(sum(at <= other < at + 3600 for other in times) <= 3 for at in times)
+
+
 def test_a_quiet_key_among_living_ones_costs_one_session_though_no_probe_is_answered() -> None:
     """The same for one key of a service that flows."""
     world = World("/MNQ", "/MES")
