@@ -21,6 +21,7 @@ from schwabstream.codec import Batch, Undecodable, decode
 from schwabstream.errors import ConfigurationError, ProtocolError, SchwabStreamError, SessionLost
 from schwabstream.formats import safe
 from schwabstream.frame_socket import MAX_FRAME_BYTES, FrameSocket
+from schwabstream.liveness import Silence
 from schwabstream.session import Outcome, Session, State
 
 OPEN_TIMEOUT_S = 8.0
@@ -73,14 +74,14 @@ class Connection:
         *,
         monotonic: Callable[[], float],
         wall: Callable[[], float],
-        silence_limit_s: float,
+        silence: Silence,
         recorder: Recorder | None = None,
     ) -> None:
         self._socket = socket
         self._recorder = recorder
         self.session = session
         self._monotonic, self._wall = monotonic, wall
-        self._silence_limit_s = silence_limit_s
+        self._silence = silence
         self._work = asyncio.Event()
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._failure: Exception | None = None
@@ -105,7 +106,7 @@ class Connection:
             transport.resume_reading()
 
     def wake(self) -> None:
-        """Say that the session has something new to send."""
+        """Say that the session has something new to send, or that the limit of its silence has changed."""
         self._work.set()
 
     async def run(self, sink: Sink) -> None:
@@ -183,9 +184,11 @@ class Connection:
                 except ConnectionClosed:
                     return  # the reader meets the same end and tells it
             now = self._monotonic()
-            silent_at = self.traffic.last_at + self._silence_limit_s
+            limit_s = self._silence.limit_s
+            silent_at = self.traffic.last_at + limit_s
             if now >= silent_at:
-                raise SessionLost(f"nothing arrived from the streamer for {self._silence_limit_s:g} s")
+                self._silence.ended_a_session()
+                raise SessionLost(f"nothing arrived from the streamer for {limit_s:g} s")
             deadline = min(silent_at, self.session.deadline or silent_at)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(deadline - now):  # wait_for loses a cancellation that meets the event
@@ -210,7 +213,7 @@ async def open_connection(
     *,
     monotonic: Callable[[], float],
     wall: Callable[[], float],
-    silence_limit_s: float,
+    silence: Silence,
     recorder: Recorder | None = None,
 ) -> AsyncIterator[Connection]:
     """A connection to the streamer at ``url``; raises ``SessionLost`` when there is none to be had.
@@ -243,9 +246,7 @@ async def open_connection(
             f"the proxy in the environment cannot be used ({error}): unset or change it"
         ) from error
     try:
-        yield Connection(
-            socket, session, monotonic=monotonic, wall=wall, silence_limit_s=silence_limit_s, recorder=recorder
-        )
+        yield Connection(socket, session, monotonic=monotonic, wall=wall, silence=silence, recorder=recorder)
     finally:
         await _close(socket)
 

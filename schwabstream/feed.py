@@ -1,11 +1,11 @@
 """Keeps what is wanted subscribed and alive over one connection; used once.
 
-It delivers what arrives, probes what owes data, repeats the last tick of what is merely quiet, and tells each outage's
-gap when the data is back. It raises when only a new session can help.
+It delivers what arrives, probes what owes data, repeats the last tick of what is merely quiet, and reports each outage
+as a gap once data is back. It raises when only a new session can help.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,17 +18,19 @@ from schwabstream.endings import error_of
 from schwabstream.errors import Refused, SessionLost
 from schwabstream.liveness import UNKNOWN_SYMBOL, Dead, Finding, Limits, Liveness, NeverCame, Probe, Recovered, Silent
 from schwabstream.market import Instrument, Market
-from schwabstream.schedule import Schedule
+from schwabstream.schedule import Schedule, hours_of
 from schwabstream.session import Answered, Ended, LoggedIn, LoginFailed, Outcome
 from schwabstream.subscriber import Memory, Subscriber
 from schwabstream.subscriptions import LEVEL_ONE
-from schwabstream.symbols import Asset, Symbol
+from schwabstream.symbols import Symbol
 from schwabstream.user_preference import SIGN
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
 _NAMED = 10
+GATHER_S = 2.0
+"""Symbols that come back within this time of each other share a gap: hundreds take several commands to subscribe."""
 _NOT_TRADING = frozenset({"Halted", "Closed"})
 
 
@@ -69,11 +71,11 @@ class Feed:
         self._on_subscribed = on_subscribed
         self._liveness = Liveness(limits or Limits(), memory.known)
         self._subscriber = Subscriber(connection, symbols, market, announcer, memory, self._liveness, clock.monotonic)
-        self._assets = {symbol.asset for symbol in symbols}
+        self._hours = {symbol.key: hours_of(symbol) for symbol in symbols}
         self._heard: set[str] = set()
         self._dead_since: dict[str, float] = {}
         self._repeated_us: dict[str, int] = {}
-        self._open_assets: Mapping[Asset, bool] = {}
+        self._open = dict.fromkeys(self._hours.values(), False)
         self.logged_in_at: float | None = None
         self.subscribed_at: float | None = None
 
@@ -92,6 +94,7 @@ class Feed:
             raise error from error.__cause__
         finally:
             self._announcer.counts.update(self._connection.session.counts)
+            self._tell_gaps(gather_s=0.0)
             self._note_losses()
 
     def take_batch(self, batch: Batch, received_us: int) -> None:
@@ -116,8 +119,6 @@ class Feed:
                 self._subscriber.begin()
             case Answered():
                 self._subscriber.take_answer(outcome)
-                if self.subscribed_at is not None:
-                    self._tell_gaps()
             case LoginFailed() | Ended():
                 if error := error_of(outcome):
                     raise error
@@ -132,33 +133,40 @@ class Feed:
             raise Refused(f"Schwab subscribed none of {keys} ({reasons})")
         self.subscribed_at = self._clock.monotonic()
         self._on_subscribed()
-        self._tell_gaps()
 
-    def _tell_gaps(self) -> None:
-        back = [key for key in self._market.instruments if key in self._subscriber.confirmed]
-        for gap in self._memory.outages.restore(back, self._clock.wall()):
+    def _tell_gaps(self, gather_s: float = GATHER_S) -> None:
+        """Report the outages that have ended: at once when all are back, else with what else comes back in a moment."""
+        outages, instruments = self._memory.outages, self._market.instruments
+        lost = [instrument for key, instrument in instruments.items() if key in outages.lost] if outages.lost else ()
+        back = {instrument.key: instrument.first_us / 1e6 for instrument in lost if instrument.fresh}
+        if not back or (len(back) < len(lost) and 0 <= self._clock.wall() - min(back.values()) < gather_s):
+            return
+        for gap in outages.restore(back):
+            symbols = [alias for key in gap.keys for alias in instruments[key].aliases]
             lost_at, restored_at = int(gap.lost_at * 1000), int(gap.restored_at * 1000)
-            lost = set(gap.keys)
-            instruments = (each for key, each in self._market.instruments.items() if key in lost)
-            symbols = [alias for instrument in instruments for alias in instrument.aliases]
             self._announcer.tell("gap", "data is back", lost_at=lost_at, restored_at=restored_at, symbols=symbols)
 
     def _note_losses(self) -> None:
         """Remember since when nothing arrives: since the last frame, or for longer where only heartbeats came."""
         epoch = self._clock.wall() - self._clock.monotonic()
-        for key in self._subscriber.confirmed:
-            self._memory.outages.lose(key, epoch + self._dead_since.get(key, self._connection.traffic.last_at))
+        for key, instrument in self._market.instruments.items():
+            # A key without an acknowledgement may deliver all the same.
+            if instrument.fresh or key in self._subscriber.confirmed:
+                self._memory.outages.lose(key, epoch + self._dead_since.get(key, self._connection.traffic.last_at))
 
     async def _watch(self) -> None:
         """Look after the subscriptions about every second."""
         while True:
             await self._clock.sleep(LOOK_EVERY_S)
+            self._tell_gaps()
             if self.subscribed_at is None:
                 continue
             self._subscriber.retry_one()
             self._subscriber.settle_listings()
             at = datetime.fromtimestamp(self._clock.wall(), UTC)
-            self._open_assets = {asset: self._schedule.is_open(asset, at) for asset in self._assets}
+            self._open = {hours: self._schedule.is_open(hours, at) for hours in self._open}
+            if any(map(self._is_trading, self._market.instruments.values())) and self._memory.silence.is_owed_data():
+                self._connection.wake()
             heard, self._heard = self._heard, set()
             now = self._clock.monotonic()
             for finding in self._liveness.check(self._market.instruments, self._is_trading, now, heard):
@@ -235,7 +243,7 @@ class Feed:
         """Whether data must be flowing: by the calendar, and by what the feed itself says of the instrument."""
         info = instrument.info
         return (
-            self._open_assets[instrument.symbol.asset]
+            self._open[self._hours[instrument.key]]
             and info.get("security_status") not in _NOT_TRADING
             and info.get("is_quoted_in_session") is not False
         )
@@ -243,6 +251,6 @@ class Feed:
     def _why_never(self, instrument: Instrument) -> str:
         if instrument.info.get("description") == UNKNOWN_SYMBOL:
             return "Schwab does not know this symbol"
-        if not self._open_assets[instrument.symbol.asset]:
+        if not self._open[self._hours[instrument.key]]:
             return "no data since it was subscribed: its market is closed, or Schwab does not know it"
         return "no data since it was subscribed: Schwab does not know it, or this login has no entitlement for it"

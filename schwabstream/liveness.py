@@ -1,8 +1,9 @@
 """Tells quiet from dead, per service and per key, for one session; pure, it decides and others act.
 
-What owes data is probed first: its subscription is sent again, and Schwab answers that with a snapshot however quiet
-the market is (protocol 3.5, 3.6). What stays silent after its probe is dead, and a new session is tried, once, until
-it has delivered again. What a market that is closed or halted does not send is never missed.
+What owes data is probed first: its subscription is sent again, which may bring a snapshot however quiet the market is.
+Whether Schwab answers so is not known (protocol 10), so silence after a probe proves little: it is worth one new
+session, no other until more has arrived than that session's own first entries, and three an hour at most. What a
+market that is closed or halted does not send is never missed.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -13,12 +14,16 @@ from schwabstream.market import Instrument
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds of silence: until a first snapshot is missed, until a probe, and from the probe to the verdict."""
+    """Seconds of silence: until a first snapshot is missed, until a probe, and from the probe to the verdict.
+
+    ``sessions_an_hour``: how many new sessions the silence of one key or service may cost.
+    """
 
     first_snapshot_s: float = 9.0
     service_soft_s: float = 60.0
     key_soft_s: float = 300.0
     hard_s: float = 20.0
+    sessions_an_hour: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +74,44 @@ Finding = NeverCame | Probe | Silent | Recovered | Dead
 IsOpen = Callable[[Instrument], bool]
 
 
+LONGEST_SILENCE_S = 300.0
+
+
+class Silence:
+    """How long a session may be silent, heartbeats included, before it counts as dead: ``limit_s`` seconds.
+
+    Nobody knows Schwab's heartbeat period (protocol 10). Where nothing is owed it may be longer than the limit, so each
+    session that ended by silence alone doubles the limit for the next, up to ``LONGEST_SILENCE_S``.
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._configured_s = self.limit_s = limit_s
+
+    def ended_a_session(self) -> None:
+        """Let the next session be silent for longer."""
+        self.limit_s = max(self._configured_s, min(2 * self.limit_s, LONGEST_SILENCE_S))
+
+    def is_owed_data(self) -> bool:
+        """Go back to the configured limit; returns whether that changes it."""
+        changes, self.limit_s = self.limit_s != self._configured_s, self._configured_s
+        return changes
+
+
 @dataclass(slots=True)
 class Known:
-    """What outlives a session: what already cost one by its silence, and which book services ever delivered."""
+    """What outlives a session, by service or key.
+
+    ``escalated``: what cost the last session by its silence; ``given``: when sessions were given for it;
+    ``delivered``: the book services that ever delivered.
+    """
 
     escalated: set[str] = field(default_factory=set)
+    given: dict[str, list[float]] = field(default_factory=dict)
     delivered: set[str] = field(default_factory=set)
+
+    def given_lately(self, name: str, now: float) -> list[float]:
+        """When sessions were given for this key or service in the last hour."""
+        return [at for at in self.given.get(name, ()) if now - at < 3600.0]
 
 
 @dataclass(slots=True)
@@ -110,6 +147,7 @@ class Liveness:
         self._updates: dict[str, int] = {}
         self._books: dict[str, _Watched] = {}
         self._book_keys: dict[str, tuple[str, ...]] = {}
+        self._books_since: dict[str, float] = {}
 
     def subscribed(self, service: str, keys: Iterable[str], now: float) -> None:
         """Note that the level-1 subscription of these keys was acknowledged."""
@@ -123,6 +161,7 @@ class Liveness:
         """Note which books this service is asked for."""
         self._books.setdefault(service, _Watched(now))
         self._book_keys[service] = keys
+        self._books_since[service] = now
 
     def check(
         self, instruments: Mapping[str, Instrument], is_open: IsOpen, now: float, heard: Collection[str] = ()
@@ -163,7 +202,8 @@ class Liveness:
             recovered = watched.told
             watched.hear(now)
             self._services[service].hear(now)
-            self._known.escalated -= {key, service}
+            if instrument.updates > instrument.first_update:
+                self._known.escalated -= {key, service}
             return [Recovered(service, (key,))] if recovered else []
         if not instrument.fresh and not watched.told and now - watched.heard_at >= self._limits.first_snapshot_s:
             watched.told, watched.probed_at = True, now
@@ -184,11 +224,9 @@ class Liveness:
         if now - watched.probed_at < self._limits.hard_s:
             return []
         since = watched.heard_at
-        watched.excuse(now)
-        if service not in self._known.escalated:
-            # With its keys: this session is given for all of them.
-            self._known.escalated |= {service, *owing} if service in self._services else {service}
+        if self._is_worth_a_session(service, now):
             return [Dead(service, tuple(owing), since)]
+        watched.excuse(now)
         told, watched.told = watched.told, True
         silent = [key for key in owing if not (self._keys[key].told if service in self._services else told)]
         for key in silent if service in self._services else ():
@@ -217,13 +255,23 @@ class Liveness:
 
     def _judge_key(self, key: str, instrument: Instrument, watched: _Watched, now: float) -> list[Finding]:
         """The verdict on a key whose probe went unanswered; one that never delivered in this run costs no session."""
-        service, since = self._service_of[key], watched.heard_at
+        service = self._service_of[key]
+        if instrument.updates and self._is_worth_a_session(key, now):
+            return [Dead(service, (key,), watched.heard_at)]
         watched.excuse(now)
-        if instrument.updates and key not in self._known.escalated:
-            self._known.escalated.add(key)
-            return [Dead(service, (key,), since)]
         told, watched.told = watched.told, True
         return [] if told else [Silent(service, (key,))]
+
+    def _is_worth_a_session(self, name: str, now: float) -> bool:
+        """Whether the silence of this key or service may cost a session; one is given for all that is silent by now."""
+        known, silent_since = self._known, now - self._limits.hard_s
+        if name in known.escalated or len(known.given_lately(name, now)) >= self._limits.sessions_an_hour:
+            return False
+        for watched in (self._services, self._keys, self._books):
+            silent = [each for each, it in watched.items() if it.heard_at <= silent_since]
+            known.escalated.update(silent)
+            known.given.update({each: [*known.given_lately(each, now), now] for each in silent})
+        return True
 
     def _look_at_books(
         self, service: str, instruments: Mapping[str, Instrument], is_open: IsOpen, now: float, heard: Collection[str]
@@ -233,7 +281,9 @@ class Liveness:
             recovered = watched.told
             watched.hear(now)
             self._known.delivered.add(service)
-            self._known.escalated.discard(service)
+            # Every book is whole: only the time tells the session's first ones from those that follow.
+            if now - self._books_since[service] > self._limits.first_snapshot_s:
+                self._known.escalated.discard(service)
             return [Recovered(service, keys)] if recovered else []
         if service not in self._known.delivered:
             return []

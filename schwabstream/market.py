@@ -59,13 +59,16 @@ _CHART_TIME = {Service.CHART_FUTURES: "1", Service.CHART_EQUITY: "7"}
 class Instrument:
     """All that is known of one key.
 
-    ``fresh`` tells whether this session has confirmed it, ``book_service`` which service its last book came from,
-    ``info`` holds the level-1 fields that are in no event, by name.
+    ``fresh`` tells whether this session has confirmed it, ``first_us`` when its first entry did so, ``first_update``
+    the number of that update; ``book_service`` which service its last book came from, ``info`` holds the level-1 fields
+    that are in no event, by name.
     """
 
     __slots__ = (
         "aliases",
         "book_service",
+        "first_update",
+        "first_us",
         "fresh",
         "info",
         "is_contract",
@@ -81,6 +84,7 @@ class Instrument:
         self.key = symbol.key
         self.aliases: tuple[str, ...] = (symbol.alias,)
         self.fresh = False
+        self.first_us = self.first_update = 0
         self.top_of_book = False
         self.book_service: str | None = None
         self.updates = 0
@@ -130,15 +134,18 @@ class Market:
         self._publish = publish
         self._layouts = {str(service): _Layout(service) for service in dict.fromkeys(LEVEL_ONE.values())}
         self.instruments: dict[str, Instrument] = {}
+        self._answering: dict[str, Instrument] = {}  # whose data comes under each key, in this session
         self.counts: Counter[str] = Counter()
         for symbol in symbols:
             if known := self.instruments.get(symbol.key):
                 known.aliases = tuple(dict.fromkeys((*known.aliases, symbol.alias)))
             else:
                 self.instruments[symbol.key] = Instrument(symbol)
+        self.begin_session()
 
     def begin_session(self) -> None:
         """Mark everything known as unconfirmed: each key's next entry is a snapshot."""
+        self._answering = dict(self.instruments)
         for instrument in self.instruments.values():
             instrument.fresh = False
 
@@ -172,13 +179,37 @@ class Market:
             else:
                 self.counts["unknown services"] += 1
             return
+        answering = self._answering
         for entry in batch.content:
             try:
-                instrument = self.instruments[entry["key"]]
+                instrument = answering[entry["key"]]
             except (KeyError, TypeError):
-                self.counts["unknown entries"] += 1
-                continue
+                if (root := self._root_answered_by(entry, service)) is None:
+                    self.counts["unknown entries"] += 1
+                    continue
+                instrument = root
             self._merge(instrument, layout, entry, timestamp, received_us)
+
+    def _root_answered_by(self, entry: object, service: str) -> Instrument | None:
+        """The root that Schwab answers under this entry's key, its contract's, from now on (protocol 6).
+
+        A root that is confirmed by its own key is itself; one that its contract stands for follows the roll, which
+        begins with a snapshot.
+        """
+        if service != LEVEL_ONE[Asset.FUTURE] or type(entry) is not dict or type(entry.get("key")) is not str:
+            return None
+        contract: str = entry["key"]
+        root = Symbol(contract, contract, Asset.FUTURE).root
+        if root == contract or (instrument := self.instruments.get(root)) is None:
+            return None
+        before = [key for key, other in self._answering.items() if other is instrument and key != root]
+        if instrument.fresh and not (before and "assetMainType" in entry):
+            return None
+        for key in before:
+            del self._answering[key]
+        self._answering[contract] = instrument
+        instrument.tick["contract"] = contract
+        return instrument
 
     def _merge(
         self, instrument: Instrument, layout: _Layout, entry: dict[str, Any], timestamp: int, received_us: int
@@ -201,7 +232,8 @@ class Market:
                 or (layout.size in entry and tick["last_size"] is not None)
             )
         else:
-            instrument.fresh = True
+            if not instrument.fresh:
+                instrument.fresh, instrument.first_us, instrument.first_update = True, received_us, instrument.updates
             # A snapshot, asked for again or not, repeats the last trade; a new one has a later time.
             tick["is_trade"] = known_trade is not None and (trade_time or 0) > known_trade
         if quote_time is None or (trade_time is not None and trade_time > quote_time):
@@ -249,7 +281,7 @@ class Market:
         for entry in batch.content:
             try:
                 book = entry if type(entry) is Book else read_book(entry)
-                instrument = self.instruments[book.key]
+                instrument = self._answering[book.key]
                 bids, asks = write_side(book.bids, descending=True), write_side(book.asks, descending=False)
             except (KeyError, TypeError, ValueError):
                 self.counts["bad books"] += 1
@@ -269,7 +301,7 @@ class Market:
         time_number = _CHART_TIME[Service(batch.service)]
         for entry in batch.content:
             try:
-                instrument = self.instruments[entry["key"]]
+                instrument = self._answering[entry["key"]]
                 start, *prices = (entry[number] for number in (time_number, "2", "3", "4", "5", "6"))
             except (KeyError, TypeError):
                 self.counts["bad bars"] += 1

@@ -1,10 +1,10 @@
-"""From when to when each key's data is missing, so that every outage is told as exactly one gap; pure.
+"""From when to when each key's data is missing, so that every outage is reported as exactly one gap; pure.
 
 A key is lost once, however many sessions fail before it is back; keys that went and came together share their gap.
 Times are seconds since the epoch.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 
@@ -23,18 +23,30 @@ class Outages:
         self._lost: dict[str, float] = {}
         self._restored: dict[str, float] = {}
 
+    @property
+    def lost(self) -> Collection[str]:
+        """The keys whose data is missing."""
+        return self._lost.keys()
+
     def lose(self, key: str, at: float) -> None:
         """Note that nothing of this key arrives since ``at``; a key that is lost already stays lost since then.
 
-        What was missing before its last gap ended is told by that gap.
+        What was missing before its last gap ended belongs to that gap.
         """
         self._lost.setdefault(key, max(at, self._restored.get(key, at)))
 
-    def restore(self, keys: Iterable[str], at: float) -> list[Gap]:
-        """Take these keys as flowing again; returns the gaps that end with it, the oldest first."""
+    def restore(self, back: Mapping[str, float]) -> list[Gap]:
+        """Take these keys as back, each since its time; returns the gaps that end with it, the oldest first.
+
+        Keys that were lost together share a gap, which ends with the last of them.
+        """
         ended: dict[float, list[str]] = {}
-        for key in keys:
+        for key in back:
             if key in self._lost:
-                self._restored[key] = at
                 ended.setdefault(self._lost.pop(key), []).append(key)
-        return [Gap(lost_at, at, tuple(ended[lost_at])) for lost_at in sorted(ended)]
+        return [self._end(lost_at, ended[lost_at], back) for lost_at in sorted(ended)]
+
+    def _end(self, lost_at: float, keys: list[str], back: Mapping[str, float]) -> Gap:
+        restored_at = max(lost_at, *(back[key] for key in keys))
+        self._restored.update(dict.fromkeys(keys, restored_at))
+        return Gap(lost_at, restored_at, tuple(keys))

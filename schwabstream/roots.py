@@ -1,4 +1,4 @@
-"""Futures roots people stream: where they trade, their tick, their decimals and their multiplier.
+"""Futures roots people stream: where and at which hours they trade, their tick, their decimals and their multiplier.
 
 Data only, from the exchanges' contract specifications. A root that is not here still streams; only its tick
 is then unknown until Schwab sends it (futures fields 25 and 31). The market identifier code is what
@@ -6,7 +6,20 @@ tastytrade and thinkorswim append after a colon; Schwab is never sent it (protoc
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
+
+
+class Hours(StrEnum):
+    """Products that trade at the same times; ``schedule`` knows when."""
+
+    EQUITIES = "equities"
+    CURRENCIES = "currencies"
+    GLOBEX = "globex"
+    GRAINS = "grains"
+    LIVESTOCK = "livestock"
+    VOLATILITY = "volatility"
+    OTHER_FUTURES = "other futures"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +30,7 @@ class FutureRoot:
     tick: float
     decimals: int
     multiplier: float
+    hours: Hours = Hours.GLOBEX
 
 
 # fmt: off
@@ -51,9 +65,9 @@ FUTURE_ROOTS: Final[dict[str, FutureRoot]] = {
     "MBT": FutureRoot("XCME", 5.0, 0, 0.1),
     "ETH": FutureRoot("XCME", 0.5, 2, 50),
     "MET": FutureRoot("XCME", 0.5, 2, 0.1),
-    "GF": FutureRoot("XCME", 0.025, 3, 500),
-    "HE": FutureRoot("XCME", 0.025, 3, 400),
-    "LE": FutureRoot("XCME", 0.025, 3, 400),
+    "GF": FutureRoot("XCME", 0.025, 3, 500, Hours.LIVESTOCK),
+    "HE": FutureRoot("XCME", 0.025, 3, 400, Hours.LIVESTOCK),
+    "LE": FutureRoot("XCME", 0.025, 3, 400, Hours.LIVESTOCK),
     # CBOT: index, treasuries, grains
     "YM": FutureRoot("XCBT", 1.0, 0, 5),
     "MYM": FutureRoot("XCBT", 1.0, 0, 0.5),
@@ -68,16 +82,16 @@ FUTURE_ROOTS: Final[dict[str, FutureRoot]] = {
     "5YY": FutureRoot("XCBT", 0.001, 3, 1_000),
     "10Y": FutureRoot("XCBT", 0.001, 3, 1_000),
     "30Y": FutureRoot("XCBT", 0.001, 3, 1_000),
-    "KE": FutureRoot("XCBT", 0.25, 2, 50),
-    "XC": FutureRoot("XCBT", 0.125, 3, 10),
-    "XK": FutureRoot("XCBT", 0.125, 3, 10),
-    "XW": FutureRoot("XCBT", 0.125, 3, 10),
-    "ZC": FutureRoot("XCBT", 0.25, 2, 50),
-    "ZL": FutureRoot("XCBT", 0.01, 2, 600),
-    "ZM": FutureRoot("XCBT", 0.1, 1, 100),
-    "ZO": FutureRoot("XCBT", 0.25, 2, 50),
-    "ZS": FutureRoot("XCBT", 0.25, 2, 50),
-    "ZW": FutureRoot("XCBT", 0.25, 2, 50),
+    "KE": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS),
+    "XC": FutureRoot("XCBT", 0.125, 3, 10, Hours.GRAINS),
+    "XK": FutureRoot("XCBT", 0.125, 3, 10, Hours.GRAINS),
+    "XW": FutureRoot("XCBT", 0.125, 3, 10, Hours.GRAINS),
+    "ZC": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS),
+    "ZL": FutureRoot("XCBT", 0.01, 2, 600, Hours.GRAINS),
+    "ZM": FutureRoot("XCBT", 0.1, 1, 100, Hours.GRAINS),
+    "ZO": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS),
+    "ZS": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS),
+    "ZW": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS),
     # NYMEX: energy, platinum, palladium
     "BZ": FutureRoot("XNYM", 0.01, 2, 1_000),
     "CL": FutureRoot("XNYM", 0.01, 2, 1_000),
@@ -98,8 +112,8 @@ FUTURE_ROOTS: Final[dict[str, FutureRoot]] = {
     "SI": FutureRoot("XCEC", 0.005, 3, 5_000),
     "SIL": FutureRoot("XCEC", 0.005, 3, 1_000),
     # Cboe: volatility
-    "VX": FutureRoot("XCBF", 0.05, 2, 1_000),
-    "VXM": FutureRoot("XCBF", 0.05, 2, 100),
+    "VX": FutureRoot("XCBF", 0.05, 2, 1_000, Hours.VOLATILITY),
+    "VXM": FutureRoot("XCBF", 0.05, 2, 100, Hours.VOLATILITY),
 }
 # fmt: on
 

@@ -1,8 +1,9 @@
 """When which market is open: pure rules over the calendar, the clock comes in as an argument.
 
-Made to answer one question, "must data be flowing now?", so where sources differ it says closed: a market wrongly
-taken for open looks like a dead stream. Equities follow the hours Schwab's markets endpoint gave for the day (protocol
-2.3), else New York's regular session; futures the CME Globex week, whose daily break is trap T19.
+Made to answer one question, "must data be flowing now?", so where sources differ, or a product's hours are not known,
+it says closed: a market wrongly taken for open looks like a dead stream. Equities follow the hours Schwab's markets
+endpoint gave for the day (protocol 2.3), else New York's regular session; futures the hours their exchanges publish
+for the product (protocol 6.1).
 """
 
 from collections.abc import Mapping
@@ -11,20 +12,39 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from schwabstream.symbols import Asset
+from schwabstream.roots import FUTURE_ROOTS, Hours
+from schwabstream.symbols import Asset, Symbol
 
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
-_FUTURES = frozenset({Asset.FUTURE, Asset.FUTURE_OPTION})
 EQUITY_HOURS = frozenset({Asset.EQUITY, Asset.INDEX, Asset.OPTION})
 """What trades while New York's regular session lasts."""
-_FRIDAY, _SATURDAY, _SUNDAY = 4, 5, 6
-# A Globex session begins at 17:00 Chicago on the evening before; shifted by this, it lies within its own date.
-_EVENING_START = timedelta(hours=7)
-_GLOBEX_HOURS = time(0), time(23)
-_GLOBEX_HALF_DAY_END = time(19)  # noon in Chicago
+_THURSDAY, _FRIDAY, _SATURDAY, _SUNDAY = 3, 4, 5, 6
 _REGULAR_HOURS = time(9, 30), time(16)
 _HALF_DAY_END = time(13)
 _FOREX_BREAK = time(17)
+
+Spans = tuple[tuple[time, time], ...]
+# In Chicago. A session that begins in the evening belongs to the next day.
+_EVENINGS: Mapping[Hours, time] = {Hours.GLOBEX: time(17), Hours.GRAINS: time(19)}
+_DAYS: Mapping[Hours, Spans] = {
+    Hours.GLOBEX: ((time(0), time(16)),),
+    Hours.GRAINS: ((time(0), time(7, 45)), (time(8, 30), time(13, 20))),
+    Hours.LIVESTOCK: ((time(8, 30), time(13, 5)),),
+    Hours.VOLATILITY: ((time(8, 30), time(15)),),
+    Hours.OTHER_FUTURES: ((time(9), time(12)),),  # when every market in America trades
+}
+_CHICAGO_HALF_DAY_END = time(12)
+_DAY = timedelta(days=1)
+
+
+def hours_of(symbol: Symbol) -> Hours:
+    """At which hours this symbol trades."""
+    if symbol.asset in EQUITY_HOURS:
+        return Hours.EQUITIES
+    if symbol.asset is Asset.FOREX:
+        return Hours.CURRENCIES
+    root = FUTURE_ROOTS.get(symbol.root.lstrip("./"))
+    return root.hours if root else Hours.OTHER_FUTURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +63,13 @@ class Schedule:
     chicago: Holidays = field(default_factory=Holidays)
     _equity_hours: dict[date, list[tuple[datetime, datetime]]] = field(default_factory=dict)
 
-    def is_open(self, asset: Asset, at: datetime) -> bool:
-        """Whether data must be flowing for this asset at this moment (an aware datetime)."""
-        if asset in _FUTURES:
-            return self._globex_is_open(at.astimezone(CHICAGO).replace(tzinfo=None) + _EVENING_START)
-        if asset is Asset.FOREX:
+    def is_open(self, hours: Hours, at: datetime) -> bool:
+        """Whether data must be flowing for what trades at these hours at this moment (an aware datetime)."""
+        if hours is Hours.EQUITIES:
+            return self._equities_are_open(at.astimezone(NEW_YORK))
+        if hours is Hours.CURRENCIES:
             return _forex_is_open(at.astimezone(NEW_YORK))
-        return self._equities_are_open(at.astimezone(NEW_YORK))
+        return self._futures_are_open(hours, at.astimezone(CHICAGO))
 
     def knows_equity_hours(self, day: date) -> bool:
         """Whether the endpoint's hours of this day (New York) were learned."""
@@ -67,12 +87,32 @@ class Schedule:
             raise ValueError("hours without a time zone")
         self._equity_hours = {day: hours}
 
-    def _globex_is_open(self, shifted: datetime) -> bool:
-        day = shifted.date()
-        if day.weekday() >= _SATURDAY or day in self.chicago.closed:
+    def _futures_are_open(self, hours: Hours, local: datetime) -> bool:
+        day, clock = local.date(), local.time()
+        if (evening := _EVENINGS.get(hours)) is not None and clock >= evening:
+            return self._futures_trade_on(hours, day + _DAY) and not self._rests_overnight(hours, day)
+        if not self._futures_trade_on(hours, day):
             return False
-        opens, closes = _GLOBEX_HOURS
-        return opens <= shifted.time() < (_GLOBEX_HALF_DAY_END if day in self.chicago.half else closes)
+        if self._is_half_day(hours, day) and clock >= _CHICAGO_HALF_DAY_END:
+            return False
+        overnight = clock < time(8) and self._rests_overnight(hours, day - _DAY)
+        return not overnight and any(opens <= clock < closes for opens, closes in _DAYS[hours])
+
+    def _futures_trade_on(self, hours: Hours, day: date) -> bool:
+        """Whether there is a session of this day at all."""
+        if day.weekday() >= _SATURDAY:
+            return False
+        if hours is Hours.GLOBEX:
+            return day not in self.chicago.closed or _is_halted_at_noon(day)
+        # Everything else also rests on the holidays on which Globex only stops early.
+        return day not in self.chicago.closed and day not in self.new_york.closed
+
+    def _is_half_day(self, hours: Hours, day: date) -> bool:
+        return day in self.chicago.half or (hours is Hours.GLOBEX and day in self.chicago.closed)
+
+    def _rests_overnight(self, hours: Hours, day: date) -> bool:
+        """Whether no evening session may follow this day: grains come back in the morning after some holidays."""
+        return hours is Hours.GRAINS and day.weekday() < _SATURDAY and not self._futures_trade_on(hours, day)
 
     def _equities_are_open(self, local: datetime) -> bool:
         day = local.date()
@@ -82,6 +122,13 @@ class Schedule:
             return False
         opens, closes = _REGULAR_HOURS
         return opens <= local.time() < (_HALF_DAY_END if day in self.new_york.half else closes)
+
+
+def _is_halted_at_noon(day: date) -> bool:
+    """Whether a closed day is Independence Day or Thanksgiving: Globex trades on them until noon."""
+    if day.month == 7:
+        return 3 <= day.day <= 5
+    return day.month == 11 and day.weekday() == _THURSDAY and 22 <= day.day <= 28
 
 
 def _forex_is_open(local: datetime) -> bool:

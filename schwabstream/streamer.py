@@ -32,6 +32,7 @@ from schwabstream.errors import (
 )
 from schwabstream.feed import Clock, Feed
 from schwabstream.listings import find_listings
+from schwabstream.liveness import Silence
 from schwabstream.market import Market
 from schwabstream.market_hours import keep_equity_hours
 from schwabstream.meter import Meter
@@ -104,10 +105,10 @@ class SchwabStreamClient:
     ) -> None:
         self._auth, self._clock, self._permit = auth, clock, permit
         self._recorder = recorder
-        self._heartbeat_timeout_s, self._keepalive_s = heartbeat_timeout_s, keepalive_s
+        self._keepalive_s = keepalive_s
         self._backoff = Backoff(clock.random)
         self._announcer = Announcer(publisher.publish, clock.wall)
-        self._memory = Memory()
+        self._memory = Memory(Silence(heartbeat_timeout_s))
         self._connection: Connection | None = None
         self._denied = self._must_refresh = False
         self._login_mark: str | None = None
@@ -254,7 +255,7 @@ class SchwabStreamClient:
             login.socket_url,
             monotonic=self._clock.monotonic,
             wall=self._clock.wall,
-            silence_limit_s=self._heartbeat_timeout_s,
+            silence=self._memory.silence,
             recorder=self._recorder,
         )
         async with opening as connection:

@@ -13,7 +13,7 @@ from schwabstream.announcer import Announcer
 from schwabstream.connection import Connection
 from schwabstream.endings import ENDING_CODES, error_of
 from schwabstream.fields import Service
-from schwabstream.liveness import Known, Liveness
+from schwabstream.liveness import Known, Liveness, Silence
 from schwabstream.market import Market
 from schwabstream.meter import Meter
 from schwabstream.outages import Outages
@@ -35,10 +35,12 @@ _LISTED_AT = {Service.NASDAQ_BOOK: "Q", Service.NYSE_BOOK: "N"}
 class Memory:
     """What outlives a session: what was learned of Schwab, what is missing, and why.
 
-    ``listings``: exchange code by equity key, None until asked; ``unavailable``: services Schwab does not have;
-    ``refused`` and ``stale``: why there is no data, by service and key; ``delayed``: keys reported as delayed.
+    ``silence``: how long a session may be silent; ``listings``: exchange code by equity key, None until asked;
+    ``unavailable``: services Schwab does not have; ``refused`` and ``stale``: why there is no data, by service and key;
+    ``delayed``: keys reported as delayed.
     """
 
+    silence: Silence
     listings: dict[str, str] | None = None
     unavailable: set[Service] = field(default_factory=set)
     known: Known = field(default_factory=Known)
@@ -121,15 +123,14 @@ class Subscriber:
             return
         if answer.ok:
             self._take_in(service, command.keys)
-        elif answer.code == SYMBOL_LIMIT and answer.discarded:
-            self._take_in(service, command.keys[: -answer.discarded])
-            discarded = command.keys[-answer.discarded :]
-            self._note_refusal(answer, discarded)
-            self._plan_retry(service, discarded, RETRY_DELAYS_S[-1])
-        elif service is Service.FUTURES_BOOK:
-            self._do_without_depth(answer)
+        elif answer.code == SYMBOL_LIMIT:
+            # Without a count any key may be among the discarded ones; to add one that is subscribed does no harm.
+            kept = max(0, len(command.keys) - answer.discarded) if answer.discarded else 0
+            if kept:
+                self._take_in(service, command.keys[:kept])
+            self._do_without(answer, command.keys[kept:])
         else:
-            self._note_refusal(answer, command.keys)
+            self._do_without(answer, command.keys)
 
     def _take_in(self, service: Service, keys: tuple[str, ...]) -> None:
         self.accepted += len(keys)
@@ -140,14 +141,21 @@ class Subscriber:
             self.confirmed.update(keys)
             self._liveness.subscribed(service, keys, self._monotonic())
 
-    def _do_without_depth(self, answer: Answered) -> None:
-        """Fall back to the top of book; for good when Schwab says that it has no such service."""
-        self._market.use_top_of_book(answer.command.keys)
-        log.info("no futures depth at Schwab; books are the top of book", answer=answer.message)
-        if answer.code == UNAVAILABLE:
-            self._memory.unavailable.add(answer.command.service)
+    def _do_without(self, answer: Answered, keys: tuple[str, ...]) -> None:
+        """Report what these refused keys miss, and plan to ask again where that may help."""
+        service = answer.command.service
+        if service is Service.FUTURES_BOOK:
+            self._market.use_top_of_book(keys)
+            log.info("no futures depth at Schwab; books are the top of book", answer=answer.message)
+            if answer.code == UNAVAILABLE:
+                self._memory.unavailable.add(service)
+                return
         else:
-            self._plan_retry(answer.command.service, answer.command.keys)
+            self._note_refusal(answer, keys)
+        if answer.code == SYMBOL_LIMIT:
+            self._plan_retry(service, keys, RETRY_DELAYS_S[-1])
+        elif answer.code in _PASSING_CODES or service is Service.FUTURES_BOOK:
+            self._plan_retry(service, keys)
 
     def _note_refusal(self, answer: Answered, keys: tuple[str, ...]) -> None:
         service = answer.command.service
@@ -158,8 +166,6 @@ class Subscriber:
         for key in new:
             for alias in self._market.instruments[key].aliases:
                 self._announcer.tell("stale", f"{alias}: {why}", symbol=alias, key=key, detail=_code(answer))
-        if answer.code in _PASSING_CODES:
-            self._plan_retry(service, keys)
 
     def _plan_retry(self, service: Service, keys: tuple[str, ...], delay_s: float | None = None) -> None:
         failures = self._failures.get((service, keys), 0)

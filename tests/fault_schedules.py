@@ -1,7 +1,7 @@
 """Random troubles, seeded, played on virtual time, and the promises that must hold whatever happened.
 
-``python -m pytest tests/integration/test_faults.py`` plays 500; ``python tests/fault_schedules.py 0 10000`` as many as
-told, on all cores.
+``python -m pytest tests/integration/test_faults.py`` plays 500, always the same; ``python tests/fault_schedules.py``
+plays 10,000 that nobody has seen, on all cores, and ``--first SEED --count 1`` one of them again.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,14 +31,19 @@ if __name__ == "__main__":  # as a script: schwab-py installs a package named te
 
 from tests.fault_proxy import Spoil
 from tests.stage import Stage, play
+from tests.virtual_time import START
 
 SYMBOLS = ("/MNQ:XCME", "/MES:XCME", "AAPL")
 SERVICE_OF = {"/MNQ": "LEVELONE_FUTURES", "/MES": "LEVELONE_FUTURES", "AAPL": "LEVELONE_EQUITIES"}
 ALIAS_OF = {"/MNQ": "/MNQ:XCME", "/MES": "/MES:XCME", "AAPL": "AAPL"}
+WEEKEND = START - 3 * 86_400
+"""Saturday: every market is closed, yet what is sent must arrive all the same."""
 TROUBLE_S = 240.0
 """Troubles begin within this time."""
 RECOVERY_S = 800.0
 """An eviction's pause, the longest backoff and two hard limits fit into this."""
+SETTLE_S = 4.0
+"""Within this time of the last entry its gap is reported."""
 CONNECTIONS_A_MINUTE = 15
 TOKEN_CALLS_A_MINUTE = 30
 FIRST_NUMBER = 1_000_000_000
@@ -200,6 +205,11 @@ TROUBLES: dict[str, Begin] = {
     "eviction": _evict,
     "eviction storm": _storm,
     "heartbeats only": _switch(data=False),
+    "rare heartbeats": _switch(heartbeat_interval_s=75.0),
+    "quiet, rare heartbeats": _switch(changes_per_s=0.0, heartbeat_interval_s=75.0),
+    "quiet, no second snapshots": _switch(changes_per_s=0.0, snapshot_on_resubscribe=False),
+    "no second snapshots": _switch(snapshot_on_resubscribe=False),
+    "roots under contracts": _and_drop(_switch(root_stream_key="contract")),
     "nothing at all": _switch(data=False, heartbeats=False),
     "no heartbeats": _switch(heartbeats=False),
     "mute service": _switch(muted_services={"LEVELONE_FUTURES"}),
@@ -247,10 +257,13 @@ class Floor:
         simulator, service = self.stage.simulator, SERVICE_OF[key]
         faults = simulator.faults
         muted = not faults.data or faults.black_hole or service in faults.muted_services or key in faults.silent_keys
+        muted = muted or not faults.changes_per_s
         if muted or key not in session.subscriptions.get(service, ()):
             return
         number = next(self._numbers)
-        entry = {"key": key, "1": 99.5, "3": 100.0, "8": number, "34": simulator.now_ms()}
+        quote = simulator.market.quote(key)
+        contract = quote.instrument.contract if quote and faults.root_stream_key == "contract" else ""
+        entry = {"key": contract or key, "1": 99.5, "3": 100.0, "8": number, "34": simulator.now_ms()}
         number_of = self._sessions.setdefault(session, len(self._sessions))
         self.sent[key][number] = Sent(self.stage.time.wall(), number_of, certain=not faults.truncate_share)
         message = {"service": service, "timestamp": simulator.now_ms(), "command": "SUBS", "content": [entry]}
@@ -276,10 +289,11 @@ class Outcome:
     recovery_s: float = 0.0
 
 
-def play_schedule(seed: int) -> Outcome:
-    """Play one schedule; raises ``AssertionError`` when a promise is broken."""
+def play_schedule(outcome: Outcome) -> None:
+    """Play the schedule of its seed and note what it comes to; raises ``AssertionError`` when a promise is broken."""
+    seed = outcome.seed
     rng = random.Random(seed)
-    outcome = Outcome(seed)
+    start = rng.choice((START, START, START, WEEKEND))
 
     async def story(stage: Stage) -> None:
         if rng.random() < 0.3:
@@ -291,11 +305,10 @@ def play_schedule(seed: int) -> Outcome:
         outcome.recovery_s = await recovered(stage, floor)
         market.cancel()
         await asyncio.wait({market})
-        await asyncio.sleep(1.0 + stage.proxy.worst_delay_s)
+        await asyncio.sleep(SETTLE_S + stage.proxy.worst_delay_s)
         judge(stage, floor, outcome)
 
-    play(story, *SYMBOLS, seed=seed, pulse=False, proxied=True, auto_refresh=True)
-    return outcome
+    play(story, *SYMBOLS, seed=seed, start=start, pulse=False, proxied=True, auto_refresh=True)
 
 
 async def _make_trouble(stage: Stage, rng: random.Random, outcome: Outcome) -> None:
@@ -405,20 +418,27 @@ def _judge_order(stage: Stage) -> None:
             assert max(told.values()) == 1, f"two gaps for one outage: {told}"
 
 
-def _play_one(seed: int) -> tuple[Outcome | None, str]:
+def _play_one(seed: int) -> tuple[Outcome, str]:
+    outcome = Outcome(seed)
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         try:
-            return play_schedule(seed), ""
+            play_schedule(outcome)
         except Exception as error:  # noqa: BLE001 - whatever breaks a promise is reported with its seed
-            return None, f"seed {seed}: {type(error).__name__}: {error}"
+            return outcome, verdict(outcome, error)
+    return outcome, ""
+
+
+def verdict(outcome: Outcome, error: Exception) -> str:
+    """What broke which promise, as one line."""
+    return f"seed {outcome.seed} ({'; '.join(outcome.troubles)}): {type(error).__name__}: {error}"
 
 
 def play_many(seeds: Iterable[int]) -> tuple[list[Outcome], list[str]]:
-    """Play schedules on all cores; returns what they came to, and which broke what."""
+    """Play schedules on all cores; returns what those that held came to, and which broke what."""
     outcomes, failures = [], []
     with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
         for outcome, failure in pool.imap_unordered(_play_one, seeds, chunksize=4):
-            if outcome is None:
+            if failure:
                 failures.append(failure)
                 print(failure, flush=True)
             else:
@@ -426,20 +446,24 @@ def play_many(seeds: Iterable[int]) -> tuple[list[Outcome], list[str]]:
     return outcomes, failures
 
 
-def main() -> int:
-    """Play schedules from one seed up to another; tell the worst figures."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Play schedules from one seed on, a fresh one unless it is given; print those that fail, and the worst figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("first", type=int)
-    parser.add_argument("end", type=int)
-    arguments = parser.parse_args()
+    parser.add_argument("--first", type=int, default=random.SystemRandom().randrange(10**9), help="the first seed")
+    parser.add_argument("--count", type=int, default=10_000, help="how many schedules")
+    arguments = parser.parse_args(words)
+    first, count = arguments.first, arguments.count
+    print(f"{count} schedules from seed {first}; one of them again: --first SEED --count 1", flush=True)
     began = time.monotonic()
-    outcomes, failures = play_many(range(arguments.first, arguments.end))
+    outcomes, failures = play_many(range(first, first + count))
     if outcomes:
         for name in ("connections_a_minute", "token_calls_a_minute", "recovery_s", "gaps"):
             worst = max(outcomes, key=lambda outcome: getattr(outcome, name))
             print(f"most {name}: {getattr(worst, name):g} (seed {worst.seed}: {'; '.join(worst.troubles)})")
         print(f"{sum(outcome.entries for outcome in outcomes)} entries, {sum(o.gaps for o in outcomes)} gaps")
     print(f"{len(outcomes)} held, {len(failures)} failed, {time.monotonic() - began:.0f} s")
+    for failure in failures:
+        print(failure)
     return 1 if failures else 0
 
 

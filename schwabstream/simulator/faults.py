@@ -118,10 +118,14 @@ class Faults:
     """Level-1 changes per key; 0: only ``SchwabSimulator.step``."""
     books_per_s: float = 1.0
     snapshot_delay_s: float = 0.01
+    snapshot_on_resubscribe: bool = True
+    """A SUBS or ADD of what is subscribed already brings another snapshot; whether Schwab does so is unknown."""
     muted_services: set[str] = field(default_factory=set)
     silent_keys: set[str] = field(default_factory=set)
     batch_limit: int | None = None
     """Only the first N keys of a SUBS or ADD come alive, though all are acknowledged."""
+    root_stream_key: Literal["contract", "root"] = "root"
+    """Under which key the entries of a root come."""
     unknown_symbol_frame: bool = False
     """Unknown futures keys get the U+FFFD frame (trap T5) instead of silence."""
     accept_mic: bool = False

@@ -183,6 +183,8 @@ class Feed:
             step = size or len(entries)
             for start in range(0, len(entries), step):
                 content = entries[start : start + step]
+                if self._faults.root_stream_key == "contract":
+                    content = [{**entry, "key": self._contract(service, entry["key"])} for entry in content]
                 self._received.entries_sent += len(content)
                 messages.append(
                     {"service": service, "timestamp": self._market.now_ms(), "command": "SUBS", "content": content}
@@ -192,6 +194,10 @@ class Feed:
         else:
             for message in messages:
                 self.send_frame(session, [message])
+
+    def _contract(self, service: str, key: str) -> str:
+        quote = self.find(service, key)
+        return quote.instrument.contract if quote is not None and quote.instrument.contract else key
 
     def send_frame(self, session: "Session", messages: list[dict[str, Any]]) -> None:
         """One data frame, spoiled as the switches say."""

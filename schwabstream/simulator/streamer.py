@@ -274,8 +274,6 @@ class Session:
         service, command = str(request["service"]), str(request["command"])
         subscribed = self.subscriptions.setdefault(service, {})
         if command in ("SUBS", "ADD"):
-            if command == "SUBS":
-                subscribed.clear()
             self._add(request, subscribed, keys, fields, code)
             return
         if command == "VIEW":
@@ -294,20 +292,24 @@ class Session:
         fields: frozenset[str],
         code: int,
     ) -> None:
-        """Take keys in up to the service's limit, answer, and let their snapshots follow."""
+        """Take keys in up to the service's limit, answer, and let their snapshots follow, but for those it had."""
         faults, service = self.exchange.faults, str(request["service"])
+        had = frozenset() if faults.snapshot_on_resubscribe else frozenset(subscribed)
+        if request["command"] == "SUBS":
+            subscribed.clear()
         room = max(0, faults.max_keys - len(subscribed))
         discarded = set([key for key in keys if key not in subscribed][room:])
         kept = [key for key in keys if key not in discarded][: faults.batch_limit]
         subscribed.update(dict.fromkeys(kept, fields))
+        due = [key for key in kept if key not in had]
         if service not in CHARTS:  # bars have no snapshot to wait for
-            self.awaiting.update((service, key) for key in kept)
+            self.awaiting.update((service, key) for key in due)
         if discarded:
             self.respond(request, 19, f"{_TEXTS[19]} ({service}={faults.max_keys}, DISCARDED={len(discarded)})")
         else:
             self.respond(request, code, f"{request['command']} command succeeded")
         feed = self.exchange.feed
-        self.socket.later(faults.snapshot_delay_s, lambda: feed.send_snapshot(self, service, kept))
+        self.socket.later(faults.snapshot_delay_s, lambda: feed.send_snapshot(self, service, due))
 
 
 def _parameters(request: dict[str, Any]) -> tuple[list[str], frozenset[str]]:

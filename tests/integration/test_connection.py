@@ -20,6 +20,7 @@ from schwabstream.codec import Batch, Undecodable
 from schwabstream.connection import CLOSE_TIMEOUT_S, Connection, open_connection
 from schwabstream.errors import ConfigurationError, ProtocolError, SessionLost, SymbolError
 from schwabstream.fields import Service
+from schwabstream.liveness import Silence
 from schwabstream.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, Session, State, StreamerLogin
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.subscriptions import Command, Verb
@@ -83,7 +84,7 @@ async def opened(session: Session, url: str, **options: Any) -> AsyncIterator[Co
     settings: dict[str, Any] = {
         "monotonic": time.monotonic,
         "wall": time.time,
-        "silence_limit_s": DEADLINE_S,
+        "silence": Silence(DEADLINE_S),
         **options,
     }
     async with asyncio.timeout(DEADLINE_S), open_connection(session, url, **settings) as connection:
@@ -239,7 +240,23 @@ async def test_a_logout_before_the_login_is_through_just_leaves(simulator: Schwa
 async def test_silence_past_the_limit_is_a_lost_session(simulator: SchwabSimulator) -> None:
     """When nothing arrives for the limit, not even a heartbeat, the session counts as dead (protocol 3.4)."""
     simulator.faults.heartbeats = simulator.faults.data = False
-    async with running(simulator, silence_limit_s=0.15) as (_, _sink, task):
+    silence = Silence(0.15)
+    async with running(simulator, silence=silence) as (_, _sink, task):
+        with pytest.raises(SessionLost, match=r"nothing arrived from the streamer for 0\.15 s"):
+            await task
+    assert silence.limit_s == 0.3, "the next session may be silent for longer"
+
+
+async def test_a_limit_that_becomes_shorter_holds_at_once(simulator: SchwabSimulator) -> None:
+    """A session that waits under a long limit is measured by the shorter one as soon as data is owed."""
+    simulator.faults.heartbeats = simulator.faults.data = False
+    silence = Silence(0.15)
+    for _ in range(8):
+        silence.ended_a_session()
+    async with running(simulator, silence=silence) as (connection, sink, task):
+        await sink.until(lambda it: bool(it.outcomes))
+        assert silence.is_owed_data()
+        connection.wake()
         with pytest.raises(SessionLost, match=r"nothing arrived from the streamer for 0\.15 s"):
             await task
 
@@ -248,7 +265,7 @@ async def test_heartbeats_alone_keep_a_session(simulator: SchwabSimulator) -> No
     """Any frame counts as life: a quiet market with heartbeats outlives many silence limits."""
     simulator.faults.data = False
     simulator.faults.heartbeat_interval_s = 0.02
-    async with running(simulator, FUTURES, silence_limit_s=0.5) as (connection, _sink, task):
+    async with running(simulator, FUTURES, silence=Silence(0.5)) as (connection, _sink, task):
         started = connection.traffic.last_at
         async with asyncio.timeout(DEADLINE_S):
             while connection.traffic.last_at < started + 1.2 and not task.done():  # noqa: ASYNC110 - the peer sets the pace

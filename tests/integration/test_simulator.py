@@ -337,11 +337,26 @@ async def test_view_changes_the_fields_of_all_keys(lab: Lab) -> None:
 
 
 async def test_adding_a_key_again_sends_its_snapshot_again(lab: Lab) -> None:
-    """A repeated ADD is answered with a fresh full entry: the probe of a watchdog relies on it."""
+    """A repeated ADD is answered with a fresh full entry."""
     client = await lab.connect()
     for _ in range(2):
         await client.subscribe(FUTURES, "/NQ", "0,1,34", command="ADD")
         assert (await client.entry(FUTURES))["34"] == "/NQZ26"
+
+
+@pytest.mark.parametrize("command", ["SUBS", "ADD"])
+async def test_a_key_that_is_subscribed_already_may_get_no_second_snapshot(lab: Lab, command: str) -> None:
+    """With the switch off a repeated SUBS or ADD is acknowledged and changes nothing; a new key has its snapshot."""
+    lab.faults.snapshot_on_resubscribe = False
+    client = await lab.connect()
+    await client.subscribe(FUTURES, "/NQ", command=command)
+    assert (await client.entry(FUTURES))["key"] == "/NQ"
+    await client.subscribe(FUTURES, "/NQ,/ES", command=command)
+    assert (await client.entry(FUTURES))["key"] == "/ES"
+    lab.simulator.step()
+    changes = (await client.until("data"))["content"]
+    assert {each["key"] for each in changes} == {"/NQ", "/ES"}
+    assert not any("assetMainType" in each for each in changes)
 
 
 @pytest.mark.parametrize("key", ["NOSUCH", "/NQ:XCME", "/ESZ25", "/GOOG", "AAPL"])

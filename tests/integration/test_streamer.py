@@ -238,6 +238,9 @@ async def test_after_a_drop_it_asks_again_for_all_and_tells_one_gap(simulator: S
         )  # the heartbeat leaves no other trace
         run.time.advance(5)
         await simulator.drop_all(None)
+        await run.streams(2)
+        await run.until(lambda: all(each.fresh for each in run.client.market.instruments.values()))
+        run.time.advance(1)
         await run.until(lambda: bool(run.published.told("gap")))
         assert run.client.counts["connections"] == heard + 1
         (gap,) = run.published.told("gap")

@@ -13,6 +13,7 @@ from schwabstream.liveness import (
     NeverCame,
     Probe,
     Recovered,
+    Silence,
     Silent,
 )
 from schwabstream.market import Instrument
@@ -49,9 +50,10 @@ class World:
 
     def update(self, *keys: str) -> None:
         """Let data of these keys arrive."""
-        for key in keys:
-            self.instruments[key].fresh = True
-            self.instruments[key].updates += 1
+        for instrument in map(self.instruments.__getitem__, keys):
+            instrument.updates += 1
+            if not instrument.fresh:
+                instrument.fresh, instrument.first_update = True, instrument.updates
 
     def pass_time(self, seconds: int, *, updating: Iterable[str] = (), books: Iterable[str] = ()) -> None:
         """Look once a second, with data of some keys and books arriving every second."""
@@ -163,6 +165,73 @@ def test_a_service_that_delivered_again_may_cost_a_session_again() -> None:
     assert len(world.found(Dead)) == 1
 
 
+def test_the_first_entries_of_a_new_session_are_no_life() -> None:
+    """What brought the last session down costs no other until more arrives than the new session's own snapshot."""
+    world = World("AAPL")
+    world.update("AAPL")
+    world.pass_time(90)
+    assert len(world.found(Dead)) == 1
+    for _ in range(2):
+        world.begin_session()
+        world.update("AAPL")
+        world.pass_time(3600)
+        assert world.found(Dead) == []
+        assert [finding for _, finding in world.found(Silent)] == [Silent(EQUITIES, ("AAPL",))]
+    world.update("AAPL")
+    world.pass_time(90)
+    assert len(world.found(Dead)) == 1, "the second entry was life"
+
+
+def test_what_speaks_now_and_then_costs_three_sessions_an_hour_at_most() -> None:
+    """Quiet options whose probes nobody answers: each update is life, and yet the sessions they cost are bounded."""
+    world = World("AAPL", "MSFT")
+    times: list[float] = []
+    for minute in range(4 * 60):
+        if minute % 4 == 0:
+            world.update("AAPL", "MSFT")
+        world.pass_time(60)
+        if world.found(Dead):
+            times.append(world.now)
+            world.begin_session()
+            world.update("AAPL", "MSFT")
+    assert 9 <= len(times) <= 12
+    assert all(sum(at <= other < at + 3600 for other in times) <= 3 for at in times)
+
+
+def test_a_quiet_key_among_living_ones_costs_one_session_though_no_probe_is_answered() -> None:
+    """The same for one key of a service that flows."""
+    world = World("/MNQ", "/MES")
+    world.update("/MNQ", "/MES")
+    world.pass_time(400, updating=("/MNQ",))
+    assert len(world.found(Dead)) == 1
+    for _ in range(2):
+        world.begin_session()
+        world.update("/MNQ", "/MES")
+        world.pass_time(3600, updating=("/MNQ",))
+        assert world.found(Dead) == []
+    world.pass_time(5, updating=("/MNQ", "/MES"))
+    world.pass_time(400, updating=("/MNQ",))
+    assert len(world.found(Dead)) == 1
+
+
+def test_the_first_books_of_a_new_session_are_no_life() -> None:
+    """Every book is whole: those that come within the time of a first snapshot are not life."""
+    world = World("AAPL")
+    world.liveness.aim_books(BOOK, ("AAPL",), world.now)
+    world.pass_time(5, updating=("AAPL",), books=(BOOK,))
+    world.pass_time(400, updating=("AAPL",))
+    assert len(world.found(Dead)) == 1
+    for _ in range(2):
+        world.begin_session()
+        world.liveness.aim_books(BOOK, ("AAPL",), world.now)
+        world.pass_time(2, updating=("AAPL",), books=(BOOK,))
+        world.pass_time(3600, updating=("AAPL",))
+        assert world.found(Dead) == []
+    world.pass_time(2, updating=("AAPL",), books=(BOOK,))
+    world.pass_time(400, updating=("AAPL",))
+    assert len(world.found(Dead)) == 1
+
+
 def test_one_silent_key_among_living_ones_is_probed_then_costs_one_session_then_is_reported() -> None:
     """A key that used to deliver is worth a session once; still silent in the next, it is reported by name."""
     world = World("/MNQ", "/MES")
@@ -175,9 +244,6 @@ def test_one_silent_key_among_living_ones_is_probed_then_costs_one_session_then_
     assert at == 1 + LIMITS.key_soft_s + LIMITS.hard_s
     world.begin_session()
     world.update("/MNQ", "/MES")
-    world.known.escalated.add("/MES")
-    world.pass_time(1)
-    world.known.escalated.add("/MES")  # as if the snapshot had been the last sign of life
     world.pass_time(1200, updating=("/MNQ",))
     assert world.found(Dead) == []
     assert [finding for _, finding in world.found(Silent)] == [Silent(FUTURES, ("/MES",))]
@@ -254,3 +320,22 @@ def test_a_book_service_counts_once_it_has_delivered() -> None:
     assert [finding for _, finding in world.found(Silent)] == [Silent(BOOK, ("AAPL",))]
     world.pass_time(2, updating=("AAPL",), books=(BOOK,))
     assert [finding for _, finding in world.found(Recovered)] == [Recovered(BOOK, ("AAPL",))]
+
+
+def test_each_session_that_ended_by_silence_alone_lets_the_next_be_silent_longer() -> None:
+    """The limit doubles up to five minutes, and is the configured one as soon as data is owed."""
+    silence = Silence(30.0)
+    limits = [silence.limit_s]
+    for _ in range(5):
+        silence.ended_a_session()
+        limits.append(silence.limit_s)
+    assert limits == [30.0, 60.0, 120.0, 240.0, 300.0, 300.0]
+    assert [silence.is_owed_data(), silence.is_owed_data()] == [True, False]
+    assert silence.limit_s == 30.0
+
+
+def test_a_limit_that_was_set_longer_stays() -> None:
+    """Five minutes bound the growth, not what the user asked for."""
+    silence = Silence(600.0)
+    silence.ended_a_session()
+    assert silence.limit_s == 600.0

@@ -134,6 +134,61 @@ def test_every_recorded_frame_can_be_applied(name: str) -> None:
     floor.receive(FRAMES[name])
 
 
+def test_a_root_that_is_answered_under_its_contract_is_the_root() -> None:
+    """Ticks, books and bars that Schwab sends under the contract's key have the root's symbol, key and contract."""
+    floor = Floor("/MES:XCME", "/MES")
+    floor.apply(FUTURES, {"key": "/MESZ26", "assetMainType": "FUTURE", "1": 1.0, "2": 2.0, "3": 1.5})
+    floor.apply(FUTURES, {"key": "/MESZ26", "3": 1.75})
+    floor.apply("FUTURES_BOOK", {"key": "/MESZ26", "1": 5, "2": [level(1.0, ("X", 3))], "3": []})
+    floor.apply("CHART_FUTURES", {"key": "/MESZ26", "1": 60_000, "2": 1.0, "3": 2.0, "4": 1.0, "5": 2.0, "6": 9})
+    ticks = floor.on(Channel.TICKS)
+    assert [each["symbol"] for each in ticks] == ["/MES:XCME", "/MES"] * 2
+    assert {(each["key"], each["contract"]) for each in ticks} == {("/MES", "/MESZ26")}
+    assert ticks[-1]["last_price"] == 1.75
+    assert {each["key"] for each in floor.on(Channel.LEVEL2) + floor.on(Channel.BARS)} == {"/MES"}
+    assert floor.market.instruments["/MES"].fresh
+    assert not floor.market.counts
+
+
+def test_a_root_that_is_answered_under_its_contract_follows_the_roll() -> None:
+    """The snapshot of the next contract takes the root over; what the old one still sends is no more the root's."""
+    floor = Floor("/MES")
+    floor.apply(FUTURES, {"key": "/MESZ26", "assetMainType": "FUTURE", "3": 1.5})
+    floor.apply(FUTURES, {"key": "/MESH27", "3": 9.0})
+    assert floor.tick.last_price == 1.5, "a change without a snapshot takes nothing over"
+    floor.apply(FUTURES, {"key": "/MESH27", "assetMainType": "FUTURE", "3": 2.5})
+    floor.apply(FUTURES, {"key": "/MESZ26", "3": 1.25})
+    assert (floor.tick.last_price, floor.tick.contract) == (2.5, "/MESH27")
+    assert floor.market.counts["unknown entries"] == 2
+
+
+def test_a_contract_is_not_its_root_while_the_root_is_answered_by_its_own_key() -> None:
+    """What was subscribed by its own key, or is not the contract of a wanted root, stays apart."""
+    floor = Floor("/MES", "/MNQZ26", "/MNQ", "AAPL")
+    floor.apply(FUTURES, {"key": "/MES", "assetMainType": "FUTURE", "3": 1.5})
+    floor.apply(FUTURES, {"key": "/MESZ26", "assetMainType": "FUTURE", "3": 2.5})
+    floor.apply(FUTURES, {"key": "/MNQZ26", "assetMainType": "FUTURE", "3": 3.5})
+    floor.apply(FUTURES, {"key": "/NQZ26", "assetMainType": "FUTURE", "3": 4.5})
+    floor.apply(EQUITIES, {"key": "/MESZ26", "assetMainType": "EQUITY", "3": 5.5})
+    prices = [(each["key"], each["last_price"]) for each in floor.on(Channel.TICKS)]
+    assert prices == [("/MES", 1.5), ("/MNQZ26", 3.5)]
+    assert not floor.market.instruments["/MNQ"].fresh
+    assert floor.market.counts["unknown entries"] == 3
+
+
+def test_each_session_finds_out_anew_under_which_key_a_root_is_answered() -> None:
+    """A key that stood for a root in one session stands for nothing in the next until it has answered again."""
+    floor = Floor("/MES")
+    floor.apply(FUTURES, {"key": "/MESZ26", "assetMainType": "FUTURE", "3": 1.5})
+    floor.market.begin_session()
+    floor.apply(FUTURES, {"key": "/MES", "assetMainType": "FUTURE", "3": 2.5})
+    floor.apply(FUTURES, {"key": "/MESZ26", "3": 3.5})
+    assert floor.tick.last_price == 2.5
+    floor.market.begin_session()
+    floor.apply(FUTURES, {"key": "/MESZ26", "assetMainType": "FUTURE", "3": 4.5})
+    assert floor.tick.last_price == 4.5
+
+
 def test_missing_null_zero_and_empty_stay_apart() -> None:
     """A missing field is unchanged, null becomes unknown, 0 is a price and "" a text."""
     floor = Floor("/ES")
