@@ -352,6 +352,30 @@ async def test_one_refused_command_is_told_once_counted_and_costs_nothing_else(r
     assert told["name"] == "market_data:stream:ticks"
 
 
+async def test_a_refused_name_is_known_until_it_takes_again(redis_server: Any) -> None:
+    """The newest event that a key refused is written with the report after the repair, once, on a quiet channel too."""
+    wrong = {"market_data:stream:status", "market_data:stream:ticks", "market_data:last:ticks"}
+    for key in wrong:
+        redis_server.client.rpush(key, "somebody's")
+    async with writing(redis_server.url) as publisher:
+        for n in range(2):
+            publisher.publish(Channel.STATUS, event(None, n=n))
+            publisher.publish(Channel.TICKS, event(n=n))
+            await until(lambda: not publisher.queued)
+        assert set(publisher.refusing) == wrong
+        publisher.publish_report(b"{}")
+        await until(lambda: publisher.counts["refused commands"] == 9)
+        redis_server.client.delete(*wrong)
+        publisher.publish_report(b"{}")
+        await until(lambda: not publisher.refusing)
+        publisher.publish_report(b"{}")
+        publisher.publish(Channel.TICKS, event(n=2))
+        await until(lambda: not publisher.queued)
+    assert numbers(stream(redis_server.client, "status")) == [1]
+    assert numbers(stream(redis_server.client)) == [1, 2]
+    assert last(redis_server.client)["/MES:XCME"]["n"] == 2
+
+
 # -- cut off
 
 
