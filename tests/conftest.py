@@ -43,14 +43,19 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 class RedisServer:
-    """A real ``redis-server`` of one test's own, on loopback, without persistence."""
+    """A real ``redis-server`` of one test's own, on loopback, without persistence.
+
+    A configuration file, should there be one, is the first of the ``options``.
+    """
 
     def __init__(self, program: str, directory: Path, *options: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        file = [option for option in options[:1] if not option.startswith("-")]
         self._command = [
             program,
+            *file,
             "--port",
             str(self.port),
             "--bind",
@@ -60,7 +65,7 @@ class RedisServer:
             "--dir",
             str(directory),
         ]
-        self._command += options
+        self._command += options[len(file) :]
         self._process: subprocess.Popen[bytes] | None = None
         self.client = redis.Redis(port=self.port, decode_responses=True)
 

@@ -20,7 +20,7 @@ def run(
         typer.Option("--duration", metavar="S", min=0.1, help="Stop after this many seconds of streaming."),
     ] = None,
     simulate: options.Simulate = False,
-    redis: options.Redis = None,
+    redis: options.RedisOrEmbedded = None,
     ensure_env: Annotated[
         bool, typer.Option("--ensure-env", help="Check every needed setting first; exit 2 naming the missing ones.")
     ] = False,

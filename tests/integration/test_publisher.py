@@ -809,7 +809,7 @@ async def test_a_password_that_is_missing_is_told_at_once(redis_server: Any) -> 
     redis_server.client.config_set("requirepass", "secret")
     redis_server.client.auth("secret")
     publisher = TradingEventPublisher(redis_server.url)
-    with pytest.raises(RedisUnavailable, match="check user and password in REDIS_URL"):
+    with pytest.raises(RedisUnavailable, match="correct user and password in REDIS_URL"):
         await publisher.connect()
     await publisher.close()
 
@@ -823,8 +823,8 @@ async def test_a_password_that_is_missing_is_told_at_once(redis_server: Any) -> 
     ],
 )
 async def test_an_address_that_cannot_be_one_is_a_wrong_setting(url: str) -> None:
-    """A URL redis-py cannot take names REDIS_URL instead of showing a traceback."""
-    with pytest.raises(ConfigurationError, match="REDIS_URL"):
+    """A URL redis-py cannot take is named instead of showing a traceback."""
+    with pytest.raises(ConfigurationError, match="the Redis URL"):
         TradingEventPublisher(url)
 
 
