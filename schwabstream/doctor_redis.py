@@ -13,6 +13,8 @@ from redis.exceptions import RedisError, ResponseError
 
 from schwabstream.diagnosis import Finding, bounded, failed, ok, unchecked, warning
 from schwabstream.errors import RedisUnavailable
+from schwabstream.events import Channel
+from schwabstream.inbox import LAST_VALUE_CHANNELS
 from schwabstream.lease import describe, lease_key
 from schwabstream.redis_calls import RedisCalls
 from schwabstream.redis_kind import find_unsuitable
@@ -24,6 +26,7 @@ T = TypeVar("T")
 PINGS = 5
 SLOW_S = 0.05
 ANSWER_LIMIT_S = 3.0
+SERVER_FINDINGS = ("redis", "redis keys", "redis memory", "redis readers")
 _NO_EVICTION = "set maxmemory-policy noeviction and leave room: the lease and the streams must not be evicted"
 
 
@@ -52,9 +55,10 @@ class RedisExaminer:
         """Reachable and quick, writable, with memory rules and reader limits that suit."""
         server = await bounded("redis", self._server(), fix=START, code=8)
         if server.code:
-            return [server, *(unchecked(name, "Redis cannot be reached") for name in ("redis memory", "redis readers"))]
+            return [server, *(unchecked(name, "Redis cannot be used") for name in SERVER_FINDINGS[1:])]
         return [
             server,
+            await bounded("redis keys", self._keys(), fix=START, code=8),
             await bounded("redis memory", self._memory(), fix=START, code=8),
             await bounded("redis readers", self._readers(), fix=START, code=8),
         ]
@@ -84,6 +88,20 @@ class RedisExaminer:
         if latency > SLOW_S:
             return warning("", what, "a Redis nearer by: each batch waits that long")
         return ok("", what)
+
+    async def _keys(self) -> Finding:
+        """Whether something else has taken a name that the streamer writes to."""
+        wrong = []
+        for key, kind in keys_of(self._prefix).items():
+            try:
+                found = await self._calls.call("TYPE", key)
+            except ResponseError:
+                return unchecked("", "this user may not ask")
+            if found not in ("none", kind):
+                wrong.append(f"{key} holds a {found} and must be a {kind}")
+        if not wrong:
+            return ok("", f"the names under {self._prefix} are free or as they must be")
+        return failed("", "; ".join(wrong), "rename or delete it, or set another SCHWAB_REDIS_PREFIX", 8)
 
     async def _memory(self) -> Finding:
         memory = await self._info("memory")
@@ -125,9 +143,10 @@ class RedisExaminer:
         what = f"{report.state} on {report.host}, pid {report.pid}, told {age_s:.0f} s ago"
         if report.healthy:
             return ok("", f"{what}; {len(report.symbols)} symbols")
+        because = report.trouble if report.state == "streaming" else report.reason
         missing = [line.symbol for line in report.symbols if not line.fresh]
-        because = report.reason if report.state != "streaming" else f"nothing yet for {', '.join(missing[:5])}"
-        return failed("", f"{what}: {because}", "see schwabstream status", 4)
+        names = f" ({', '.join(missing[:5])})" if missing and report.state == "streaming" else ""
+        return failed("", f"{what}: {because}{names}", "see schwabstream status", 4)
 
     async def _info(self, section: str) -> dict[str, Any]:
         """One section of INFO; empty where a Redis does not have it."""
@@ -142,6 +161,12 @@ class RedisExaminer:
     async def _ask(self, answer: Awaitable[T]) -> T:
         with translated(self._url):
             return await answer
+
+
+def keys_of(prefix: str) -> dict[str, str]:
+    """Every key that the streamer writes events to, with the type it must have."""
+    streams = {f"{prefix}:stream:{channel}": "stream" for channel in Channel}
+    return streams | {f"{prefix}:last:{channel}": "hash" for channel in Channel if channel in LAST_VALUE_CHANNELS}
 
 
 def _bytes(count: int) -> str:

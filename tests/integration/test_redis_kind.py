@@ -1,7 +1,6 @@
 """A Redis that answers and cannot serve: what it is, and which URL would."""
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,26 +12,6 @@ from schwabstream.redis_kind import reach
 from tests.conftest import RedisServer
 
 Start = Callable[..., RedisServer]
-
-
-@pytest.fixture
-def start_redis(tmp_path: Path) -> Iterator[Start]:
-    """Start one more server, with these options."""
-    started: list[RedisServer] = []
-
-    def start(*options: str) -> RedisServer:
-        program = shutil.which("redis-server")
-        if program is None:
-            pytest.skip("redis-server is not installed: apt-get install redis-server")
-        server = RedisServer(program, tmp_path, *options)
-        started.append(server)
-        server.start()
-        return server
-
-    yield start
-    for server in started:
-        server.kill()
-        server.client.close()
 
 
 async def test_a_primary_serves(redis_server: RedisServer) -> None:
