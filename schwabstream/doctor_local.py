@@ -130,5 +130,5 @@ def look_at_alerts(settings: Settings) -> Finding:
     except ConfigurationError as error:
         return failure("alerts", error)
     if shutil.which(program) is None:
-        return failed("alerts", f"{program} is no program that can be run", "correct SCHWAB_ALERT_COMMAND", 2)
+        return failed("alerts", f"{program} cannot be run: there is no such program", "correct SCHWAB_ALERT_COMMAND", 2)
     return ok("alerts", f"{program} is run when a person is needed")

@@ -140,7 +140,7 @@ class RedisExaminer:
             fix = "run the same version everywhere, or use another SCHWAB_REDIS_PREFIX"
             return failed("", f"what stands at {self._prefix}:streamer is no streamer's report", fix, 4)
         age_s = max(0.0, self._wall() - report.reported / 1000)
-        what = f"{report.state} on {report.host}, pid {report.pid}, told {age_s:.0f} s ago"
+        what = f"{report.state} on {report.host}, pid {report.pid}, reported {age_s:.0f} s ago"
         if report.healthy:
             return ok("", f"{what}; {len(report.symbols)} symbols")
         because = report.trouble if report.state == "streaming" else report.reason

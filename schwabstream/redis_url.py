@@ -10,6 +10,7 @@ import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -117,7 +118,8 @@ def _check_options(parts: SplitResult) -> None:
         option = OPTIONS.get(name)
         if option is None:
             shown = f" {name}" if _OPTION_NAME.fullmatch(name) else ""
-            raise ValueError(f"has the unknown option{shown}; known are {', '.join(OPTIONS)}")
+            near = "".join(f"; did you mean {match}?" for match in get_close_matches(name, OPTIONS, 1))
+            raise ValueError(f"has an unknown option{shown}{near}")
         if name in seen:
             raise ValueError(f"{name} is given twice")
         seen.add(name)
@@ -166,14 +168,16 @@ def what_failed(url: str, error: BaseException) -> str:
 
 def next_step(error: BaseException) -> str:
     """What to do about it."""
-    from redis.exceptions import AuthenticationError, ReadOnlyError, ResponseError
+    from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, ResponseError
 
     if isinstance(error, AuthenticationError):
         return "correct user and password in REDIS_URL or --redis"
     if isinstance(error, ReadOnlyError) or _is_of_cluster(error):
         return OTHER_URL
+    if isinstance(error, NoPermissionError):
+        return "give its user that right (ACL), or correct REDIS_URL or --redis"
     if isinstance(error, ResponseError):
-        return "see what its user may do (ACL), or correct REDIS_URL or --redis"
+        return "schwabstream doctor names what is wrong there"
     return START
 
 

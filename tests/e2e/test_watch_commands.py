@@ -314,7 +314,7 @@ ABSENT = f"Redis at {NOWHERE} does not answer (Connection refused)"
     ("url", "code", "words"),
     [
         (NOWHERE, 8, f"{ABSENT}: start it, correct REDIS_URL or --redis"),
-        ("redis://h?foo=1", 2, "--redis: has the unknown option foo; known are"),
+        ("redis://h?foo=1", 2, "--redis: has an unknown option foo"),
         ("redis://h?socket_timeout=abc", 2, "--redis: socket_timeout must be a number of seconds"),
         ("embedded", 2, "--redis: must start with redis://, rediss:// or unix://"),
     ],

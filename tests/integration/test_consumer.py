@@ -236,7 +236,7 @@ async def test_the_report_of_a_running_streamer(redis_server: RedisServer) -> No
 @pytest.mark.parametrize("read", [subscribe, functools.partial(read_stream, Channel.TICKS)])
 async def test_a_wrong_url_is_named_and_an_absent_redis_too(read: Callable[..., AsyncGenerator[object, None]]) -> None:
     """Programs get the same errors and words as people: which part of the URL is wrong, or that nothing answers."""
-    with pytest.raises(ConfigurationError, match="has the unknown option foo"):
+    with pytest.raises(ConfigurationError, match="has an unknown option foo"):
         await anext(read(redis_url="redis://127.0.0.1:1/0?foo=1"))
     with pytest.raises(RedisUnavailable, match=r"^Redis at redis://127.0.0.1:1/0 does not answer \(Connection refused"):
         await anext(read(redis_url="redis://127.0.0.1:1/0"))

@@ -145,7 +145,7 @@ async def test_every_wrong_setting_is_named_at_once(good: SchwabSimulator, monke
     monkeypatch.setenv("REDIS_URL", "redis://h?foo=1")
     detail = of(await examine(), "settings").detail
     assert "SCHWAB_METRICS_PORT: must be a whole number" in detail
-    assert "REDIS_URL: has the unknown option foo" in detail
+    assert "REDIS_URL: has an unknown option foo" in detail
 
 
 async def test_a_misspelled_setting_is_named(

@@ -55,7 +55,7 @@ def test_everything_missing_is_named_at_once(clean: Path, monkeypatch: pytest.Mo
         "!",
         "token.json",
         f"{clean / 'file'} is not a directory",
-        "REDIS_URL: has the unknown option foo",
+        "REDIS_URL: has an unknown option foo",
         "/no/such/program",
         "SCHWAB_METRICS_PORT: must be a whole number",
     ):

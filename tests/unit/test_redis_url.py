@@ -30,7 +30,8 @@ URL = "redis://127.0.0.1:6379/0"
 @pytest.mark.parametrize(
     ("url", "named"),
     [
-        ("redis://h/0?foo=1", "foo"),
+        ("redis://h/0?foo=1", "has an unknown option foo"),
+        ("redis://h/0?sockettimeout=1", "has an unknown option sockettimeout; did you mean socket_timeout?"),
         ("redis://h/0?DB=1", "option"),
         ("redis://h/0?db=x", "db must be a whole number"),
         ("redis://h?db=", "db must be a whole number"),
