@@ -148,7 +148,7 @@ class Board:
         """Which wanted symbols the running streamer does not stream, what it does, and how to add them; or None."""
         if self.report is None or not self.report.symbols:  # a replay does not say what it holds
             return None
-        missing = [quote.symbol.alias for quote in self.quotes if quote.report is None]
+        missing = [_with_hint(quote.symbol) for quote in self.quotes if quote.report is None]
         if not missing:
             return None
         streamed = [line.symbol for line in self.report.symbols]
@@ -156,7 +156,7 @@ class Board:
         verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         return safe(
             f"{', '.join(missing)} {verb} not streamed (streamed: {', '.join(streamed[:_MOST_NAMED])}{more}): "
-            f"add {them} to SCHWAB_SYMBOLS and restart the streamer"
+            f"add {them} to SCHWAB_SYMBOLS or --symbols of the streamer and restart it"
         )
 
     def age_s(self, quote: Quote, now_s: float) -> float | None:
@@ -168,6 +168,11 @@ class Board:
     def flashing(self, now_s: float) -> bool:
         """Whether any row changes its looks by time alone within a moment."""
         return any(quote.flashes(now_s) for quote in self.quotes)
+
+
+def _with_hint(symbol: Symbol) -> str:
+    future = future_meant(symbol)
+    return f"{symbol.alias} (did you mean {future}?)" if future else symbol.alias
 
 
 SORTS: Final[dict[str, Callable[[Quote], tuple[bool, float | str]]]] = {

@@ -126,8 +126,11 @@ def test_symbols_that_are_not_streamed_are_named_with_the_way_to_add_them() -> N
     assert shown.not_streamed() is None
     shown.take_report(report(line("/MNQ")))
     assert shown.not_streamed() == (
-        "AAPL is not streamed (streamed: /MNQ): add it to SCHWAB_SYMBOLS and restart the streamer"
+        "AAPL is not streamed (streamed: /MNQ): add it to SCHWAB_SYMBOLS or --symbols of the streamer and restart it"
     )
+    hinted = board("MNQ")
+    hinted.take_report(report(line("/MNQ")))
+    assert str(hinted.not_streamed()).startswith("MNQ (did you mean /MNQ?) is not streamed")
     shown.take_report(report(*(line(f"S{number}\x1b") for number in range(1_007))))
     missing = shown.not_streamed()
     assert missing is not None
