@@ -73,11 +73,16 @@ class StreamOptions:
 
 def stream(options: StreamOptions) -> None:
     """Run the streamer until a signal, the duration or an error ends it; raises what the contract's exit codes name."""
-    settings = load_settings(
-        schwab_symbols=options.symbols,
-        tastytrade_symbol_list=None if options.symbols is None else [],
-        redis_url=None if options.redis == EMBEDDED else options.redis,
-    )
+    overrides = {
+        "schwab_symbols": options.symbols,
+        "tastytrade_symbol_list": None if options.symbols is None else [],
+        "redis_url": None if options.redis == EMBEDDED else options.redis,
+    }
+    if options.ensure_env:
+        from schwabstream.doctor_local import ensure_environment
+
+        ensure_environment(simulated=options.simulated, **overrides)
+    settings = load_settings(**overrides)
     configure_logging(settings.schwab_log_format, verbosity=options.verbosity)
     if not options.simulated:
         settings.require()

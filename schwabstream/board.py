@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from schwabstream.events import Event, Level2Event, TickEvent
+from schwabstream.formats import safe
 from schwabstream.report import StreamerReport, SymbolReport
 from schwabstream.symbols import Symbol, future_meant, price_decimals, tick_size
 
 FLASH_S: Final = 0.4
 STALE_AFTER_S: Final = 90.0
+_MOST_NAMED: Final = 5
 _PAUSED: Final = {"Halted": "halted", "Closed": "closed"}
 
 
@@ -78,6 +80,7 @@ class Board:
     """Quotes in the order wanted.
 
     ``outage`` is why Redis is not there, ``report`` the streamer's newest, ``starting`` whether one is on its way.
+    ``asked_at`` is when Schwab itself was asked, in seconds since the epoch; None when values come from a streamer.
     """
 
     def __init__(self, symbols: Iterable[Symbol]) -> None:
@@ -88,6 +91,7 @@ class Board:
         self.outage: str | None = None
         self.report: StreamerReport | None = None
         self.starting = False
+        self.asked_at: float | None = None
         self.updates = 0
 
     @property
@@ -122,6 +126,8 @@ class Board:
         report = self.report
         if self.outage:
             return "no Redis"
+        if self.asked_at is not None:
+            return None
         if report is None:
             return "starting" if self.starting else "no streamer"
         if report.state != "streaming":
@@ -138,9 +144,35 @@ class Board:
         age_s = quote.age_s(now_s)
         return "quiet" if age_s is not None and age_s > STALE_AFTER_S else None
 
+    def not_streamed(self) -> str | None:
+        """Which wanted symbols the running streamer does not stream, what it does, and how to add them; or None."""
+        if self.report is None or not self.report.symbols:  # a replay does not say what it holds
+            return None
+        missing = [_with_hint(quote.symbol) for quote in self.quotes if quote.report is None]
+        if not missing:
+            return None
+        streamed = [line.symbol for line in self.report.symbols]
+        more = f" and {len(streamed) - _MOST_NAMED:,} more" if len(streamed) > _MOST_NAMED else ""
+        verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        return safe(
+            f"{', '.join(missing)} {verb} not streamed (streamed: {', '.join(streamed[:_MOST_NAMED])}{more}): "
+            f"add {them} to SCHWAB_SYMBOLS or --symbols of the streamer and restart it"
+        )
+
+    def age_s(self, quote: Quote, now_s: float) -> float | None:
+        """Seconds since its newest event arrived at the streamer, or, asked of Schwab, since the market made it."""
+        if self.asked_at is None or quote.tick is None:
+            return quote.age_s(now_s)
+        return now_s - quote.tick.timestamp / 1000
+
     def flashing(self, now_s: float) -> bool:
         """Whether any row changes its looks by time alone within a moment."""
         return any(quote.flashes(now_s) for quote in self.quotes)
+
+
+def _with_hint(symbol: Symbol) -> str:
+    future = future_meant(symbol)
+    return f"{symbol.alias} (did you mean {future}?)" if future else symbol.alias
 
 
 SORTS: Final[dict[str, Callable[[Quote], tuple[bool, float | str]]]] = {

@@ -24,7 +24,8 @@ from redis.exceptions import RedisError
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
 from schwabstream.inbox import LAST_VALUE_CHANNELS, Inbox
-from schwabstream.redis_writer import cause_of, redact_url
+from schwabstream.redis_kind import reach
+from schwabstream.redis_url import connection_pool, redact_url, translated, unavailable
 from schwabstream.report import StreamerReport, parse_report
 from schwabstream.symbols import parse_symbols
 
@@ -128,7 +129,8 @@ class Subscription:
 
     async def fetch_report(self) -> StreamerReport | None:
         """What the running streamer says of itself; None when none runs. Raises ``RedisUnavailable``."""
-        return await fetch_report(self._client, self._prefix)
+        with translated(self.url):
+            return await fetch_report(self._client, self._prefix)
 
     async def _open(self) -> "_Wire":
         """A subscribed connection, the last values merged; raises ``RedisUnavailable``."""
@@ -144,7 +146,7 @@ class Subscription:
                 }
         except (RedisError, OSError, TimeoutError) as error:
             await wire.close()
-            raise RedisUnavailable(f"Redis at {self.url} cannot be read ({cause_of(error)})") from error
+            raise unavailable(self.url, error) from error
         self.inbox.catch_up(last_values, _now_us())
         self._arrived.set()
         return wire
@@ -246,13 +248,18 @@ class _Wire:
 
 
 def redis_client(redis_url: str) -> Redis:
-    """A client that answers or fails within seconds and leaves retries to its caller."""
-    return Redis.from_url(
-        redis_url,
-        protocol=2,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        socket_timeout=CONNECT_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
+    """A client that answers or fails within seconds and leaves retries to its caller.
+
+    Raises ``ConfigurationError`` for a wrong URL.
+    """
+    return Redis.from_pool(
+        connection_pool(
+            redis_url,
+            protocol=2,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=CONNECT_TIMEOUT_S,
+            retry=Retry(NoBackoff(), 0),
+        )
     )
 
 
@@ -262,18 +269,27 @@ async def fetch_last_values(client: Redis, prefix: str, channel: Channel) -> lis
 
 
 async def fetch_report(client: Redis, prefix: str) -> StreamerReport | None:
-    """What the running streamer says of itself; None when none runs, or it says what cannot be understood.
-
-    Raises ``RedisUnavailable``.
-    """
+    """The running streamer's report; None when none runs, or it cannot be understood. Raises redis-py's errors."""
     try:
         payload = await client.get(f"{prefix}:streamer")
         return None if payload is None else parse_report(payload)
     except ValidationError as error:
         log.warning("the streamer's report cannot be understood", problems=error.error_count())
         return None
-    except (RedisError, OSError) as error:
-        raise RedisUnavailable(f"Redis cannot be read ({cause_of(error)}): start it, or correct REDIS_URL") from error
+
+
+async def read_report(redis_url: str, prefix: str) -> StreamerReport | None:
+    """As :func:`fetch_report`, over a connection of its own; raises ``RedisUnavailable``.
+
+    A Sentinel or a node of a Cluster, which would answer as if no streamer ran, is ``RedisUnsuitable``.
+    """
+    await reach(redis_url)
+    client = redis_client(redis_url)
+    try:
+        with translated(redact_url(redis_url)):
+            return await fetch_report(client, prefix)
+    finally:
+        await client.aclose()
 
 
 def _now_us() -> int:

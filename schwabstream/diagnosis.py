@@ -16,6 +16,7 @@ from schwabstream.errors import (
     SchwabUnavailable,
     TokenFileError,
 )
+from schwabstream.redis_url import START
 
 LIMIT_S = 5.0
 
@@ -25,7 +26,7 @@ _FIXES: dict[type[SchwabStreamError], str] = {
     SchwabUnavailable: "check the network, then try again in a minute",
     ProtocolError: "try again; if it lasts, report it",
     TokenFileError: "correct SCHWAB_TOKEN_PATH, or give yourself access to that file",
-    RedisUnavailable: "start Redis or correct REDIS_URL; without one: stream run --redis embedded",
+    RedisUnavailable: START,
 }
 
 

@@ -13,15 +13,20 @@ from redis.exceptions import RedisError, ResponseError
 
 from schwabstream.diagnosis import Finding, bounded, failed, ok, unchecked, warning
 from schwabstream.errors import RedisUnavailable
+from schwabstream.events import Channel
+from schwabstream.inbox import LAST_VALUE_CHANNELS
 from schwabstream.lease import describe, lease_key
-from schwabstream.redis_writer import cause_of, redact_url
+from schwabstream.redis_calls import RedisCalls
+from schwabstream.redis_kind import find_unsuitable
+from schwabstream.redis_url import START, connection_pool, next_step, redact_url, translated, what_failed
 from schwabstream.report import parse_report
 
 T = TypeVar("T")
 
 PINGS = 5
 SLOW_S = 0.05
-_START = "start Redis or correct REDIS_URL; without one: stream run --redis embedded"
+ANSWER_LIMIT_S = 3.0
+SERVER_FINDINGS = ("redis", "redis keys", "redis memory", "redis readers")
 _NO_EVICTION = "set maxmemory-policy noeviction and leave room: the lease and the streams must not be evicted"
 
 
@@ -30,47 +35,73 @@ class RedisExaminer:
 
     def __init__(self, url: str, prefix: str, *, wall: Callable[[], float] = time.time) -> None:
         self._url, self._prefix, self._wall = redact_url(url), prefix, wall
-        self._redis: Redis = Redis.from_url(
-            url, decode_responses=True, socket_connect_timeout=3, socket_timeout=3, retry=Retry(NoBackoff(), 0)
+        self._calls = RedisCalls(url, timeout_s=ANSWER_LIMIT_S)
+        self._redis: Redis = Redis.from_pool(
+            connection_pool(
+                url,
+                decode_responses=True,
+                socket_connect_timeout=ANSWER_LIMIT_S,
+                socket_timeout=ANSWER_LIMIT_S,
+                retry=Retry(NoBackoff(), 0),
+            )
         )
 
     async def close(self) -> None:
         """Let go of the connection."""
         await self._redis.aclose()
+        await self._calls.close()
 
     async def examine_server(self) -> list[Finding]:
         """Reachable and quick, writable, with memory rules and reader limits that suit."""
-        server = await bounded("redis", self._server(), fix=_START, code=8)
+        server = await bounded("redis", self._server(), fix=START, code=8)
         if server.code:
-            return [server, *(unchecked(name, "Redis cannot be reached") for name in ("redis memory", "redis readers"))]
+            return [server, *(unchecked(name, "Redis cannot be used") for name in SERVER_FINDINGS[1:])]
         return [
             server,
-            await bounded("redis memory", self._memory(), fix=_START, code=8),
-            await bounded("redis readers", self._readers(), fix=_START, code=8),
+            await bounded("redis keys", self._keys(), fix=START, code=8),
+            await bounded("redis memory", self._memory(), fix=START, code=8),
+            await bounded("redis readers", self._readers(), fix=START, code=8),
         ]
 
     async def examine_streamer(self, customer_id: str | None) -> list[Finding]:
         """Who has the account, and how the one that runs is."""
         lease = unchecked("lease", "the account is not known")
         if customer_id is not None:
-            lease = await bounded("lease", self._lease(customer_id), fix=_START, code=8)
-        return [lease, await bounded("report", self._report(), fix=_START, code=8)]
+            lease = await bounded("lease", self._lease(customer_id), fix=START, code=8)
+        return [lease, await bounded("report", self._report(), fix=START, code=8)]
 
     async def _server(self) -> Finding:
         times = []
-        for _ in range(PINGS):
-            began = time.perf_counter()
-            await self._ask(self._redis.ping())
-            times.append(time.perf_counter() - began)
+        try:
+            for _ in range(PINGS):
+                began = time.perf_counter()
+                await self._calls.call("PING")
+                times.append(time.perf_counter() - began)
+            wrong = await find_unsuitable(self._calls, to_write=True)
+        except (RedisError, OSError) as error:
+            return failed("", what_failed(self._url, error), next_step(error), 8)
         latency = median(times)
         server = await self._info("server")
-        replication = await self._info("replication")
         what = f"{self._url}: version {server.get('redis_version', 'unknown')}, {latency * 1000:.1f} ms"
-        if replication.get("role") == "slave":
-            return failed("", f"{what}, a read-only replica", "point REDIS_URL to the primary", 8)
+        if wrong:
+            return failed("", f"Redis at {self._url} {wrong[0]}", wrong[1], 8)
         if latency > SLOW_S:
             return warning("", what, "a Redis nearer by: each batch waits that long")
         return ok("", what)
+
+    async def _keys(self) -> Finding:
+        """Whether something else has taken a name that the streamer writes to."""
+        wrong = []
+        for key, kind in keys_of(self._prefix).items():
+            try:
+                found = await self._calls.call("TYPE", key)
+            except ResponseError:
+                return unchecked("", "this user may not ask")
+            if found not in ("none", kind):
+                wrong.append(f"{key} holds a {found} and must be a {kind}")
+        if not wrong:
+            return ok("", f"the names under {self._prefix} are free or as they must be")
+        return failed("", "; ".join(wrong), "rename or delete it, or set another SCHWAB_REDIS_PREFIX", 8)
 
     async def _memory(self) -> Finding:
         memory = await self._info("memory")
@@ -109,27 +140,33 @@ class RedisExaminer:
             fix = "run the same version everywhere, or use another SCHWAB_REDIS_PREFIX"
             return failed("", f"what stands at {self._prefix}:streamer is no streamer's report", fix, 4)
         age_s = max(0.0, self._wall() - report.reported / 1000)
-        what = f"{report.state} on {report.host}, pid {report.pid}, told {age_s:.0f} s ago"
+        what = f"{report.state} on {report.host}, pid {report.pid}, reported {age_s:.0f} s ago"
         if report.healthy:
             return ok("", f"{what}; {len(report.symbols)} symbols")
+        because = report.trouble if report.state == "streaming" else report.reason
         missing = [line.symbol for line in report.symbols if not line.fresh]
-        because = report.reason if report.state != "streaming" else f"nothing yet for {', '.join(missing[:5])}"
-        return failed("", f"{what}: {because}", "see schwabstream status", 4)
+        names = f" ({', '.join(missing[:5])})" if missing and report.state == "streaming" else ""
+        return failed("", f"{what}: {because}{names}", "see schwabstream status", 4)
 
     async def _info(self, section: str) -> dict[str, Any]:
         """One section of INFO; empty where a Redis does not have it."""
         try:
-            return dict(await self._redis.info(section))
-        except ResponseError:
-            return {}
-        except (RedisError, OSError) as error:
-            raise RedisUnavailable(f"Redis at {self._url} does not answer ({cause_of(error)})") from error
+            with translated(self._url):
+                return dict(await self._redis.info(section))
+        except RedisUnavailable as error:
+            if isinstance(error.__cause__, ResponseError):
+                return {}
+            raise
 
     async def _ask(self, answer: Awaitable[T]) -> T:
-        try:
+        with translated(self._url):
             return await answer
-        except (RedisError, OSError) as error:
-            raise RedisUnavailable(f"Redis at {self._url} does not answer ({cause_of(error)})") from error
+
+
+def keys_of(prefix: str) -> dict[str, str]:
+    """Every key that the streamer writes events to, with the type it must have."""
+    streams = {f"{prefix}:stream:{channel}": "stream" for channel in Channel}
+    return streams | {f"{prefix}:last:{channel}": "hash" for channel in Channel if channel in LAST_VALUE_CHANNELS}
 
 
 def _bytes(count: int) -> str:

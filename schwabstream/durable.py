@@ -21,7 +21,7 @@ from schwabstream.errors import RedisUnavailable
 from schwabstream.event_header import read_seq
 from schwabstream.events import Channel
 from schwabstream.redis_stream import BLOCK_MS, Entry, Raw, RedisStream
-from schwabstream.redis_writer import cause_of
+from schwabstream.redis_url import cause_of
 from schwabstream.trimming import GroupInfo, GroupPosition, StreamInfo
 
 __all__ = ["Entry", "GroupReader", "read_stream"]

@@ -15,6 +15,7 @@
     │   └── LeaseLost                 exit 6   another streamer of ours took over this account
     ├── TokenFileError                exit 7   the token file cannot be read or written
     └── RedisUnavailable              exit 8   Redis cannot be reached or refused a command
+        └── RedisUnsuitable           exit 8   what answers is a replica, a Sentinel or a Cluster node: another URL
 
 A message says what failed, on what, and the next step; it never holds a token, a secret or an account number.
 Library exceptions are translated where the library is called, chained with ``raise … from error``.
@@ -101,3 +102,7 @@ class RedisUnavailable(SchwabStreamError):
     """Redis cannot be reached, or refused a command."""
 
     exit_code = 8
+
+
+class RedisUnsuitable(RedisUnavailable):
+    """What answers can never serve, such as a replica, a Sentinel or a node of a Cluster: only another URL helps."""

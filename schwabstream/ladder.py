@@ -42,7 +42,7 @@ class Ladder:
         quote, book = self._quote, self._quote.book
         parts: list[RenderableType] = [header(self._board, now_s), self._title(now_s)]
         if book is None:
-            parts.append(Text("no book yet", "dim"))
+            parts.append(Text(self._board.not_streamed() or "no book yet", "dim"))
         else:
             parts += [Grid(_COLUMNS, self._rows(book), self._widths), summary(quote, book, self._depth)]
             if book.source == "top_of_book":

@@ -92,6 +92,15 @@ class Lane:
         if self.last_key:
             yield self.last_key
 
+    def rewrite(self, key: str) -> bytes | None:
+        """The command that writes the newest event in flight to that key alone; None when the key is not ours."""
+        symbol, event = self.in_flight[-1]
+        if key == self.stream_key:
+            return self._add[symbol] + event
+        if key == self.last_key:
+            return command("HSET", key, more=2) + self._symbols[symbol] + event
+        return None
+
     def shed(self, events: int, size: int) -> tuple[int, int]:
         """Give up the oldest, never the newest of a symbol, until so much is free or nothing is left to give.
 

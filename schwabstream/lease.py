@@ -19,7 +19,9 @@ from redis.exceptions import RedisError
 
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.redis_calls import RedisCalls
-from schwabstream.redis_writer import Fence, cause_of, redact_url
+from schwabstream.redis_kind import refuse_unsuitable
+from schwabstream.redis_url import translated
+from schwabstream.redis_writer import Fence
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +82,6 @@ class Lease:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._url = redact_url(redis_url)
         self._prefix = prefix
         self._sleep, self._wall = sleep, wall
         self._key = ""
@@ -90,8 +91,8 @@ class Lease:
         self.waited = False
 
     async def reach(self) -> None:
-        """Make sure that Redis answers; raises ``RedisUnavailable`` when it does not."""
-        await self._ask("PING")
+        """Make sure that Redis answers and can be published to; raises ``RedisUnavailable`` otherwise."""
+        await refuse_unsuitable(self._redis, to_write=True)
 
     def of_account(self, customer_id: str) -> None:
         """Say whose lease it is, before the first :meth:`take`."""
@@ -173,10 +174,5 @@ class Lease:
         return words
 
     async def _ask(self, *words: str | int) -> Any:  # noqa: ANN401 - whatever the command answers
-        try:
+        with translated(self._redis.url):
             return await self._redis.call(*words)
-        except (RedisError, OSError) as error:
-            raise RedisUnavailable(
-                f"Redis at {self._url} does not keep the lease ({cause_of(error)}): start it, correct REDIS_URL, "
-                "or run with --redis embedded"
-            ) from error

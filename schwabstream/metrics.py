@@ -68,14 +68,17 @@ class Monitor:
         not_fresh = [
             alias for each in stint.client.market.instruments.values() if not each.fresh for alias in each.aliases
         ]
-        healthy = not not_fresh and stint.client.state is StreamState.STREAMING and stint.publisher.connected
+        publisher = stint.publisher
+        written = publisher.connected and not publisher.refusing
+        healthy = not not_fresh and stint.client.state is StreamState.STREAMING and written
         return healthy, body | {
             "healthy": healthy,
             "reason": stint.client.reason,
             "since": int(stint.client.since * 1000),
-            "redis": "connected" if stint.publisher.connected else "away",
-            "queued": stint.publisher.queued,
-            "dropped": stint.publisher.dropped,
+            "redis": "connected" if publisher.connected else "away",
+            "queued": publisher.queued,
+            "dropped": publisher.dropped,
+            "refusing": list(publisher.refusing),
             "not_fresh": not_fresh,
         }
 

@@ -37,7 +37,8 @@ class TradingEventPublisher:
     became of Redis in between. ``tap`` receives each encoded event as it is published (see ``stream run --json``);
     ``outage`` says why Redis does not take anything at the moment. ``on_pressure`` is told True when a Redis that
     answers falls behind, and False when it has caught up or is away. With a ``fence`` nothing is written but while
-    the lease in Redis names its holder.
+    the lease in Redis names its holder. ``refusing`` has the names that Redis refuses to write although it takes the
+    rest, each with the newest command for it, which is repeated with every report until it is taken.
     """
 
     def __init__(
@@ -71,7 +72,8 @@ class TradingEventPublisher:
         self.outage: str | None = None
         self.counts: Counter[str] = Counter()
         self.batch_sizes, self.write_times = Histogram(BATCH_BOUNDS), Histogram(WRITE_BOUNDS_S)
-        self._refusing: set[str] = set()
+        self.refusing: dict[str, bytes | None] = {}
+        self._repeats: list[str] = []
         self.tap: Callable[[bytes], None] | None = None
         self.on_pressure: Callable[[bool], None] = lambda _: None
         self._pressed = False
@@ -189,10 +191,13 @@ class TradingEventPublisher:
             if lane.queue and (count := lane.load()):
                 parts += lane.pack()
                 commands += (2 if lane.has_stream else 1) * count + (1 if lane.last_key else 0)
-        report = self._report_in_flight = self._report
+        report, self._repeats = self._report, []
+        self._report_in_flight = report
         if report is not None:
             parts += (self._report_start, bulk(report), bulk(b"PX"), bulk(b"%d" % REPORT_LIFE_MS))
-            commands += 1
+            repeats = self._repeat_refused() if self.refusing else []
+            parts += repeats
+            commands += 1 + len(repeats)
         if commands:
             self._writer.transact(parts, commands)
         else:
@@ -202,7 +207,7 @@ class TradingEventPublisher:
 
     def _on_replies(self, replies: list[Any]) -> None:
         """A batch is with Redis: account for it, and send the next."""
-        if not _USUAL_REPLIES.issuperset(map(type, replies)):
+        if self.refusing or not _USUAL_REPLIES.issuperset(map(type, replies)):
             self._note_refusals(replies)
         total = 0
         for lane in self._lanes.values():
@@ -239,16 +244,35 @@ class TradingEventPublisher:
         self._news.set()
 
     def _note_refusals(self, replies: list[Any]) -> None:
-        """Count what Redis refused of a batch that it took otherwise, and tell of each name once."""
-        names = [name for lane in self._lanes.values() if lane.in_flight for name in lane.written_to()]
+        """Count what Redis refused of a batch that it took otherwise, and tell of each name once, and of its end."""
+        writes: list[tuple[str, Lane | None]] = []
+        for lane in self._lanes.values():
+            writes += [(name, lane) for name in lane.written_to()] if lane.in_flight else []
         if self._report_in_flight is not None:
-            names.append(self._report_key)
-        for name, reply in zip(names, replies, strict=True):
-            if isinstance(reply, Exception):
-                self.counts["refused commands"] += 1
-                if name not in self._refusing:
-                    self._refusing.add(name)
-                    log.error("redis refuses to write one name; the rest goes on", name=name, reason=str(reply))
+            writes += [(self._report_key, None), *((name, None) for name in self._repeats)]
+        for (name, source), reply in zip(writes, replies, strict=True):
+            if not isinstance(reply, Exception):
+                if name in self.refusing:
+                    del self.refusing[name]
+                    log.info("redis takes what it refused", name=name)
+                continue
+            self.counts["refused commands"] += 1
+            if name not in self.refusing:
+                log.error("redis refuses to write one name; the rest goes on", name=name, reason=str(reply))
+            if source is not None:
+                self.refusing[name] = source.rewrite(name)
+            else:
+                self.refusing.setdefault(name, None)
+
+    def _repeat_refused(self) -> list[bytes]:
+        """The newest commands that were refused, but for names that the batch writes to anyway.
+
+        A channel may be quiet for days after its key was repaired.
+        """
+        written = {key for lane in self._lanes.values() if lane.in_flight for key in (lane.stream_key, lane.last_key)}
+        again = {name: packed for name, packed in self.refusing.items() if packed and name not in written}
+        self._repeats = list(again)
+        return list(again.values())
 
     def _shed(self) -> None:
         """Give up the oldest until an eighth of the bounds is free again: the channel that holds most gives first."""

@@ -49,6 +49,8 @@ class QuoteTable:
         parts: list[RenderableType] = [header(self._board, now_s), grid]
         if any(quote.tick and quote.tick.delayed for quote in quotes):
             parts.append(Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis"))
+        if live and (missing := self._board.not_streamed()):
+            parts.append(Text(missing, "yellow", no_wrap=True, overflow="ellipsis"))
         if invalid:
             parts.append(Text(f"{invalid:,} messages on the channels were no events", "bold red"))
         if live:
@@ -78,7 +80,7 @@ class QuoteTable:
             Cell(formats.price(high, decimals), style),
             Cell(formats.price(low, decimals), style),
             Cell(formats.clock(tick.trade_time if tick else None, now_s), style),
-            Cell(_age(quote, now_s, stale), style),
+            Cell(_age(self._board.age_s(quote, now_s), stale), style),
             Cell(formats.safe(contract), style),
             Cell(f"{report.rate:.1f}/s" if report else formats.UNKNOWN, style),
             Cell(description[:_DESCRIPTION_WIDTH], style),
@@ -93,6 +95,9 @@ def header(board: Board, now_s: float) -> Text:
         return line.append("Redis is away", "bold red").append(f"  {formats.safe(board.outage)}; trying again")
     if report is None and board.starting:
         return line.append("starting a stream", "bold").append("  for as long as this is shown")
+    if report is None and board.asked_at is not None:
+        at = formats.clock(int(board.asked_at * 1000), now_s)
+        return line.append("no streamer runs", "bold").append(f"  asked Schwab at {at}")
     if report is None:
         return line.append("no streamer runs", "bold red").append("  the last known values are shown")
     good = report.state == "streaming"
@@ -153,8 +158,7 @@ def _spread(quote: Quote) -> str:
     return f"{spread:g}t" if quote.tick_size else formats.price(spread, quote.decimals)
 
 
-def _age(quote: Quote, now_s: float, stale: str | None) -> str:
-    age_s = quote.age_s(now_s)
+def _age(age_s: float | None, stale: str | None) -> str:
     return " ".join(filter(None, (None if age_s is None else formats.age(age_s), stale)))
 
 

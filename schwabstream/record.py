@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from schwabstream.auth import SchwabAuthClient, open_store
-from schwabstream.consumer import fetch_report, redis_client
+from schwabstream.consumer import read_report
 from schwabstream.errors import ConfigurationError, RedisUnavailable, Refused
 from schwabstream.events import Channel
 from schwabstream.recorder import recording_to
@@ -98,13 +98,10 @@ async def _stream(client: SchwabStreamClient, duration_s: float | None) -> None:
 
 async def _refuse_beside_a_streamer(settings: Settings) -> None:
     """A second login would end the first, so look whether a streamer reports; no Redis, no report."""
-    redis = redis_client(settings.redis_url)
     try:
-        report = await fetch_report(redis, settings.schwab_redis_prefix)
+        report = await read_report(settings.redis_url, settings.schwab_redis_prefix)
     except RedisUnavailable:
         return
-    finally:
-        await redis.aclose()
     if report is not None and not report.simulated:
         raise Refused(
             f"a streamer runs already (process {report.pid} on {report.host}), and Schwab allows one connection: "

@@ -6,17 +6,23 @@ without. Errors are redis-py's; URLs, TLS, AUTH and unix sockets are its connect
 
 from typing import Any
 
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from schwabstream.redis_url import connection_pool, redact_url
+
 
 class RedisCalls:
-    """Commands to the Redis at a URL, replies as text; close it when done. Nothing is connected before the first."""
+    """Commands to the Redis at a URL, replies as text; close it when done. Nothing is connected before the first.
+
+    ``url`` is fit to be shown. Raises ``ConfigurationError`` for a wrong URL.
+    """
 
     def __init__(self, redis_url: str, *, timeout_s: float) -> None:
+        self.url = redact_url(redis_url)
         # One repetition: a connection that died during a pause must not pass for a Redis that is away.
-        self._pool: Any = ConnectionPool.from_url(  # Any: redis-py does not annotate its pool
+        self._pool = connection_pool(
             redis_url,
             decode_responses=True,
             socket_connect_timeout=timeout_s,

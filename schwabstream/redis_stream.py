@@ -18,7 +18,7 @@ from schwabstream.errors import RedisUnavailable
 from schwabstream.event_header import read_header, read_seq
 from schwabstream.events import Event, parse_event
 from schwabstream.inbox import RUN_APART
-from schwabstream.redis_writer import cause_of, redact_url
+from schwabstream.redis_url import redact_url, unavailable
 from schwabstream.selection import Selection
 from schwabstream.symbols import parse_symbols
 from schwabstream.trimming import StreamInfo, gap, id_before
@@ -135,4 +135,4 @@ class RedisStream:
 
     def unavailable(self, error: Exception) -> RedisUnavailable:
         """The error as ours."""
-        return RedisUnavailable(f"Redis at {self._url} cannot be read ({cause_of(error)})")
+        return unavailable(self._url, error)

@@ -7,29 +7,23 @@ while the lease names it: the lease is watched, so a transaction that comes too 
 
 import asyncio
 import contextlib
-import os
-import re
-import socket
-import ssl
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import hiredis
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, RedisError
+from redis.exceptions import RedisError
 
-from schwabstream.errors import ConfigurationError, LeaseLost, RedisUnavailable
+from schwabstream.errors import LeaseLost, RedisUnavailable
+from schwabstream.redis_url import cause_of, connection_pool, redact_url, unavailable
 
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
 _READ_BYTES = 64 * 2**10
-_QUERY_PASSWORD = re.compile(r"([?&]\w*password=)[^&]*")
-# Up to the last "@": a password that nobody percent-encoded may hold anything.
-_CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^/:@]*:)?.*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +46,6 @@ def command(*words: str | bytes | int, more: int = 0) -> bytes:
     return b"*%d\r\n" % (len(encoded) + more) + b"".join(map(bulk, encoded))
 
 
-def redact_url(url: str) -> str:
-    """The URL without its password, fit for messages and logs.
-
-    What stands alone before the host is a user name to Redis, and often a password that lacks its colon.
-    """
-    return _CREDENTIALS.sub(lambda found: f"{found['user'] or ''}***@", _QUERY_PASSWORD.sub(r"\1***", url))
-
-
 _MULTI, _EXEC = command("MULTI"), command("EXEC")
 _QUEUED_FIRST, _QUEUED = b"+OK\r\n", b"+QUEUED\r\n"
 Replied = Callable[[list[Any]], None]
@@ -77,13 +63,9 @@ class RedisWriter:
     def __init__(self, redis_url: str, replied: Replied, failed: Failed, *, fence: Fence | None = None) -> None:
         self.url = redact_url(redis_url)
         self._replied, self._failed, self._fence = replied, failed, fence
-        try:
-            self._pool: Any = ConnectionPool.from_url(  # Any: redis-py does not annotate its pool
-                redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=None, retry=Retry(NoBackoff(), 0)
-            )
-            self._pool.connection_class(**self._pool.connection_kwargs)  # it looks at most options only here
-        except (ValueError, TypeError) as error:
-            raise ConfigurationError(f"REDIS_URL {self.url} cannot be used: {error}") from error
+        self._pool = connection_pool(
+            redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=None, retry=Retry(NoBackoff(), 0)
+        )
         self._connection: AbstractConnection | None = None
         self._link: _Link | None = None
         self._lease_gone = False
@@ -108,10 +90,7 @@ class RedisWriter:
                 if self._fence is not None:
                     await self._confirm(self._link, self._fence)
         except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
-            raise RedisUnavailable(
-                f"Redis at {self.url} cannot be reached ({cause_of(error)}): start it, correct REDIS_URL, "
-                "or run with --redis embedded"
-            ) from error
+            raise unavailable(self.url, error) from error
 
     def transact(self, commands: Iterable[bytes], count: int) -> None:
         """Send ``count`` packed commands as one transaction; what comes of it is told to ``replied`` or ``failed``."""
@@ -275,17 +254,3 @@ class _Link(asyncio.BufferedProtocol):
         if self._lost is not None:
             lost, self._lost = self._lost, None
             lost(error)
-
-
-def cause_of(error: BaseException) -> str:
-    """The shortest honest reason: the system's own word where there is one."""
-    if isinstance(error, AuthenticationError):
-        return "it does not accept the login: check user and password in REDIS_URL"
-    origin = error.__cause__ or error.__context__
-    if isinstance(origin, ssl.SSLError):
-        return f"TLS: {getattr(origin, 'verify_message', '') or origin.reason}"
-    if isinstance(origin, socket.gaierror):
-        return f"{origin.strerror}"
-    if isinstance(origin, OSError) and origin.errno:
-        return os.strerror(origin.errno)
-    return str(error) or "no answer in time"

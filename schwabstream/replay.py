@@ -18,7 +18,7 @@ import orjson
 import structlog
 
 from schwabstream import __version__
-from schwabstream.consumer import fetch_report, redis_client
+from schwabstream.consumer import read_report
 from schwabstream.embedded import embedded_redis
 from schwabstream.errors import ConfigurationError, Refused, SchwabStreamError
 from schwabstream.events import Channel
@@ -30,6 +30,7 @@ from schwabstream.progress import progress
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.recording import Recording
 from schwabstream.records import Header, Record
+from schwabstream.redis_kind import reach
 from schwabstream.report import StreamerReport
 from schwabstream.screen import until_signalled
 from schwabstream.settings import Settings, load_settings
@@ -286,11 +287,8 @@ class _Replay:
 
 
 async def _refuse_beside_a_streamer(url: str, prefix: str) -> None:
-    redis = redis_client(url)
-    try:
-        report = await fetch_report(redis, prefix)
-    finally:
-        await redis.aclose()
+    await reach(url, to_write=True)
+    report = await read_report(url, prefix)
     if report is not None and report.state != "stopped":
         raise Refused(
             f"a streamer publishes under {prefix!r} there (process {report.pid} on {report.host}), and old prices must "

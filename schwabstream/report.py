@@ -70,6 +70,8 @@ class StreamerReport(_Part):
     queued: int = 0
     dropped: int = 0
     """Events given up because Redis was away too long."""
+    refusing: tuple[str, ...] = ()
+    """Names in Redis that refuse what is written to them, such as a stream's that holds something else."""
     counts: dict[str, int] = Field(default_factory=dict)
     """What else was counted, by name: bad frames, late answers, refused commands."""
     lag: LagReport = LagReport()
@@ -82,8 +84,16 @@ class StreamerReport(_Part):
 
     @property
     def healthy(self) -> bool:
-        """Whether it streams, and every symbol is confirmed by the present session."""
-        return self.state == "streaming" and all(symbol.fresh for symbol in self.symbols)
+        """Whether it streams every symbol, and all of it is written."""
+        return self.state == "streaming" and self.trouble is None
+
+    @property
+    def trouble(self) -> str | None:
+        """What is wrong although it streams, in words; None when nothing is."""
+        missing = sum(not symbol.fresh for symbol in self.symbols)
+        troubles = [f"Redis refuses to write {', '.join(self.refusing)}"] if self.refusing else []
+        troubles += [f"{missing:,} of {len(self.symbols):,} symbols without data"] if missing else []
+        return "; ".join(troubles) or None
 
     def symbol(self, alias: str) -> SymbolReport | None:
         """What it says of one symbol, by the alias its events carry."""

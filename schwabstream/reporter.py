@@ -152,6 +152,7 @@ class Reporter:
             "published": publisher.published,
             "queued": publisher.queued,
             "dropped": publisher.dropped,
+            "refusing": list(publisher.refusing),
             "counts": {
                 **client.counts,
                 **client.market.counts,

@@ -4,8 +4,9 @@ Precedence: arguments, environment, ``.env``, ``.env.back``, defaults. ``.env`` 
 """
 
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
@@ -13,7 +14,23 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schwabstream.errors import ConfigurationError
+from schwabstream.redis_url import check_redis_url
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_OPTIONS = {"redis_url": "--redis", "schwab_symbols": "--symbols"}
+_WORDS = {
+    "float_parsing": "must be a number",
+    "finite_number": "must be a number",
+    "int_parsing": "must be a whole number",
+    "bool_parsing": "must be true or false",
+    "greater_than": "must be more than {gt:g}",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+    "string_pattern_mismatch": "must be one word without any of {{ }} [ ] * ?",
+}
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -53,11 +70,6 @@ def _check_endpoint(url: str) -> str:
     return url.rstrip("/")
 
 
-def _check_redis(url: str) -> str:
-    _parts(url, "redis://", "rediss://", "unix://")
-    return url
-
-
 SymbolList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 
 
@@ -88,7 +100,7 @@ class Settings(BaseSettings):
     schwab_env_back_path: Path = Path(".env.back")
     schwab_refresh_token: SecretStr | None = None
     schwab_api_base_url: Annotated[str, AfterValidator(_check_endpoint)] = "https://api.schwabapi.com"
-    redis_url: Annotated[str, AfterValidator(_check_redis)] = "redis://127.0.0.1:6379/0"
+    redis_url: Annotated[str, AfterValidator(check_redis_url)] = "redis://127.0.0.1:6379/0"
     schwab_redis_prefix: str = Field(default="market_data", pattern=r"^[^\s{}*?\[\]]+$")
     schwab_redis_stream_maxlen: int = Field(default=100_000, ge=0)
     schwab_redis_buffer_events: int = Field(default=100_000, ge=1)
@@ -137,16 +149,31 @@ class Settings(BaseSettings):
         return self
 
 
-def origin(variable: str) -> Literal["environment", ".env", ".env.back", "default"]:
+Origin = Literal["environment", ".env", ".env.back", "default"]
+
+
+def origin(variable: str) -> Origin:
     """Where a variable's value comes from when no argument overrides it; an empty one counts as unset."""
-    environment = {name.upper(): value for name, value in os.environ.items()}
-    if environment.get(variable):
-        return "environment"
-    files: tuple[Literal[".env"], Literal[".env.back"]] = (".env", ".env.back")
-    for file in files:
-        if any(text and name.upper() == variable for name, text in dotenv_values(file, encoding="utf-8").items()):
-            return file
-    return "default"
+    return next((place for place, values in _places() if values.get(variable)), "default")
+
+
+def unknown_variables() -> dict[str, Origin]:
+    """Variables that begin as ours do, are set, and are not settings; with where they are set."""
+    known = {name.upper() for name in Settings.model_fields}
+    return {
+        name: place
+        for place, values in reversed(_places())
+        for name, text in values.items()
+        if text and name.startswith("SCHWAB_") and name not in known
+    }
+
+
+def _places() -> list[tuple[Origin, dict[str, str | None]]]:
+    """Where variables can be set, the nearest first, with what is set there; names in upper case."""
+    files: tuple[Origin, Origin] = (".env", ".env.back")
+    sources: list[tuple[Origin, Mapping[str, str | None]]] = [("environment", os.environ)]
+    sources += [(file, dotenv_values(file, encoding="utf-8")) for file in files]
+    return [(place, {name.upper(): text for name, text in values.items()}) for place, values in sources]
 
 
 def foreign_environment() -> dict[str, str]:
@@ -158,14 +185,35 @@ def foreign_environment() -> dict[str, str]:
 def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - whatever a field takes
     """Read environment and files; ``None`` among the overrides means "not given".
 
-    Raises ``ConfigurationError`` that names the variable and what is wrong with it, never its value.
+    Raises ``ConfigurationError`` that names the variable, or the option it was given by, and what is wrong with it,
+    never its value.
     """
+    settings, problems = examine_settings(**overrides)
+    if problems:
+        raise ConfigurationError(problems[0])
+    return settings
+
+
+def examine_settings(**overrides: Any) -> tuple[Settings, list[str]]:  # noqa: ANN401 - whatever a field takes
+    """As :func:`load_settings`, but a wrong setting has its default, and what is wrong is told, a sentence each."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
-        return Settings(**given)
+        return Settings(**given), []
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        name = "_".join(str(part) for part in first["loc"][:1]).upper()
-        raise ConfigurationError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from None
+        wrong = {str(each["loc"][0]): each for each in error.errors(include_input=False, include_url=False)}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"cannot read the settings files .env and .env.back here: {error}") from error
+    problems = [f"{_name(field, given)}: {_words(each)}" for field, each in wrong.items()]
+    defaults = {field: Settings.model_fields[field].get_default(call_default_factory=True) for field in wrong}
+    return Settings(**given | defaults), problems
+
+
+def _name(field: str, given: Collection[str]) -> str:
+    """What a person gave it by."""
+    return _OPTIONS[field] if field in given and field in _OPTIONS else field.upper()
+
+
+def _words(error: "ErrorDetails") -> str:
+    """What is wrong with a value, without the value."""
+    words = _WORDS.get(error["type"])
+    return words.format(**error.get("ctx", {})) if words else error["msg"].removeprefix("Value error, ")

@@ -24,10 +24,14 @@ _SYMBOLS: Final = (
 
 def render_status(report: StreamerReport, now_s: float) -> RenderableType:
     """The whole report, as it reads at ``now_s``."""
-    state = Text(report.state.replace("_", " "), "bold green" if report.healthy else "bold red")
-    state.append(f" for {formats.age(now_s - report.since / 1000)}", "not bold default")
+    state = Text()
+    if report.state == "streaming" and report.trouble:
+        state.append(f"unhealthy: {formats.safe(report.trouble)}", "bold yellow").append("  ")
+    style = "" if state else "bold green" if report.healthy else "bold red"
+    state.append(report.state.replace("_", " "), style)
+    state.append(f" for {formats.age(now_s - report.since / 1000)}")
     if report.reason:
-        state.append(f"  {formats.safe(report.reason)}", "default")
+        state.append(f"  {formats.safe(report.reason)}")
     if report.simulated:
         state.append("  simulated prices", "bold magenta")
     facts = Grid(_FACTS, [[Cell(name, "dim"), Cell(value)] for name, value in _facts(report, now_s)], header=False)

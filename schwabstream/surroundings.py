@@ -11,7 +11,7 @@ import structlog
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.errors import SchwabUnavailable
 from schwabstream.lease import Lease
-from schwabstream.redis_writer import redact_url
+from schwabstream.redis_url import redact_url
 from schwabstream.settings import Settings, origin
 from schwabstream.streamer import STARTUP_LIMIT_S
 

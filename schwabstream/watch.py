@@ -16,16 +16,22 @@ import orjson
 import structlog
 
 from schwabstream.board import Board, Quote
-from schwabstream.consumer import Subscription, fetch_report, redis_client
-from schwabstream.errors import RedisUnavailable, SchwabUnavailable, SymbolError
+from schwabstream.consumer import Subscription, read_report
+from schwabstream.errors import (
+    ConfigurationError,
+    LoginRequired,
+    RedisUnavailable,
+    RedisUnsuitable,
+    SchwabUnavailable,
+    SymbolError,
+)
 from schwabstream.events import Channel, Event, Level2Event, StatusEvent, TickEvent
 from schwabstream.inbox import Inbox
 from schwabstream.ladder import Ladder, book_line
 from schwabstream.quote_table import QuoteTable, quote_line
-from schwabstream.report import StreamerReport
 from schwabstream.rest_quotes import tick_of
 from schwabstream.screen import View, print_lines, print_once, show_lines, show_live, until_signalled
-from schwabstream.settings import Settings, load_settings
+from schwabstream.settings import load_settings
 from schwabstream.status_table import render_status
 from schwabstream.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.telemetry import configure_logging
@@ -34,7 +40,6 @@ log = structlog.get_logger(__name__)
 
 FIRST_DATA_LIMIT_S = 20.0
 REPORT_LIMIT_S = 2.0
-EMBEDDED = "embedded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ def show_status(redis: str | None, *, json: bool) -> bool:
     """Print what the running streamer says of itself; says whether it is healthy. Raises ``RedisUnavailable``."""
     settings = load_settings(redis_url=redis)
     configure_logging(settings.schwab_log_format)
-    report = asyncio.run(_fetch_report(settings))
+    report = asyncio.run(read_report(settings.redis_url, settings.schwab_redis_prefix))
     if json:
         said = {"v": 1} if report is None else report.model_dump(mode="json")
         print_lines([orjson.dumps({**said, "healthy": report is not None and report.healthy}).decode()])
@@ -76,14 +81,6 @@ def show_status(redis: str | None, *, json: bool) -> bool:
     else:
         print_once(render_status(report, time.time()))
     return report is not None and report.healthy
-
-
-async def _fetch_report(settings: Settings) -> StreamerReport | None:
-    client = redis_client(settings.redis_url)
-    try:
-        return await fetch_report(client, settings.schwab_redis_prefix)
-    finally:
-        await client.aclose()
 
 
 def _symbols(options: WatchOptions) -> list[Symbol]:
@@ -147,8 +144,7 @@ class _Watch:
 
     def __init__(self, options: WatchOptions, kind: _QuoteKind | _BookKind) -> None:
         self._options, self._kind = options, kind
-        named = None if options.redis == EMBEDDED else options.redis
-        self._settings = load_settings(redis_url=named)
+        self._settings = load_settings(redis_url=options.redis)
         self._live = sys.stdout.isatty() and not options.once and not options.json
         # A log line on a live screen would tear it: there the screen itself says what is wrong.
         configure_logging(self._settings.schwab_log_format, verbosity=-1 if self._live else options.verbosity)
@@ -160,30 +156,44 @@ class _Watch:
 
     async def _run(self) -> None:
         if self._options.simulate:
-            await self._run_own(self._options.redis, simulate=True)
+            await self._run_own(embedded=self._options.redis is None, simulate=True)
             return
-        outage = ""
+        outage: RedisUnavailable | None = None
+        settings = self._settings
         try:
-            self._kind.board.take_report(await _fetch_report(self._settings))
+            report = await read_report(settings.redis_url, settings.schwab_redis_prefix)
         except RedisUnavailable as error:
-            outage = str(error)
-        if self._kind.board.report is not None:
-            await self._show(self._settings.redis_url)
-        elif isinstance(self._kind, _QuoteKind):
-            log.warning("no streamer runs: asking Schwab once", reason=outage or None)
+            if self._options.redis is not None or isinstance(error, RedisUnsuitable):
+                raise
+            outage, report = error, None
+        if report is not None:
+            self._kind.board.take_report(report)
+            await self._show(settings.redis_url)
+            return
+        try:
+            await self._without_streamer(outage)
+        except (ConfigurationError, LoginRequired) as error:
+            if outage is None:
+                raise
+            raise type(error)(f"{outage}; Schwab cannot be asked instead: {error}") from error
+
+    async def _without_streamer(self, outage: RedisUnavailable | None) -> None:
+        reason = None if outage is None else str(outage)
+        if isinstance(self._kind, _QuoteKind):
+            log.warning("no streamer runs: asking Schwab once", reason=reason)
             await self._once_over_rest(self._kind)
         else:
-            log.warning("no streamer runs: opening a stream of its own", reason=outage or None)
-            await self._run_own(EMBEDDED if outage else self._options.redis, simulate=False)
+            log.warning("no streamer runs: opening a stream of its own", reason=reason)
+            await self._run_own(embedded=outage is not None, simulate=False)
 
-    async def _run_own(self, redis: str | None, *, simulate: bool) -> None:
+    async def _run_own(self, *, embedded: bool, simulate: bool) -> None:
         """Run a streamer of our own and show what it brings."""
         from schwabstream.embedded import embedded_redis
         from schwabstream.own_stream import own_stream
 
         async with contextlib.AsyncExitStack() as stack:
-            url = self._settings.redis_url
-            if redis == EMBEDDED or (simulate and redis is None):
+            url, redis = self._settings.redis_url, self._options.redis
+            if embedded:
                 redis = url = (await stack.enter_async_context(embedded_redis())).url
             aliases = [quote.symbol.alias for quote in self._kind.board.quotes]
             self._kind.board.starting = True
@@ -198,10 +208,12 @@ class _Watch:
         async with Subscription(inbox, kinds=kind.channels, redis_url=url, prefix=prefix) as subscription:
             if self._options.once:
                 await self._gather(subscription, check, patience_s)
-                self._print_once(inbox)
+                self._print_streamed(inbox)
             elif self._live:
                 await show_live(subscription, kind.board, kind.view, updates=updates, check=check)
             else:
+                if missing := kind.board.not_streamed():
+                    log.warning(missing)
                 await show_lines(subscription, self._line_of, updates=updates, check=check)
 
     async def _gather(self, subscription: Subscription, check: Callable[[], None], patience_s: float) -> None:
@@ -218,6 +230,15 @@ class _Watch:
         if patience_s and not kind.board.updates:
             raise SchwabUnavailable(f"nothing came for the symbols within {patience_s:.0f} s; try: schwabstream doctor")
         await self._await_report(subscription, REPORT_LIMIT_S if patience_s else 0.0)
+
+    def _print_streamed(self, inbox: Inbox) -> None:
+        """Print what there is; raises ``SchwabUnavailable`` when a symbol is not streamed."""
+        board = self._kind.board
+        missing = board.not_streamed()
+        if not missing or any(quote.report or quote.tick or quote.book for quote in board.quotes):
+            self._print_once(inbox)
+        if missing:
+            raise SchwabUnavailable(missing)
 
     async def _await_report(self, subscription: Subscription, patience_s: float) -> None:
         """Take in the newest report; from a stream just begun, one that knows it streams."""
@@ -237,6 +258,7 @@ class _Watch:
         async with SchwabAuthClient(settings, open_store(settings)) as auth:
             quotes = await auth.fetch_quotes(sorted(kind.board.keys))
         now_us = time.time_ns() // 1000
+        kind.board.asked_at = now_us / 1e6
         for quote in kind.board.quotes:
             if tick := tick_of(quote.symbol, quotes, now_us):
                 kind.board.apply(tick, now_us / 1e6)

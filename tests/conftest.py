@@ -5,7 +5,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from hypothesis import settings
 
 from schwabstream.simulator import SchwabSimulator
 
-PLANTED_ENV = b"# planted by the test suite\nSCHWAB_CLIENT_SECRET_OF_NOBODY=untouched\n"
+PLANTED_ENV = b"# planted by the test suite\nCLIENT_SECRET_OF_NOBODY=untouched\n"
 
 settings.register_profile("suite", deadline=None)  # how long an example takes is the machine's business
 settings.load_profile("suite")
@@ -43,14 +43,19 @@ def clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 class RedisServer:
-    """A real ``redis-server`` of one test's own, on loopback, without persistence."""
+    """A real ``redis-server`` of one test's own, on loopback, without persistence.
+
+    A configuration file, should there be one, is the first of the ``options``.
+    """
 
     def __init__(self, program: str, directory: Path, *options: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port: int = probe.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        file = [option for option in options[:1] if not option.startswith("-")]
         self._command = [
             program,
+            *file,
             "--port",
             str(self.port),
             "--bind",
@@ -60,7 +65,7 @@ class RedisServer:
             "--dir",
             str(directory),
         ]
-        self._command += options
+        self._command += options[len(file) :]
         self._process: subprocess.Popen[bytes] | None = None
         self.client = redis.Redis(port=self.port, decode_responses=True)
 
@@ -96,6 +101,26 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     yield server
     server.kill()
     server.client.close()
+
+
+@pytest.fixture
+def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
+    """Start one more server, with these options."""
+    started: list[RedisServer] = []
+
+    def start(*options: str) -> RedisServer:
+        program = shutil.which("redis-server")
+        if program is None:
+            pytest.skip("redis-server is not installed: apt-get install redis-server")
+        server = RedisServer(program, tmp_path, *options)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.kill()
+        server.client.close()
 
 
 @pytest.fixture

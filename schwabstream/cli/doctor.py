@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 def doctor(
     *,
     simulate: options.Simulate = False,
-    redis: options.Redis = None,
+    redis: options.RedisOrEmbedded = None,
     json: options.Json = False,
     verbose: options.Verbose = 0,
 ) -> None:

@@ -16,7 +16,8 @@ Symbols = Annotated[
 Simulate = Annotated[
     bool, typer.Option("--simulate", help="Use a simulated Schwab: no account, no network, made-up prices.")
 ]
-Redis = Annotated[
+Redis = Annotated[str | None, typer.Option("--redis", metavar="URL", help="Redis to use instead of REDIS_URL.")]
+RedisOrEmbedded = Annotated[
     str | None,
     typer.Option("--redis", metavar="URL|embedded", help="Redis to use instead of REDIS_URL; 'embedded' starts one."),
 ]

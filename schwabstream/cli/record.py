@@ -56,7 +56,7 @@ def replay(
     ] = None,
     until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="End there.")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, until stopped.")] = False,
-    redis: options.Redis = None,
+    redis: options.RedisOrEmbedded = None,
     json: Annotated[bool, typer.Option("--json", help="Write every event to stdout as a JSON line.")] = False,
     check: Annotated[
         Path | None,

@@ -20,9 +20,12 @@ def run(
         typer.Option("--duration", metavar="S", min=0.1, help="Stop after this many seconds of streaming."),
     ] = None,
     simulate: options.Simulate = False,
-    redis: options.Redis = None,
+    redis: options.RedisOrEmbedded = None,
     ensure_env: Annotated[
-        bool, typer.Option("--ensure-env", help="Check every needed setting first; exit 2 naming the missing ones.")
+        bool,
+        typer.Option(
+            "--ensure-env", help="Check every needed setting and file first; exit 2 naming all that is missing."
+        ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Also write every event to stdout as a JSON line.")] = False,
     live: Annotated[bool, typer.Option("--live/--no-live", help="Show the live table (only on a terminal).")] = True,

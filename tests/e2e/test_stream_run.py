@@ -394,18 +394,23 @@ async def test_a_redis_that_dies_and_returns_is_outlived(pointed: dict[str, str]
 # -- what cannot work
 
 
-@pytest.mark.parametrize("option", [(), ("--ensure-env",)])
+BAD_REDIS = {"REDIS_URL": "redis://h?foo=1"}
+
+
 @pytest.mark.parametrize(
-    ("given", "named", "unnamed"),
+    ("option", "given", "named", "unnamed"),
     [
-        ({}, ["SCHWAB_CLIENT_ID", "SCHWAB_CLIENT_SECRET"], []),
-        ({"SCHWAB_CLIENT_ID": "x" * 32}, ["SCHWAB_CLIENT_SECRET"], ["SCHWAB_CLIENT_ID"]),
+        ((), {}, ["SCHWAB_CLIENT_ID", "SCHWAB_CLIENT_SECRET"], ["auth login"]),
+        ((), {"SCHWAB_CLIENT_ID": "x" * 32}, ["SCHWAB_CLIENT_SECRET"], ["SCHWAB_CLIENT_ID"]),
+        ((), BAD_REDIS, ["REDIS_URL", "foo"], ["SCHWAB_CLIENT_ID"]),
+        (("--ensure-env",), {}, ["SCHWAB_CLIENT_ID", "SCHWAB_CLIENT_SECRET", "auth login"], ["REDIS_URL"]),
+        (("--ensure-env",), BAD_REDIS, ["REDIS_URL", "foo", "SCHWAB_CLIENT_ID", "auth login"], []),
     ],
 )
 async def test_missing_settings_are_named_at_once(
     option: tuple[str, ...], given: dict[str, str], named: list[str], unnamed: list[str]
 ) -> None:
-    """Exit 2 within seconds, one sentence that names every missing variable and no other, nothing connected."""
+    """Exit 2 within seconds, one sentence, nothing connected: the first problem, or with --ensure-env every one."""
     code, run, seconds = await finished(*option, env=environment(**given))
     assert code == 2
     assert seconds < within(5)
@@ -424,7 +429,7 @@ async def test_missing_settings_are_named_at_once(
         ([], {"REDIS_URL": "http://127.0.0.1"}, 2, "REDIS_URL"),
         ([], {"REDIS_URL": "redis://127.0.0.1:port"}, 2, "REDIS_URL"),
         ([], {"REDIS_URL": "redis://:hunter2hunter2@127.0.0.1:9/0"}, 8, "Redis at redis://.*@127.0.0.1:9"),
-        (["--redis", "unix:///nowhere/redis.sock"], {}, 8, "Redis at unix:///nowhere/redis.sock"),
+        (["--redis", "unix:///nowhere/redis.sock"], {}, 8, "Redis at unix:///nowhere/redis.sock does not answer"),
         ([], {"SCHWAB_TOKEN_PATH": "nowhere/token.json"}, 3, "schwabstream auth login"),
     ],
 )

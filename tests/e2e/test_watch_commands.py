@@ -272,6 +272,71 @@ def test_once_shows_a_snapshot_and_ends(streamer: FakeStreamer) -> None:
     assert "AMD" in missing.stderr
 
 
+def test_a_symbol_that_is_not_streamed_is_said_with_the_way_to_add_it(streamer: FakeStreamer) -> None:
+    """``--once`` prints what there is, names what is not streamed and how to add it, and exits 4; lines say it too."""
+    streamer.tick(110.25)
+    for command in (("quote", "AAPL"), ("book", "AAPL"), ("quote", "AAPL", "--json")):
+        absent = run(*command, "--once")
+        assert (absent.returncode, absent.stdout) == (4, "")
+        sentence = "schwabstream: AAPL is not streamed (streamed: /MNQ:XCME, AMD): add it to SCHWAB_SYMBOLS"
+        assert absent.stderr.startswith(sentence)
+    some = run("quote", "AAPL", "/MNQ:XCME", "--once")
+    assert some.returncode == 4
+    assert "110.25" in some.stdout
+    assert "AAPL is not streamed" in some.stderr
+    assert "AAPL is not streamed" in run("quote", "AAPL", "/MNQ:XCME", "--count", "1").stderr
+    with terminal("book", "AAPL") as shown:
+        shown.until(lambda text: "AAPL is not streamed (streamed: /MNQ:XCME, AMD)" in text)
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.end() == 0
+
+
+def test_status_of_a_streamer_without_all_data(streamer: FakeStreamer) -> None:
+    """A streamer that streams and is not healthy says so first, as the exit code does."""
+    lines = [SymbolReport(symbol=f"S{n}", key=f"S{n}", asset="EQUITY", fresh=n >= 39) for n in range(62)]
+    streamer.report(symbols=lines)
+    unhealthy = run("status")
+    assert unhealthy.returncode == 4
+    assert unhealthy.stdout.startswith("unhealthy: 39 of 62 symbols without data")
+    streamer.report(refusing=["market_data:stream:ticks"])
+    refused = run("status")
+    assert refused.returncode == 4
+    assert refused.stdout.startswith("unhealthy: Redis refuses to write market_data:stream:ticks")
+    assert orjson.loads(run("status", "--json").stdout)["refusing"] == ["market_data:stream:ticks"]
+
+
+NOWHERE = "redis://127.0.0.1:1/0"
+ABSENT = f"Redis at {NOWHERE} does not answer (Connection refused)"
+
+
+@pytest.mark.parametrize("command", [("status",), ("quote", "AAPL"), ("book", "AAPL")])
+@pytest.mark.parametrize(
+    ("url", "code", "words"),
+    [
+        (NOWHERE, 8, f"{ABSENT}: start it, correct REDIS_URL or --redis"),
+        ("redis://h?foo=1", 2, "--redis: has an unknown option foo"),
+        ("redis://h?socket_timeout=abc", 2, "--redis: socket_timeout must be a number of seconds"),
+        ("embedded", 2, "--redis: must start with redis://, rediss:// or unix://"),
+    ],
+)
+def test_a_redis_given_by_hand_must_serve(command: tuple[str, ...], url: str, code: int, words: str) -> None:
+    """The option that was given is named, in one sentence, and nobody else is asked instead."""
+    done = run(*command, "--redis", url)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert done.stderr.startswith(f"schwabstream: {words}")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["quote", "book"])
+def test_an_absent_redis_is_named_before_credentials(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Schwab is asked because Redis is away, and cannot be, the sentence begins with Redis."""
+    monkeypatch.setenv("REDIS_URL", NOWHERE)
+    done = run(command, "AAPL", "--once", "--quiet")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"schwabstream: {ABSENT}")
+    assert "; Schwab cannot be asked instead: SCHWAB_CLIENT_ID and SCHWAB_CLIENT_SECRET not set" in done.stderr
+
+
 def test_status_says_how_the_streamer_is(streamer: FakeStreamer, redis_server: RedisServer) -> None:
     """Healthy is exit 0; waiting or absent is 4; no Redis is 8."""
     good = run("status")

@@ -2,15 +2,17 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+import functools
+from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
 from schwabstream import consumer
-from schwabstream.consumer import Subscription, fetch_report, redis_client, subscribe
-from schwabstream.errors import RedisUnavailable, SymbolError
+from schwabstream.consumer import Subscription, read_report, subscribe
+from schwabstream.durable import read_stream
+from schwabstream.errors import ConfigurationError, RedisUnavailable, SymbolError
 from schwabstream.events import Channel, Event, StatusEvent, TickEvent
 from schwabstream.inbox import Inbox
 from schwabstream.report import StreamerReport, SymbolReport
@@ -220,17 +222,24 @@ async def test_a_silent_connection_is_probed(redis_server: RedisServer, monkeypa
 
 async def test_the_report_of_a_running_streamer(redis_server: RedisServer) -> None:
     """The report is read as its model; none, or one of another shape, is None; no Redis is an error."""
-    client = redis_client(redis_server.url)
-    assert await fetch_report(client, "market_data") is None
+    assert await read_report(redis_server.url, "market_data") is None
     report = StreamerReport(state="streaming", since=1, reported=1, started=1, pid=1, host="box", version="1")
     redis_server.client.set("market_data:streamer", report.model_dump_json())
-    assert await fetch_report(client, "market_data") == report
+    assert await read_report(redis_server.url, "market_data") == report
     redis_server.client.set("market_data:streamer", "{}")
-    assert await fetch_report(client, "market_data") is None
+    assert await read_report(redis_server.url, "market_data") is None
     redis_server.kill()
-    with pytest.raises(RedisUnavailable):
-        await fetch_report(client, "market_data")
-    await client.aclose()
+    with pytest.raises(RedisUnavailable, match=rf"^Redis at {redis_server.url} does not answer \(Connection refused\)"):
+        await read_report(redis_server.url, "market_data")
+
+
+@pytest.mark.parametrize("read", [subscribe, functools.partial(read_stream, Channel.TICKS)])
+async def test_a_wrong_url_is_named_and_an_absent_redis_too(read: Callable[..., AsyncGenerator[object, None]]) -> None:
+    """Programs get the same errors and words as people: which part of the URL is wrong, or that nothing answers."""
+    with pytest.raises(ConfigurationError, match="has an unknown option foo"):
+        await anext(read(redis_url="redis://127.0.0.1:1/0?foo=1"))
+    with pytest.raises(RedisUnavailable, match=r"^Redis at redis://127.0.0.1:1/0 does not answer \(Connection refused"):
+        await anext(read(redis_url="redis://127.0.0.1:1/0"))
 
 
 async def test_a_slow_reader_is_bounded_and_told(redis_server: RedisServer) -> None:

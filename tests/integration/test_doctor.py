@@ -21,6 +21,7 @@ DAY_S = 86_400.0
 NAMES = [
     "settings",
     "login",
+    "token directory",
     "dns",
     "tls",
     "clock",
@@ -29,6 +30,7 @@ NAMES = [
     "quotes",
     "streamer",
     "redis",
+    "redis keys",
     "redis memory",
     "redis readers",
     "lease",
@@ -135,6 +137,68 @@ async def test_wrong_setting_is_named_and_the_rest_left(good: SchwabSimulator, m
     assert of(diagnosis, "settings").detail.startswith("SCHWAB_METRICS_PORT")
     assert diagnosis.exit_code == 2
     assert {each.verdict for each in diagnosis.findings[1:]} == {Verdict.UNCHECKED}
+
+
+async def test_every_wrong_setting_is_named_at_once(good: SchwabSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who repairs one setting should not meet the next one only then."""
+    monkeypatch.setenv("SCHWAB_METRICS_PORT", "many")
+    monkeypatch.setenv("REDIS_URL", "redis://h?foo=1")
+    detail = of(await examine(), "settings").detail
+    assert "SCHWAB_METRICS_PORT: must be a whole number" in detail
+    assert "REDIS_URL: has an unknown option foo" in detail
+
+
+async def test_a_misspelled_setting_is_named(
+    good: SchwabSimulator, clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable that begins as ours do and is none is a warning with its place and what was likely meant."""
+    monkeypatch.setenv("SCHWAB_SYMBOL", "AAPL")
+    diagnosis = await examine()
+    settings = of(diagnosis, "settings")
+    assert verdicts(diagnosis) == {"settings": Verdict.WARNING}
+    assert "unknown: SCHWAB_SYMBOL (environment)" in settings.detail
+    assert settings.fix == "SCHWAB_SYMBOL: did you mean SCHWAB_SYMBOLS?"
+    monkeypatch.delenv("SCHWAB_SYMBOL")
+    (clean / ".env.back").write_text("SCHWAB_NOTHING_LIKE_IT=1\n")
+    settings = of(await examine(), "settings")
+    assert "unknown: SCHWAB_NOTHING_LIKE_IT (.env.back)" in settings.detail
+    assert "remove what is not a setting" in settings.fix
+
+
+async def test_token_directory_that_is_none(
+    good: SchwabSimulator, clean: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no token could be kept, that is found before one is lost."""
+    (clean / "file").touch()
+    monkeypatch.setenv("SCHWAB_TOKEN_PATH", str(clean / "file" / "deeper" / "token.json"))
+    found = of(await examine(), "token directory")
+    assert (found.verdict, found.code) == (Verdict.FAILED, 7)
+    assert found.detail == f"{clean / 'file'} is not a directory"
+
+
+async def test_names_that_something_else_has_taken(good: SchwabSimulator, redis_server: RedisServer) -> None:
+    """A key of the wrong type, to which nothing could be written, is named; repaired, all is well."""
+    redis_server.client.rpush("market_data:stream:ticks", "somebody's")
+    redis_server.client.set("market_data:last:ticks", "somebody's")
+    diagnosis = await examine()
+    keys = of(diagnosis, "redis keys")
+    assert (keys.verdict, diagnosis.exit_code) == (Verdict.FAILED, 8)
+    assert "market_data:stream:ticks holds a list and must be a stream" in keys.detail
+    assert "market_data:last:ticks holds a string and must be a hash" in keys.detail
+    redis_server.client.delete("market_data:stream:ticks", "market_data:last:ticks")
+    assert verdicts(await examine()) == {}
+
+
+async def test_a_cluster_is_named(
+    good: SchwabSimulator, start_redis: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node of a Cluster is Redis's failure, with what it is and what to do."""
+    monkeypatch.setenv("REDIS_URL", start_redis("--cluster-enabled", "yes").url)
+    diagnosis = await examine()
+    redis = of(diagnosis, "redis")
+    assert (redis.verdict, diagnosis.exit_code) == (Verdict.FAILED, 8)
+    assert "is a node of a Redis Cluster, which is not supported yet" in redis.detail
+    assert "give the URL of a primary" in redis.fix
 
 
 async def test_symbol_that_cannot_be_one(good: SchwabSimulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -328,7 +392,7 @@ async def test_redis_that_is_away(good: SchwabSimulator, redis_server: RedisServ
     redis_server.kill()
     diagnosis = await examine()
     assert diagnosis.exit_code == 8
-    names = ("redis memory", "redis readers", "lease", "report")
+    names = ("redis keys", "redis memory", "redis readers", "lease", "report")
     assert {of(diagnosis, name).verdict for name in names} == {Verdict.UNCHECKED}
 
 
@@ -405,7 +469,8 @@ async def test_running_streamer(good: SchwabSimulator, redis_server: RedisServer
     ("changes", "words"),
     [
         ({"state": "evicted", "reason": "another session"}, "another session"),
-        ({"symbols": (SymbolReport(symbol="X", key="X", asset="EQUITY"),)}, "nothing yet for X"),
+        ({"refusing": ("market_data:stream:bars",)}, "Redis refuses to write market_data:stream:bars"),
+        ({"symbols": (SymbolReport(symbol="X", key="X", asset="EQUITY"),)}, "1 of 1 symbols without data (X)"),
     ],
 )
 async def test_unhealthy_streamer(

@@ -58,6 +58,7 @@ class _NoRedis:
     """As much of a publisher as a report reads."""
 
     published = queued = dropped = 0
+    refusing: ClassVar[dict[str, bytes | None]] = {}
     counts: ClassVar[Counter[str]] = Counter()
     round_trip_s = None
 

@@ -352,6 +352,30 @@ async def test_one_refused_command_is_told_once_counted_and_costs_nothing_else(r
     assert told["name"] == "market_data:stream:ticks"
 
 
+async def test_a_refused_name_is_known_until_it_takes_again(redis_server: Any) -> None:
+    """The newest event that a key refused is written with the report after the repair, once, on a quiet channel too."""
+    wrong = {"market_data:stream:status", "market_data:stream:ticks", "market_data:last:ticks"}
+    for key in wrong:
+        redis_server.client.rpush(key, "somebody's")
+    async with writing(redis_server.url) as publisher:
+        for n in range(2):
+            publisher.publish(Channel.STATUS, event(None, n=n))
+            publisher.publish(Channel.TICKS, event(n=n))
+            await until(lambda: not publisher.queued)
+        assert set(publisher.refusing) == wrong
+        publisher.publish_report(b"{}")
+        await until(lambda: publisher.counts["refused commands"] == 9)
+        redis_server.client.delete(*wrong)
+        publisher.publish_report(b"{}")
+        await until(lambda: not publisher.refusing)
+        publisher.publish_report(b"{}")
+        publisher.publish(Channel.TICKS, event(n=2))
+        await until(lambda: not publisher.queued)
+    assert numbers(stream(redis_server.client, "status")) == [1]
+    assert numbers(stream(redis_server.client)) == [1, 2]
+    assert last(redis_server.client)["/MES:XCME"]["n"] == 2
+
+
 # -- cut off
 
 
@@ -785,7 +809,7 @@ async def test_a_password_that_is_missing_is_told_at_once(redis_server: Any) -> 
     redis_server.client.config_set("requirepass", "secret")
     redis_server.client.auth("secret")
     publisher = TradingEventPublisher(redis_server.url)
-    with pytest.raises(RedisUnavailable, match="check user and password in REDIS_URL"):
+    with pytest.raises(RedisUnavailable, match="correct user and password in REDIS_URL"):
         await publisher.connect()
     await publisher.close()
 
@@ -799,8 +823,8 @@ async def test_a_password_that_is_missing_is_told_at_once(redis_server: Any) -> 
     ],
 )
 async def test_an_address_that_cannot_be_one_is_a_wrong_setting(url: str) -> None:
-    """A URL redis-py cannot take names REDIS_URL instead of showing a traceback."""
-    with pytest.raises(ConfigurationError, match="REDIS_URL"):
+    """A URL redis-py cannot take is named instead of showing a traceback."""
+    with pytest.raises(ConfigurationError, match="the Redis URL"):
         TradingEventPublisher(url)
 
 

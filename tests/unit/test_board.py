@@ -120,6 +120,43 @@ def test_why_a_row_is_stale() -> None:
     assert quote.report is None
 
 
+def test_symbols_that_are_not_streamed_are_named_with_the_way_to_add_them() -> None:
+    """The sentence says what is missing, what is streamed, and how to add it; nothing where all is streamed."""
+    shown = board("/MNQ", "AAPL")
+    assert shown.not_streamed() is None
+    shown.take_report(report(line("/MNQ")))
+    assert shown.not_streamed() == (
+        "AAPL is not streamed (streamed: /MNQ): add it to SCHWAB_SYMBOLS or --symbols of the streamer and restart it"
+    )
+    hinted = board("MNQ")
+    hinted.take_report(report(line("/MNQ")))
+    assert str(hinted.not_streamed()).startswith("MNQ (did you mean /MNQ?) is not streamed")
+    shown.take_report(report(*(line(f"S{number}\x1b") for number in range(1_007))))
+    missing = shown.not_streamed()
+    assert missing is not None
+    assert missing.startswith(r"/MNQ, AAPL are not streamed (streamed: S0\x1b, S1\x1b,")
+    assert r"S4\x1b and 1,002 more): add them to" in missing
+    shown.take_report(report(line("/MNQ"), line("AAPL")))
+    assert shown.not_streamed() is None
+
+
+def test_a_replay_names_no_symbols_and_misses_none() -> None:
+    """A report without symbols says nothing about which are streamed."""
+    shown = board("/MNQ")
+    shown.take_report(report(state="streaming"))
+    assert shown.not_streamed() is None
+
+
+def test_what_schwab_was_asked_for_is_as_old_as_the_market_made_it() -> None:
+    """Without a streamer the age is that of the quote, not of our question, and the row is not stale."""
+    shown = board("/MNQ", "AAPL")
+    shown.asked_at = NOW
+    shown.apply(tick("/MNQ", 10.0, timestamp=int(NOW * 1000) - 4_000), NOW)
+    assert shown.age_s(shown.quotes[0], NOW) == 4.0
+    assert shown.age_s(shown.quotes[1], NOW) is None
+    assert shown.why_stale(shown.quotes[0], NOW) is None
+
+
 def test_age_is_of_the_newest_of_tick_and_book() -> None:
     """A book that came after the last tick makes the row younger."""
     shown = board("AMD")

@@ -67,3 +67,14 @@ def test_the_oldest_go_but_never_the_newest_of_a_symbol() -> None:
     assert [event for _, event in one.queue] == [bulk(b"%d" % n) for n in (0, 3, 4, 5)]
     assert one.shed(100, 0) == (2, 2 * each)
     assert [event for _, event in one.queue] == [bulk(b"0"), bulk(b"5")]
+
+
+def test_one_key_is_written_again_with_the_newest_event_alone() -> None:
+    """A key that refused gets the command of the newest event; a channel, which keeps nothing, gets none."""
+    one = lane(("A", b"1"), ("B", b"2"))
+    one.load()
+    reader = hiredis.Reader()
+    reader.feed((one.rewrite("md:stream:ticks") or b"") + (one.rewrite("md:last:ticks") or b""))
+    assert reader.gets()[5:] == [b"*", b"symbol", b"B", b"event", b"2"]
+    assert reader.gets() == [b"HSET", b"md:last:ticks", b"B", b"2"]
+    assert one.rewrite("md:ticks") is None

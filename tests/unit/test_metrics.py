@@ -139,6 +139,16 @@ def test_healthy_is_streaming_everything_into_redis(
     assert watched.samples()["schwabstream_healthy", ""] == healthy
 
 
+def test_a_name_that_redis_refuses_is_unhealthy_until_it_is_taken(watched: Watched) -> None:
+    """While a stream or hash cannot be written the run is not healthy, and names the key."""
+    watched.stream()
+    watched.publisher.refusing["market_data:stream:ticks"] = None
+    found, body = watched.monitor.health()
+    assert (found, body["healthy"], body["refusing"]) == (False, False, ["market_data:stream:ticks"])
+    watched.publisher.refusing.clear()
+    assert watched.monitor.health()[0] is True
+
+
 def test_standby_is_healthy_and_says_whom_it_waits_for(watched: Watched) -> None:
     """A standby does what it is for; a run that has only begun does not yet."""
     found, body = watched.monitor.health()

@@ -127,6 +127,23 @@ def test_header_tells_redis_and_streamer_apart() -> None:
     assert "starting a stream" in text_of(table.render(NOW))
 
 
+def test_what_schwab_was_asked_for_says_when() -> None:
+    """Values of an answer just got are not called the last known ones: the header has the time of the question."""
+    shown = board()
+    shown.take_report(None)
+    shown.asked_at = NOW
+    drawn = text_of(QuoteTable(shown).render(NOW, live=False))
+    assert re.search(r"no streamer runs  asked Schwab at \d\d:\d\d:\d\d\n", drawn)
+    assert "last known" not in drawn
+
+
+def test_a_symbol_that_is_not_streamed_is_named_on_the_live_screen() -> None:
+    """The screen says how to add what is not streamed; a snapshot leaves that to the error."""
+    shown = board(symbols=[SymbolReport(symbol="AAPL", key="AAPL", asset="EQUITY", fresh=True)])
+    assert "are not streamed (streamed: AAPL): add them to" in text_of(QuoteTable(shown).render(NOW))
+    assert "add them to" not in text_of(QuoteTable(shown).render(NOW, live=False))
+
+
 def test_sorting_is_the_users_wish() -> None:
     """By volume the busiest comes first, those without volume last."""
     lines = text_of(QuoteTable(board(), sort="volume").render(NOW)).splitlines()

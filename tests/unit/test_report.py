@@ -33,6 +33,23 @@ def test_healthy_means_streaming_and_confirmed() -> None:
     assert not report(symbols=[SymbolReport(symbol="A", key="A", asset="EQUITY")]).healthy
 
 
+@pytest.mark.parametrize(
+    ("changes", "trouble"),
+    [
+        ({}, None),
+        ({"refusing": ["p:stream:ticks", "p:last:ticks"]}, "Redis refuses to write p:stream:ticks, p:last:ticks"),
+        (
+            {"symbols": [{"symbol": name, "key": name, "asset": "EQUITY", "fresh": name == "A"} for name in "ABC"]},
+            "2 of 3 symbols without data",
+        ),
+    ],
+)
+def test_trouble_is_said_in_words(changes: dict[str, object], trouble: str | None) -> None:
+    """What keeps a streamer that streams from being healthy has words, and healthy is to have none."""
+    assert report(**changes).trouble == trouble
+    assert report(**changes).healthy is (trouble is None)
+
+
 def test_a_symbol_is_found_by_its_alias() -> None:
     """The alias of the events finds its report; another finds nothing."""
     found = report().symbol("/MNQ:XCME")

@@ -40,6 +40,7 @@ class Shelf:
     dropped: int = 0
     connected: bool = True
     round_trip_s: float | None = None
+    refusing: dict[str, bytes | None] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
     events: list[tuple[Channel, dict[str, Any]]] = field(default_factory=list)
     reports: list[StreamerReport] = field(default_factory=list)
@@ -188,6 +189,17 @@ async def test_a_login_that_is_in_memory_only_is_reported() -> None:
     assert (report.token_expires_at, report.token_unsaved) == (START_MS + 60_000, "cannot write it: disk full")
     login.unsaved = None
     assert (await desk.report_once()).token_unsaved is None
+
+
+async def test_names_that_redis_refuses_are_reported_while_it_does() -> None:
+    """A streamer whose streams cannot be written says so itself, and is not healthy until they can."""
+    desk = Desk("/MNQ")
+    desk.shelf.refusing["market_data:stream:ticks"] = None
+    report = await desk.report_once()
+    assert report.refusing == ("market_data:stream:ticks",)
+    assert not report.healthy
+    desk.shelf.refusing.clear()
+    assert (await desk.report_once()).refusing == ()
 
 
 async def test_no_count_hides_another() -> None:

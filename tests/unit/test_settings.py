@@ -9,7 +9,15 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from schwabstream.errors import ConfigurationError
-from schwabstream.settings import Settings, foreign_environment, is_loopback, load_settings, origin
+from schwabstream.settings import (
+    Settings,
+    examine_settings,
+    foreign_environment,
+    is_loopback,
+    load_settings,
+    origin,
+    unknown_variables,
+)
 
 TEMPLATE = Path(__file__).parents[2] / ".env.back"
 ROOTS = ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME"]
@@ -250,13 +258,60 @@ def test_a_wrong_value_is_named_and_never_shown(variable: str, wrong: str, monke
     assert SECRET not in message
     assert "\n" not in message
     assert refused.value.__cause__ is None
-    assert refused.value.__suppress_context__
+    assert refused.value.__context__ is None
 
 
 def test_a_wrong_option_is_refused_alike() -> None:
-    """An option's wrong value is named by the variable it stands for."""
-    with pytest.raises(ConfigurationError, match=r"^REDIS_URL: "):
+    """An option's wrong value is named by the option that was given, which overrides the variable."""
+    with pytest.raises(ConfigurationError, match=r"^--redis: must start with redis://"):
         load_settings(redis_url="nowhere")
+
+
+@pytest.mark.parametrize(
+    ("variable", "wrong", "words"),
+    [
+        ("SCHWAB_HEARTBEAT_TIMEOUT_S", "soon", "must be a number"),
+        ("SCHWAB_HEARTBEAT_TIMEOUT_S", "inf", "must be a number"),
+        ("SCHWAB_HEARTBEAT_TIMEOUT_S", "0", "must be more than 0"),
+        ("SCHWAB_REFRESH_INTERVAL_S", "1801", "must be at most 1800"),
+        ("SCHWAB_REDIS_STREAM_MAXLEN", "1.5", "must be a whole number"),
+        ("SCHWAB_METRICS_PORT", "0", "must be at least 1"),
+        ("SCHWAB_PERSIST_REFRESH_TO_ENV", "perhaps", "must be true or false"),
+        ("SCHWAB_LOG_FORMAT", "xml", "must be 'auto', 'rich' or 'json'"),
+        ("SCHWAB_REDIS_PREFIX", "two words", "must be one word without any of { } [ ] * ?"),
+        ("REDIS_URL", "redis://h?foo=1", "has an unknown option foo"),
+        ("REDIS_URL", "redis://h?db=x", "db must be a whole number"),
+    ],
+)
+def test_what_is_wrong_is_said_in_plain_words(
+    variable: str, wrong: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sentence says what the value must be, for people who know of no types."""
+    monkeypatch.setenv(variable, wrong)
+    with pytest.raises(ConfigurationError) as refused:
+        load_settings()
+    assert str(refused.value).startswith(f"{variable}: {words}")
+
+
+def test_everything_wrong_is_found_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An examination names every wrong setting, and the others are as they were set."""
+    monkeypatch.setenv("SCHWAB_METRICS_PORT", "many")
+    monkeypatch.setenv("SCHWAB_SYMBOLS", "AAPL")
+    settings, problems = examine_settings(redis_url="embedded")
+    assert problems == [
+        "--redis: must start with redis://, rediss:// or unix://",
+        "SCHWAB_METRICS_PORT: must be a whole number",
+    ]
+    assert (settings.schwab_metrics_port, settings.symbols) == (None, ["AAPL"])
+
+
+def test_unknown_variables_are_known_by_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What begins as our settings do and is none is found wherever it is set; an empty one counts as unset."""
+    monkeypatch.setenv("SCHWAB_SYMBOL", "AAPL")
+    monkeypatch.setenv("SCHWAB_EMPTY", "")
+    monkeypatch.setenv("TASTYTRADE_TOKEN", "of another program")
+    (place / ".env").write_text("SCHWAB_SYMBOL=B\nschwab_redis_url=x\nSCHWAB_SYMBOLS=AAPL\n")
+    assert unknown_variables() == {"SCHWAB_SYMBOL": "environment", "SCHWAB_REDIS_URL": ".env"}
 
 
 @pytest.mark.parametrize(

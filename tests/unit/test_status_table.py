@@ -1,8 +1,11 @@
 """The streamer's report as shown."""
 
 from collections.abc import Callable
+from typing import cast
 
-from rich.console import Console, RenderableType
+import pytest
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
 
 from schwabstream.report import LagReport, StreamerReport, SymbolReport
 from schwabstream.status_table import render_status
@@ -61,6 +64,25 @@ def test_tokens_that_are_not_in_the_file_are_shown_with_the_reason() -> None:
     (line,) = [line for line in capture.get().splitlines() if "disk full" in line]
     assert line.split()[:5] == ["unsaved", "the", "tokens", "are", "in"]
     assert "\x07" not in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "headline", "style"),
+    [
+        ({}, "unhealthy: 1 of 2 symbols without data  streaming for 1m05", "bold yellow"),
+        ({"refusing": ["p:stream:\x1b"]}, r"unhealthy: Redis refuses to write p:stream:\x1b; 1 of 2", "bold yellow"),
+        ({"symbols": []}, "streaming for 1m05", "bold green"),
+        ({"state": "evicted"}, "evicted for 1m05", "bold red"),
+    ],
+)
+def test_the_headline_agrees_with_the_exit_code(changes: dict[str, object], headline: str, style: str) -> None:
+    """Green is healthy, exit 0; what streams and is not healthy says why, in yellow; the rest is red."""
+    shown = report(**changes)
+    drawn = cast("Group", render_status(shown, NOW_MS / 1000)).renderables[0]
+    assert isinstance(drawn, Text)
+    assert drawn.plain.startswith(headline)
+    assert drawn.spans[0].style == style
+    assert (style == "bold green") is shown.healthy
 
 
 def test_a_streamer_that_waits_says_why_and_foreign_text_is_text() -> None:

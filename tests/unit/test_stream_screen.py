@@ -39,6 +39,7 @@ class Shelf:
     connected: bool = True
     outage: str | None = None
     round_trip_s: float | None = None
+    refusing: dict[str, bytes | None] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
     def publish(self, channel: object, event: dict[str, Any]) -> None:

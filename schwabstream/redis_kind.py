@@ -1,0 +1,77 @@
+"""Which kind of Redis answers: one to publish to, or a replica, a Sentinel or a node of a Cluster, which cannot serve.
+
+Asked once, before anything else: a wrong one may take every command that comes first and refuse only the batches.
+"""
+
+from itertools import pairwise
+from typing import Any
+
+from redis.exceptions import ResponseError
+
+from schwabstream.errors import RedisUnsuitable
+from schwabstream.formats import safe
+from schwabstream.redis_calls import RedisCalls
+from schwabstream.redis_url import NO_CLUSTER, NO_SENTINEL, OTHER_URL, REPLICA, translated
+
+ANSWER_LIMIT_S = 3.0
+
+
+async def reach(redis_url: str, *, to_write: bool = False) -> None:
+    """Return when the Redis at that URL answers and can serve; raises ``RedisUnavailable`` or ``RedisUnsuitable``."""
+    redis = RedisCalls(redis_url, timeout_s=ANSWER_LIMIT_S)
+    try:
+        await refuse_unsuitable(redis, to_write=to_write)
+    finally:
+        await redis.close()
+
+
+async def refuse_unsuitable(redis: RedisCalls, *, to_write: bool) -> None:
+    """Raise ``RedisUnsuitable`` for a Redis that can never serve, and ``RedisUnavailable`` when none answers."""
+    with translated(redis.url):
+        await redis.call("PING")
+        wrong = await find_unsuitable(redis, to_write=to_write)
+    if wrong:
+        raise RedisUnsuitable(f"Redis at {redis.url} {': '.join(wrong)}")
+
+
+async def find_unsuitable(redis: RedisCalls, *, to_write: bool) -> tuple[str, str] | None:
+    """Why it can never serve, and what to do: a Sentinel, a node of a Cluster or, ``to_write``, a replica.
+
+    None when it can, or does not say what it is. The primary is named where that can be learned. Raises redis-py's
+    errors.
+    """
+    try:
+        known = _pairs(await redis.call("HELLO"))  # no ACL can forbid it
+    except ResponseError:  # before Redis 6, or a proxy
+        return None
+    if known.get("mode") == "cluster":
+        return NO_CLUSTER, OTHER_URL
+    if known.get("mode") == "sentinel":
+        masters = [_pairs(master) for master in await _asked(redis, "SENTINEL", "MASTERS")]
+        return NO_SENTINEL, _give([(master.get("ip"), master.get("port")) for master in masters])
+    if to_write and known.get("role") in ("replica", "slave"):
+        return REPLICA, _give([tuple((await _asked(redis, "ROLE"))[1:3])])
+    return None
+
+
+async def _asked(redis: RedisCalls, *words: str) -> list[Any]:
+    """The answer; empty when this user may not ask."""
+    try:
+        return list(await redis.call(*words))
+    except ResponseError:
+        return []
+
+
+def _give(places: list[tuple[Any, ...]]) -> str:
+    """The step: give the URL of the primary at one of these hosts and ports."""
+    urls = [
+        f"redis://{safe(str(place[0]))}:{safe(str(place[1]))}" for place in places if len(place) == 2 and all(place)
+    ]
+    return f"give the URL of its primary ({' or '.join(urls)}) to REDIS_URL or --redis" if urls else OTHER_URL
+
+
+def _pairs(answer: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever Redis says
+    """Names and values, which come as a flat list or, in RESP3, as a map."""
+    if isinstance(answer, dict):
+        return answer
+    return dict(list(pairwise(answer))[::2]) if isinstance(answer, list) else {}

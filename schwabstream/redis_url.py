@@ -1,0 +1,221 @@
+"""Everything about the URL of a Redis: its check, its connections, how it is shown, and the words for its failures.
+
+The only place that reads such a URL. Opens no connection itself, and loads redis-py only when one is wanted.
+"""
+
+import contextlib
+import math
+import os
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from schwabstream.errors import ConfigurationError, RedisUnavailable, RedisUnsuitable
+from schwabstream.formats import safe
+
+START: Final = "start it, correct REDIS_URL or --redis, or try schwabstream stream run --redis embedded"
+OTHER_URL: Final = "give the URL of a primary outside a Cluster to REDIS_URL or --redis"
+NO_CLUSTER: Final = "is a node of a Redis Cluster, which is not supported yet"
+NO_SENTINEL: Final = "is a Sentinel, which is not supported yet"
+REPLICA: Final = "is a read-only replica"
+
+_QUERY_PASSWORD = re.compile(r"([?&]\w*password=)[^&]*")
+# Up to the last "@": a password that nobody percent-encoded may hold anything.
+_CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^/:@]*:)?.*@")
+_OPTION_NAME = re.compile(r"[a-z_]+")
+_ENCODE = "cannot be read as a URL; what is special in a password is percent-encoded"
+
+
+class Option(NamedTuple):
+    """An option after the ``?``: what its value must be, in words and as a test, and the schemes that have it."""
+
+    what: str
+    fits: Callable[[str], bool]
+    schemes: tuple[str, ...] = ("redis", "rediss", "unix")
+
+
+def _is_seconds(text: str) -> bool:
+    try:
+        return 0 < float(text) < math.inf
+    except ValueError:
+        return False
+
+
+def _is_readable(text: str) -> bool:
+    return Path(text).is_file() and os.access(text, os.R_OK)
+
+
+_TLS, _TCP = ("rediss",), ("redis", "rediss")
+_TEXT = Option("a text", bool)
+_NUMBER = Option("a whole number", str.isdecimal)
+_SECONDS = Option("a number of seconds", _is_seconds)
+_SWITCH = Option("true or false", lambda text: text.lower() in ("true", "false", "yes", "no", "1", "0"))
+_TLS_FILE = Option("a file that can be read", _is_readable, _TLS)
+
+OPTIONS: Final[dict[str, Option]] = {
+    "db": _NUMBER,
+    "username": _TEXT,
+    "password": _TEXT,
+    "client_name": _TEXT,
+    "protocol": Option("2 or 3", lambda text: text in ("2", "3")),
+    "socket_timeout": _SECONDS,
+    "socket_connect_timeout": _SECONDS,
+    "socket_keepalive": _SWITCH._replace(schemes=_TCP),
+    "retry_on_timeout": _SWITCH,
+    "health_check_interval": _NUMBER,
+    "max_connections": _NUMBER,
+    "ssl_cert_reqs": Option(
+        "none, optional or required", lambda text: text in ("none", "optional", "required"), schemes=_TLS
+    ),
+    "ssl_check_hostname": _SWITCH._replace(schemes=_TLS),
+    "ssl_ca_certs": _TLS_FILE,
+    "ssl_certfile": _TLS_FILE,
+    "ssl_keyfile": _TLS_FILE,
+    "ssl_ca_path": Option("a directory", lambda text: Path(text).is_dir(), _TLS),
+    "ssl_ca_data": _TEXT._replace(schemes=_TLS),
+    "ssl_ciphers": _TEXT._replace(schemes=_TLS),
+    "ssl_password": _TEXT._replace(schemes=_TLS),
+}
+"""The options of redis-py's connections that make sense in a setting, by name."""
+
+
+def check_redis_url(url: str) -> str:
+    """The URL itself; raises ``ValueError`` that names the part that is wrong and never shows a value."""
+    if not url.lower().startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must start with redis://, rediss:// or unix://")
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # read for the error it raises
+    except ValueError:
+        # What the library says of it would show the value.
+        raise ValueError(_ENCODE) from None
+    # A password cut in two by what should have been encoded in it: no part of it may be taken for a name to show.
+    if "@" in parts.path + parts.query + parts.fragment:
+        raise ValueError(_ENCODE)
+    _check_place(parts)
+    _check_options(parts)
+    return url
+
+
+def _check_place(parts: SplitResult) -> None:
+    if parts.fragment:
+        raise ValueError("has a # in it; in a password it is percent-encoded")
+    if parts.scheme == "unix":
+        if parts.hostname or not parts.path:
+            raise ValueError("must name a socket by its whole path: unix:///run/redis/redis.sock")
+    elif not re.fullmatch(r"(/\d*)?", parts.path):
+        raise ValueError("the database after the last / must be a whole number")
+
+
+def _check_options(parts: SplitResult) -> None:
+    seen: set[str] = set()
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        option = OPTIONS.get(name)
+        if option is None:
+            shown = f" {name}" if _OPTION_NAME.fullmatch(name) else ""
+            near = "".join(f"; did you mean {match}?" for match in get_close_matches(name, OPTIONS, 1))
+            raise ValueError(f"has an unknown option{shown}{near}")
+        if name in seen:
+            raise ValueError(f"{name} is given twice")
+        seen.add(name)
+        if parts.scheme not in option.schemes:
+            raise ValueError(f"{name} needs {' or '.join(f'{scheme}://' for scheme in option.schemes)}")
+        if not option.fits(value):
+            raise ValueError(f"{name} must be {option.what}")
+
+
+def connection_pool(url: str, **options: Any) -> Any:  # noqa: ANN401 - redis-py does not annotate its pool
+    """Redis-py's pool of connections to that URL, none open yet; raises ``ConfigurationError`` for a wrong URL."""
+    from redis.asyncio.connection import ConnectionPool
+
+    try:
+        return ConnectionPool.from_url(check_redis_url(url), **options)
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(f"the Redis URL {redact_url(url)} {error}") from None
+
+
+def redact_url(url: str) -> str:
+    """The URL without its passwords, fit for messages and logs.
+
+    What stands alone before the host is a user name to Redis, and often a password that lacks its colon.
+    """
+    return _CREDENTIALS.sub(lambda found: f"{found['user'] or ''}***@", _QUERY_PASSWORD.sub(r"\1***", url))
+
+
+def what_failed(url: str, error: BaseException) -> str:
+    """What is wrong with the Redis at that URL, which is fit to be shown, without what to do about it."""
+    from redis.exceptions import AuthenticationError, BusyLoadingError, ReadOnlyError, ResponseError
+
+    if isinstance(error, AuthenticationError):
+        trouble = "does not accept the login"
+    elif isinstance(error, BusyLoadingError):
+        trouble = "does not answer yet (it loads its data)"
+    elif isinstance(error, ReadOnlyError):
+        trouble = REPLICA
+    elif _is_of_cluster(error):
+        trouble = f"{NO_CLUSTER} ({cause_of(error)})"
+    elif isinstance(error, ResponseError):
+        trouble = f"refuses a command ({cause_of(error)})"
+    else:
+        trouble = f"does not answer ({cause_of(error)})"
+    return f"Redis at {url} {trouble}"
+
+
+def next_step(error: BaseException) -> str:
+    """What to do about it."""
+    from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, ResponseError
+
+    if isinstance(error, AuthenticationError):
+        return "correct user and password in REDIS_URL or --redis"
+    if isinstance(error, ReadOnlyError) or _is_of_cluster(error):
+        return OTHER_URL
+    if isinstance(error, NoPermissionError):
+        return "give its user that right (ACL), or correct REDIS_URL or --redis"
+    if isinstance(error, ResponseError):
+        return "schwabstream doctor names what is wrong there"
+    return START
+
+
+def unavailable(url: str, error: BaseException) -> RedisUnavailable:
+    """The error as ours: what failed, on which Redis, and what to do; ``url`` is fit to be shown."""
+    step = next_step(error)
+    kind = RedisUnsuitable if step == OTHER_URL else RedisUnavailable
+    return kind(f"{what_failed(url, error)}: {step}")
+
+
+@contextlib.contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Raise what the block gets from redis-py or the system as ``RedisUnavailable``; ``url`` is fit to be shown."""
+    from redis.exceptions import RedisError
+
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise unavailable(url, error) from error
+
+
+def cause_of(error: BaseException) -> str:
+    """The shortest honest reason: the system's own word where there is one."""
+    origin = error.__cause__ or error.__context__
+    if not isinstance(origin, OSError) and isinstance(error, OSError):
+        origin = error
+    if isinstance(origin, ssl.SSLError):
+        return f"TLS: {getattr(origin, 'verify_message', '') or origin.reason}"
+    if isinstance(origin, socket.gaierror):
+        return f"{origin.strerror}"
+    if isinstance(origin, OSError) and origin.errno:
+        return os.strerror(origin.errno)
+    return safe(str(error)) or "no answer in time"
+
+
+def _is_of_cluster(error: BaseException) -> bool:
+    from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, MasterDownError
+
+    return isinstance(error, AskError | ClusterCrossSlotError | ClusterDownError) and not isinstance(
+        error, MasterDownError
+    )
