@@ -14,7 +14,8 @@
     │   ├── Evicted                   exit 6   another session took the one streamer connection
     │   └── LeaseLost                 exit 6   another streamer of ours took over this account
     ├── TokenFileError                exit 7   the token file cannot be read or written
-    └── RedisUnavailable              exit 8   Redis cannot be reached or refused a command
+    ├── RedisUnavailable              exit 8   Redis cannot be reached or refused a command
+    └── OutputUnwritable              exit 1   standard output is closed or takes no more data
 
 A message says what failed, on what, and the next step; it never holds a token, a secret or an account number.
 Library exceptions are translated where the library is called, chained with ``raise … from error``.
@@ -94,3 +95,7 @@ class RedisUnavailable(SchwabStreamError):
     """Redis cannot be reached, or refused a command."""
 
     exit_code = 8
+
+
+class OutputUnwritable(SchwabStreamError):
+    """Standard output is closed, or takes no more data, as on a full disk."""
