@@ -52,6 +52,7 @@ class Terminal:
         def prepare() -> None:
             if not job:
                 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
             before()
 
         self.process = subprocess.Popen(
