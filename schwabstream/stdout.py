@@ -27,7 +27,7 @@ MAX_LINES = 20_000
 
 def can_draw() -> bool:
     """Whether it is a terminal on which one frame can replace another."""
-    if not sys.stdout.isatty():
+    if sys.stdout is None or not sys.stdout.isatty():
         return False
     from rich.console import Console  # it knows about terminals and TERM=dumb
 
