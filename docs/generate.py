@@ -163,9 +163,9 @@ def exit_codes() -> Iterator[str]:
     for kind in tree(SchwabStreamError):
         kinds.setdefault(kind.exit_code, []).append(kind)
     yield from table("code", "meaning", "raised as", "what to do")
-    yield row("0", "It did what was asked; also after Ctrl-C or SIGTERM, once logged out and drained.", "", "")
+    yield row("0", "It did what was asked; also after Ctrl-C, SIGTERM or SIGHUP, once logged out and drained.", "", "")
     for code, several in sorted(kinds.items()):
-        meaning = "Something unexpected." if code == 1 else summary(several[0])
+        meaning = "Something unexpected, or output that cannot be written." if code == 1 else summary(several[0])
         names = ", ".join(f"`{kind.__name__}`" for kind in several)
         yield row(str(code), meaning, names, WORDS["exit_codes"][str(code)])
     yield row("130", "A second Ctrl-C: it stopped at once.", "", "")

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import functools
 import signal
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -29,7 +28,8 @@ from schwabstream.redis_writer import Fence
 from schwabstream.reporter import Reporter
 from schwabstream.settings import Settings, load_settings
 from schwabstream.side_tasks import end, start_beside
-from schwabstream.stdout import LineWriter
+from schwabstream.signals import ending_signals
+from schwabstream.stdout import LineWriter, can_draw, safe_lines
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.surroundings import EMBEDDED, lease_for, redis_for, schwab_for
 from schwabstream.symbols import Symbol, future_hints, parse_symbols
@@ -122,7 +122,7 @@ class _Run:
     async def until_stopped(self) -> None:
         loop = asyncio.get_running_loop()
         self._task = asyncio.ensure_future(self._compose())
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending_signals():
             loop.add_signal_handler(number, self._on_signal, number)
         try:
             await self._task
@@ -131,7 +131,9 @@ class _Run:
                 raise
 
     def stop(self) -> None:
-        """End the run in order: log out and drain when there is a session, else just leave."""
+        """End the run in order: log out and drain when there is a session, else just leave; again changes nothing."""
+        if self._stopping:
+            return
         self._stopping = True
         if self._client is not None:
             self._client.stop()
@@ -139,10 +141,14 @@ class _Run:
             self._task.cancel()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        """Stop in order; told a second time, at once. A third time Python's own handling is back, and ends anything."""
-        if not self._signalled:
-            self._signalled = True
-            log.info("stopping", reason=number.name)
+        """Stop in order; at a second SIGINT or SIGTERM at once. At a third Python's own handling ends anything.
+
+        SIGHUP comes twice when a terminal closes, from the kernel and from the shell, and only ever stops in order.
+        """
+        if number is signal.SIGHUP or not self._signalled:
+            self._signalled = self._signalled or number is not signal.SIGHUP
+            if not self._stopping:
+                log.info("stopping", reason=number.name)
             self.stop()
             return
         for each in (signal.SIGINT, signal.SIGTERM):
@@ -303,31 +309,27 @@ async def _learn_holidays(client: SchwabStreamClient) -> None:
 
 @contextlib.contextmanager
 def _json_lines(stop: Callable[[], None]) -> Iterator[Callable[[bytes], None]]:
-    if sys.stdout is None:
-        raise ConfigurationError("--json writes to standard output, which is closed: redirect it to a file or a pipe")
     loop = asyncio.get_running_loop()
 
-    def closed(error: OSError) -> None:
-        if not isinstance(error, BrokenPipeError):
-            log.error("standard output takes nothing more", reason=error.strerror)
+    def closed(_error: OSError) -> None:
         with contextlib.suppress(RuntimeError):  # the run may be over already
             loop.call_soon_threadsafe(stop)
 
-    writer = LineWriter(closed)
+    writer = LineWriter(closed, escape=safe_lines)
     try:
         yield writer.write
     finally:
         writer.close()
         if writer.dropped:
             log.warning("the reader of standard output was too slow", dropped=writer.dropped)
+    writer.check()
 
 
 @contextlib.contextmanager
 def _screen(
     client: SchwabStreamClient, publisher: TradingEventPublisher, reporter: Reporter, options: StreamOptions
 ) -> "Iterator[StreamScreen | None]":
-    on_terminal = sys.stdout is not None and sys.stdout.isatty()  # None: somebody closed it before starting us
-    if not options.live or options.json or options.verbosity < 0 or not on_terminal:
+    if not options.live or options.json or options.verbosity < 0 or not can_draw():
         yield None
         return
     from schwabstream.stream_screen import StreamScreen

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
 from schwabstream.inbox import LAST_VALUE_CHANNELS, Inbox
+from schwabstream.redis_calls import heed_cancellation
 from schwabstream.redis_kind import reach
 from schwabstream.redis_url import connection_pool, redact_url, translated, unavailable
 from schwabstream.report import StreamerReport, parse_report
@@ -207,6 +208,7 @@ class _Wire:
         """Connect and subscribe; returns once Redis has confirmed every channel."""
         connection = self._connection = await self._pool.get_connection()
         await connection.send_command("SUBSCRIBE", *channels)
+        heed_cancellation()
         while sum(reply[0] == b"subscribe" for reply in self._confirmed) < len(channels):
             self._confirmed += await self._receive()
 
@@ -221,6 +223,7 @@ class _Wire:
         except TimeoutError:
             if self._connection is not None:
                 await self._connection.send_command("PING", check_health=False)
+                heed_cancellation()
             async with asyncio.timeout(PROBE_LIMIT_S):
                 return await self._receive()
 
@@ -265,13 +268,16 @@ def redis_client(redis_url: str) -> Redis:
 
 async def fetch_last_values(client: Redis, prefix: str, channel: Channel) -> list[bytes]:
     """The newest payload of every symbol; raises redis-py's errors."""
-    return cast("list[bytes]", await client.hvals(f"{prefix}:last:{channel}"))
+    values = cast("list[bytes]", await client.hvals(f"{prefix}:last:{channel}"))
+    heed_cancellation()
+    return values
 
 
 async def fetch_report(client: Redis, prefix: str) -> StreamerReport | None:
     """The running streamer's report; None when none runs, or it cannot be understood. Raises redis-py's errors."""
     try:
         payload = await client.get(f"{prefix}:streamer")
+        heed_cancellation()
         return None if payload is None else parse_report(payload)
     except ValidationError as error:
         log.warning("the streamer's report cannot be understood", problems=error.error_count())

@@ -14,8 +14,9 @@
     │   ├── Evicted                   exit 6   another session took the one streamer connection
     │   └── LeaseLost                 exit 6   another streamer of ours took over this account
     ├── TokenFileError                exit 7   the token file cannot be read or written
-    └── RedisUnavailable              exit 8   Redis cannot be reached or refused a command
-        └── RedisUnsuitable           exit 8   what answers is a replica, a Sentinel or a Cluster node: another URL
+    ├── RedisUnavailable              exit 8   Redis cannot be reached or refused a command
+    │   └── RedisUnsuitable           exit 8   what answers is a replica, a Sentinel or a Cluster node: another URL
+    └── OutputUnwritable              exit 1   standard output is closed or takes no more data
 
 A message says what failed, on what, and the next step; it never holds a token, a secret or an account number.
 Library exceptions are translated where the library is called, chained with ``raise … from error``.
@@ -106,3 +107,7 @@ class RedisUnavailable(SchwabStreamError):
 
 class RedisUnsuitable(RedisUnavailable):
     """What answers can never serve, such as a replica, a Sentinel or a node of a Cluster: only another URL helps."""
+
+
+class OutputUnwritable(SchwabStreamError):
+    """Standard output is closed, or takes no more data, as on a full disk."""

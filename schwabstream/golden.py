@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 
 from schwabstream.errors import ConfigurationError
+from schwabstream.stdout import safe_lines
 
 _OURS = re.compile(rb'"(?:seq|received_us)":\d+,?')
 _BY_THE_CLOCK = (b'"type":"status"', b'"repeat":true')
@@ -60,7 +61,7 @@ class Comparison:
         if self.difference is not None:
             return
         self.events += 1
-        expected, found = next(self._expected, None), _OURS.sub(b"", event)
+        expected, found = next(self._expected, None), _OURS.sub(b"", safe_lines(event))
         if expected != found:
             self.difference = Difference(self.events, expected, found)
 
@@ -74,7 +75,7 @@ class Comparison:
             with self._golden.open("rb") as lines:
                 for line in lines:
                     if line.strip() and not any(mark in line for mark in _BY_THE_CLOCK):
-                        yield _OURS.sub(b"", line.strip())
+                        yield _OURS.sub(b"", safe_lines(line.strip()))
         except OSError as error:
             raise ConfigurationError(f"cannot read {self._golden}: {error.strerror}") from error
 

@@ -1,60 +1,111 @@
 """Answers ``GET /metrics`` and ``GET /healthz`` on loopback; shows everything else the door.
 
-One request per connection, each bounded in size and time, so that nothing that connects can hold up the streamer.
+One request per connection, each bounded in size and time, and no more than a few at once: the rest wait in the
+system's queue. So nothing that connects can hold up the streamer, take its descriptors or fill its log.
 """
 
 import asyncio
 import contextlib
 import errno
+import functools
+import socket
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 
 import orjson
+import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from schwabstream.errors import ConfigurationError
+from schwabstream.formats import safe
 from schwabstream.metrics import Monitor
 
+log = structlog.get_logger(__name__)
+
 HOST = "127.0.0.1"
+MOST_CONNECTIONS = 16
 _REQUEST_LIMIT_S = 5.0
 _LARGEST_REQUEST = 16 * 1024
+_OUT_OF_RESOURCES_PAUSE_S = 1.0
 
 
 @contextlib.asynccontextmanager
 async def serve_metrics(monitor: Monitor, port: int) -> AsyncIterator[int]:
     """Serve for the length of the block; the port is its value. ``ConfigurationError`` when it cannot be had."""
-    connections: set[asyncio.Task[None]] = set()
+    try:
+        listener = socket.create_server((HOST, port))
+    except OSError as error:
+        taken = "is in use" if error.errno == errno.EADDRINUSE else "cannot be had"
+        raise ConfigurationError(
+            f"SCHWAB_METRICS_PORT: port {port} on {HOST} {taken}; free it or choose another"
+        ) from error
+    with listener:
+        listener.setblocking(False)
+        server = _Server(monitor, listener)
+        accepting = asyncio.create_task(server.accept(), name="metrics")
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            accepting.cancel()
+            await asyncio.wait({accepting})
+            await server.close()
 
-    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if task := asyncio.current_task():
-            connections.add(task)
-            task.add_done_callback(connections.discard)
+
+class _Server:
+    """Accepts connections while there is room, each answered by a task of its own.
+
+    asyncio's server accepts without a bound, and out of descriptors it logs a traceback for each attempt.
+    """
+
+    def __init__(self, monitor: Monitor, listener: socket.socket) -> None:
+        self._monitor, self._listener = monitor, listener
+        self._room = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._connections: set[asyncio.Task[None]] = set()
+
+    async def accept(self) -> None:
+        """Accept until cancelled."""
+        refused = False
+        while True:
+            await self._room.acquire()
+            try:
+                connection, _ = await asyncio.get_running_loop().sock_accept(self._listener)
+            except OSError as error:
+                self._room.release()
+                if not refused:
+                    log.warning("metrics cannot be served for the moment", reason=error.strerror)
+                refused = True
+                await asyncio.sleep(_OUT_OF_RESOURCES_PAUSE_S)
+                continue
+            refused = False
+            task = asyncio.create_task(self._answer(connection), name="metrics request")
+            self._connections.add(task)
+            task.add_done_callback(functools.partial(self._ended, connection))
+
+    async def close(self) -> None:
+        """End what is still connected."""
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _ended(self, connection: socket.socket, task: "asyncio.Task[None]") -> None:
+        connection.close()  # a task that is cancelled before it begins leaves it open
+        self._connections.discard(task)
+        self._room.release()
+
+    async def _answer(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection, limit=_LARGEST_REQUEST)
         with (
             contextlib.closing(writer),
             contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError),
         ):
             async with asyncio.timeout(_REQUEST_LIMIT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
-                writer.write(_reply(monitor, head))
+                writer.write(_reply(self._monitor, head))
                 await writer.drain()
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(1):
                 await writer.wait_closed()
-
-    try:
-        server = await asyncio.start_server(answer, HOST, port, limit=_LARGEST_REQUEST)
-    except OSError as error:
-        taken = "is in use" if error.errno == errno.EADDRINUSE else "cannot be had"
-        raise ConfigurationError(
-            f"SCHWAB_METRICS_PORT: port {port} on {HOST} {taken}; free it or choose another"
-        ) from error
-    try:
-        yield server.sockets[0].getsockname()[1]
-    finally:
-        server.close()
-        for connection in connections:
-            connection.cancel()
-        await asyncio.gather(*connections, return_exceptions=True)
+        writer.transport.abort()  # a peer that does not read would keep it open
 
 
 def _reply(monitor: Monitor, head: bytes) -> bytes:
@@ -69,7 +120,7 @@ def _reply(monitor: Monitor, head: bytes) -> bytes:
     elif path == "/healthz":
         healthy, content = monitor.health()
         status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE
-        kind, body = "application/json", orjson.dumps(content) + b"\n"
+        kind, body = "application/json", safe(orjson.dumps(content).decode()).encode() + b"\n"
     lines = (
         f"HTTP/1.1 {status.value} {status.phrase}",
         f"Content-Type: {kind}",

@@ -16,8 +16,8 @@ from schwabstream.errors import ConfigurationError, RedisUnavailable, Refused
 from schwabstream.events import Channel
 from schwabstream.recorder import recording_to
 from schwabstream.recording_file import Rotation
-from schwabstream.screen import until_signalled
 from schwabstream.settings import Settings, load_settings
+from schwabstream.signals import until_signalled
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.telemetry import configure_logging

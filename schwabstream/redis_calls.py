@@ -4,6 +4,7 @@ redis-py's client brings along hundreds of commands, clusters and sentinels: 5 M
 without. Errors are redis-py's; URLs, TLS, AUTH and unix sockets are its connections' business.
 """
 
+import asyncio
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
@@ -11,6 +12,16 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from schwabstream.redis_url import connection_pool, redact_url
+
+
+def heed_cancellation() -> None:
+    """Raise the cancellation that redis-py has lost, to be called when it has answered.
+
+    Before Python 3.12 ``asyncio.wait_for``, which it uses, returns an answer that meets a cancellation.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class RedisCalls:
@@ -34,9 +45,11 @@ class RedisCalls:
         """The answer to one command."""
         connection: AbstractConnection = await self._pool.get_connection()
         try:
-            return await connection.retry.call_with_retry(
+            answer = await connection.retry.call_with_retry(
                 lambda: _ask(connection, words), lambda _error: connection.disconnect()
             )
+            heed_cancellation()
+            return answer
         finally:
             await self._pool.release(connection)
 

@@ -20,7 +20,7 @@ import structlog
 from schwabstream import __version__
 from schwabstream.consumer import read_report
 from schwabstream.embedded import embedded_redis
-from schwabstream.errors import ConfigurationError, Refused, SchwabStreamError
+from schwabstream.errors import ConfigurationError, Refused
 from schwabstream.events import Channel
 from schwabstream.golden import Comparison, Difference
 from schwabstream.market import Publish
@@ -32,9 +32,9 @@ from schwabstream.recording import Recording
 from schwabstream.records import Header, Record
 from schwabstream.redis_kind import reach
 from schwabstream.report import StreamerReport
-from schwabstream.screen import until_signalled
 from schwabstream.settings import Settings, load_settings
-from schwabstream.stdout import LineWriter
+from schwabstream.signals import until_signalled
+from schwabstream.stdout import LineWriter, safe_lines
 from schwabstream.telemetry import configure_logging
 
 log = structlog.get_logger(__name__)
@@ -105,16 +105,13 @@ class _Replay:
         self._publisher: TradingEventPublisher | None = None
         self._playback: Playback | None = None
         self._reader_gone = False
-        self._unwritable: str | None = None
 
     async def until_stopped(self) -> ReplayResult:
         """Replay; what came out until the end or a signal."""
         self._look_at_files()
         await until_signalled(asyncio.ensure_future(self._run()))
-        if self._unwritable is not None:
-            raise SchwabStreamError(
-                f"standard output takes nothing more ({self._unwritable}): events are missing there"
-            )
+        if self._lines is not None:
+            self._lines.check()
         return self._result
 
     def _look_at_files(self) -> None:
@@ -133,7 +130,7 @@ class _Replay:
             if options.check is not None:
                 self._comparison = Comparison(options.check)
             if options.json:
-                self._lines = LineWriter(self._on_reader_gone)
+                self._lines = LineWriter(self._on_reader_gone, escape=safe_lines)
                 stack.callback(self._lines.close)
             publish = await stack.enter_async_context(self._destination())
             with progress("replaying", sum(size for _, size in self._files)) as show:
@@ -198,11 +195,8 @@ class _Replay:
         differs = self._comparison is not None and self._comparison.difference is not None
         return self._reader_gone or differs
 
-    def _on_reader_gone(self, error: OSError) -> None:
-        """A reader may leave when it has enough; a disk that is full makes a golden file that is none."""
+    def _on_reader_gone(self, _error: OSError) -> None:
         self._reader_gone = True
-        if not isinstance(error, BrokenPipeError):
-            self._unwritable = error.strerror
 
     # -- where events go
 

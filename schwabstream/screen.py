@@ -1,32 +1,30 @@
 """Shows what a subscription brings: a live screen on a terminal, lines in a pipe, JSON lines when asked.
 
-Draws at most eight times a second however fast the market. The terminal is left as it was found whatever ends the
-block; a reader of the pipe that goes away ends it quietly.
+Draws at most eight times a second however fast the market. A reader of the pipe that goes away ends it quietly.
 """
 
 import asyncio
 import contextlib
-import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol
 
 from rich.console import Console, RenderableType
-from rich.live import Live
 
 from schwabstream.board import Board
 from schwabstream.consumer import Subscription
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Event
-from schwabstream.stdout import LineWriter
+from schwabstream.live_terminal import LiveTerminal
+from schwabstream.stdout import LineWriter, safe_lines
 
 FRAME_S = 1 / 8
 IDLE_FRAME_S = 1.0
 DRAWING_SHARE = 0.06
 """How much of a core drawing may take: a large screen is drawn less often instead."""
 REPORT_EVERY_S = 1.0
-PRINT_LIMIT_S = 10.0
+PRINT_POLL_S = 0.005
 PIPE_WIDTH = 200
 
 
@@ -35,29 +33,6 @@ class View(Protocol):
 
     def render(self, now_s: float, *, invalid: int = 0, live: bool = True) -> RenderableType:
         """The screen as it stands at ``now_s``."""
-
-
-async def until_signalled(work: "asyncio.Future[None]") -> None:
-    """Wait for the work; SIGINT, SIGTERM and SIGHUP end it in order, and quietly."""
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    told: list[signal.Signals] = []
-
-    def stop(number: signal.Signals) -> None:
-        told.append(number)
-        loop.remove_signal_handler(number)
-        work.cancel()
-
-    for number in signals:
-        loop.add_signal_handler(number, stop, number)
-    try:
-        await work
-    except asyncio.CancelledError:
-        if not told:
-            raise
-    finally:
-        for number in signals:
-            loop.remove_signal_handler(number)
 
 
 @contextlib.asynccontextmanager
@@ -89,7 +64,7 @@ async def show_live(
 ) -> None:
     """Draw the view until cancelled or ``updates`` events came; ``check`` may raise at any frame to end it."""
     inbox = subscription.inbox
-    with Live(console=console, screen=True, auto_refresh=False, redirect_stderr=False, redirect_stdout=False) as live:
+    with contextlib.closing(LiveTerminal(console)) as terminal:
         async with reports(subscription, board):
             while updates is None or board.updates < updates:
                 check()
@@ -97,12 +72,11 @@ async def show_live(
                 while (event := inbox.take()) is not None:
                     board.apply(event, now)
                 board.outage = subscription.outage
-                started = time.process_time()
-                live.update(view.render(now, invalid=inbox.counts["invalid"]), refresh=True)
-                await asyncio.sleep(max(FRAME_S, (time.process_time() - started) / DRAWING_SHARE))
+                started = time.thread_time()
+                terminal.show(view.render(now, invalid=inbox.counts["invalid"]))
+                await asyncio.sleep(max(FRAME_S, (time.thread_time() - started) / DRAWING_SHARE))
                 if not board.flashing(now):
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(subscription.arrived(), IDLE_FRAME_S - FRAME_S)
+                    await arrival(subscription, IDLE_FRAME_S - FRAME_S)
 
 
 async def show_lines(
@@ -112,40 +86,57 @@ async def show_lines(
     updates: int | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write one line for each event that has one, until cancelled, ``updates`` lines, or nobody reads them."""
+    """Write one line for each event that has one, until cancelled, ``updates`` lines, or nobody reads them.
+
+    Raises ``OutputUnwritable`` when standard output refuses them.
+    """
     loop, closed = asyncio.get_running_loop(), asyncio.Event()
 
     def gone(_error: OSError) -> None:
         with contextlib.suppress(RuntimeError):  # the loop may be over already
             loop.call_soon_threadsafe(closed.set)
 
-    writer = LineWriter(gone)
+    writer = LineWriter(gone, escape=safe_lines)
     written = 0
     try:
         while not closed.is_set() and (updates is None or written < updates):
             check()
             event = subscription.inbox.take()
             if event is None:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(subscription.arrived(), REPORT_EVERY_S)
+                await arrival(subscription, REPORT_EVERY_S)
             elif (line := line_of(event)) is not None:
                 writer.write(line.encode())
                 written += 1
     finally:
         await asyncio.to_thread(writer.close)
+    writer.check()
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Write the lines to standard output; a reader that has gone away is no error."""
-    writer = LineWriter(lambda _error: None)
-    for line in lines:
-        writer.write(line.encode())
-    writer.close(PRINT_LIMIT_S)
+async def arrival(subscription: Subscription, limit_s: float) -> None:
+    """Wait for something new, for so long at most; ``wait_for`` would lose a cancellation that meets it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await subscription.arrived()
 
 
-def print_once(renderable: RenderableType) -> None:
-    """Print on a terminal in colour, else as plain lines as wide as they need; nobody reading is no error."""
+async def print_lines(lines: Iterable[str]) -> None:
+    """Write the lines to standard output, however long that takes; raises ``OutputUnwritable`` when it takes none."""
+    await _print((line.encode() for line in lines), safe_lines)
+
+
+async def print_once(renderable: RenderableType) -> None:
+    """Print on a terminal in colour, else as plain lines as wide as they need; raises ``OutputUnwritable``."""
     console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH, force_terminal=False, no_color=True)
     with console.capture() as capture:
         console.print(renderable)
-    print_lines(capture.get().splitlines())
+    await _print(capture.get().encode().splitlines(), bytes)
+
+
+async def _print(lines: Iterable[bytes], escape: Callable[[bytes], bytes]) -> None:
+    writer = LineWriter(escape=escape)
+    for line in lines:
+        writer.write(line)
+    while writer.queued:  # noqa: ASYNC110 - a thread empties the queue, and a stuck terminal must not outlast a signal
+        await asyncio.sleep(PRINT_POLL_S)
+    writer.close()
+    writer.check()

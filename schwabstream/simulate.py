@@ -9,8 +9,8 @@ from pathlib import Path
 
 import structlog
 
-from schwabstream.screen import until_signalled
 from schwabstream.settings import load_settings
+from schwabstream.signals import until_signalled
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.stand_in import load_tape
 from schwabstream.telemetry import configure_logging

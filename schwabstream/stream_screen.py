@@ -1,7 +1,6 @@
 """The live table of ``stream run``: what is streamed, how fast, and whether all is well; drawn from memory only."""
 
 import asyncio
-import io
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -10,14 +9,14 @@ from typing import Any, Literal, NamedTuple, Self
 
 from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.screen import Screen
 from rich.table import Table
 from rich.text import Text
 
+from schwabstream.formats import safe
+from schwabstream.live_terminal import LiveTerminal
 from schwabstream.market import Instrument
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.reporter import Reporter, login_due_words
-from schwabstream.stdout import FrameWriter, put_all
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.symbols import price_decimals
 from schwabstream.telemetry import logs_kept_aside
@@ -28,7 +27,6 @@ DRAWING_SHARE = 0.01
 _TABLE_FRAME_LINES = 4  # what a table takes beyond its rows
 LOG_LINES = 6
 STALE_AFTER_S = 10.0
-_OWN_SCREEN, _OLD_SCREEN = b"\x1b[?1049h\x1b[?25l", b"\x1b[?1049l\x1b[?25h"
 _STATE_STYLES = {"streaming": "bold green", "connecting": "yellow", "waiting": "bold yellow", "stopped": "dim"}
 _ARROWS = {1: Text("▲", "green"), -1: Text("▼", "red"), 0: Text(" ")}
 
@@ -67,48 +65,28 @@ class StreamScreen:
     ) -> None:
         self._client, self._publisher, self._reporter = client, publisher, reporter
         self._lasts: dict[str, tuple[float | None, int]] = {}
-        self._console = terminal = console or Console()
-        # Drawn in memory: even an empty write to a terminal that is stuck would wait.
-        colors: Any = terminal.color_system  # Any: rich types what it gives more loosely than what it takes
-        self._canvas = Console(file=io.StringIO(), force_terminal=True, color_system=colors, no_color=terminal.no_color)
+        self._console = console or Console()
         self._aside = logs_kept_aside()
         self._logs: deque[str] = deque()
 
     def __enter__(self) -> Self:
         self._logs = self._aside.__enter__()
-        self._frames = FrameWriter(self._put, _OWN_SCREEN)
+        self._terminal = LiveTerminal(self._console)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        last = self._drawn(self._header())
-        if not self._frames.close(_OLD_SCREEN + last.encode()):
-            self._logs.clear()  # nobody sees them on a terminal that is stuck, and they would hold up the end
+        self._terminal.close(self._header())
         self._aside.__exit__(kind, error, trace)
 
     async def run(self) -> None:
         """Redraw a few times a second until cancelled."""
         while True:
             started = time.thread_time()
-            frame = self._drawn(Screen(self.render(), application_mode=True), end="")
-            self._frames.show(f"\x1b[H{frame}".encode())
+            self._terminal.show(self.render())
             spent_s = time.thread_time() - started
             await asyncio.sleep(min(RAREST_S, max(REFRESH_S, spent_s / DRAWING_SHARE)))
-
-    def _drawn(self, renderable: RenderableType, *, end: str = "\n") -> str:
-        self._canvas.size = self._console.size
-        with self._canvas.capture() as capture:
-            self._canvas.print(renderable, end=end)
-        return capture.get()
-
-    def _put(self, data: bytes) -> None:
-        try:
-            descriptor = self._console.file.fileno()
-        except OSError:  # a file in memory has none
-            self._console.file.write(data.decode())
-        else:
-            put_all(descriptor, data)
 
     def render(self) -> RenderableType:
         """The whole screen as it stands now, newest log lines last."""
@@ -120,7 +98,7 @@ class StreamScreen:
     def _below(self) -> list[Text]:
         lines: list[Text] = []
         if problem := self._problem():
-            lines.append(Text(problem, "bold red"))
+            lines.append(Text(safe(problem), "bold red"))
         if (due_s := self._reporter.login_due_s) is not None:
             lines.append(Text(f"{login_due_words(due_s)}: schwabstream auth login", "bold yellow"))
         if self._reporter.simulated:
@@ -138,7 +116,7 @@ class StreamScreen:
         state = Text(f" {client.state.replace('_', ' ')} ", _STATE_STYLES.get(client.state, "bold red"))
         parts = (
             f"up {uptime // 3600}:{uptime // 60 % 60:02}:{uptime % 60:02}",
-            f"Redis {publisher.url if publisher.connected else 'away'}",
+            f"Redis {safe(publisher.url) if publisher.connected else 'away'}",
             f"{publisher.published:,} events",
         )
         return Text.assemble(("schwabstream", "bold"), "  ", state, "  ", " · ".join(parts))
@@ -178,8 +156,8 @@ class StreamScreen:
         age_s = time.time() - tick["received_us"] / 1e6 if tick["received_us"] else None
         style = "" if instrument.fresh and age_s is not None and age_s < STALE_AFTER_S else "dim"
         texts = {
-            "Symbol": alias,
-            "Contract": tick["contract"] or "",
+            "Symbol": safe(alias),
+            "Contract": safe(tick["contract"] or ""),
             "Last": _price(tick["last_price"], decimals),
             "Bid": _side(tick["bid_size"], tick["bid_price"], decimals),
             "Ask": _side(tick["ask_size"], tick["ask_price"], decimals, size_first=False),

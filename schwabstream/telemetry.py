@@ -1,9 +1,14 @@
-"""Logs: one structured line per change, on a terminal for people, elsewhere JSON, never with a secret in it."""
+"""Logs: one structured line per change, on a terminal for people, elsewhere JSON, never with a secret in it.
 
+A terminal or a pipe that nobody reads costs lines and holds up nothing.
+"""
+
+import atexit
 import contextlib
 import logging
 import os
 import re
+import stat
 import sys
 import warnings
 from collections import deque
@@ -14,8 +19,13 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from schwabstream.formats import safe
+from schwabstream.stdout import LineWriter
+
 REDACTED = "[redacted]"
 _KEPT_LINES = 500
+_LAST_LINES_LIMIT_S = 0.5
+_OF_MANY_LINES = frozenset({"exception", "stack"})
 
 _SECRET_NAMES = re.compile(
     r"token|secret|authorization|password|customer_?id|correl_?id|account|code$|refresh$", re.IGNORECASE
@@ -44,14 +54,16 @@ def redact(text: str) -> str:
 
 
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A structlog processor: hides values under secret names and credentials inside any text."""
-    for name, value in event.items():
+    """A structlog processor: hides values under secret names and credentials inside any text; all of it is safe."""
+    for name, value in list(event.items()):
         if not name.startswith("_"):  # structlog's own, gone before anything is written
             event[name] = _redact_named(name, value)
     return event
 
 
 def _redact_named(name: str, value: object) -> object:
+    if name in _OF_MANY_LINES:
+        return "\n".join(map(safe, redact(str(value)).split("\n")))
     if value is None or name in _HARMLESS_NAMES or not _SECRET_NAMES.search(name):
         return _redact_inside(value)
     shown = isinstance(value, bool | int | float) and not _NUMBERS_TOO.search(name)
@@ -61,10 +73,10 @@ def _redact_named(name: str, value: object) -> object:
 def _redact_inside(value: object) -> object:
     """The value with text for whatever is not a plain value: the renderer would print it unseen."""
     if isinstance(value, dict):
-        return {redact(str(name)): _redact_named(str(name), item) for name, item in value.items()}
+        return {safe(redact(str(name))): _redact_named(str(name), item) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_redact_inside(item) for item in value]
-    return value if isinstance(value, bool | int | float | None) else redact(str(value))
+    return value if isinstance(value, bool | int | float | None) else safe(redact(str(value)))
 
 
 def configure_logging(log_format: Literal["auto", "rich", "json"] = "auto", *, verbosity: int = 0) -> None:
@@ -111,6 +123,11 @@ def _json_line(event: EventDict, **_options: object) -> str:
     return orjson.dumps(event, default=str).decode()
 
 
+def write_message(text: str) -> None:
+    """Write one line for people to stderr, behind the log lines before it."""
+    _destination.write(f"{safe(redact(text))}\n")
+
+
 @contextlib.contextmanager
 def logs_kept_aside() -> Iterator[deque[str]]:
     """Keep log lines off the terminal while a screen is shown; the newest are written once it is gone.
@@ -128,12 +145,14 @@ def logs_kept_aside() -> Iterator[deque[str]]:
 class _Destination:
     """Where log lines go: stderr, whatever that is at the moment, the lines kept aside, or both.
 
-    A stderr that is closed, full or without a reader costs the lines and nothing else.
+    A stderr that is closed, full, stuck or without a reader costs the lines and nothing else.
     """
 
     def __init__(self) -> None:
         self._kept: deque[str] | None = None
         self._owed = False
+        self._stream: TextIO | None = None
+        self._writer: LineWriter | None = None
 
     def keep(self, kept: deque[str]) -> None:
         self._kept, self._owed = kept, sys.stderr is not None and sys.stderr.isatty()
@@ -142,33 +161,59 @@ class _Destination:
         kept, self._kept = self._kept or (), None
         if self._owed:
             self.write("".join(f"{line}\n" for line in kept))
-            self.flush()
 
     def write(self, text: str) -> int:
         if self._kept is not None:
             self._kept.extend(text.splitlines())
         if self._kept is None or not self._owed:
             with contextlib.suppress(OSError, ValueError, AttributeError):
-                _write_past_buffer(sys.stderr, text)
+                self._put(sys.stderr, text)
         return len(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError, AttributeError):
-            sys.stderr.flush()
+        """Nothing waits here for being flushed; ``logging`` asks."""
+
+    def close(self) -> None:
+        """Wait, not for long, until the last lines are written."""
+        if self._writer is not None:
+            self._writer.close(_LAST_LINES_LIMIT_S)
+        self._stream = self._writer = None
+
+    def _put(self, stream: TextIO, text: str) -> None:
+        """Write to what lies under the stream: a buffer that cannot be emptied would change the exit code in the end.
+
+        A file never waits for a reader, and has the line at once.
+        """
+        descriptor = _descriptor_of(stream)
+        if descriptor is None:
+            stream.write(text)
+            return
+        if stream is not self._stream:
+            self.close()
+            self._stream = stream
+            self._writer = LineWriter(descriptor=descriptor) if _may_wait(descriptor) else None
+        line = text.encode(stream.encoding or "utf-8", "backslashreplace")
+        if self._writer is None:
+            stream.flush()
+            os.write(descriptor, line)
+        else:
+            self._writer.write(line.removesuffix(b"\n"))
 
 
-def _write_past_buffer(stream: TextIO, text: str) -> None:
-    """Write to what lies under the stream: a buffer that cannot be emptied would change the exit code in the end."""
+def _descriptor_of(stream: TextIO) -> int | None:
+    """None for a stream in memory."""
     try:
-        descriptor = stream.fileno()
+        return stream.fileno()
     except (OSError, ValueError, AttributeError):
-        stream.write(text)
-        return
-    stream.flush()
-    os.write(descriptor, text.encode(stream.encoding or "utf-8", "backslashreplace"))
+        return None
+
+
+def _may_wait(descriptor: int) -> bool:
+    return not stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 _destination = _Destination()
+atexit.register(_destination.close)
 
 
 class _StderrLogger:
@@ -176,6 +221,5 @@ class _StderrLogger:
 
     def msg(self, message: str) -> None:
         _destination.write(message + "\n")
-        _destination.flush()
 
     debug = info = warning = error = critical = exception = msg

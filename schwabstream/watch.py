@@ -6,7 +6,6 @@ Never opens a second streaming connection while a streamer reports: Schwab allow
 
 import asyncio
 import contextlib
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,11 +29,13 @@ from schwabstream.inbox import Inbox
 from schwabstream.ladder import Ladder, book_line
 from schwabstream.quote_table import QuoteTable, quote_line
 from schwabstream.rest_quotes import tick_of
-from schwabstream.screen import View, print_lines, print_once, show_lines, show_live, until_signalled
-from schwabstream.settings import load_settings
+from schwabstream.screen import View, arrival, print_lines, print_once, show_lines, show_live
+from schwabstream.settings import Settings, load_settings
+from schwabstream.signals import until_signalled
 from schwabstream.status_table import render_status
+from schwabstream.stdout import can_draw
 from schwabstream.symbols import Symbol, future_hints, parse_symbols
-from schwabstream.telemetry import configure_logging
+from schwabstream.telemetry import configure_logging, write_message
 
 log = structlog.get_logger(__name__)
 
@@ -72,14 +73,18 @@ def show_status(redis: str | None, *, json: bool) -> bool:
     """Print what the running streamer says of itself; says whether it is healthy. Raises ``RedisUnavailable``."""
     settings = load_settings(redis_url=redis)
     configure_logging(settings.schwab_log_format)
-    report = asyncio.run(read_report(settings.redis_url, settings.schwab_redis_prefix))
+    return asyncio.run(_show_status(settings, json=json))
+
+
+async def _show_status(settings: Settings, *, json: bool) -> bool:
+    report = await read_report(settings.redis_url, settings.schwab_redis_prefix)
     if json:
         said = {"v": 1} if report is None else report.model_dump(mode="json")
-        print_lines([orjson.dumps({**said, "healthy": report is not None and report.healthy}).decode()])
+        await print_lines([orjson.dumps({**said, "healthy": report is not None and report.healthy}).decode()])
     elif report is None:
-        print("no streamer runs: start one with schwabstream stream run", file=sys.stderr)
+        write_message("no streamer runs: start one with schwabstream stream run")
     else:
-        print_once(render_status(report, time.time()))
+        await print_once(render_status(report, time.time()))
     return report is not None and report.healthy
 
 
@@ -145,7 +150,7 @@ class _Watch:
     def __init__(self, options: WatchOptions, kind: _QuoteKind | _BookKind) -> None:
         self._options, self._kind = options, kind
         self._settings = load_settings(redis_url=options.redis)
-        self._live = sys.stdout.isatty() and not options.once and not options.json
+        self._live = can_draw() and not options.once and not options.json
         # A log line on a live screen would tear it: there the screen itself says what is wrong.
         configure_logging(self._settings.schwab_log_format, verbosity=-1 if self._live else options.verbosity)
         for hint in future_hints(quote.symbol for quote in kind.board.quotes):
@@ -208,7 +213,7 @@ class _Watch:
         async with Subscription(inbox, kinds=kind.channels, redis_url=url, prefix=prefix) as subscription:
             if self._options.once:
                 await self._gather(subscription, check, patience_s)
-                self._print_streamed(inbox)
+                await self._print_streamed(inbox)
             elif self._live:
                 await show_live(subscription, kind.board, kind.view, updates=updates, check=check)
             else:
@@ -225,18 +230,17 @@ class _Watch:
                 kind.board.apply(event, time.time())
             if kind.complete() or time.monotonic() - started >= patience_s:
                 break
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(subscription.arrived(), 0.2)
+            await arrival(subscription, 0.2)
         if patience_s and not kind.board.updates:
             raise SchwabUnavailable(f"nothing came for the symbols within {patience_s:.0f} s; try: schwabstream doctor")
         await self._await_report(subscription, REPORT_LIMIT_S if patience_s else 0.0)
 
-    def _print_streamed(self, inbox: Inbox) -> None:
+    async def _print_streamed(self, inbox: Inbox) -> None:
         """Print what there is; raises ``SchwabUnavailable`` when a symbol is not streamed."""
         board = self._kind.board
         missing = board.not_streamed()
         if not missing or any(quote.report or quote.tick or quote.book for quote in board.quotes):
-            self._print_once(inbox)
+            await self._print_once(inbox)
         if missing:
             raise SchwabUnavailable(missing)
 
@@ -262,12 +266,12 @@ class _Watch:
         for quote in kind.board.quotes:
             if tick := tick_of(quote.symbol, quotes, now_us):
                 kind.board.apply(tick, now_us / 1e6)
-        self._print_once(Inbox())
+        await self._print_once(Inbox())
 
-    def _print_once(self, inbox: Inbox) -> None:
+    async def _print_once(self, inbox: Inbox) -> None:
         kind = self._kind
         if not self._options.json:
-            print_once(kind.view.render(time.time(), invalid=inbox.counts["invalid"], live=False))
+            await print_once(kind.view.render(time.time(), invalid=inbox.counts["invalid"], live=False))
             return
         lines = []
         for quote in kind.board.quotes:
@@ -275,7 +279,7 @@ class _Watch:
             lines += [line for line in known if line is not None]
             if not known:
                 log.warning("no data", symbol=quote.symbol.alias)
-        print_lines(lines)
+        await print_lines(lines)
 
     def _line_of(self, event: Event) -> str | None:
         """The event's line; what the reader itself missed goes to the log."""

@@ -8,6 +8,7 @@ import typer
 from schwabstream import __version__
 from schwabstream.cli import auth, doctor, record, simulate, stream, watch
 from schwabstream.errors import SchwabStreamError
+from schwabstream.stdout import guarded_stdout, show
 
 app = typer.Typer(
     name="schwabstream",
@@ -27,7 +28,7 @@ doctor.add_to(app)
 
 def _version(*, wanted: bool) -> None:
     if wanted:
-        typer.echo(f"schwabstream {__version__}")
+        show(f"schwabstream {__version__}")
         raise typer.Exit
 
 
@@ -44,9 +45,10 @@ def root(
 def main() -> None:
     """Run the command line and exit with the code of what happened (the contract's table)."""
     try:
-        app()
+        with guarded_stdout():
+            app()
     except SchwabStreamError as error:
-        from schwabstream.telemetry import redact
+        from schwabstream.telemetry import write_message
 
-        typer.echo(f"schwabstream: {redact(str(error))}", err=True)
+        write_message(f"schwabstream: {error}")
         sys.exit(error.exit_code)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from schwabstream.cli import options
+from schwabstream.formats import safe
+from schwabstream.stdout import show
 
 if TYPE_CHECKING:
     from schwabstream.login import LoginReport, LoginState, LogoutReport, Person, RefreshReport, Report, StatusReport
@@ -90,7 +92,7 @@ def _person() -> "Person":
     from schwabstream.login import Person, open_browser
 
     return Person(
-        say=lambda text: typer.echo(text, err=True),
+        say=lambda text: typer.echo("\n".join(map(safe, text.split("\n"))), err=True),
         read_line=_read_line,
         read_secret=_read_secret,
         open_browser=open_browser,
@@ -129,13 +131,13 @@ def _read_secret() -> str:
 
 def _show(report: "Report", text: str, *, json: bool) -> None:
     if not json:
-        typer.echo(text)
+        show(text)
         return
     from json import dumps
 
     from schwabstream.login import as_json
 
-    typer.echo(dumps(as_json(report)))
+    show(dumps(as_json(report)))
 
 
 def _login_text(report: "LoginReport") -> str:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from schwabstream.cli import options
+from schwabstream.formats import safe
+from schwabstream.stdout import show
 
 if TYPE_CHECKING:
     from schwabstream.diagnosis import Diagnosis
@@ -35,7 +37,7 @@ def doctor(
     if json:
         from json import dumps
 
-        typer.echo(dumps(diagnosis.as_json()))
+        show(dumps(diagnosis.as_json()))
     else:
         _show(diagnosis)
     raise typer.Exit(diagnosis.exit_code)
@@ -52,6 +54,6 @@ def _show(diagnosis: "Diagnosis") -> None:
     width = max(len(each.name) for each in diagnosis.findings)
     for each in diagnosis.findings:
         verdict = Text(f"{each.verdict.value:9} ", _STYLES[each.verdict.value])
-        console.print(Text.assemble(verdict, f"{each.name:{width}}  {each.detail}"))
+        console.print(Text.assemble(verdict, f"{each.name:{width}}  {safe(each.detail)}"))
         if each.fix:
-            console.print(Text(f"{'':{width + 12}}-> {each.fix}"))
+            console.print(Text(f"{'':{width + 12}}-> {safe(each.fix)}"))

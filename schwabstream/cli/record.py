@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from schwabstream.cli import options
+from schwabstream.stdout import show
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The recording, such as day.jsonl.zst.")]
 Files = Annotated[
@@ -71,12 +72,14 @@ def replay(
     """
     from schwabstream.replay import ReplayOptions
     from schwabstream.replay import replay as replay_recording
+    from schwabstream.telemetry import write_message
 
     verbosity = options.verbosity(verbose, quiet=quiet)
     factor = options.speed(speed)
     result = replay_recording(ReplayOptions(files, factor, since, until, loop, redis, json, check, verbosity))
     if check is not None:
-        typer.echo("\n".join(result.verdict()), err=json)
+        for line in result.verdict():
+            (write_message if json else show)(line)
         raise typer.Exit(result.difference is not None)
 
 
@@ -95,4 +98,4 @@ def export(
     verbosity = options.verbosity(verbose, quiet=quiet)
     exported = export_recording(files, to, out, replace=force, verbosity=verbosity)
     for path, rows in exported.rows.items():
-        typer.echo(f"{path}: {rows} rows")
+        show(f"{path}: {rows} rows")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from schwabstream.cli import options
+from schwabstream.stdout import show
 
 
 def add_to(app: typer.Typer) -> None:
@@ -36,4 +37,4 @@ def simulate(
     from schwabstream.simulate import simulate as serve
 
     verbosity = options.verbosity(verbose, quiet=quiet)
-    serve(SimulateOptions(recording, port, seed, futures_depth, speed, loop, verbosity), typer.echo)
+    serve(SimulateOptions(recording, port, seed, futures_depth, speed, loop, verbosity), show)

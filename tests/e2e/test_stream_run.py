@@ -272,12 +272,13 @@ async def test_the_base_url_moves_everything(pointed: dict[str, str], simulator:
         assert await run.end(within(5)) == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_logs_out_drains_and_exits_0(
     pointed: dict[str, str], simulator: SchwabSimulator, redis_server: RedisServer, number: signal.Signals
 ) -> None:
-    """Ctrl-C and SIGTERM: Schwab hears LOGOUT, Redis hears stopped, exit 0 within 5 s."""
-    async with started(env=pointed) as run:
+    """Ctrl-C, SIGTERM and SIGHUP: Schwab hears LOGOUT, Redis hears stopped, exit 0 within 5 s."""
+    unignored = functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL)
+    async with started(env=pointed, preexec_fn=unignored) as run:
         await run.ready()
         run.process.send_signal(number)
         assert await run.end(within(5)) == 0

@@ -1,113 +1,21 @@
 """``quote``, ``book`` and ``status`` as users run them: on a terminal, in a pipe, with Redis coming and going."""
 
-import codecs
-import fcntl
-import os
-import pty
-import select
 import signal
-import struct
 import subprocess
-import sys
-import termios
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import pyte
 import pytest
 
 from schwabstream.report import StreamerReport, SymbolReport
+from tests.pseudo_terminal import COMMAND, LEAVE_SCREEN, SHOW_CURSOR, terminal
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer
 else:
     RedisServer = Any
-
-COMMAND = [sys.executable, "-m", "schwabstream"]
-LEAVE_SCREEN, SHOW_CURSOR = b"\x1b[?1049l", b"\x1b[?25h"
-
-
-class Terminal:
-    """A program on a pseudo-terminal, and what its screen shows."""
-
-    def __init__(self, *arguments: str, columns: int = 120, lines: int = 30, **environment: str) -> None:
-        self.screen = pyte.Screen(columns, lines)
-        self._stream = pyte.Stream(self.screen)
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self.raw = b""
-        self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        self.before = termios.tcgetattr(slave)
-        self._slave = slave
-        # The terminal has a size of its own; parallel test runs export another.
-        inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
-        self.process = subprocess.Popen(
-            [*COMMAND, *arguments],
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            env={**inherited, "TERM": "xterm-256color", **environment},
-            start_new_session=True,
-        )
-
-    @property
-    def text(self) -> str:
-        """The screen's lines."""
-        return "\n".join(line.rstrip() for line in self.screen.display)
-
-    def read(self, seconds: float) -> None:
-        """Take in what the program writes, for at most that long."""
-        if select.select([self._master], [], [], seconds)[0]:
-            data = os.read(self._master, 65_536)
-            self.raw += data
-            self._stream.feed(self._decoder.decode(data))
-
-    def until(self, condition: Callable[[str], bool], seconds: float = 30) -> str:
-        """Wait until the screen fulfils the condition; returns it."""
-        deadline = time.monotonic() + seconds
-        while not condition(self.text):
-            assert time.monotonic() < deadline, f"the screen does not get there:\n{self.text}"
-            assert self.process.poll() is None or condition(self.text), f"it ended:\n{self.text}"
-            self.read(0.1)
-        return self.text
-
-    def resize(self, columns: int, lines: int) -> None:
-        """Give the terminal another size."""
-        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-        self.screen.resize(lines, columns)
-        self.process.send_signal(signal.SIGWINCH)
-
-    def end(self, seconds: float = 15) -> int:
-        """Wait for the program's end; returns its exit code."""
-        deadline = time.monotonic() + seconds
-        while self.process.poll() is None:
-            assert time.monotonic() < deadline, "it does not end"
-            self.read(0.1)
-        self.read(0.2)
-        return self.process.returncode
-
-    def close(self) -> None:
-        """Let go of everything."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._slave)
-        os.close(self._master)
-
-
-@contextmanager
-def terminal(*arguments: str, **options: Any) -> Iterator[Terminal]:
-    """A program on a terminal for the length of the block."""
-    running = Terminal(*arguments, **options)
-    try:
-        yield running
-        assert termios.tcgetattr(running._slave) == running.before
-    finally:
-        running.close()
 
 
 class FakeStreamer:

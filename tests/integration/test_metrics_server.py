@@ -3,17 +3,21 @@
 import asyncio
 import contextlib
 import json
+import resource
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.errors import ConfigurationError
 from schwabstream.lease import Lease
 from schwabstream.metrics import Monitor
-from schwabstream.metrics_server import serve_metrics
+from schwabstream.metrics_server import MOST_CONNECTIONS, serve_metrics
 from schwabstream.settings import load_settings
+from schwabstream.telemetry import configure_logging
 from schwabstream.token_store import TokenStore
 
 
@@ -94,6 +98,53 @@ async def test_too_large_a_request_is_cut_off(port: int) -> None:
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
     writer.close()
+
+
+def descriptors() -> int:
+    """How many descriptors this process has open."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_idle_connections_are_bounded_and_the_rest_is_answered(port: int) -> None:
+    """However many connect and say nothing, a few descriptors are used; a request gets its turn when those run out."""
+    before = descriptors()
+    idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(3 * MOST_CONNECTIONS)]
+    await asyncio.sleep(0.1)
+    assert descriptors() - before - len(idle) <= MOST_CONNECTIONS
+    asked = asyncio.create_task(ask(port, "GET /healthz HTTP/1.1\r\n\r\n"))
+    for each in idle:
+        each.close()
+    assert (await asked)[0] == 503
+
+
+async def test_running_out_of_descriptors_is_one_line_in_the_log(
+    monitor: Monitor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While no descriptor is left nothing is answered, one warning says so, and afterwards everything is as before."""
+    configure_logging("json")
+    async with serve_metrics(monitor, 0) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        clients = [socket.socket() for _ in range(5)]
+        for client in clients:
+            client.setblocking(False)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, limits[1]))
+        try:
+            for client in clients:
+                client.connect_ex(("127.0.0.1", port))
+            await asyncio.sleep(0.3)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert (await ask(port, "GET / HTTP/1.1\r\n\r\n"))[0] == 404
+        for client in clients:
+            client.close()
+        writer.close()
+        await writer.wait_closed()
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line["reason"]) for line in lines] == [
+        ("metrics cannot be served for the moment", "Too many open files")
+    ]
+    structlog.reset_defaults()
 
 
 async def test_leaving_ends_open_connections(monitor: Monitor) -> None:

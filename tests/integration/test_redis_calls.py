@@ -1,5 +1,6 @@
 """Single commands against a real Redis."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -54,3 +55,15 @@ async def test_a_redis_that_is_away_is_an_error(calls: RedisCalls, redis_server:
         await calls.call("PING")
     redis_server.start()
     assert await calls.call("PING") == "PONG"
+
+
+async def test_a_cancellation_is_never_lost(calls: RedisCalls) -> None:
+    """At whichever step of a command its task is cancelled, it ends cancelled or had its answer before."""
+    await calls.call("PING")
+    for steps in range(40):
+        asked = asyncio.create_task(calls.call("PING"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        cancelled = asked.cancel()
+        await asyncio.wait({asked})
+        assert asked.cancelled() is cancelled, steps

@@ -1,5 +1,6 @@
 """Numbers, times and foreign text as shown."""
 
+import json
 from datetime import UTC
 
 import pytest
@@ -19,11 +20,27 @@ def test_nothing_unprintable_is_shown(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "shown"),
-    [("\x1b[2J", "\\x1b[2J"), ("a\nb", "a\\nb"), ("\u202eevil", "\\u202eevil"), ("[bold]x", "[bold]x"), ("é", "é")],
+    [
+        ("\x1b[2J", "\\u001b[2J"),
+        ("\x9b2J\x7f", "\\u009b2J\\u007f"),
+        ("a\nb", "a\\nb"),
+        ("\ud800", "\\ud800"),
+        ("\u202eevil", "\\u202eevil"),
+        ("[bold]x", "[bold]x"),
+        ("é", "é"),
+    ],
 )
 def test_control_characters_are_escapes(text: str, shown: str) -> None:
     """Escape sequences, newlines and direction overrides come out as text."""
     assert formats.safe(text) == shown
+
+
+@given(st.dictionaries(st.text(), st.text()))
+def test_json_stays_what_it_was(value: dict[str, str]) -> None:
+    """A line of JSON is one afterwards, says the same, and prints."""
+    line = json.dumps(value, ensure_ascii=False)
+    assert json.loads(formats.safe(line)) == value
+    assert formats.safe(line).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -131,8 +131,8 @@ def test_foreign_text_is_shown_as_text() -> None:
     """A venue's name or a service's cannot draw."""
     drawn = text_of(Ladder(board(book(service="[b]\x1b", bids=[level(1, ("\x1b[2J", 5))])), venues=True).render(NOW))
     assert all(character == "\n" or character.isprintable() for character in drawn)
-    assert "[b]\\x1b" in drawn
-    assert "\\x1b[2J:5" in drawn
+    assert "[b]\\u001b" in drawn
+    assert "\\u001b[2J:5" in drawn
 
 
 @pytest.mark.usefixtures("utc")

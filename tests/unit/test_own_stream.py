@@ -29,7 +29,7 @@ async def ended(script: str) -> OwnStream:
             "log in",
         ),
         ("raise SystemExit(4)", SchwabUnavailable, "the stream ended with exit code 4"),
-        ("raise ValueError('[red]\\x1b')", SchwabStreamError, r"exit code 1 \(ValueError: \[red\]\\x1b\)"),
+        ("raise ValueError('[red]\\x1b')", SchwabStreamError, r"exit code 1 \(ValueError: \[red\]\\u001b\)"),
         ("pass", SchwabStreamError, "exit code 0"),
     ],
 )

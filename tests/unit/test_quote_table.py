@@ -160,9 +160,9 @@ def test_foreign_text_is_shown_as_text() -> None:
     shown.quotes[0].tick = tick("/MNQ", 1.0)
     drawn = text_of(QuoteTable(shown).render(NOW))
     assert all(character == "\n" or character.isprintable() for character in drawn)
-    assert "[red]\\x1b[2J" in drawn
-    assert "[bold]\\x1b]0;t\\x07\\n" in drawn
-    assert "[/]\\x9b" in drawn
+    assert "[red]\\u001b[2J" in drawn
+    assert "[bold]\\u001b]0;t\\u0007\\n" in drawn
+    assert "[/]\\u009b" in drawn
 
 
 @pytest.mark.usefixtures("utc")

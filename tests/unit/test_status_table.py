@@ -92,7 +92,7 @@ def test_a_streamer_that_waits_says_why_and_foreign_text_is_text() -> None:
     with console.capture() as capture:
         console.print(render_status(waiting, NOW_MS / 1000))
     drawn = capture.get()
-    assert "waiting for 1m05  \\x07lost  simulated prices" in drawn
-    assert "[b]\\x1b" in drawn
+    assert "waiting for 1m05  \\u0007lost  simulated prices" in drawn
+    assert "[b]\\u001b" in drawn
     assert "of unknown" in drawn
     assert "\x1b" not in drawn

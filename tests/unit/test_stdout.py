@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from schwabstream.stdout import MAX_LINES, FrameWriter, LineWriter, put_all
+from schwabstream.errors import OutputUnwritable
+from schwabstream.stdout import MAX_LINES, FrameWriter, LineWriter, put_all, safe_lines
 
 DEADLINE_S = 10.0
 
@@ -159,6 +160,35 @@ def test_a_full_disk_is_told_as_what_it_is(pipe: Pipe) -> None:
         assert pipe.closed.wait(DEADLINE_S)
         writer.close()
     assert "No space left" in str(pipe.errors[0])
+    with pytest.raises(OutputUnwritable, match=r"standard output cannot be written \(No space left on device\)"):
+        writer.check()
+
+
+def test_a_reader_that_left_is_no_error(pipe: Pipe) -> None:
+    """``check`` says nothing when everything was written, nor when nobody wanted it."""
+    writer = pipe.writer()
+    writer.check()
+    os.close(pipe.read_end)
+    pipe.read_end = -1
+    writer.write(b"line")
+    assert pipe.closed.wait(DEADLINE_S)
+    writer.check()
+
+
+@pytest.mark.parametrize(
+    ("lines", "shown"),
+    [
+        (b'{"a":1}\n{"a":2}', b'{"a":1}\n{"a":2}'),
+        ('{"a":"é"}'.encode(), '{"a":"é"}'.encode()),
+        ('{"a":"\x7f"}\n{"a":"\x9b\u202e"}'.encode(), b'{"a":"\\u007f"}\n{"a":"\\u009b\\u202e"}'),
+    ],
+)
+def test_lines_of_json_are_escaped_before_they_are_written(pipe: Pipe, lines: bytes, shown: bytes) -> None:
+    """What a line of JSON could do to a terminal becomes JSON's own escape; lines stay lines."""
+    writer = LineWriter(pipe.on_closed, pipe.write_end, escape=safe_lines)
+    writer.write(lines)
+    writer.close(DEADLINE_S)
+    assert pipe.read_all() == shown + b"\n"
 
 
 def test_standard_output_is_the_default(capfd: pytest.CaptureFixture[str]) -> None:

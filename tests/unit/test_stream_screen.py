@@ -218,6 +218,18 @@ def test_an_outage_of_redis_says_truthfully_what_waits_and_what_is_lost() -> Non
     assert "the oldest 56 were given up" in stage.drawn()
 
 
+def test_what_comes_from_outside_draws_nothing() -> None:
+    """A contract's name and a reason are shown with their control characters as escapes."""
+    stage = Stage()
+    stage.take(f3=20000.5, f34="/MNQ\x1b]0;owned\x07")
+    stage.enter(StreamState.WAITING, "refused: \x9b2J\u202e")
+    drawn = stage.drawn()
+    assert r"/MNQ\u001b]0;owned\u0007" in drawn
+    assert r"refused: \u009b2J\u202e" in drawn
+    assert "\x07" not in drawn
+    assert "\x9b" not in drawn
+
+
 async def test_the_newest_log_lines_stand_below(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the screen is up log lines appear on it, the newest last; the run redraws until it is cancelled."""
     stage = Stage()

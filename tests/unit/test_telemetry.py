@@ -10,14 +10,15 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schwabstream.telemetry import REDACTED, configure_logging, logs_kept_aside, redact, redact_event
+from schwabstream import telemetry
+from schwabstream.telemetry import REDACTED, configure_logging, logs_kept_aside, redact, redact_event, write_message
 
 LONGEST_TRACE = 8
 """Characters of a secret that may stand in a line: fewer help nobody."""
@@ -220,6 +221,49 @@ def test_libraries_are_routed_and_held_to_the_verbosity(capsys: pytest.CaptureFi
         library.warning("a warning")
         library.error("an error")
         assert [line["level"] for line in logged(capsys)] == shown
+
+
+HOSTILE = ["owned\x1b]0;owned\x07", "\x9b2J", "\u202eevil", "del\x7f", "line\nfeed", "\ud800", "two words \x1b[2J"]
+
+
+@pytest.mark.parametrize("log_format", ["rich", "json"])
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_log_line_can_steer_a_terminal(
+    capsys: pytest.CaptureFixture[str], log_format: Literal["rich", "json"], text: str
+) -> None:
+    """Text from outside prints, in every place of a line for people and of a JSON line, and a line stays one line."""
+    configure_logging(log_format)
+    log = structlog.get_logger("x")
+    log.info(text)
+    log.info("event", reason=text, nested={text: [text]})
+    logging.getLogger("library").warning("%s", text)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        log.error("failed", exc_info=True)
+    write_message(text)
+    *lines, end = capsys.readouterr().err.split("\n")
+    assert end == ""
+    assert all(line.isprintable() for line in lines)
+    assert len(lines) == 5 or log_format == "rich"  # a traceback for people has lines of its own
+
+
+def test_a_terminal_that_nobody_reads_costs_lines_and_no_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Logging returns at once however full stderr is, and what it has taken comes in order once somebody reads."""
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        configure_logging("json")
+        log = structlog.get_logger("x")
+        for number in range(2_000):
+            log.info("line", number=number, padding="." * 200)
+        write_message("last")
+        with os.fdopen(read) as reader:
+            lines = [reader.readline() for _ in range(2_001)]
+        monkeypatch.undo()
+        telemetry._destination.close()
+    assert [json.loads(line)["number"] for line in lines[:-1]] == list(range(2_000))
+    assert lines[-1] == "last\n"
 
 
 def test_library_warnings_do_not_reach_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,37 @@
+"""The signals that end a command in order: SIGINT, SIGTERM, and SIGHUP when the terminal goes away."""
+
+import asyncio
+import signal
+
+
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """The signals to end for; a SIGHUP that was ignored at the start, as by nohup, is not one of them."""
+    every = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    return every if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN else every[:2]
+
+
+async def until_signalled(work: "asyncio.Future[None]") -> None:
+    """Wait for the work; a signal ends it in order, and quietly. SIGINT or SIGTERM a second time ends it at once."""
+    loop = asyncio.get_running_loop()
+    signals = ending_signals()
+    received: list[signal.Signals] = []
+
+    def stop(number: signal.Signals) -> None:
+        # A shell passes SIGHUP on to jobs that had it from the kernel: the second one is not a person's impatience.
+        if number is signal.SIGHUP and received:
+            return
+        received.append(number)
+        if number is not signal.SIGHUP:
+            loop.remove_signal_handler(number)
+        work.cancel()
+
+    for number in signals:
+        loop.add_signal_handler(number, stop, number)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not received:
+            raise
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)

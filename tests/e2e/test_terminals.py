@@ -1,0 +1,216 @@
+"""Commands on terminals that misbehave: stuck, gone, dumb, suspended, or sent what should steer them."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from schwabstream.simulator import SchwabSimulator
+from tests.pseudo_terminal import (
+    COMMAND,
+    CTRL_C,
+    CTRL_S,
+    LEAVE_SCREEN,
+    OWN_SCREEN,
+    SHOW_CURSOR,
+    Terminal,
+    terminal,
+)
+
+if TYPE_CHECKING:
+    from tests.conftest import RedisServer
+else:
+    RedisServer = Any
+
+LIVE = {
+    "stream run": ("stream", "run", "--simulate", "--symbols", "NVDA"),
+    "quote": ("quote", "NVDA", "--simulate"),
+    "book": ("book", "NVDA", "--simulate"),
+}
+ENDS: dict[str, Callable[[Terminal], object]] = {
+    "SIGTERM": lambda shown: shown.process.send_signal(signal.SIGTERM),
+    "SIGINT": lambda shown: shown.process.send_signal(signal.SIGINT),
+    "SIGHUP": lambda shown: shown.process.send_signal(signal.SIGHUP),
+    "typed Ctrl-C": lambda shown: shown.type(CTRL_C),
+}
+
+
+def within(seconds: float) -> float:
+    """The limit, wider when the machine has more to do than it can."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def moving(text: str) -> bool:
+    """Whether a screen shows prices, and that all is well."""
+    return "streaming" in text and "NVDA" in text and ("▲" in text or "▼" in text)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A directory for temporary files, empty before and after."""
+    made = tmp_path / "temporary"
+    made.mkdir()
+    return made
+
+
+@pytest.mark.parametrize("command", LIVE)
+@pytest.mark.parametrize("end", ENDS)
+def test_a_terminal_that_nobody_reads_does_not_hold_up_the_end(command: str, end: str, folder: Path) -> None:
+    """With the terminal full every signal ends the command within 5 s, exit 0, and nothing of it stays."""
+    with terminal(*LIVE[command], TMPDIR=str(folder)) as shown:
+        shown.until(moving)
+        shown.fill()
+        ENDS[end](shown)
+        assert shown.end(within(5), unread=True) == 0
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", LIVE)
+def test_output_stopped_with_ctrl_s_does_not_hold_up_the_end(command: str, folder: Path) -> None:
+    """Ctrl-S stops the display and nothing else: SIGTERM ends the command within 5 s, exit 0."""
+    with terminal(*LIVE[command], TMPDIR=str(folder)) as shown:
+        shown.until(moving)
+        shown.type(CTRL_S)
+        shown.process.terminate()
+        assert shown.end(within(5), unread=True) == 0
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", LIVE)
+def test_closing_the_window_ends_in_order(command: str, folder: Path) -> None:
+    """When the terminal goes away the command ends as after SIGTERM, though a shell sends SIGHUP a second time."""
+    with terminal(*LIVE[command], TMPDIR=str(folder)) as shown:
+        shown.until(moving)
+        shown.hang_up()
+        shown.process.send_signal(signal.SIGHUP)
+        assert shown.end(within(5), unread=True) == 0
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", LIVE)
+def test_under_nohup_a_closed_window_ends_nothing(command: str, folder: Path) -> None:
+    """A SIGHUP that was ignored when the command started stays ignored."""
+    ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
+    with terminal(*LIVE[command], TMPDIR=str(folder), before=ignore) as shown:
+        shown.until(moving)
+        shown.process.send_signal(signal.SIGHUP)
+        still = shown.text
+        shown.until(lambda text: moving(text) and text != still)
+        shown.process.terminate()
+        assert shown.end(within(5)) == 0
+
+
+@pytest.mark.parametrize("command", LIVE)
+@pytest.mark.parametrize("term", ["dumb", "unknown"])
+def test_a_terminal_that_cannot_draw_gets_lines(command: str, term: str, folder: Path) -> None:
+    """With TERM=dumb there are plain lines, one below the other, and not one escape code."""
+    with terminal(*LIVE[command], TMPDIR=str(folder), TERM=term) as shown:
+        shown.until(lambda text: text.count("NVDA") > 2 if command != "stream run" else "ready: streaming" in text)
+        shown.process.terminate()
+        assert shown.end(within(5)) == 0
+    assert b"\x1b" not in shown.raw
+
+
+@pytest.mark.parametrize("command", LIVE)
+def test_ctrl_z_leaves_the_screen_and_fg_returns_to_it(command: str, folder: Path) -> None:
+    """While the command is suspended the shell has its own screen and a cursor; going on shows the table again."""
+    with terminal(*LIVE[command], TMPDIR=str(folder), job=True) as shown:
+        shown.until(moving)
+        shown.process.send_signal(signal.SIGTSTP)
+        shown.stopped()
+        assert shown.raw.rfind(LEAVE_SCREEN) > shown.raw.rfind(OWN_SCREEN)
+        assert shown.raw.rfind(SHOW_CURSOR) > shown.raw.rfind(OWN_SCREEN)
+        before = len(shown.raw)
+        shown.process.send_signal(signal.SIGCONT)
+        shown.until(lambda _text: OWN_SCREEN in shown.raw[before:] and b"NVDA" in shown.raw[before:])
+        shown.process.terminate()
+        assert shown.end(within(5)) == 0
+        assert shown.raw.rfind(LEAVE_SCREEN) > shown.raw.rfind(OWN_SCREEN)
+
+
+EVIL = "/MNQ\x1b]0;owned\x07\x9b2J\u202e\x7f"
+
+
+@pytest.fixture
+def pointed(simulator: SchwabSimulator, redis_server: RedisServer, clean: Path) -> dict[str, str]:
+    """The environment of a run that is logged in at the simulator and uses this test's Redis."""
+    token = clean / "tokens" / "schwab_token.json"
+    token.parent.mkdir(mode=0o700)
+    token.write_text(json.dumps(simulator.issue_token()))
+    token.chmod(0o600)
+    return {
+        "SCHWAB_API_BASE_URL": simulator.base_url,
+        "SCHWAB_CLIENT_ID": simulator.client_id,
+        "SCHWAB_CLIENT_SECRET": simulator.client_secret,
+        "SCHWAB_TOKEN_PATH": str(token),
+        "REDIS_URL": redis_server.url,
+    }
+
+
+def steers(raw: bytes) -> bool:
+    """Whether the output holds what would set a title, ring, or turn the text around."""
+    return any(part in raw for part in (b"]0;owned\x07", b"\x07", b"\x7f", "\x9b".encode(), "\u202e".encode()))
+
+
+async def test_what_schwab_sends_does_not_steer_the_terminal(
+    pointed: dict[str, str], simulator: SchwabSimulator
+) -> None:
+    """Control, C1 and bidirectional characters from the wire are escapes in the table and logs of ``stream run``."""
+    simulator.faults.changes_per_s = 0
+    with terminal("stream", "run", "--symbols", "/MNQ:XCME", columns=160, **pointed) as shown:
+
+        async def until(condition: Callable[[str], bool]) -> None:
+            while not condition(shown.text):
+                assert shown.process.poll() is None, shown.text
+                shown.read(0)
+                await asyncio.sleep(0.05)
+
+        async with asyncio.timeout(30):
+            await until(lambda text: "streaming" in text)
+            simulator.push_data("LEVELONE_FUTURES", {"key": "/MNQ", "3": 20_000.25, "34": EVIL})
+            await until(lambda text: r"/MNQ\u001b]0;owned\u0007\u009b2J\u202e\u007f" in text)
+        shown.process.terminate()
+        async with asyncio.timeout(within(5)):
+            while shown.process.poll() is None:
+                shown.read(0)
+                await asyncio.sleep(0.05)
+        shown.read(0)
+        assert not steers(shown.raw)
+
+
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """A command in a pipe, to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments], env={**os.environ, **environment}, capture_output=True, timeout=60, check=False
+    )
+
+
+def report(**changes: Any) -> str:
+    """What a hostile program leaves as the streamer's report."""
+    now = 1_000_000_000_000_000
+    known = {"state": "waiting", "since": 1, "started": 1, "reported": now, "pid": 7, "symbols": []}
+    return json.dumps({"v": 1, **known, "host": EVIL, "version": EVIL, "reason": EVIL, **changes})
+
+
+async def test_what_stands_in_redis_does_not_steer_the_terminal(
+    pointed: dict[str, str], simulator: SchwabSimulator, redis_server: RedisServer
+) -> None:
+    """Report, lease holder and events from Redis come out as escapes in every command; JSON still says the same."""
+    from schwabstream.lease import lease_key
+
+    redis_server.client.set("market_data:streamer", report())
+    redis_server.client.set(lease_key("market_data", simulator.customer_id), f"1:{EVIL}:7")
+    for command in (["status"], ["doctor"], ["stream", "run", "--no-standby"], ["quote", "/MNQ", "--once"]):
+        for json_too in ([], ["--json"]):
+            done = await asyncio.to_thread(run, *command, *json_too, **pointed)
+            assert b"Traceback" not in done.stderr
+            assert not steers(done.stdout + done.stderr), (command, json_too, done)
+    status = json.loads((await asyncio.to_thread(run, "status", "--json", **pointed)).stdout)
+    assert status["host"] == status["version"] == EVIL
+    assert rb"\u001b]0;owned\u0007" in (await asyncio.to_thread(run, "doctor", **pointed)).stdout
