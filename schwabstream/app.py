@@ -14,20 +14,15 @@ from typing import TYPE_CHECKING
 import structlog
 
 from schwabstream.auth import SchwabAuthClient, open_store
-from schwabstream.errors import (
-    ConfigurationError,
-    LeaseLost,
-    LoginRequired,
-    ProtocolError,
-    Refused,
-    SchwabUnavailable,
-)
+from schwabstream.drain import drain
+from schwabstream.errors import ConfigurationError, RedisUnavailable
+from schwabstream.fence import Fence
 from schwabstream.lease import Lease
 from schwabstream.operations import Operations, operations
 from schwabstream.publisher import TradingEventPublisher
-from schwabstream.redis_writer import Fence
 from schwabstream.reporter import Reporter
 from schwabstream.settings import Settings, load_settings
+from schwabstream.standby import take_turns
 from schwabstream.stdout import LineWriter
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.surroundings import EMBEDDED, lease_for, redis_for, schwab_for
@@ -41,9 +36,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-DRAIN_LIMIT_S = 1.5
 HOLIDAYS_AFTER_S = 20.0
-SHORT_PAUSE_S, LONG_PAUSE_S = 10.0, 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +82,8 @@ def stream(options: StreamOptions) -> None:
     asyncio.run(run.until_stopped())
     if run.interrupted:
         raise KeyboardInterrupt
+    if run.loss is not None:  # only here: by now the run has ended in order, and nobody is to be called for it
+        raise run.loss
 
 
 def _symbols(settings: Settings, options: StreamOptions) -> list[Symbol]:
@@ -108,6 +103,7 @@ class _Run:
         self._options, self._settings, self._symbols = options, settings, symbols
         self._stopping = self._signalled = False
         self.interrupted = False
+        self.loss: RedisUnavailable | None = None
         self._client: SchwabStreamClient | None = None
         self._recorder: FileRecorder | None = None
         self._operations = Operations()
@@ -165,30 +161,16 @@ class _Run:
                 auth.start_auto_refresh()
                 await self._stint(settings, redis.url, auth, tap)
                 return
-            lease = await stack.enter_async_context(lease_for(settings, redis.url, auth))
+            lease = await stack.enter_async_context(lease_for(settings, redis.url, auth, simulated=options.simulated))
             self._operations.know(lease)
             auth.start_auto_refresh()
-            await self._stints(lease, functools.partial(self._stint, settings, redis.url, auth, tap, lease))
-
-    async def _stints(self, lease: Lease, stint: Callable[[Fence], Coroutine[None, None, None]]) -> None:
-        """Stream while the lease is ours; without it wait for it, unless that is not wanted."""
-        by_force, lost = self._options.take_over, False
-        while not self._stopping:
-            fence = await lease.take(wait=self._options.standby, by_force=by_force)
-            by_force = False
-            try:
-                await stint(fence)
-                return
-            except LeaseLost as error:
-                lost = True
-                log.warning("lease lost: stopped publishing and logged out", reason=str(error))
-            except (SchwabUnavailable, LoginRequired, ProtocolError, Refused) as error:
-                # A start that fails ends the run (docs/adr/0005), but a standby has long since started.
-                if not (lost or lease.waited):
-                    raise
-                pause_s = SHORT_PAUSE_S if isinstance(error, SchwabUnavailable) else LONG_PAUSE_S
-                log.warning("taking over failed; another standby may try", reason=str(error), again_in_s=pause_s)
-                await asyncio.sleep(pause_s)
+            await take_turns(
+                lease,
+                functools.partial(self._stint, settings, redis.url, auth, tap, lease),
+                standby=options.standby,
+                take_over=options.take_over,
+                stopping=lambda: self._stopping,
+            )
 
     async def _stint(
         self,
@@ -230,7 +212,7 @@ class _Run:
                 _screen(client, publisher, reporter, self._options) as screen,
             ):
                 background = [self._announce(client, publisher), reporter.run(), _learn_holidays(client)]
-                await self._stream(client, publisher, [*background, *([screen.run()] if screen else [])])
+                await self._stream(client, publisher, reporter, [*background, *([screen.run()] if screen else [])])
         finally:
             self._client = None
             await publisher.close()
@@ -239,6 +221,7 @@ class _Run:
         self,
         client: SchwabStreamClient,
         publisher: TradingEventPublisher,
+        reporter: Reporter,
         background: list[Coroutine[None, None, None]],
     ) -> None:
         """Run the streamer with the writer and the rest beside it; whatever ends it, what is queued is written."""
@@ -257,14 +240,17 @@ class _Run:
             for task in extras:
                 task.cancel()
             await asyncio.wait(extras)
-            publisher.stop()
-            await asyncio.wait({writer}, timeout=DRAIN_LIMIT_S)
-            for task in (writer, streamer):
-                task.cancel()
-            await asyncio.wait({writer, streamer})
+            unwritten = await drain(writer, publisher, reporter)
+            streamer.cancel()
+            await asyncio.wait({streamer})
+            (log.warning if unwritten else log.info)("done", published=publisher.published, unwritten=unwritten)
         if not writer.cancelled():
             writer.result()
-        log.info("done", published=publisher.published, unwritten=publisher.queued)
+        if unwritten:
+            self.loss = RedisUnavailable(
+                f"{unwritten} events are lost, for Redis did not take them before the end "
+                f"({publisher.outage or f'no answer in time from {publisher.url}'}): see schwabstream doctor"
+            )
 
     async def _announce(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> None:
         """Tell once when everything is subscribed, then stop after the duration asked for, if any."""

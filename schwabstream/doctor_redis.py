@@ -13,7 +13,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from schwabstream.diagnosis import Finding, bounded, failed, ok, unchecked, warning
 from schwabstream.errors import RedisUnavailable
-from schwabstream.lease import describe, lease_key
+from schwabstream.fence import describe, digest, lease_key
 from schwabstream.redis_writer import cause_of, redact_url
 from schwabstream.report import parse_report
 
@@ -96,6 +96,10 @@ class RedisExaminer:
         return ok("", f"a slow reader is cut off at {_bytes(hard)}, or at {_bytes(soft)} for {seconds} s")
 
     async def _lease(self, customer_id: str) -> Finding:
+        account: Any = await self._ask(self._redis.get(f"{self._prefix}:account"))
+        if account not in (None, digest(customer_id)):
+            fix = "set another SCHWAB_REDIS_PREFIX, or stop that streamer"
+            return failed("", "a streamer of another account publishes under this prefix", fix, 6)
         holder: Any = await self._ask(self._redis.get(lease_key(self._prefix, customer_id)))
         return ok("", "free: no streamer runs for this account" if holder is None else f"held by {describe(holder)}")
 

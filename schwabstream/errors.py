@@ -12,9 +12,9 @@
     ├── ProtocolError                 exit 5   Schwab answered something the protocol does not allow
     ├── Refused                       exit 6   Schwab understood and said no
     │   ├── Evicted                   exit 6   another session took the one streamer connection
-    │   └── LeaseLost                 exit 6   another streamer of ours took over this account
+    │   └── LeaseLost                 exit 6   another streamer has this account, or this prefix
     ├── TokenFileError                exit 7   the token file cannot be read or written
-    └── RedisUnavailable              exit 8   Redis cannot be reached or refused a command
+    └── RedisUnavailable              exit 8   Redis cannot be reached, or refused what was to be written
 
 A message says what failed, on what, and the next step; it never holds a token, a secret or an account number.
 Library exceptions are translated where the library is called, chained with ``raise … from error``.
@@ -81,7 +81,7 @@ class Evicted(Refused):
 
 
 class LeaseLost(Refused):
-    """Another streamer of the same account holds the lease in Redis: this one must not publish."""
+    """Another streamer holds the account's lease in Redis, or another account the prefix: this one must not publish."""
 
 
 class TokenFileError(SchwabStreamError):
@@ -91,6 +91,6 @@ class TokenFileError(SchwabStreamError):
 
 
 class RedisUnavailable(SchwabStreamError):
-    """Redis cannot be reached, or refused a command."""
+    """Redis cannot be reached, or refused what was to be written."""
 
     exit_code = 8

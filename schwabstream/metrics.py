@@ -7,7 +7,7 @@ docs/operations/alerts.md; none of them carries a token, an account or a symbol.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -16,10 +16,13 @@ from prometheus_client.registry import Collector
 from schwabstream import __version__
 from schwabstream.announcer import StreamState
 from schwabstream.auth import SchwabAuthClient
-from schwabstream.lease import Lease, describe
+from schwabstream.fence import describe
 from schwabstream.meter import Histogram
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.streamer import LOST, SchwabStreamClient
+
+if TYPE_CHECKING:
+    from schwabstream.lease import Lease
 
 PREFIX = "schwabstream_"
 STANDBY = "standby"

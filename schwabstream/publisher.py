@@ -18,9 +18,10 @@ import structlog
 
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
+from schwabstream.fence import Fence
 from schwabstream.lane import EVENT_OVERHEAD, Lane, weight
 from schwabstream.meter import BATCH_BOUNDS, WRITE_BOUNDS_S, Histogram
-from schwabstream.redis_writer import Fence, RedisWriter, bulk, command
+from schwabstream.redis_writer import RedisWriter, bulk, command
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +58,9 @@ class TradingEventPublisher:
         self._lanes = {channel: Lane(channel, prefix, stream_maxlen, first_seq) for channel in Channel}
         self._report_key = f"{prefix}:streamer"
         self._report_start = command("SET", self._report_key, more=3)
+        # Each batch renews the lease; for the prefix's claim, whose loss stops a batch as well, once a second will do.
+        self._claim_key = fence.account_key if fence else None
+        self._claim_renewal = command("PEXPIRE", fence.account_key, fence.life_ms) if fence else b""
         self._report: bytes | None = None
         self._report_in_flight: bytes | None = None
         self.queued = self.queued_bytes = 0
@@ -143,6 +147,29 @@ class TradingEventPublisher:
                 await asyncio.sleep(self._retry_s)
                 self._retry_s = min(2 * self._retry_s, RETRY_CAP_S)
 
+    def give_up(self) -> int:
+        """Drop what is still queued, once :meth:`run` has ended; returns how many events Redis did not take.
+
+        StatusEvents stay for :meth:`send_notices`, unless the lease is another's.
+        """
+        unwritten = self.queued
+        kept = set() if isinstance(self._failure, LeaseLost) else {Channel.STATUS}
+        for lane in self._lanes.values():
+            lane.unload()
+            if lane.channel not in kept:
+                self.counts["dropped"] += len(lane.queue)
+                lane.queue = []
+        notices = self._lanes[Channel.STATUS].queue
+        self.queued, self.queued_bytes = len(notices), weight(notices)
+        return unwritten
+
+    async def send_notices(self) -> None:
+        """Send the StatusEvents that are queued past all batches, if Redis answers; for the end of a run."""
+        lane = self._lanes[Channel.STATUS]
+        if lane.queue:
+            await self._writer.notify(*lane.pack_singly())
+            self.queued, self.queued_bytes, lane.queue = 0, 0, []
+
     async def close(self) -> None:
         """Let go of Redis and the lease; what still waits is counted as dropped."""
         self._idle = False
@@ -191,8 +218,8 @@ class TradingEventPublisher:
                 commands += (2 if lane.has_stream else 1) * count + (1 if lane.last_key else 0)
         report = self._report_in_flight = self._report
         if report is not None:
-            parts += (self._report_start, bulk(report), bulk(b"PX"), bulk(b"%d" % REPORT_LIFE_MS))
-            commands += 1
+            parts += (self._report_start, bulk(report), bulk(b"PX"), bulk(b"%d" % REPORT_LIFE_MS), self._claim_renewal)
+            commands += 2 if self._claim_key else 1
         if commands:
             self._writer.transact(parts, commands)
         else:
@@ -242,7 +269,7 @@ class TradingEventPublisher:
         """Count what Redis refused of a batch that it took otherwise, and tell of each name once."""
         names = [name for lane in self._lanes.values() if lane.in_flight for name in lane.written_to()]
         if self._report_in_flight is not None:
-            names.append(self._report_key)
+            names += [self._report_key, *([self._claim_key] if self._claim_key else [])]
         for name, reply in zip(names, replies, strict=True):
             if isinstance(reply, Exception):
                 self.counts["refused commands"] += 1

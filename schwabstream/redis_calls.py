@@ -12,13 +12,19 @@ from redis.backoff import NoBackoff
 
 
 class RedisCalls:
-    """Commands to the Redis at a URL, replies as text; close it when done. Nothing is connected before the first."""
+    """Commands to the Redis at a URL, replies as text; close it when done. Nothing is connected before the first.
+
+    ``connections`` counts how often it had to connect: when it rises, Redis may have been away in between.
+    """
 
     def __init__(self, redis_url: str, *, timeout_s: float) -> None:
+        self.connections = 0
         # One repetition: a connection that died during a pause must not pass for a Redis that is away.
         self._pool: Any = ConnectionPool.from_url(  # Any: redis-py does not annotate its pool
             redis_url,
             decode_responses=True,
+            encoding_errors="replace",
+            redis_connect_func=self._greet,
             socket_connect_timeout=timeout_s,
             socket_timeout=timeout_s,
             retry=Retry(NoBackoff(), 1),
@@ -33,6 +39,11 @@ class RedisCalls:
             )
         finally:
             await self._pool.release(connection)
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        """Count a new connection, and open it as redis-py does."""
+        self.connections += 1
+        await connection.on_connect()
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -181,6 +181,10 @@ class _Watch:
         from schwabstream.embedded import embedded_redis
         from schwabstream.own_stream import own_stream
 
+        if simulate and redis not in (None, EMBEDDED):
+            from schwabstream.surroundings import keep_from_live
+
+            await keep_from_live(self._settings)
         async with contextlib.AsyncExitStack() as stack:
             url = self._settings.redis_url
             if redis == EMBEDDED or (simulate and redis is None):
