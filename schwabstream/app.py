@@ -157,7 +157,8 @@ class _Run:
             self._operations = await stack.enter_async_context(operations(settings, auth))
             await stack.enter_async_context(self._operations.telling_the_end())
             tap = stack.enter_context(_json_lines(self.stop)) if options.json else None
-            if not redis.shared:
+            # A live streamer whose own Redis is away may find an embedded one in its place; the lease keeps it out.
+            if not redis.shared and not options.simulated:
                 auth.start_auto_refresh()
                 await self._stint(settings, redis.url, auth, tap)
                 return

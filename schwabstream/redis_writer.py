@@ -214,7 +214,8 @@ class RedisWriter:
         except (RedisUnavailable, LeaseLost) as error:
             self._fail(error)
             return
-        log.warning("the lease had lapsed and nobody held it: taken back, nothing is lost")
+        if any(taken is not None for taken in replies[1:3]):
+            log.warning("the lease had lapsed and nobody held it: taken back, nothing is lost")
         self._send(self._link)
 
     def _check_claim(self, fence: Fence, replies: list[Any]) -> None:

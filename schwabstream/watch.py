@@ -188,7 +188,8 @@ class _Watch:
         async with contextlib.AsyncExitStack() as stack:
             url = self._settings.redis_url
             if redis == EMBEDDED or (simulate and redis is None):
-                redis = url = (await stack.enter_async_context(embedded_redis())).url
+                # Not the usual port: a streamer whose own Redis is away for a moment must not find this one there.
+                redis = url = (await stack.enter_async_context(embedded_redis(0))).url
             aliases = [quote.symbol.alias for quote in self._kind.board.quotes]
             self._kind.board.starting = True
             stream = await stack.enter_async_context(own_stream(aliases, redis, simulate=simulate))
