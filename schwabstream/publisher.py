@@ -97,7 +97,7 @@ class TradingEventPublisher:
 
     @property
     def dropped(self) -> int:
-        """Events given up because the buffer was full; each is a jump in its channel's ``seq``."""
+        """Events given up, for the buffer was full or the lease another's; each is a jump in its channel's ``seq``."""
         return self.counts["dropped"]
 
     async def connect(self) -> None:
