@@ -249,7 +249,7 @@ class _Run:
             writer.result()
         if unwritten:
             self.loss = RedisUnavailable(
-                f"{unwritten} events are lost, for Redis did not take them before the end "
+                f"{unwritten} events were not written to Redis before the end of the run "
                 f"({publisher.outage or f'no answer in time from {publisher.url}'}): see schwabstream doctor"
             )
 

@@ -151,7 +151,10 @@ class RedisWriter:
 
         ``publish`` and ``record`` have one command for each; nothing is recorded where the claims are another's.
         """
+        unanswered = self._sent_at is not None and time.perf_counter() - self._sent_at > NOTICE_TIMEOUT_S
         await self.disconnect()
+        if unanswered:
+            return
         with contextlib.suppress(RedisError, OSError, TimeoutError, hiredis.HiredisError):  # nobody is left to be told
             async with asyncio.timeout(NOTICE_TIMEOUT_S):
                 self._connection = await self._pool.get_connection()
