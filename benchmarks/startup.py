@@ -45,7 +45,9 @@ _TICK = (
     '{"v":1,"type":"tick","symbol":"/MES:XCME","key":"/MES","seq":1,"timestamp":1765083430002,"received_us":'
     '1765083430071234,"asset":"FUTURE","last_price":6879.5,"is_trade":false}'
 )
-_REPORT = '{"state":"streaming","since":1,"reported":1,"started":1,"pid":1,"host":"benchmark","version":"0"}'
+_REPORT = (
+    '{"state":"streaming","since":1,"reported":1,"started":1,"pid":1,"host":"benchmark","version":"0","simulated":true}'
+)
 _READY = "ready: streaming"
 LIMIT_S = 30.0
 
@@ -108,7 +110,10 @@ def _finish(command: Sequence[str], home: Path, environment: dict[str, str]) -> 
 def _until_ready(home: Path, environment: dict[str, str], client: "redis.Redis") -> _Start:
     """Start it, and kill it once it has said that it streams."""
     before, started = os.times(), time.perf_counter()
-    with (home / "stderr").open("w+") as errors, running(_SIMULATED, stderr=errors, cwd=home, env=environment):
+    with (
+        (home / "stderr").open("w+") as errors,
+        running([*_SIMULATED, "--redis", environment["REDIS_URL"]], stderr=errors, cwd=home, env=environment),
+    ):
         while _READY not in (home / "stderr").read_text():
             if time.perf_counter() - started > LIMIT_S:
                 raise RuntimeError("stream run does not get ready")
@@ -124,7 +129,7 @@ def _until_ready(home: Path, environment: dict[str, str], client: "redis.Redis")
 
 def _forget_lease(client: "redis.Redis") -> None:
     """What was killed could not give its lease back."""
-    for key in client.scan_iter("*lease*"):
+    for key in (*client.scan_iter("*lease*"), "market_data:account"):
         client.delete(key)
 
 

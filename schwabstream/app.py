@@ -13,22 +13,17 @@ from typing import TYPE_CHECKING
 import structlog
 
 from schwabstream.auth import SchwabAuthClient, open_store
-from schwabstream.errors import (
-    ConfigurationError,
-    LeaseLost,
-    LoginRequired,
-    ProtocolError,
-    Refused,
-    SchwabUnavailable,
-)
+from schwabstream.drain import drain
+from schwabstream.errors import ConfigurationError, RedisUnavailable
+from schwabstream.fence import Fence
 from schwabstream.lease import Lease
 from schwabstream.operations import Operations, operations
 from schwabstream.publisher import TradingEventPublisher
-from schwabstream.redis_writer import Fence
 from schwabstream.reporter import Reporter
 from schwabstream.settings import Settings, load_settings
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.signals import ending_signals
+from schwabstream.standby import take_turns
 from schwabstream.stdout import LineWriter, can_draw, safe_lines
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.surroundings import EMBEDDED, lease_for, redis_for, schwab_for
@@ -42,9 +37,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-DRAIN_LIMIT_S = 1.5
 HOLIDAYS_AFTER_S = 20.0
-SHORT_PAUSE_S, LONG_PAUSE_S = 10.0, 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +88,8 @@ def stream(options: StreamOptions) -> None:
     asyncio.run(run.until_stopped())
     if run.interrupted:
         raise KeyboardInterrupt
+    if run.loss is not None:  # only here: by now the run has ended in order, and nobody is to be called for it
+        raise run.loss
 
 
 def _symbols(settings: Settings, options: StreamOptions) -> list[Symbol]:
@@ -114,6 +109,7 @@ class _Run:
         self._options, self._settings, self._symbols = options, settings, symbols
         self._stopping = self._signalled = False
         self.interrupted = False
+        self.loss: RedisUnavailable | None = None
         self._client: SchwabStreamClient | None = None
         self._recorder: FileRecorder | None = None
         self._operations = Operations()
@@ -173,34 +169,21 @@ class _Run:
             self._operations = await stack.enter_async_context(operations(settings, auth))
             await stack.enter_async_context(self._operations.telling_the_end())
             tap = stack.enter_context(_json_lines(self.stop)) if options.json else None
-            if not redis.shared:
+            # A live streamer whose own Redis is away may find an embedded one in its place; the lease keeps it out.
+            if not redis.shared and not options.simulated:
                 auth.start_auto_refresh()
                 await self._stint(settings, redis.url, auth, tap)
                 return
-            lease = await stack.enter_async_context(lease_for(settings, redis.url, auth))
+            lease = await stack.enter_async_context(lease_for(settings, redis.url, auth, simulated=options.simulated))
             self._operations.know(lease)
             auth.start_auto_refresh()
-            await self._stints(lease, functools.partial(self._stint, settings, redis.url, auth, tap, lease))
-
-    async def _stints(self, lease: Lease, stint: Callable[[Fence], Coroutine[None, None, None]]) -> None:
-        """Stream while the lease is ours; without it wait for it, unless that is not wanted."""
-        by_force, lost = self._options.take_over, False
-        while not self._stopping:
-            fence = await lease.take(wait=self._options.standby, by_force=by_force)
-            by_force = False
-            try:
-                await stint(fence)
-                return
-            except LeaseLost as error:
-                lost = True
-                log.warning("lease lost: stopped publishing and logged out", reason=str(error))
-            except (SchwabUnavailable, LoginRequired, ProtocolError, Refused) as error:
-                # A start that fails ends the run (docs/adr/0005), but a standby has long since started.
-                if not (lost or lease.waited):
-                    raise
-                pause_s = SHORT_PAUSE_S if isinstance(error, SchwabUnavailable) else LONG_PAUSE_S
-                log.warning("taking over failed; another standby may try", reason=str(error), again_in_s=pause_s)
-                await asyncio.sleep(pause_s)
+            await take_turns(
+                lease,
+                functools.partial(self._stint, settings, redis.url, auth, tap, lease),
+                standby=options.standby,
+                take_over=options.take_over,
+                stopping=lambda: self._stopping,
+            )
 
     async def _stint(
         self,
@@ -242,7 +225,7 @@ class _Run:
                 _screen(client, publisher, reporter, self._options) as screen,
             ):
                 background = [self._announce(client, publisher), reporter.run(), _learn_holidays(client)]
-                await self._stream(client, publisher, [*background, *([screen.run()] if screen else [])])
+                await self._stream(client, publisher, reporter, [*background, *([screen.run()] if screen else [])])
         finally:
             self._client = None
             await publisher.close()
@@ -251,6 +234,7 @@ class _Run:
         self,
         client: SchwabStreamClient,
         publisher: TradingEventPublisher,
+        reporter: Reporter,
         background: list[Coroutine[None, None, None]],
     ) -> None:
         """Run the streamer with the writer and the rest beside it; whatever ends it, what is queued is written."""
@@ -263,14 +247,17 @@ class _Run:
             await streamer
         finally:
             await end(*extras)
-            publisher.stop()
-            await asyncio.wait({writer}, timeout=DRAIN_LIMIT_S)
-            for task in (writer, streamer):
-                task.cancel()
-            await asyncio.wait({writer, streamer})
+            unwritten = await drain(writer, publisher, reporter)
+            streamer.cancel()
+            await asyncio.wait({streamer})
+            (log.warning if unwritten else log.info)("done", published=publisher.published, unwritten=unwritten)
         if not writer.cancelled():
             writer.result()
-        log.info("done", published=publisher.published, unwritten=publisher.queued)
+        if unwritten:
+            self.loss = RedisUnavailable(
+                f"{unwritten} events were not written to Redis before the end of the run "
+                f"({publisher.outage or f'no answer in time from {publisher.url}'}): see schwabstream doctor"
+            )
 
     async def _announce(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> None:
         """Tell once when everything is subscribed, then stop after the duration asked for, if any."""

@@ -14,8 +14,8 @@ from redis.exceptions import RedisError, ResponseError
 from schwabstream.diagnosis import Finding, bounded, failed, ok, unchecked, warning
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel
+from schwabstream.fence import describe, digest, lease_key
 from schwabstream.inbox import LAST_VALUE_CHANNELS
-from schwabstream.lease import describe, lease_key
 from schwabstream.redis_calls import RedisCalls
 from schwabstream.redis_kind import find_unsuitable
 from schwabstream.redis_url import START, connection_pool, next_step, redact_url, translated, what_failed
@@ -127,6 +127,10 @@ class RedisExaminer:
         return ok("", f"a slow reader is cut off at {_bytes(hard)}, or at {_bytes(soft)} for {seconds} s")
 
     async def _lease(self, customer_id: str) -> Finding:
+        account: Any = await self._ask(self._redis.get(f"{self._prefix}:lease:account"))
+        if account not in (None, digest(customer_id)):
+            fix = "set another SCHWAB_REDIS_PREFIX, or stop that streamer"
+            return failed("", "a streamer of another account publishes under this prefix", fix, 6)
         holder: Any = await self._ask(self._redis.get(lease_key(self._prefix, customer_id)))
         return ok("", "free: no streamer runs for this account" if holder is None else f"held by {describe(holder)}")
 

@@ -12,9 +12,9 @@
     ├── ProtocolError                 exit 5   Schwab answered something the protocol does not allow
     ├── Refused                       exit 6   Schwab understood and said no
     │   ├── Evicted                   exit 6   another session took the one streamer connection
-    │   └── LeaseLost                 exit 6   another streamer of ours took over this account
+    │   └── LeaseLost                 exit 6   another streamer has this account, or this prefix
     ├── TokenFileError                exit 7   the token file cannot be read or written
-    ├── RedisUnavailable              exit 8   Redis cannot be reached or refused a command
+    ├── RedisUnavailable              exit 8   Redis cannot be reached, or refused what was to be written
     │   └── RedisUnsuitable           exit 8   what answers is a replica, a Sentinel or a Cluster node: another URL
     └── OutputUnwritable              exit 1   standard output is closed or takes no more data
 
@@ -90,7 +90,7 @@ class Evicted(Refused):
 
 
 class LeaseLost(Refused):
-    """Another streamer of the same account holds the lease in Redis: this one must not publish."""
+    """Another streamer holds the account's lease in Redis, or another account the prefix: this one must not publish."""
 
 
 class TokenFileError(SchwabStreamError):
@@ -100,7 +100,7 @@ class TokenFileError(SchwabStreamError):
 
 
 class RedisUnavailable(SchwabStreamError):
-    """Redis cannot be reached, or refused a command."""
+    """Redis cannot be reached, or refused what was to be written."""
 
     exit_code = 8
 

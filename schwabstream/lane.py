@@ -83,6 +83,11 @@ class Lane:
         values = zip(map(self._symbols.__getitem__, newest), newest.values(), strict=True)
         return chain(commands, [command("HSET", self.last_key, more=2 * len(newest))], chain.from_iterable(values))
 
+    def pack_singly(self) -> tuple[list[bytes], list[bytes]]:
+        """A PUBLISH and an XADD for each event that queues, apart, to be sent outside of a batch."""
+        adds = [self._add[symbol] + event for symbol, event in self.queue] if self.has_stream else []
+        return [self._publish + event for _, event in self.queue], adds
+
     def written_to(self) -> Iterator[str]:
         """The channel or key of each command of :meth:`pack`, in its order."""
         for _ in self.in_flight:

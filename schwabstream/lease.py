@@ -1,70 +1,41 @@
 """The right to stream one account: a key in Redis that names its holder and expires by itself.
 
 Schwab gives a user one streamer connection, and a second login cuts the first (protocol 3.8), so two streamers of one
-account would evict each other for ever. Whoever holds the lease streams; the others wait here as standbys. Holding is
-the writer's part: it renews the lease inside each of its transactions, and Redis discards what comes too late.
+account would evict each other for ever. Whoever holds the lease streams; the others wait here as standbys. A prefix
+belongs to one account, for two would mix their prices and numbers: a second claim holds that. Holding both is the
+writer's part: it renews them inside its transactions, and Redis discards what comes too late.
 """
 
 import asyncio
-import hashlib
 import os
 import platform
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import structlog
+from pydantic import ValidationError
 from redis.exceptions import RedisError
 
 from schwabstream.errors import LeaseLost, RedisUnavailable
+from schwabstream.fence import LIFE_MS, Fence, Holder, describe, digest, foreign_prefix, lease_key
+from schwabstream.formats import safe
 from schwabstream.redis_calls import RedisCalls
 from schwabstream.redis_kind import refuse_unsuitable
 from schwabstream.redis_url import translated
-from schwabstream.redis_writer import Fence
+from schwabstream.report import parse_report
 
 log = structlog.get_logger(__name__)
 
-LIFE_MS = 10_000
 POLL_S = 1.0
 ANSWER_LIMIT_S = 3.0
 CONFIRM_LIMIT_S = 1.0
-RETURN_GRACE_S = 3.0
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """Who streams: a fencing number that rises with each change of hands, and the process it was given to."""
-
-    number: int
-    host: str
-    pid: int
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read what stands in Redis; ``ValueError`` when it is no holder."""
-        number, _, process = text.partition(":")
-        host, _, pid = process.rpartition(":")
-        return cls(int(number), host, int(pid))
-
-    def __str__(self) -> str:
-        return f"{self.number}:{self.host}:{self.pid}"
-
-
-def lease_key(prefix: str, customer_id: str) -> str:
-    """The lease's key for one account; the customer id itself goes nowhere."""
-    return f"{prefix}:lease:{hashlib.sha256(customer_id.encode()).hexdigest()[:16]}"
-
-
-def describe(holder: str | None) -> str:
-    """The holder as people would call it."""
-    if holder is None:
-        return "nobody"
-    try:
-        known = Holder.parse(holder)
-    except ValueError:
-        return "an unknown program"
-    return f"host {known.host}, pid {known.pid}"
+OUTAGE_PAUSE_S = 3.0
+RETURN_GRACE_S = 5.0
+"""A writer's attempt to connect may be 3 s from its end when Redis comes back, and the next one begins 1 s later."""
+VANISHED_GRACE_S = 2.0
+"""A writer takes back a lease that was deleted with its next report, which is due within a second."""
+_SIMULATION = "simulation"
 
 
 class Lease:
@@ -84,9 +55,11 @@ class Lease:
     ) -> None:
         self._prefix = prefix
         self._sleep, self._wall = sleep, wall
-        self._key = ""
+        self._key = self._account = ""
+        self._account_key = f"{prefix}:lease:account"
         self._redis = RedisCalls(redis_url, timeout_s=ANSWER_LIMIT_S)
         self._proven = False
+        self._grace_s = 0.0
         self.waiting_for: str | None = None
         self.waited = False
 
@@ -96,12 +69,30 @@ class Lease:
 
     def of_account(self, customer_id: str) -> None:
         """Say whose lease it is, before the first :meth:`take`."""
-        self._key = lease_key(self._prefix, customer_id)
+        self._key, self._account = lease_key(self._prefix, customer_id), digest(customer_id)
+
+    async def of_simulation(self) -> None:
+        """Say, instead of :meth:`of_account`, that prices are made up; raises ``LeaseLost`` beside a live streamer."""
+        self.of_account(_SIMULATION)
+        text = await self._ask("GET", f"{self._prefix}:streamer")
+        try:
+            report = None if text is None else parse_report(text)
+        except ValidationError:
+            report = None
+        if report is not None and not report.simulated and report.state != "stopped":
+            raise LeaseLost(
+                f"a live streamer publishes under the prefix {safe(self._prefix)!r} (host {safe(report.host)}, pid "
+                f"{report.pid}), and made-up prices must not mix with its own: leave out --redis, or set another "
+                "SCHWAB_REDIS_PREFIX"
+            )
+        await self._look()
 
     async def take(self, *, wait: bool, by_force: bool = False) -> Fence:
         """The lease, ours now: at once when it is free, ``by_force`` from whoever holds it, else when it falls free.
 
-        Without ``wait`` a lease that is held raises ``LeaseLost`` naming the holder.
+        One that falls free while this waits is left to its holder for a moment, who may be back from an outage.
+        Without ``wait`` a lease that is held raises ``LeaseLost`` naming the holder. A prefix that belongs to another
+        account raises it at any time.
         """
         told: str | None = None
         try:
@@ -112,19 +103,21 @@ class Lease:
                     if not (wait and self._proven):
                         raise
                     told = self._tell(told, f"standby: {error}")
-                    # Whoever streams now comes back within a second, and should keep the account.
-                    await self._sleep(RETURN_GRACE_S)
+                    self._grace_s = RETURN_GRACE_S
+                    await self._sleep(OUTAGE_PAUSE_S)
                     continue
                 self._proven = True
-                if ours:
-                    return Fence(self._key, holder, LIFE_MS)
-                if not wait:
+                if ours and holder:
+                    return Fence(self._key, holder, self._account_key, self._account)
+                if holder and not wait:
                     raise LeaseLost(
                         f"another streamer runs for this account ({describe(holder)}): stop it, wait for it with "
                         "--standby, or take over now with --take-over"
                     )
-                self.waiting_for, self.waited = holder, True
-                told = self._tell(told, f"standby: {describe(holder)} streams this account; taking over when it ends")
+                if holder:
+                    self.waiting_for, self.waited = holder, True
+                    words = f"standby: {describe(holder)} streams this account; taking over when it ends"
+                    told = self._tell(told, words)
                 await self._sleep(POLL_S)
         finally:
             self.waiting_for = None
@@ -144,29 +137,50 @@ class Lease:
         if holder != fence.holder:
             raise LeaseLost(f"another streamer took over this account ({describe(holder)})")
 
-    async def holder(self) -> str | None:
-        """Who holds the lease now, as it stands in Redis."""
-        held: str | None = await self._ask("GET", self._key)
-        return held
-
     async def close(self) -> None:
         """Let go of Redis; the lease itself is given back by its writer."""
         await self._redis.close()
 
-    async def _try(self, *, by_force: bool) -> tuple[str, bool]:
-        """Who holds the lease after one attempt to take it, and whether that is us."""
-        held = await self.holder()
+    async def _try(self, *, by_force: bool) -> tuple[str | None, bool]:
+        """Who holds the lease after one look, or one attempt to take it, and whether that is us."""
+        connections = self._redis.connections
+        held = await self._look()
+        if self._proven and self._redis.connections > connections:
+            self._grace_s = RETURN_GRACE_S  # Redis went and came back between two looks
+        elif held:
+            self._grace_s = VANISHED_GRACE_S
         if held and not by_force:
             return held, False
+        if self._grace_s > 0 and not by_force:
+            self._grace_s -= POLL_S
+            return None, False
+        return await self._take(held, by_force=by_force)
+
+    async def _take(self, held: str | None, *, by_force: bool) -> tuple[str, bool]:
+        """Who holds the lease after an attempt to take it, and whether that is us."""
+        await self._ask("SET", self._account_key, self._account, "NX", "PX", LIFE_MS)
+        await self._look()  # another account that was a moment earlier ends this here
         numbers = f"{self._prefix}:lease:fence"
         # From the clock, so that a Redis that comes back empty does not hand out the same numbers again.
         await self._ask("SET", numbers, int(self._wall() * 1000), "NX")
         ours = str(Holder(await self._ask("INCRBY", numbers, 1), platform.node(), os.getpid()))
         await self._ask("SET", self._key, ours, "PX", LIFE_MS, *(() if by_force else ("NX",)))
-        holder = await self.holder()
+        holder = await self._look()
+        if holder is None:
+            raise RedisUnavailable(
+                f"Redis at {self._redis.url} keeps no lease at {self._key}: delete what is stored there"
+            )
         if holder == ours:
             log.info("lease taken", replaces=describe(held))
-        return holder or "", holder == ours
+        return holder, holder == ours
+
+    async def _look(self) -> str | None:
+        """Who holds the lease; raises ``LeaseLost`` when the prefix is another account's."""
+        holder: str | None
+        holder, account = await self._ask("MGET", self._key, self._account_key)
+        if account not in (None, self._account):
+            raise foreign_prefix(self._prefix, await self._ask("GET", f"{self._prefix}:lease:{account}"))
+        return holder
 
     def _tell(self, told: str | None, words: str) -> str:
         if words != told:

@@ -7,7 +7,7 @@ docs/operations/alerts.md; none of them carries a token, an account or a symbol.
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -16,10 +16,13 @@ from prometheus_client.registry import Collector
 from schwabstream import __version__
 from schwabstream.announcer import StreamState
 from schwabstream.auth import SchwabAuthClient
-from schwabstream.lease import Lease, describe
+from schwabstream.fence import describe
 from schwabstream.meter import Histogram
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.streamer import LOST, SchwabStreamClient
+
+if TYPE_CHECKING:
+    from schwabstream.lease import Lease
 
 PREFIX = "schwabstream_"
 STANDBY = "standby"
@@ -35,7 +38,10 @@ class Stint:
 
 
 class Monitor:
-    """Knows the parts of a run: set ``stint`` while it streams, ``lease`` when there is one to wait for."""
+    """Knows the parts of a run: set ``stint`` while it streams, ``lease`` when there is one to wait for.
+
+    ``dropped_before`` counts what the stints that are over gave up.
+    """
 
     def __init__(self, auth: SchwabAuthClient, *, wall: Callable[[], float] = time.time) -> None:
         self._auth, self._wall = auth, wall
@@ -44,6 +50,7 @@ class Monitor:
         self._registry.register(_RunCollector(self))
         ProcessCollector(registry=self._registry)
         self.stint: Stint | None = None
+        self.dropped_before = 0
         self.lease: Lease | None = None
 
     @property
@@ -102,6 +109,8 @@ class Monitor:
             "state",
             {each: float(each == state) for each in _STATES},
         )
+        dropped = self.dropped_before + (self.stint.publisher.dropped if self.stint else 0)
+        yield _counter("dropped", "Events given up: the buffer was full, or another streamer took the lease.", dropped)
         yield _gauge("healthy", "1 while the run does what it is for, as /healthz says.", float(self.health()[0]))
 
     def _of_login(self) -> Iterator[Metric]:
@@ -154,7 +163,6 @@ class Monitor:
         )
         yield _gauge("queue_events", "Events that wait for Redis.", publisher.queued)
         yield _gauge("queue_bytes", "Bytes that wait for Redis.", publisher.queued_bytes)
-        yield _counter("dropped", "Events given up because the buffer was full.", publisher.dropped)
         yield _histogram("publish_batch_events", "Events in one transaction.", publisher.batch_sizes)
         yield _histogram("publish_seconds", "Seconds that Redis took for one transaction.", publisher.write_times)
 

@@ -47,6 +47,7 @@ class Operations:
             yield
         finally:
             self._monitor.stint = None
+            self._monitor.dropped_before += publisher.dropped
 
     @contextlib.asynccontextmanager
     async def telling_the_end(self) -> AsyncIterator[None]:

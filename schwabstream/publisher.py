@@ -18,9 +18,10 @@ import structlog
 
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
+from schwabstream.fence import Fence
 from schwabstream.lane import EVENT_OVERHEAD, Lane, weight
 from schwabstream.meter import BATCH_BOUNDS, WRITE_BOUNDS_S, Histogram
-from schwabstream.redis_writer import Fence, RedisWriter, bulk, command
+from schwabstream.redis_writer import RedisWriter, bulk, command
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +59,9 @@ class TradingEventPublisher:
         self._lanes = {channel: Lane(channel, prefix, stream_maxlen, first_seq) for channel in Channel}
         self._report_key = f"{prefix}:streamer"
         self._report_start = command("SET", self._report_key, more=3)
+        # Each batch renews the lease; for the prefix's claim, whose loss stops a batch as well, once a second will do.
+        self._claim_key = fence.account_key if fence else None
+        self._claim_renewal = command("PEXPIRE", fence.account_key, fence.life_ms) if fence else b""
         self._report: bytes | None = None
         self._report_in_flight: bytes | None = None
         self.queued = self.queued_bytes = 0
@@ -95,7 +99,7 @@ class TradingEventPublisher:
 
     @property
     def dropped(self) -> int:
-        """Events given up because the buffer was full; each is a jump in its channel's ``seq``."""
+        """Events given up, for the buffer was full or the lease another's; each is a jump in its channel's ``seq``."""
         return self.counts["dropped"]
 
     async def connect(self) -> None:
@@ -144,6 +148,29 @@ class TradingEventPublisher:
                 await self._disconnect(str(error))
                 await asyncio.sleep(self._retry_s)
                 self._retry_s = min(2 * self._retry_s, RETRY_CAP_S)
+
+    def give_up(self) -> int:
+        """Drop what is still queued, once :meth:`run` has ended; returns how many events Redis did not take.
+
+        StatusEvents stay for :meth:`send_notices`, unless the lease is another's.
+        """
+        unwritten = self.queued
+        kept = set() if isinstance(self._failure, LeaseLost) else {Channel.STATUS}
+        for lane in self._lanes.values():
+            lane.unload()
+            if lane.channel not in kept:
+                self.counts["dropped"] += len(lane.queue)
+                lane.queue = []
+        notices = self._lanes[Channel.STATUS].queue
+        self.queued, self.queued_bytes = len(notices), weight(notices)
+        return unwritten
+
+    async def send_notices(self) -> None:
+        """Send the StatusEvents that are queued past all batches, if Redis answers; for the end of a run."""
+        lane = self._lanes[Channel.STATUS]
+        if lane.queue:
+            await self._writer.notify(*lane.pack_singly())
+            self.queued, self.queued_bytes, lane.queue = 0, 0, []
 
     async def close(self) -> None:
         """Let go of Redis and the lease; what still waits is counted as dropped."""
@@ -194,10 +221,10 @@ class TradingEventPublisher:
         report, self._repeats = self._report, []
         self._report_in_flight = report
         if report is not None:
-            parts += (self._report_start, bulk(report), bulk(b"PX"), bulk(b"%d" % REPORT_LIFE_MS))
+            parts += (self._report_start, bulk(report), bulk(b"PX"), bulk(b"%d" % REPORT_LIFE_MS), self._claim_renewal)
             repeats = self._repeat_refused() if self.refusing else []
             parts += repeats
-            commands += 1 + len(repeats)
+            commands += (2 if self._claim_key else 1) + len(repeats)
         if commands:
             self._writer.transact(parts, commands)
         else:
@@ -249,7 +276,8 @@ class TradingEventPublisher:
         for lane in self._lanes.values():
             writes += [(name, lane) for name in lane.written_to()] if lane.in_flight else []
         if self._report_in_flight is not None:
-            writes += [(self._report_key, None), *((name, None) for name in self._repeats)]
+            writes += [(self._report_key, None), *([(self._claim_key, None)] if self._claim_key else [])]
+            writes += [(name, None) for name in self._repeats]
         for (name, source), reply in zip(writes, replies, strict=True):
             if not isinstance(reply, Exception):
                 if name in self.refusing:

@@ -27,15 +27,19 @@ def heed_cancellation() -> None:
 class RedisCalls:
     """Commands to the Redis at a URL, replies as text; close it when done. Nothing is connected before the first.
 
-    ``url`` is fit to be shown. Raises ``ConfigurationError`` for a wrong URL.
+    ``url`` is fit to be shown; ``connections`` counts how often it had to connect: when it rises, Redis may have been
+    away in between. Raises ``ConfigurationError`` for a wrong URL.
     """
 
     def __init__(self, redis_url: str, *, timeout_s: float) -> None:
         self.url = redact_url(redis_url)
+        self.connections = 0
         # One repetition: a connection that died during a pause must not pass for a Redis that is away.
         self._pool = connection_pool(
             redis_url,
             decode_responses=True,
+            encoding_errors="replace",
+            redis_connect_func=self._greet,
             socket_connect_timeout=timeout_s,
             socket_timeout=timeout_s,
             retry=Retry(NoBackoff(), 1),
@@ -52,6 +56,11 @@ class RedisCalls:
             return answer
         finally:
             await self._pool.release(connection)
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        """Count a new connection, and open it as redis-py does."""
+        self.connections += 1
+        await connection.on_connect()
 
     async def close(self) -> None:
         """Let go of the connections."""

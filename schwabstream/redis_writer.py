@@ -2,37 +2,33 @@
 
 Connecting, TLS, AUTH, ACLs and unix sockets are redis-py's; commands are packed and replies are read here, because
 redis-py's own command path costs many times what Redis needs to answer (docs/adr/0003). A fenced writer can write only
-while the lease names it: the lease is watched, so a transaction that comes too late is discarded by Redis itself.
+while its claims hold: they are watched, so Redis itself discards a transaction that comes too late. Claims that lapsed
+are taken back, and the transaction is sent again; claims that are another's end the writing (docs/adr/0007).
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import hiredis
+import structlog
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from schwabstream.errors import LeaseLost, RedisUnavailable
+from schwabstream.fence import Fence
 from schwabstream.redis_url import cause_of, connection_pool, redact_url, unavailable
+
+log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
+NOTICE_TIMEOUT_S = 0.4
 _READ_BYTES = 64 * 2**10
-
-
-@dataclass(frozen=True, slots=True)
-class Fence:
-    """The lease a writer works under: ``key`` must hold ``holder``, and each transaction renews it for ``life_ms``."""
-
-    key: str
-    holder: str
-    life_ms: int
 
 
 def bulk(value: bytes) -> bytes:
@@ -50,6 +46,7 @@ _MULTI, _EXEC = command("MULTI"), command("EXEC")
 _QUEUED_FIRST, _QUEUED = b"+OK\r\n", b"+QUEUED\r\n"
 Replied = Callable[[list[Any]], None]
 Failed = Callable[[RedisUnavailable | LeaseLost], None]
+_CLAIM_REPLIES = 5
 
 
 class RedisWriter:
@@ -68,11 +65,18 @@ class RedisWriter:
         )
         self._connection: AbstractConnection | None = None
         self._link: _Link | None = None
-        self._lease_gone = False
-        self._renewal, self._rewatch = b"", b""
+        self._held = self._repeated = False
+        self._packed, self._queued = b"", 0
+        self._claim, self._renewal, self._watch = b"", b"", b""
+        self._ours: list[bytes] = []
         if fence is not None:
-            self._renewal = command("PEXPIRE", fence.key, fence.life_ms)
-            self._rewatch = command("WATCH", fence.key) + command("GET", fence.key)
+            self._ours = [fence.holder.encode(), fence.account.encode()]
+            keys, life = (fence.key, fence.account_key), fence.life_ms
+            self._watch = command("WATCH", *keys) + command("MGET", *keys)
+            # Unwatched first: what this connection changes itself would count as changed, too.
+            self._claim = command("UNWATCH") + command("SET", fence.account_key, fence.account, "NX", "PX", life)
+            self._claim += command("SET", fence.key, fence.holder, "NX", "PX", life) + self._watch
+            self._renewal = command("PEXPIRE", fence.key, life)
         self._sent_at: float | None = None
         self.round_trip_s: float | None = None
 
@@ -88,19 +92,22 @@ class RedisWriter:
                 self._connection = await self._pool.get_connection()
                 self._link = _Link(self._connection, self._fail)
                 if self._fence is not None:
-                    await self._confirm(self._link, self._fence)
+                    self._check_claim(self._fence, await self._link.ask(self._claim, _CLAIM_REPLIES))
         except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
             raise unavailable(self.url, error) from error
 
     def transact(self, commands: Iterable[bytes], count: int) -> None:
         """Send ``count`` packed commands as one transaction; what comes of it is told to ``replied`` or ``failed``."""
-        if self._link is None or self._lease_gone:
-            self._fail(self._lease_lost() if self._lease_gone else ConnectionError("no connection"))
+        if self._link is None:
+            self._fail(ConnectionError("no connection"))
             return
-        self._sent_at = time.perf_counter()
-        fenced = self._fence is not None
-        packed = b"".join((_MULTI, self._renewal, *commands, _EXEC, self._rewatch))
-        self._link.exchange(packed, count + 1 if fenced else count, 3 if fenced else 1, self._take)
+        self._packed = b"".join((_MULTI, self._renewal, *commands, _EXEC, self._watch))
+        self._queued = count + 1 if self._renewal else count
+        self._repeated = False
+        if self._held or self._fence is None:
+            self._send(self._link)
+        else:
+            self._take_back(self._link)
 
     def check(self) -> None:
         """Fail when Redis has left the transaction under way without an answer for too long."""
@@ -118,45 +125,92 @@ class RedisWriter:
             await self._pool.release(self._connection)
             self._connection = None
 
+    async def notify(self, publish: Sequence[bytes], record: Sequence[bytes]) -> None:
+        """Send notices outside of any batch, on a new connection, when no batch goes through any more.
+
+        ``publish`` and ``record`` have one command for each; nothing is recorded where the claims are another's.
+        """
+        unanswered = self._sent_at is not None and time.perf_counter() - self._sent_at > NOTICE_TIMEOUT_S
+        await self.disconnect()
+        if unanswered:
+            return
+        with contextlib.suppress(RedisError, OSError, TimeoutError, hiredis.HiredisError):  # nobody is left to be told
+            async with asyncio.timeout(NOTICE_TIMEOUT_S):
+                self._connection = await self._pool.get_connection()
+                link = self._link = _Link(self._connection, self._fail)
+                if self._fence is None:
+                    await link.ask(b"".join((*publish, *record)), len(publish) + len(record))
+                    return
+                *_, found = await link.ask(b"".join((*publish, self._watch)), len(publish) + 2)
+                if isinstance(found, list) and {*found} <= {None, *self._ours}:
+                    recording = b"".join((_MULTI, *record, _EXEC, self._watch))
+                    *_, found = await link.ask(recording, len(record) + 4)
+                self._held = found == self._ours
+
     async def close(self) -> None:
-        """Give the lease back if it is still ours, and end."""
-        if self._fence is not None and self._link is not None and self._sent_at is None and not self._lease_gone:
-            give_back = _MULTI + command("DEL", self._fence.key) + _EXEC
-            with contextlib.suppress(OSError, TimeoutError, hiredis.HiredisError):  # then it expires by itself
+        """Give the claims back if they are still ours, and end."""
+        if self._fence is not None and self._link is not None and self._sent_at is None and self._held:
+            give_back = _MULTI + command("DEL", self._fence.key, self._fence.account_key) + _EXEC
+            with contextlib.suppress(OSError, TimeoutError, hiredis.HiredisError):  # then they expire by themselves
                 async with asyncio.timeout(REPLY_TIMEOUT_S):
                     await self._link.ask(give_back, 3)
         await self.disconnect()
         await self._pool.disconnect()
 
-    async def _confirm(self, link: "_Link", fence: Fence) -> None:
-        take = command("SET", fence.key, fence.holder, "NX", "PX", fence.life_ms)
-        replies = await link.ask(take + self._rewatch, 3)
-        refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
-        if refusals:
-            raise RedisUnavailable(f"Redis at {self.url} refused the streamer's lease ({refusals[0]})")
-        if replies[2] != fence.holder.encode():
-            raise self._lease_lost()
-
-    def _lease_lost(self) -> LeaseLost:
-        return LeaseLost("another streamer of this account took over the lease in Redis: this one stops publishing")
+    def _send(self, link: "_Link") -> None:
+        """Send the transaction at hand."""
+        self._sent_at = time.perf_counter()
+        link.exchange(self._packed, self._queued, 1 if self._fence is None else 3, self._take)
 
     def _take(self, replies: list[Any]) -> None:
         """Tell what a transaction's replies mean; what was not acknowledged stands before them."""
         self.round_trip_s = time.perf_counter() - (self._sent_at or 0.0)
         self._sent_at = None
         if self._fence is not None:
-            self._lease_gone = replies[-1] != self._fence.holder.encode()
+            self._held = replies[-1] == self._ours
             del replies[-2:]
         outcome = replies[-1]
         if isinstance(outcome, list):
-            self._replied(outcome[1:] if self._fence is not None else outcome)
-        elif outcome is None and self._lease_gone:
-            self._fail(self._lease_lost())
-        elif outcome is None:
-            self._fail(RedisUnavailable(f"Redis at {self.url} discarded a batch"))
-        else:
+            self._packed = b""
+            self._replied(outcome if self._fence is None else outcome[1:])
+        elif outcome is not None:
             refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
             self._fail(RedisUnavailable(f"Redis at {self.url} refused a batch ({refusals[0]})"))
+        elif self._link is None or self._repeated:
+            self._fail(RedisUnavailable(f"Redis at {self.url} discarded a batch"))
+        else:
+            self._repeated = True
+            self._take_back(self._link)
+
+    def _take_back(self, link: "_Link") -> None:
+        """Claim what nobody holds any more, and then send the transaction at hand, of which nothing was carried out."""
+        self._sent_at = time.perf_counter()
+        link.request(self._claim, _CLAIM_REPLIES, self._taken_back)
+
+    def _taken_back(self, replies: list[Any]) -> None:
+        self._sent_at = None
+        if self._fence is None or self._link is None:
+            return
+        try:
+            self._check_claim(self._fence, replies)
+        except (RedisUnavailable, LeaseLost) as error:
+            self._fail(error)
+            return
+        if any(taken is not None for taken in replies[1:3]):
+            log.warning("the lease had lapsed and nobody held it: taken back, nothing is lost")
+        self._send(self._link)
+
+    def _check_claim(self, fence: Fence, replies: list[Any]) -> None:
+        """Raise what the replies to a claim mean, unless it is ours now."""
+        refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
+        if refusals:
+            raise RedisUnavailable(f"Redis at {self.url} refused the streamer's lease ({refusals[0]})")
+        holder, account = (None if each is None else each.decode(errors="replace") for each in replies[-1])
+        if holder is None or account is None:
+            raise RedisUnavailable(f"Redis at {self.url} keeps no lease at {fence.key}: delete what is stored there")
+        if lost := fence.check(holder, account):
+            raise lost
+        self._held = True
 
     def _fail(self, error: Exception) -> None:
         """Tell the end of this connection once, in our own exceptions."""
@@ -196,12 +250,16 @@ class _Link(asyncio.BufferedProtocol):
         self._wanted, self._then = wanted, then
         self._transport.write(packed)
 
+    def request(self, packed: bytes, wanted: int, then: Replied) -> None:
+        """Send, and give ``then`` the ``wanted`` replies."""
+        self._acknowledgements, self._wanted, self._then = b"", wanted, then
+        self._transport.write(packed)
+
     async def ask(self, packed: bytes, count: int) -> list[Any]:
         """Send, and wait for ``count`` replies; raises ``OSError`` when the connection ends first."""
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         lost, self._lost = self._lost, answer.set_exception
-        self._acknowledgements, self._wanted, self._then = b"", count, answer.set_result
-        self._transport.write(packed)
+        self.request(packed, count, answer.set_result)
         try:
             return await answer
         finally:

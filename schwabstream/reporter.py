@@ -79,12 +79,17 @@ class Reporter:
             if not left or self._client.state is not state:
                 left, state = min(len(self._client.market.instruments) // 1000, RAREST_S - 1), self._client.state
                 self._measure()
-                self._publisher.publish_report(self._written())
+                self.report_now()
             else:
                 left -= 1
-            self._tell_dropped()
+            if self._publisher.connected:
+                self.tell_dropped("Redis was away longer than the buffer lasts")
             self._tell_login_due()
             await self._sleep(INTERVAL_S)
+
+    def report_now(self) -> None:
+        """Publish the report of this moment, such as that of a run that ends."""
+        self._publisher.publish_report(self._written())
 
     def _measure(self) -> None:
         """Update the smoothed rate of each key, in updates a second."""
@@ -97,11 +102,12 @@ class Reporter:
             rates[key] = rate if known is None else known + _RATE_WEIGHT * (rate - known)
             updates[key] = instrument.updates
 
-    def _tell_dropped(self) -> None:
+    def tell_dropped(self, reason: str) -> None:
+        """Announce how many events were given up since this was announced last, if any."""
         dropped = self._publisher.dropped
-        if dropped > self._dropped_told and self._publisher.connected:
+        if dropped > self._dropped_told:
             count, self._dropped_told = dropped - self._dropped_told, dropped
-            self._client.announcer.tell("dropped", "Redis was away longer than the buffer lasts", count=count)
+            self._client.announcer.tell("dropped", reason, count=count)
 
     def _tell_login_due(self) -> None:
         """Remind once per login, a day before the next one is due (protocol 1.3)."""

@@ -43,12 +43,13 @@ async def schwab_for(settings: Settings, *, simulated: bool, recording: Path | N
 
 @contextlib.asynccontextmanager
 async def redis_for(settings: Settings, asked: str | None, *, simulated: bool) -> AsyncIterator[RedisPlace]:
-    """The Redis to publish to; made-up prices go into a shared one only when somebody names it."""
-    named = asked is not None or origin("REDIS_URL") in ("environment", ".env")
-    if asked == EMBEDDED or (simulated and not named):
-        from schwabstream.embedded import embedded_redis
+    """The Redis to publish to; made-up prices go into a shared one only when the command line names it."""
+    if asked == EMBEDDED or (simulated and asked is None):
+        from schwabstream.embedded import USUAL_PORT, embedded_redis
 
-        async with embedded_redis() as embedded:
+        # A configured Redis that is away for a moment must not come back as one with made-up prices.
+        configured = origin("REDIS_URL") in ("environment", ".env")
+        async with embedded_redis(0 if simulated and configured else USUAL_PORT) as embedded:
             log.info("embedded redis", url=embedded.url, kind=embedded.kind)
             yield RedisPlace(embedded.url, shared=False)
     else:
@@ -57,13 +58,30 @@ async def redis_for(settings: Settings, asked: str | None, *, simulated: bool) -
 
 
 @contextlib.asynccontextmanager
-async def lease_for(settings: Settings, redis_url: str, auth: SchwabAuthClient) -> AsyncIterator[Lease]:
-    """The lease of the account that the login belongs to; not taken yet."""
+async def lease_for(
+    settings: Settings, redis_url: str, auth: SchwabAuthClient, *, simulated: bool
+) -> AsyncIterator[Lease]:
+    """The lease of the account that the login belongs to, or of a simulation; not taken yet.
+
+    Raises ``LeaseLost`` for a simulation beside a live streamer.
+    """
     lease = Lease(redis_url, settings.schwab_redis_prefix)
     try:
         await lease.reach()
-        lease.of_account(await account_of(auth))
+        if simulated:
+            await lease.of_simulation()
+        else:
+            lease.of_account(await account_of(auth))
         yield lease
+    finally:
+        await lease.close()
+
+
+async def keep_from_live(settings: Settings) -> None:
+    """Raise ``LeaseLost`` when made-up prices would mix with those of a live streamer in the configured Redis."""
+    lease = Lease(settings.redis_url, settings.schwab_redis_prefix)
+    try:
+        await lease.of_simulation()
     finally:
         await lease.close()
 

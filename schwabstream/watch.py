@@ -196,10 +196,15 @@ class _Watch:
         from schwabstream.embedded import embedded_redis
         from schwabstream.own_stream import own_stream
 
+        if simulate and not embedded:
+            from schwabstream.surroundings import keep_from_live
+
+            await keep_from_live(self._settings)
         async with contextlib.AsyncExitStack() as stack:
             url, redis = self._settings.redis_url, self._options.redis
             if embedded:
-                redis = url = (await stack.enter_async_context(embedded_redis())).url
+                # Not the usual port: a streamer whose own Redis is away for a moment must not find this one there.
+                redis = url = (await stack.enter_async_context(embedded_redis(0))).url
             aliases = [quote.symbol.alias for quote in self._kind.board.quotes]
             self._kind.board.starting = True
             stream = await stack.enter_async_context(own_stream(aliases, redis, simulate=simulate))

@@ -14,7 +14,11 @@ Symbols = Annotated[
     ),
 ]
 Simulate = Annotated[
-    bool, typer.Option("--simulate", help="Use a simulated Schwab: no account, no network, made-up prices.")
+    bool,
+    typer.Option(
+        "--simulate",
+        help="Use a simulated Schwab: no account, no network, made-up prices kept out of REDIS_URL.",
+    ),
 ]
 Redis = Annotated[str | None, typer.Option("--redis", metavar="URL", help="Redis to use instead of REDIS_URL.")]
 RedisOrEmbedded = Annotated[

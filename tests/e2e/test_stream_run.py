@@ -172,7 +172,7 @@ def events_in(client: "redis.Redis", channel: str) -> list[Any]:
 
 async def test_the_demo_fills_a_redis_that_others_can_read(redis_server: RedisServer) -> None:
     """--simulate needs nothing, says when it is ready, and Redis holds ticks, books and last values that all parse."""
-    code, run, _ = await finished("--simulate", "--duration", "2", env=environment(REDIS_URL=redis_server.url))
+    code, run, _ = await finished("--simulate", "--duration", "2", "--redis", redis_server.url)
     assert code == 0, run.err.decode()
     assert bytes(run.out) == b""
     assert [line["event"] for line in run.logs()].count(READY) == 1
@@ -200,7 +200,7 @@ async def test_subscribers_hear_what_the_stream_keeps(redis_server: RedisServer)
     client: Any = redis_server.client  # Any: redis-py leaves pubsub untyped
     pubsub = client.pubsub(ignore_subscribe_messages=True)
     pubsub.subscribe("market_data:ticks", "market_data:level2")
-    code, _, _ = await finished("--simulate", "--duration", "1.5", env=environment(REDIS_URL=redis_server.url))
+    code, _, _ = await finished("--simulate", "--duration", "1.5", "--redis", redis_server.url)
     assert code == 0
     heard: dict[str, list[Any]] = {"ticks": [], "level2": []}
     messages = (pubsub.get_message(timeout=0.2) for _ in range(10_000))
@@ -214,7 +214,7 @@ async def test_subscribers_hear_what_the_stream_keeps(redis_server: RedisServer)
 async def test_json_lines_are_all_that_stands_on_stdout(redis_server: RedisServer) -> None:
     """--json writes every event, and nothing else, to stdout; the lines are what Redis got."""
     code, run, _ = await finished(
-        "--simulate", "--json", "--duration", "1.5", "--symbols", "AAPL", env=environment(REDIS_URL=redis_server.url)
+        "--simulate", "--json", "--duration", "1.5", "--symbols", "AAPL", "--redis", redis_server.url
     )
     assert code == 0
     events = [parse_event(line) for line in bytes(run.out).splitlines()]
@@ -233,6 +233,7 @@ async def test_an_embedded_redis_can_be_read_while_it_lasts(kind: str, clean: Pa
         (told,) = [line for line in run.logs() if line["event"] == "embedded redis"]
         assert told["kind"] == kind
         client = redis.Redis.from_url(told["url"], decode_responses=True)
+        assert await asyncio.to_thread(client.exists, "market_data:lease:account")  # it keeps a live streamer out
         async with asyncio.timeout(DEADLINE_S):
             for channel in ("ticks", "level2"):
                 while set(await asyncio.to_thread(client.hkeys, f"market_data:last:{channel}")) < DEFAULTS:  # noqa: ASYNC110 - a peer
@@ -247,13 +248,106 @@ async def test_an_embedded_redis_can_be_read_while_it_lasts(kind: str, clean: Pa
 
 
 async def test_simulated_prices_go_into_a_named_redis_only(pointed: dict[str, str], redis_server: RedisServer) -> None:
-    """--redis URL names one, whatever REDIS_URL says."""
+    """--redis URL names one, whatever REDIS_URL says; without it they go into a Redis of their own."""
     url = redis_server.url.replace("/0", "/3")
     code, _, _ = await finished("--simulate", "--duration", "0.5", "--redis", url, env=pointed)
     assert code == 0
-    assert redis_server.client.keys("*") == []
     with redis.Redis(port=redis_server.port, db=3) as client:
         assert client.exists("market_data:last:ticks")
+    code, run, _ = await finished("--simulate", "--duration", "0.5", env=pointed)
+    assert code == 0
+    (own,) = [line["url"] for line in run.logs() if line["event"] == "embedded redis"]
+    assert not own.endswith(":6379/0")  # where a streamer whose own Redis is away may look for it
+    assert redis_server.client.keys("*") == []
+
+
+async def test_simulated_prices_never_mix_with_live_ones(pointed: dict[str, str], redis_server: RedisServer) -> None:
+    """Beside a live streamer under the same prefix every simulation exits 6, and the live stream is undisturbed."""
+    async with started("--symbols", "/NQ:XCME,AAPL", "--record", "day.jsonl.zst", env=pointed) as live:
+        await live.ready()
+        url = ("--redis", redis_server.url)
+        for words in (("--simulate", *url), ("--simulate", "--no-standby", *url), ("--simulate", "--take-over", *url)):
+            code, run, _ = await finished(*words, "--symbols", "/NQ:XCME", env=pointed)
+            assert code == 6
+            assert "SCHWAB_REDIS_PREFIX" in run.sentence()
+        for screen in ("quote", "book"):
+            command = (screen, "AAPL", "--simulate", "--once", *url)
+            process = await asyncio.create_subprocess_exec(
+                COMMAND, *command, env=pointed, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            )
+            out, err = await process.communicate()
+            assert (process.returncode, out) == (6, b""), err.decode()
+            assert b"SCHWAB_REDIS_PREFIX" in err
+        live.process.send_signal(signal.SIGTERM)
+        assert await live.end() == 0
+    assert [each.state for each in events_in(redis_server.client, "status")] == ["connecting", "streaming", "stopped"]
+    for channel in ("ticks", "level2", "status"):
+        seqs = [each.seq for each in events_in(redis_server.client, channel)]
+        assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+    code, run, _ = await finished("--simulate-from", "day.jsonl.zst", "--duration", "1", *url, env=pointed)
+    assert code == 0, run.err.decode()
+
+
+async def test_two_accounts_under_one_prefix_do_not_mix(
+    pointed: dict[str, str], redis_server: RedisServer, clean: Path
+) -> None:
+    """The second account exits 6 and is shown the setting to change, also when both start at once."""
+    async with SchwabSimulator(seed=99) as other:
+        token = clean / "other.json"
+        token.write_text(json.dumps(other.issue_token()))
+        token.chmod(0o600)
+        second = {
+            **pointed,
+            "SCHWAB_API_BASE_URL": other.base_url,
+            "SCHWAB_CLIENT_ID": other.client_id,
+            "SCHWAB_CLIENT_SECRET": other.client_secret,
+            "SCHWAB_TOKEN_PATH": str(token),
+        }
+        async with started("--symbols", "AAPL", env=pointed) as one, started("--symbols", "AAPL", env=second) as two:
+            done, _ = await asyncio.wait(
+                {asyncio.create_task(each.end(), name=name) for name, each in (("one", one), ("two", two))},
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            (refused,) = done
+            ended, going = (one, two) if refused.get_name() == "one" else (two, one)
+            assert refused.result() == 6
+            assert "another account" in ended.sentence()
+            assert "SCHWAB_REDIS_PREFIX" in ended.sentence()
+            await going.ready()
+            code, run, _ = await finished("--symbols", "AAPL", "--take-over", env=pointed if going is two else second)
+            assert code == 6, run.err.decode()
+            going.process.send_signal(signal.SIGTERM)
+            assert await going.end() == 0
+    states = [each.state for each in events_in(redis_server.client, "status")]
+    assert states == ["connecting", "streaming", "stopped"]
+
+
+async def test_what_redis_does_not_take_by_the_end_is_said_and_exits_8(
+    pointed: dict[str, str], redis_server: RedisServer, simulator: SchwabSimulator
+) -> None:
+    """Events that are unwritten at the end are a warning, a ``dropped`` with their count, and exit code 8."""
+    client: Any = redis_server.client  # Any: redis-py leaves pubsub untyped
+    pubsub = client.pubsub(ignore_subscribe_messages=True)
+    pubsub.subscribe("market_data:status")
+    async with started("--symbols", "/NQ:XCME", env=pointed) as run:
+        await run.ready()
+        client.config_set("maxmemory", "1")
+        simulator.step(50)
+        await run.until(lambda it: "redis is away" in it.err.decode())
+        run.process.send_signal(signal.SIGTERM)
+        assert await run.end(within(5)) == 8
+    client.config_set("maxmemory", "0")
+    messages = (pubsub.get_message(timeout=0.2) for _ in range(100))
+    heard: list[Any] = [parse_event(message["data"]) for message in messages if message]
+    pubsub.close()
+    lines = [json.loads(line) for line in run.err.decode().splitlines() if line.startswith("{")]
+    done = next(line for line in lines if line["event"] == "done")
+    assert (done["level"], done["unwritten"] > 0) == ("warning", True)
+    assert f"{done['unwritten']} events" in run.sentence()
+    assert [each.state for each in heard] == ["connecting", "streaming", "stopped", "dropped"]
+    (dropped,) = [each for each in heard if each.state == "dropped"]
+    assert 0 < dropped.count < done["unwritten"]
+    assert redis_server.client.exists("market_data:lease:account") == 0
 
 
 # -- against an endpoint
@@ -356,8 +450,7 @@ async def test_closed_standard_streams_are_no_reason_to_fail(redis_server: Redis
     process = await asyncio.create_subprocess_exec(
         "/bin/sh",
         "-c",
-        f'exec "{COMMAND}" stream run --simulate --duration 1 >&- 2>&-',
-        env=environment(REDIS_URL=redis_server.url),
+        f'exec "{COMMAND}" stream run --simulate --redis {redis_server.url} --duration 1 >&- 2>&-',
     )
     async with asyncio.timeout(DEADLINE_S):
         assert await process.wait() == 0
@@ -486,7 +579,7 @@ async def test_a_proxy_in_the_environment_does_not_come_between(redis_server: Re
     """The demo needs no network, so no proxy setting can break it."""
     proxies = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"), "http://127.0.0.1:9")
     code, run, _ = await finished(
-        "--simulate", "--duration", "0.5", env=environment(REDIS_URL=redis_server.url, NO_PROXY="", **proxies)
+        "--simulate", "--duration", "0.5", "--redis", redis_server.url, env=environment(NO_PROXY="", **proxies)
     )
     assert code == 0, run.err.decode()
 

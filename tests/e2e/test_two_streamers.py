@@ -150,3 +150,84 @@ async def test_one_that_was_paused_past_its_lease_publishes_nothing_more(
         each.send(signal.SIGTERM)
         assert await each.end() == 0
     assert_one_after_the_other(redis_server)
+
+
+async def wait_until(condition: Callable[[], object], limit_s: float = START_LIMIT_S) -> None:
+    """Wait for something that Redis shows."""
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110 - a peer
+            await asyncio.sleep(0.05)
+
+
+def lease_of(redis: RedisServer) -> str:
+    """The key of the one lease."""
+    keys: Any = redis.client.keys("market_data:lease:*")
+    (key,) = set(keys) - {"market_data:lease:fence"}
+    return str(key)
+
+
+def newest_seq(redis: RedisServer) -> int:
+    """The newest number in the stream of ticks."""
+    entries: Any = redis.client.xrevrange("market_data:stream:ticks", count=1)
+    return int(json.loads(entries[0][1]["event"])["seq"]) if entries else 0
+
+
+@pytest.mark.parametrize("lapse", ["paused", "deleted", "flushed"])
+async def test_a_lease_that_lapsed_costs_nothing(
+    start: Start, simulator: SchwabSimulator, redis_server: RedisServer, lapse: str
+) -> None:
+    """Paused past its lease, or robbed of it, a streamer goes on in the same session without a number missing."""
+    first = await start()
+    await first.says("ready: ")
+    await wait_until(lambda: newest_seq(redis_server))
+    key, seq = lease_of(redis_server), newest_seq(redis_server)
+    if lapse == "paused":
+        first.send(signal.SIGSTOP)
+        redis_server.client.pexpire(key, 1)
+        for _ in range(200):
+            simulator.step(20)
+            await asyncio.sleep(0)
+        assert not redis_server.client.exists(key)
+        first.send(signal.SIGCONT)
+    else:
+        before = redis_server.client.xlen("market_data:stream:ticks")
+        redis_server.client.flushall() if lapse == "flushed" else redis_server.client.delete(key)
+        for _ in range(200):
+            simulator.step(20)
+            await asyncio.sleep(0)
+        assert lapse == "flushed" or before
+    await first.says("taken back")
+    await wait_until(lambda: newest_seq(redis_server) > seq + 200)
+    first.send(signal.SIGTERM)
+    assert await first.end() == 0
+    entries: Any = redis_server.client.xrange("market_data:stream:ticks")
+    seqs = [json.loads(entry["event"])["seq"] for _, entry in entries]
+    assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+    assert lapse == "flushed" or seqs[0] <= seq
+    assert len(simulator.received.connection_times) == 1
+    assert not any("lease lost" in line or "dropped" in line for line in first.lines)
+
+
+async def test_what_the_loser_of_the_lease_gives_up_is_announced(
+    start: Start, simulator: SchwabSimulator, redis_server: RedisServer
+) -> None:
+    """A streamer that finds its lease with another names it, and publishes ``dropped`` with the count."""
+    first = await start()
+    await first.says("ready: ")
+    await wait_until(lambda: newest_seq(redis_server))
+    client: Any = redis_server.client  # Any: redis-py leaves pubsub untyped
+    pubsub = client.pubsub(ignore_subscribe_messages=True)
+    pubsub.subscribe("market_data:status")
+    client.set(lease_of(redis_server), "99999999999999:tower:4711", px=60_000)
+    written = client.xlen("market_data:stream:ticks")
+    simulator.step(200)
+    await first.says("lease lost")
+    await first.says("standby: ")
+    assert any("host tower, pid 4711" in line for line in first.lines if "lease lost" in line)
+    heard = [json.loads(each["data"]) for each in (pubsub.get_message(timeout=0.2) for _ in range(5)) if each]
+    pubsub.close()
+    (dropped,) = heard
+    assert dropped["state"] == "dropped"
+    assert "host tower, pid 4711" in dropped["reason"]
+    assert dropped["count"] > 0
+    assert client.xlen("market_data:stream:ticks") == written

@@ -49,14 +49,13 @@ def test_a_simulated_run_goes_from_start_to_stop(redis_server: RedisServer, capf
 
 def test_the_settings_hold_in_a_simulated_run_too(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Symbols of both variables, prefix and stream length come from the environment; the login does not."""
-    monkeypatch.setenv("REDIS_URL", redis_server.url)
     monkeypatch.setenv("SCHWAB_SYMBOLS", "/NQ:XCME")
     monkeypatch.setenv("TASTYTRADE_SYMBOL_LIST", "/MESZ26:XCME,/NQ:XCME")
     monkeypatch.setenv("SCHWAB_REDIS_PREFIX", "mine")
     monkeypatch.setenv("SCHWAB_REDIS_STREAM_MAXLEN", "0")
     monkeypatch.setenv("SCHWAB_CLIENT_ID", "somebody's real key")
     monkeypatch.setenv("SCHWAB_TOKEN_PATH", "real/token.json")
-    stream(StreamOptions(duration_s=0.5, simulate=True))
+    stream(StreamOptions(duration_s=0.5, simulate=True, redis=redis_server.url))
     assert set(redis_server.client.hkeys("mine:last:ticks")) == {"/NQ:XCME", "/MESZ26:XCME"}
     assert redis_server.client.keys("*:stream:*") == []
     assert not Path("real").exists()

@@ -12,7 +12,7 @@ import pytest
 from schwabstream import doctor_schwab
 from schwabstream.diagnosis import Diagnosis, Verdict
 from schwabstream.doctor import examine
-from schwabstream.lease import lease_key
+from schwabstream.fence import lease_key
 from schwabstream.report import StreamerReport, SymbolReport
 from schwabstream.simulator import SchwabSimulator
 from tests.conftest import RedisServer
@@ -462,6 +462,15 @@ async def test_running_streamer(good: SchwabSimulator, redis_server: RedisServer
     assert of(diagnosis, "lease").detail == "held by host tower, pid 4711"
     assert "streaming on tower, pid 4711" in of(diagnosis, "report").detail
     assert diagnosis.exit_code == 0
+    assert good.streamer_connections == 0
+
+
+async def test_a_prefix_of_another_account(good: SchwabSimulator, redis_server: RedisServer) -> None:
+    """A prefix under which another account publishes is found before a run is refused for it."""
+    redis_server.client.set("market_data:lease:account", "another")
+    diagnosis = await examine()
+    assert of(diagnosis, "lease").verdict is Verdict.FAILED
+    assert diagnosis.exit_code == 6
     assert good.streamer_connections == 0
 
 

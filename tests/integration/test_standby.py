@@ -13,9 +13,9 @@ import pytest
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
-from schwabstream.lease import LIFE_MS, Holder, Lease, lease_key
+from schwabstream.fence import LIFE_MS, Fence, Holder, describe, lease_key
+from schwabstream.lease import Lease
 from schwabstream.publisher import TradingEventPublisher
-from schwabstream.redis_writer import Fence
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.streamer import SchwabStreamClient
@@ -273,3 +273,225 @@ async def test_who_lost_the_lease_does_not_log_in(
             await running
     await publisher.close()
     assert len(simulator.received.connection_times) == 1
+
+
+# -- a lease that lapsed
+
+
+async def streamed(redis: RedisServer, count: int) -> None:
+    """Wait until the status stream holds so many entries."""
+    async with asyncio.timeout(10):
+        while redis.client.xlen("market_data:stream:status") < count:  # noqa: ASYNC110 - a peer
+            await asyncio.sleep(0.01)
+
+
+def sequence(redis: RedisServer) -> list[int]:
+    """The numbers of the status stream."""
+    entries: Any = redis.client.xrange("market_data:stream:status")
+    return [orjson.loads(each["event"])["seq"] for _, each in entries]
+
+
+LAPSES: dict[str, Callable[[Any], Any]] = {
+    "deleted": lambda client: client.delete(key()),
+    "expired": lambda client: client.pexpire(key(), 1),
+    "prefix deleted": lambda client: client.delete("market_data:lease:account"),
+    "everything flushed": lambda client: client.flushall(),
+}
+
+
+@pytest.mark.parametrize("kind", list(LAPSES))
+async def test_a_lease_nobody_holds_is_taken_back_and_the_batch_repeated(
+    redis_server: RedisServer, leases: list[Lease], kind: str
+) -> None:
+    """A lease that lapsed costs nothing: the same connection takes it back, each event is written once, in order."""
+    fence = await leases[0].take(wait=False)
+    publisher = TradingEventPublisher(redis_server.url, fence=fence)
+    await publisher.connect()
+    running = asyncio.create_task(publisher.run())
+    publisher.publish(Channel.STATUS, status("before"))
+    await streamed(redis_server, 1)
+    (first,) = sequence(redis_server)
+    redis_server.client.delete("market_data:stream:status")
+    LAPSES[kind](redis_server.client)
+    await until(lambda: kind != "expired" or not redis_server.client.exists(key()))
+    for _ in range(5):
+        publisher.publish(Channel.STATUS, status("after"))
+    await streamed(redis_server, 5)
+    publisher.stop()
+    await running
+    assert sequence(redis_server) == [first + 1 + n for n in range(5)]
+    assert redis_server.client.get(key()) == fence.holder
+    assert (publisher.dropped, publisher.counts["outages"]) == (0, 0)
+    await publisher.close()
+    assert redis_server.client.exists(key()) == 0
+
+
+async def test_a_lease_that_another_took_is_lost_by_name_and_what_waits_is_counted(
+    redis_server: RedisServer, leases: list[Lease]
+) -> None:
+    """Who took the lease is named, nothing more is written to the streams, and what is given up is counted."""
+    publisher = TradingEventPublisher(redis_server.url, fence=await leases[0].take(wait=False))
+    await publisher.connect()
+    redis_server.client.set(key(), "99999999999999:tower:4711")
+    for _ in range(7):
+        publisher.publish(Channel.STATUS, status("too late"))
+    with pytest.raises(LeaseLost, match="host tower, pid 4711"):
+        await publisher.run()
+    assert publisher.give_up() == 7
+    assert publisher.dropped == 7
+    await publisher.close()
+    assert redis_server.client.xlen("market_data:stream:status") == 0
+    assert redis_server.client.get(key()) == "99999999999999:tower:4711"
+
+
+async def test_what_was_given_up_is_still_said(redis_server: RedisServer, leases: list[Lease]) -> None:
+    """A notice that no batch can carry is published by itself, but not added to the stream of the new holder."""
+    publisher = TradingEventPublisher(redis_server.url, fence=await leases[0].take(wait=False))
+    await publisher.connect()
+    client: Any = redis_server.client  # Any: redis-py leaves pubsub untyped
+    heard = client.pubsub(ignore_subscribe_messages=True)
+    heard.subscribe("market_data:status")
+    redis_server.client.set(key(), "99999999999999:tower:4711")
+    publisher.publish(Channel.STATUS, status("too late"))
+    with pytest.raises(LeaseLost):
+        await publisher.run()
+    publisher.give_up()
+    publisher.publish(Channel.STATUS, status("given up"))
+    await publisher.send_notices()
+    await publisher.close()
+    assert heard.get_message(timeout=5) is None  # the subscription itself
+    assert orjson.loads(heard.get_message(timeout=5)["data"])["reason"] == "given up"
+    assert heard.get_message(timeout=0.2) is None
+    heard.close()
+    assert redis_server.client.xlen("market_data:stream:status") == 0
+
+
+# -- outages beside a standby
+
+
+@pytest.mark.parametrize("tenths", [5, 10, 18, 24, 26, 29, 31, 45, 60, 80])
+async def test_no_standby_takes_over_from_a_streamer_that_comes_back(redis_server: RedisServer, tenths: int) -> None:
+    """However long Redis was away, a standby that sees the lease free waits until the streamer must be back.
+
+    Time is what the standby sleeps: Redis, which forgets everything, is away for this long, and the streamer takes
+    its lease again 4 s after Redis is back, the longest it may need.
+    """
+    events = {0.5: "kill", 0.5 + tenths / 10: "start", 0.5 + tenths / 10 + 4.0: "back"}
+    now = 0.0
+
+    async def pass_time(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        for at in [at for at in sorted(events) if at <= now]:
+            match events.pop(at):
+                case "kill":
+                    redis_server.kill()
+                case "start":
+                    redis_server.start()
+                case _:
+                    redis_server.client.set(key(), "7:tower:4711", nx=True)
+        await asyncio.sleep(0)
+
+    lease = Lease(redis_server.url, "market_data", sleep=pass_time)
+    lease.of_account(CUSTOMER)
+    redis_server.client.set(key(), "7:tower:4711")
+    waiting = asyncio.create_task(lease.take(wait=True))
+    await until(lambda: now > 25 or waiting.done())
+    taken = waiting.done()
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    await lease.close()
+    assert not taken
+    assert redis_server.client.get(key()) == "7:tower:4711"
+
+
+async def test_a_lease_that_vanished_is_left_to_its_holder_for_a_moment(redis_server: RedisServer) -> None:
+    """A lease that was deleted under a living streamer is taken back by it within a second, not by the standby."""
+    pauses: list[float] = []
+
+    async def note(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 1:
+            redis_server.client.delete(key())
+        elif len(pauses) == 3:
+            redis_server.client.set(key(), "7:tower:4711", nx=True)
+        await asyncio.sleep(0)
+
+    lease = Lease(redis_server.url, "market_data", sleep=note)
+    lease.of_account(CUSTOMER)
+    redis_server.client.set(key(), "7:tower:4711")
+    waiting = asyncio.create_task(lease.take(wait=True))
+    await until(lambda: len(pauses) > 6 or waiting.done())
+    assert not waiting.done()
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    await lease.close()
+
+
+# -- one prefix, one account
+
+
+async def test_a_prefix_belongs_to_one_account(redis_server: RedisServer, leases: list[Lease]) -> None:
+    """A second account under the same prefix is refused, with the streamer and the setting to change, come what may."""
+    fence = await leases[0].take(wait=False)
+    other = Lease(redis_server.url, "market_data", sleep=yield_once)
+    other.of_account("f" * 64)
+    for wait, by_force in ((True, False), (False, False), (False, True)):
+        with pytest.raises(LeaseLost, match=rf"{describe(fence.holder)}.*SCHWAB_REDIS_PREFIX"):
+            await other.take(wait=wait, by_force=by_force)
+    assert redis_server.client.get(key()) == fence.holder
+    elsewhere = Lease(redis_server.url, "another", sleep=yield_once)
+    elsewhere.of_account("f" * 64)
+    await elsewhere.take(wait=False)
+    await other.close()
+    await elsewhere.close()
+
+
+async def test_of_two_accounts_started_at_once_one_publishes(redis_server: RedisServer) -> None:
+    """Two accounts that start at the same moment, a hundred times: exactly one gets the prefix, and gives it back."""
+    contenders = [Lease(redis_server.url, "market_data", sleep=yield_once) for _ in range(2)]
+    for number, each in enumerate(contenders):
+        each.of_account(f"{number}" * 64)
+    for _ in range(ROUNDS):
+        fences = await asyncio.gather(*(each.take(wait=False) for each in contenders), return_exceptions=True)
+        (fence,) = [fence for fence in fences if isinstance(fence, Fence)]
+        (refusal,) = [fence for fence in fences if not isinstance(fence, Fence)]
+        assert isinstance(refusal, LeaseLost)
+        await publish(redis_server, fence, "mine", events=1)
+        assert redis_server.client.keys("market_data:lease:*") == ["market_data:lease:fence"]
+        assert redis_server.client.exists("market_data:lease:account") == 0
+    for each in contenders:
+        await each.close()
+
+
+async def test_a_prefix_that_another_account_took_meanwhile_fences_the_writer(
+    redis_server: RedisServer, leases: list[Lease]
+) -> None:
+    """A streamer paused past its claims finds another account under its prefix: it publishes nothing more."""
+    publisher = TradingEventPublisher(redis_server.url, fence=await leases[0].take(wait=False))
+    await publisher.connect()
+    redis_server.client.set("market_data:lease:account", "somebody else")
+    publisher.publish(Channel.STATUS, status("too late"))
+    with pytest.raises(LeaseLost, match="SCHWAB_REDIS_PREFIX"):
+        await publisher.run()
+    await publisher.close()
+    assert redis_server.client.xlen("market_data:stream:status") == 0
+    assert redis_server.client.get("market_data:lease:account") == "somebody else"
+
+
+async def test_a_simulation_keeps_away_from_a_live_streamer(redis_server: RedisServer) -> None:
+    """A simulation is refused where a live streamer reports, whatever its version, not beside another simulation."""
+    lease = Lease(redis_server.url, "market_data", sleep=yield_once)
+    report = {"state": "waiting", "since": 1, "reported": 1, "started": 1, "pid": 7, "host": "tower", "version": "0"}
+    redis_server.client.set("market_data:streamer", orjson.dumps(report))
+    with pytest.raises(LeaseLost, match=r"live streamer.*host tower, pid 7.*SCHWAB_REDIS_PREFIX"):
+        await lease.of_simulation()
+    redis_server.client.set("market_data:streamer", orjson.dumps({**report, "simulated": True}))
+    await lease.of_simulation()
+    await lease.take(wait=False)
+    live = Lease(redis_server.url, "market_data", sleep=yield_once)
+    live.of_account(CUSTOMER)
+    with pytest.raises(LeaseLost, match="SCHWAB_REDIS_PREFIX"):
+        await live.take(wait=True)
+    await live.close()
+    await lease.close()

@@ -92,6 +92,15 @@ def test_numbers_are_those_of_the_run(watched: Watched) -> None:
     assert samples["schwabstream_published_total", "ticks"] == 0
 
 
+def test_what_was_given_up_outlives_its_stint(watched: Watched) -> None:
+    """A streamer that lost its lease still shows what it gave up, and adds what it gives up later."""
+    watched.monitor.dropped_before = 4
+    assert watched.samples()["schwabstream_dropped_total", ""] == 4
+    watched.stream()
+    watched.publisher.counts["dropped"] = 3
+    assert watched.samples()["schwabstream_dropped_total", ""] == 7
+
+
 def test_histograms_are_cumulative(watched: Watched) -> None:
     """Each bucket counts what lies at or below its bound, and the last one counts all."""
     watched.stream()

@@ -17,7 +17,7 @@ from schwabstream.codec import Batch
 from schwabstream.errors import TokenFileError
 from schwabstream.events import Channel, StatusEvent, parse_event
 from schwabstream.feed import Clock
-from schwabstream.lease import LIFE_MS
+from schwabstream.fence import LIFE_MS
 from schwabstream.report import StreamerReport, SymbolReport, parse_report
 from schwabstream.reporter import RAREST_S, Reporter, login_due_words
 from schwabstream.streamer import Authorizer, SchwabStreamClient

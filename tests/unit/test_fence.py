@@ -1,8 +1,8 @@
-"""The words of the lease; what Redis does with it is in tests/integration/test_standby.py."""
+"""The claims in words; what Redis does with them is in tests/integration/test_standby.py."""
 
 import pytest
 
-from schwabstream.lease import Holder, describe, lease_key
+from schwabstream.fence import Holder, describe, lease_key
 
 
 def test_key_hides_the_customer_id() -> None:

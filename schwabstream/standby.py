@@ -1,0 +1,45 @@
+"""Takes turns with the other streamers of an account: streams while the lease is ours, waits while it is not."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from schwabstream.errors import LeaseLost, LoginRequired, ProtocolError, Refused, SchwabUnavailable
+from schwabstream.fence import Fence
+from schwabstream.lease import Lease
+
+log = structlog.get_logger(__name__)
+
+SHORT_PAUSE_S, LONG_PAUSE_S = 10.0, 300.0
+
+
+async def take_turns(
+    lease: Lease,
+    stint: Callable[[Fence], Awaitable[None]],
+    *,
+    standby: bool,
+    take_over: bool,
+    stopping: Callable[[], bool],
+) -> None:
+    """Run ``stint`` under the lease until one ends well, or ``stopping``; raises what ends the run.
+
+    Without ``standby`` a lease that is held raises ``LeaseLost``; with ``take_over`` the first one is taken by force.
+    """
+    lost = False
+    while not stopping():
+        fence = await lease.take(wait=standby, by_force=take_over)
+        take_over = False
+        try:
+            await stint(fence)
+            return
+        except LeaseLost as error:
+            lost = True
+            log.warning("lease lost: stopped publishing and logged out", reason=str(error))
+        except (SchwabUnavailable, LoginRequired, ProtocolError, Refused) as error:
+            # A start that fails ends the run (docs/adr/0005), but a standby has long since started.
+            if not (lost or lease.waited):
+                raise
+            pause_s = SHORT_PAUSE_S if isinstance(error, SchwabUnavailable) else LONG_PAUSE_S
+            log.warning("taking over failed; another standby may try", reason=str(error), again_in_s=pause_s)
+            await asyncio.sleep(pause_s)
