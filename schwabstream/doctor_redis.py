@@ -127,7 +127,7 @@ class RedisExaminer:
         return ok("", f"a slow reader is cut off at {_bytes(hard)}, or at {_bytes(soft)} for {seconds} s")
 
     async def _lease(self, customer_id: str) -> Finding:
-        account: Any = await self._ask(self._redis.get(f"{self._prefix}:lease:account"))
+        account: Any = await self._ask(self._redis.get(f"{self._prefix}:owner"))
         if account not in (None, digest(customer_id)):
             fix = "set another SCHWAB_REDIS_PREFIX, or stop that streamer"
             return failed("", "a streamer of another account publishes under this prefix", fix, 6)

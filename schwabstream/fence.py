@@ -70,7 +70,7 @@ class Fence:
     def check(self, holder: str, account: str) -> LeaseLost | None:
         """Why what stands at the two keys keeps this writer from writing; None when it does not."""
         if account != self.account:
-            return foreign_prefix(self.account_key.removesuffix(":lease:account"))
+            return foreign_prefix(self.account_key.removesuffix(":owner"))
         if holder != self.holder:
             return LeaseLost(f"another streamer took over this account ({describe(holder)}): this one stops publishing")
         return None

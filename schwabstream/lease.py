@@ -56,7 +56,7 @@ class Lease:
         self._prefix = prefix
         self._sleep, self._wall = sleep, wall
         self._key = self._account = ""
-        self._account_key = f"{prefix}:lease:account"
+        self._account_key = f"{prefix}:owner"
         self._redis = RedisCalls(redis_url, timeout_s=ANSWER_LIMIT_S)
         self._proven = False
         self._grace_s = 0.0

@@ -233,7 +233,7 @@ async def test_an_embedded_redis_can_be_read_while_it_lasts(kind: str, clean: Pa
         (told,) = [line for line in run.logs() if line["event"] == "embedded redis"]
         assert told["kind"] == kind
         client = redis.Redis.from_url(told["url"], decode_responses=True)
-        assert await asyncio.to_thread(client.exists, "market_data:lease:account")  # it keeps a live streamer out
+        assert await asyncio.to_thread(client.exists, "market_data:owner")  # it keeps a live streamer out
         async with asyncio.timeout(DEADLINE_S):
             for channel in ("ticks", "level2"):
                 while set(await asyncio.to_thread(client.hkeys, f"market_data:last:{channel}")) < DEFAULTS:  # noqa: ASYNC110 - a peer
@@ -347,7 +347,7 @@ async def test_what_redis_does_not_take_by_the_end_is_said_and_exits_8(
     assert [each.state for each in heard] == ["connecting", "streaming", "stopped", "dropped"]
     (dropped,) = [each for each in heard if each.state == "dropped"]
     assert 0 < dropped.count < done["unwritten"]
-    assert redis_server.client.exists("market_data:lease:account") == 0
+    assert redis_server.client.exists("market_data:owner") == 0
 
 
 # -- against an endpoint

@@ -467,7 +467,7 @@ async def test_running_streamer(good: SchwabSimulator, redis_server: RedisServer
 
 async def test_a_prefix_of_another_account(good: SchwabSimulator, redis_server: RedisServer) -> None:
     """A prefix under which another account publishes is found before a run is refused for it."""
-    redis_server.client.set("market_data:lease:account", "another")
+    redis_server.client.set("market_data:owner", "another")
     diagnosis = await examine()
     assert of(diagnosis, "lease").verdict is Verdict.FAILED
     assert diagnosis.exit_code == 6

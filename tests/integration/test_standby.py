@@ -294,7 +294,7 @@ def sequence(redis: RedisServer) -> list[int]:
 LAPSES: dict[str, Callable[[Any], Any]] = {
     "deleted": lambda client: client.delete(key()),
     "expired": lambda client: client.pexpire(key(), 1),
-    "prefix deleted": lambda client: client.delete("market_data:lease:account"),
+    "prefix deleted": lambda client: client.delete("market_data:owner"),
     "everything flushed": lambda client: client.flushall(),
 }
 
@@ -459,7 +459,7 @@ async def test_of_two_accounts_started_at_once_one_publishes(redis_server: Redis
         assert isinstance(refusal, LeaseLost)
         await publish(redis_server, fence, "mine", events=1)
         assert redis_server.client.keys("market_data:lease:*") == ["market_data:lease:fence"]
-        assert redis_server.client.exists("market_data:lease:account") == 0
+        assert redis_server.client.exists("market_data:owner") == 0
     for each in contenders:
         await each.close()
 
@@ -470,13 +470,13 @@ async def test_a_prefix_that_another_account_took_meanwhile_fences_the_writer(
     """A streamer paused past its claims finds another account under its prefix: it publishes nothing more."""
     publisher = TradingEventPublisher(redis_server.url, fence=await leases[0].take(wait=False))
     await publisher.connect()
-    redis_server.client.set("market_data:lease:account", "somebody else")
+    redis_server.client.set("market_data:owner", "somebody else")
     publisher.publish(Channel.STATUS, status("too late"))
     with pytest.raises(LeaseLost, match="SCHWAB_REDIS_PREFIX"):
         await publisher.run()
     await publisher.close()
     assert redis_server.client.xlen("market_data:stream:status") == 0
-    assert redis_server.client.get("market_data:lease:account") == "somebody else"
+    assert redis_server.client.get("market_data:owner") == "somebody else"
 
 
 async def test_a_simulation_keeps_away_from_a_live_streamer(redis_server: RedisServer) -> None:
