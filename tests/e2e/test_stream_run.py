@@ -517,7 +517,7 @@ async def test_missing_settings_are_named_at_once(
 @pytest.mark.parametrize(
     ("arguments", "settings", "code", "words"),
     [
-        (["--symbols", "not a symbol"], {}, 2, "not a symbol"),
+        (["--symbols", "not a symbol"], {}, 2, "'symbol' cannot be a symbol"),
         (["--symbols", ","], {}, 2, "no symbols|SCHWAB_SYMBOLS"),
         ([], {"SCHWAB_API_BASE_URL": "http://api.example.com"}, 2, "SCHWAB_API_BASE_URL.*loopback"),
         ([], {"REDIS_URL": "http://127.0.0.1"}, 2, "REDIS_URL"),
