@@ -18,9 +18,9 @@ from schwabstream.embedded import embedded_redis
 from schwabstream.inbox import Inbox
 from schwabstream.ladder import Ladder
 from schwabstream.own_stream import own_stream
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.quote_table import QuoteTable
 from schwabstream.status_table import render_status
-from schwabstream.symbols import parse_symbols
 
 PICTURES = Path(__file__).parent / "pictures"
 SYMBOLS = ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME", "AAPL", "NVDA", "AMD"]

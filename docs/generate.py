@@ -19,8 +19,8 @@ from pydantic import BaseModel
 from schwabstream.cli import app
 from schwabstream.errors import SchwabStreamError
 from schwabstream.events import VERSION, BarEvent, Level2Event, StatusEvent, TickEvent
+from schwabstream.protocol.session import TRANSITIONS, State
 from schwabstream.report import REPORT_LIFE_S, StreamerReport
-from schwabstream.session import TRANSITIONS, State
 from schwabstream.settings import Settings
 
 DOCS = Path(__file__).parent

@@ -18,6 +18,7 @@ from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.fence import Fence
 from schwabstream.lease import Lease
 from schwabstream.operations import Operations, operations
+from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.reporter import Reporter
 from schwabstream.settings import Settings, load_settings
@@ -27,7 +28,6 @@ from schwabstream.standby import take_turns
 from schwabstream.stdout import LineWriter, can_draw, safe_lines
 from schwabstream.streamer import SchwabStreamClient
 from schwabstream.surroundings import EMBEDDED, lease_for, redis_for, schwab_for
-from schwabstream.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.telemetry import configure_logging
 
 if TYPE_CHECKING:

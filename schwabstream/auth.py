@@ -22,14 +22,14 @@ import structlog
 from schwabstream.env_back import keep_refresh_token
 from schwabstream.errors import LoginRequired, ProtocolError, SchwabStreamError, SchwabUnavailable, TokenFileError
 from schwabstream.patience import patiently
+from schwabstream.protocol.session import StreamerLogin
+from schwabstream.protocol.user_preference import Entitlements, read_entitlements, read_streamer_login
 from schwabstream.schwab_http import LOG_IN, SchwabHttp
-from schwabstream.session import StreamerLogin
 from schwabstream.settings import Settings
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.token_keeper import TokenKeeper
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet, fingerprint, is_token
-from schwabstream.user_preference import Entitlements, read_entitlements, read_streamer_login
 
 if TYPE_CHECKING:
     import httpx

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
+from schwabstream.protocol.subscriptions import LEVEL_ONE
 from schwabstream.records import Record
-from schwabstream.subscriptions import LEVEL_ONE
 
 _SERVICES = frozenset(map(str, LEVEL_ONE.values()))
 _MOST_TALK = 1_000

@@ -17,12 +17,12 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
 from websockets.frames import CloseCode
 
-from schwabstream.codec import Batch, Undecodable, decode
 from schwabstream.errors import ConfigurationError, ProtocolError, SchwabStreamError, SessionLost
 from schwabstream.formats import safe
 from schwabstream.frame_socket import MAX_FRAME_BYTES, FrameSocket
 from schwabstream.liveness import Silence
-from schwabstream.session import Outcome, Session, State
+from schwabstream.protocol.codec import Batch, Undecodable, decode
+from schwabstream.protocol.session import Outcome, Session, State
 
 OPEN_TIMEOUT_S = 8.0
 CLOSE_TIMEOUT_S = 1.0

@@ -24,11 +24,11 @@ from redis.exceptions import RedisError
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
 from schwabstream.inbox import LAST_VALUE_CHANNELS, Inbox
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.redis_calls import heed_cancellation
 from schwabstream.redis_kind import reach
 from schwabstream.redis_url import connection_pool, redact_url, translated, unavailable
 from schwabstream.report import StreamerReport, parse_report
-from schwabstream.symbols import parse_symbols
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection

@@ -22,10 +22,10 @@ from schwabstream.doctor_local import (
 from schwabstream.doctor_redis import SERVER_FINDINGS, RedisExaminer
 from schwabstream.doctor_schwab import examine_account, examine_network
 from schwabstream.errors import ConfigurationError, SchwabStreamError
+from schwabstream.protocol.symbols import Symbol
 from schwabstream.schwab_http import preload
 from schwabstream.settings import Settings, origin
 from schwabstream.surroundings import EMBEDDED, redis_for, schwab_for
-from schwabstream.symbols import Symbol
 from schwabstream.telemetry import redact
 
 _ACCOUNT = ("account", "entitlements", "quotes", "streamer")

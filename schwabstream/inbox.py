@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from schwabstream.event_header import read_header
 from schwabstream.events import Channel, Event, StatusEvent, parse_event
+from schwabstream.protocol.symbols import Symbol, future_meant
 from schwabstream.selection import Selection
-from schwabstream.symbols import Symbol, future_meant
 
 LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
 

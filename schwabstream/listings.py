@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 
 from schwabstream.errors import ProtocolError, SchwabUnavailable
-from schwabstream.symbols import Asset, Symbol
+from schwabstream.protocol.symbols import Asset, Symbol
 
 log = structlog.get_logger(__name__)
 

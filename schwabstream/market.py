@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
-from schwabstream.books import Book, read_book, write_side
-from schwabstream.codec import Batch
 from schwabstream.events import VERSION, Channel
-from schwabstream.fields import FIELDS, Kind, Service, character, whole
-from schwabstream.subscriptions import BOOK_SERVICES, LEVEL_ONE
-from schwabstream.symbols import Asset, Symbol
+from schwabstream.protocol.books import Book, read_book, write_side
+from schwabstream.protocol.codec import Batch
+from schwabstream.protocol.fields import FIELDS, Kind, Service, character, whole
+from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
+from schwabstream.protocol.symbols import Asset, Symbol
 
 Publish = Callable[[Channel, dict[str, Any]], None]
 

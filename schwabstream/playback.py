@@ -9,13 +9,13 @@ from collections.abc import Callable
 from datetime import date
 from typing import Any
 
-from schwabstream.codec import Batch, Response, Undecodable, decode, decode_requests
 from schwabstream.events import Channel
-from schwabstream.fields import Service
 from schwabstream.market import Market, Publish
+from schwabstream.protocol.codec import Batch, Response, Undecodable, decode, decode_requests
+from schwabstream.protocol.fields import Service
+from schwabstream.protocol.session import SUCCESS_CODES
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.records import Header, Record
-from schwabstream.session import SUCCESS_CODES
-from schwabstream.symbols import parse_symbols
 
 _UNANSWERED_US = 10_000_000
 

@@ -14,12 +14,12 @@ from schwabstream.auth import SchwabAuthClient, open_store
 from schwabstream.consumer import read_report
 from schwabstream.errors import ConfigurationError, RedisUnavailable, Refused
 from schwabstream.events import Channel
+from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.recorder import recording_to
 from schwabstream.recording_file import Rotation
 from schwabstream.settings import Settings, load_settings
 from schwabstream.signals import until_signalled
 from schwabstream.streamer import SchwabStreamClient
-from schwabstream.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.telemetry import configure_logging
 
 log = structlog.get_logger(__name__)

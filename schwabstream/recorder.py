@@ -22,11 +22,11 @@ import structlog
 from schwabstream import __version__
 from schwabstream.carry import Carry
 from schwabstream.errors import ConfigurationError
+from schwabstream.protocol.subscriptions import wanted
+from schwabstream.protocol.symbols import Symbol
 from schwabstream.recording_file import RecordingFile, Rotation, prune, set_aside
 from schwabstream.records import Header, Record, encode_header, encode_record
 from schwabstream.scrub import Scrubber
-from schwabstream.subscriptions import wanted
-from schwabstream.symbols import Symbol
 
 if sys.version_info >= (3, 14):
     from compression import zstd

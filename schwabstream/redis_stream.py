@@ -18,9 +18,9 @@ from schwabstream.errors import RedisUnavailable
 from schwabstream.event_header import read_header, read_seq
 from schwabstream.events import Event, parse_event
 from schwabstream.inbox import RUN_APART
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.redis_url import redact_url, unavailable
 from schwabstream.selection import Selection
-from schwabstream.symbols import parse_symbols
 from schwabstream.trimming import StreamInfo, gap, id_before
 
 if TYPE_CHECKING:

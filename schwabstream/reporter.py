@@ -14,10 +14,10 @@ import orjson
 from schwabstream import __version__
 from schwabstream.errors import TokenFileError
 from schwabstream.market import Instrument
+from schwabstream.protocol.symbols import tick_size
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.report import REPORT_VERSION, StreamerReport, parse_report
 from schwabstream.streamer import SchwabStreamClient
-from schwabstream.symbols import tick_size
 from schwabstream.tokens import LOGIN_WARNING_S, TokenSet
 
 INTERVAL_S = 1.0

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from schwabstream.events import TickEvent
-from schwabstream.symbols import Asset, Symbol
+from schwabstream.protocol.symbols import Asset, Symbol
 
 _NAMES: Final = {
     "last_size": "lastSize",

@@ -12,8 +12,8 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from schwabstream.roots import FUTURE_ROOTS, Hours
-from schwabstream.symbols import Asset, Symbol
+from schwabstream.protocol.futures import FUTURE_ROOTS, Hours
+from schwabstream.protocol.symbols import Asset, Symbol
 
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
 EQUITY_HOURS = frozenset({Asset.EQUITY, Asset.INDEX, Asset.OPTION})

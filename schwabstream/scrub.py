@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from schwabstream.codec import decode_requests, encode
+from schwabstream.protocol.codec import decode_requests, encode
 
 REMOVED = "*"
 _ID_FIELDS = ("SchwabClientCustomerId", "SchwabClientCorrelId")

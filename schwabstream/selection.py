@@ -6,7 +6,7 @@ The command line's matching for programs: ``/mnq``, ``/MNQ`` and ``/MNQ:XCME`` a
 from collections.abc import Iterable
 from typing import Final
 
-from schwabstream.symbols import Symbol
+from schwabstream.protocol.symbols import Symbol
 
 # The streamer publishes the aliases of a key one after the other, so this many others in a row mean that the name
 # asked for is not among them any more.

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import structlog
 
-from schwabstream.codec import Response, decode
+from schwabstream.protocol.codec import Response, decode
+from schwabstream.protocol.session import SUCCESS_CODES
 from schwabstream.recording import Recording
 from schwabstream.records import Record
-from schwabstream.session import SUCCESS_CODES
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import Faults, SchwabSimulator, Tape
 from schwabstream.token_store import TokenStore

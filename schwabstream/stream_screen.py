@@ -15,10 +15,10 @@ from rich.text import Text
 from schwabstream.formats import safe
 from schwabstream.live_terminal import LiveTerminal
 from schwabstream.market import Instrument
+from schwabstream.protocol.symbols import price_decimals
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.reporter import Reporter, login_due_words
 from schwabstream.streamer import SchwabStreamClient
-from schwabstream.symbols import price_decimals
 from schwabstream.telemetry import logs_kept_aside
 
 REFRESH_S, RAREST_S = 0.25, 2.0

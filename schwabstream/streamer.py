@@ -19,7 +19,6 @@ import structlog
 from schwabstream.announcer import Announcer, Publisher, StreamState
 from schwabstream.backoff import Backoff
 from schwabstream.connection import Connection, Recorder, open_connection
-from schwabstream.endings import CutSessions
 from schwabstream.errors import (
     ConfigurationError,
     Evicted,
@@ -36,12 +35,13 @@ from schwabstream.liveness import Silence
 from schwabstream.market import Market
 from schwabstream.market_hours import keep_equity_hours
 from schwabstream.meter import Meter
+from schwabstream.protocol.endings import CutSessions
+from schwabstream.protocol.session import Session, State, StreamerLogin
+from schwabstream.protocol.symbols import Symbol
+from schwabstream.protocol.user_preference import Entitlements
 from schwabstream.schedule import EQUITY_HOURS, Schedule
-from schwabstream.session import Session, State, StreamerLogin
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.subscriber import Memory
-from schwabstream.symbols import Symbol
-from schwabstream.user_preference import Entitlements
 
 log = structlog.get_logger(__name__)
 

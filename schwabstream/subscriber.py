@@ -11,15 +11,24 @@ import structlog
 
 from schwabstream.announcer import Announcer
 from schwabstream.connection import Connection
-from schwabstream.endings import ENDING_CODES, error_of
-from schwabstream.fields import Service
 from schwabstream.liveness import Known, Liveness, Silence
 from schwabstream.market import Market
 from schwabstream.meter import Meter
 from schwabstream.outages import Outages
-from schwabstream.session import SYMBOL_LIMIT, Answered, Ended
-from schwabstream.subscriptions import BOOK_SERVICES, EQUITY_BOOKS, LEVEL_ONE, Command, Verb, Wanted, plan, wanted
-from schwabstream.symbols import Symbol
+from schwabstream.protocol.endings import ENDING_CODES, error_of
+from schwabstream.protocol.fields import Service
+from schwabstream.protocol.session import SYMBOL_LIMIT, Answered, Ended
+from schwabstream.protocol.subscriptions import (
+    BOOK_SERVICES,
+    EQUITY_BOOKS,
+    LEVEL_ONE,
+    Command,
+    Verb,
+    Wanted,
+    plan,
+    wanted,
+)
+from schwabstream.protocol.symbols import Symbol
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from schwabstream.fields import FIELDS, Kind, Service
+from schwabstream.protocol.fields import FIELDS, Kind, Service
 from tests.slow_model import BAR_TIMES, BOOK_SERVICES, LEVEL_ONE_OF
 
 ODD: list[Any] = [

@@ -23,12 +23,12 @@ from typing import Any
 import structlog
 
 from schwabstream.auth import SchwabAuthClient
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.reporter import Reporter
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.streamer import SchwabStreamClient
-from schwabstream.symbols import parse_symbols
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 

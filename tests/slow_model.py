@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schwabstream.events import BarEvent, Event, Level2Event, TickEvent
-from schwabstream.fields import FIELDS, Kind, Service
-from schwabstream.symbols import Symbol
+from schwabstream.protocol.fields import FIELDS, Kind, Service
+from schwabstream.protocol.symbols import Symbol
 
 LEVEL_ONE_OF = {
     "EQUITY": "LEVELONE_EQUITIES",

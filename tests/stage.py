@@ -13,11 +13,11 @@ from structlog.testing import capture_logs
 
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.events import Channel
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.schedule import Schedule
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.streamer import SchwabStreamClient
-from schwabstream.symbols import parse_symbols
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 from tests.fault_proxy import FaultProxy, fault_proxy

@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from schwabstream.fields import Service
+from schwabstream.protocol.fields import Service
 from schwabstream.simulator.market import Quote
 
 DEPTH = 10

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from schwabstream.fields import Service
+from schwabstream.protocol.fields import Service
 from schwabstream.simulator.books import Book
 from schwabstream.simulator.faults import Faults
 from schwabstream.simulator.market import Bar, Market, Quote

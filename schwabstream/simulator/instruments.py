@@ -10,7 +10,7 @@ import random
 import re
 from dataclasses import dataclass, replace
 
-from schwabstream.roots import FUTURE_ROOTS
+from schwabstream.protocol.futures import FUTURE_ROOTS
 
 MONTH_CODES = "FGHJKMNQUVXZ"
 MONTH_NAMES = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

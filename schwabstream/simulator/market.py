@@ -41,7 +41,7 @@ def percent_change(net: float, close: float) -> float:
 
 
 class Quote:
-    """The level-1 state of one instrument, by field name (``schwabstream.fields``), and its walk."""
+    """The level-1 state of one instrument, by field name (``schwabstream.protocol.fields``), and its walk."""
 
     def __init__(self, instrument: Instrument, seed: int) -> None:
         self.instrument = instrument

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from schwabstream.fields import FIELDS, Service
+from schwabstream.protocol.fields import FIELDS, Service
 
 LEVELONE: Final[dict[str, tuple[str, ...]]] = {
     Service.LEVELONE_EQUITIES: ("EQUITY", "INDEX"),

@@ -16,14 +16,14 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.utils import accept_key
 
-from schwabstream.codec import Batch, Undecodable
 from schwabstream.connection import CLOSE_TIMEOUT_S, Connection, open_connection
 from schwabstream.errors import ConfigurationError, ProtocolError, SessionLost, SymbolError
-from schwabstream.fields import Service
 from schwabstream.liveness import Silence
-from schwabstream.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, Session, State, StreamerLogin
+from schwabstream.protocol.codec import Batch, Undecodable
+from schwabstream.protocol.fields import Service
+from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, Session, State, StreamerLogin
+from schwabstream.protocol.subscriptions import Command, Verb
 from schwabstream.simulator import SchwabSimulator
-from schwabstream.subscriptions import Command, Verb
 from tests.virtual_time import VirtualLoop, run_virtual
 
 DEADLINE_S = 10.0

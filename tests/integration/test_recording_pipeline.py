@@ -17,6 +17,7 @@ from schwabstream.events import parse_event
 from schwabstream.export import export
 from schwabstream.golden import Comparison
 from schwabstream.playback import Numbering, Playback
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.record import RecordOptions, record
 from schwabstream.recorder import recording_to
 from schwabstream.recording import Recording
@@ -28,7 +29,6 @@ from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator, Tape
 from schwabstream.stand_in import load_tape
 from schwabstream.streamer import SchwabStreamClient
-from schwabstream.symbols import parse_symbols
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 from tests.conftest import RedisServer

@@ -15,11 +15,11 @@ from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.fence import LIFE_MS, Fence, Holder, describe, lease_key
 from schwabstream.lease import Lease
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.streamer import SchwabStreamClient
-from schwabstream.symbols import parse_symbols
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 from tests.conftest import RedisServer

@@ -15,10 +15,10 @@ from schwabstream.consumer import Subscription
 from schwabstream.errors import ConfigurationError, SchwabUnavailable
 from schwabstream.events import Level2Event, StatusEvent, TickEvent
 from schwabstream.own_stream import own_stream
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.rest_quotes import tick_of
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
-from schwabstream.symbols import parse_symbols
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 

@@ -14,11 +14,11 @@ import hiredis
 import pytest
 import redis
 
-from schwabstream.codec import Batch, decode
 from schwabstream.events import Channel, parse_event
 from schwabstream.market import Market
+from schwabstream.protocol.codec import Batch, decode
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publisher import TradingEventPublisher
-from schwabstream.symbols import parse_symbols
 from tests.random_frames import SERVICE_OF_KEY, RandomFrames
 from tests.slow_model import SlowMarket
 

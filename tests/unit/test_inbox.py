@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schwabstream.events import BarEvent, Channel, Event, StatusEvent, TickEvent
 from schwabstream.inbox import RUN_APART, Inbox
-from schwabstream.symbols import Asset, Symbol
+from schwabstream.protocol.symbols import Asset, Symbol
 
 FIRST = 1_700_000_000_000_000
 

@@ -8,7 +8,7 @@ import pytest
 
 from schwabstream.errors import ProtocolError, SchwabStreamError, SchwabUnavailable
 from schwabstream.listings import find_listings
-from schwabstream.symbols import parse_symbols
+from schwabstream.protocol.symbols import parse_symbols
 
 TODAY = date(2026, 11, 21)
 

@@ -17,7 +17,7 @@ from schwabstream.liveness import (
     Silent,
 )
 from schwabstream.market import Instrument
-from schwabstream.symbols import parse_symbol
+from schwabstream.protocol.symbols import parse_symbol
 
 FUTURES, EQUITIES, BOOK = "LEVELONE_FUTURES", "LEVELONE_EQUITIES", "NASDAQ_BOOK"
 LIMITS = Limits()

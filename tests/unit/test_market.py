@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schwabstream.codec import Batch, decode
 from schwabstream.events import BarEvent, Channel, Level2Event, TickEvent, parse_event
-from schwabstream.fields import FIELDS, Kind, Service
 from schwabstream.market import Market
-from schwabstream.subscriptions import BOOK_SERVICES, LEVEL_ONE
-from schwabstream.symbols import Asset, parse_symbols
+from schwabstream.protocol.codec import Batch, decode
+from schwabstream.protocol.fields import FIELDS, Kind, Service
+from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
+from schwabstream.protocol.symbols import Asset, parse_symbols
 
 TODAY = date(2025, 12, 7)
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "frames.jsonl"

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.codec import Batch
 from schwabstream.market import Market
 from schwabstream.meter import Histogram, Meter
-from schwabstream.symbols import parse_symbols
+from schwabstream.protocol.codec import Batch
+from schwabstream.protocol.symbols import parse_symbols
 
 NOW_MS = 1_795_000_000_000
 

@@ -11,13 +11,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from schwabstream.announcer import StreamState
 from schwabstream.auth import SchwabAuthClient
-from schwabstream.codec import Batch
 from schwabstream.lease import Lease
 from schwabstream.metrics import Monitor, Stint
+from schwabstream.protocol.codec import Batch
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
 from schwabstream.streamer import SchwabStreamClient
-from schwabstream.symbols import parse_symbols
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import orjson
 
-from schwabstream.codec import Batch
 from schwabstream.events import Channel
 from schwabstream.market import Market
 from schwabstream.playback import Numbering, Playback
+from schwabstream.protocol.codec import Batch
+from schwabstream.protocol.symbols import Asset, Symbol
 from schwabstream.records import Header, Record
-from schwabstream.symbols import Asset, Symbol
 
 T0 = 1_795_228_667_000_000
 HEADER = Header("1", ("/NQ:XCME", "AAPL"), (), "UTC", T0, part_us=T0)

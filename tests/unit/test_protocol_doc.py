@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from schwabstream.fields import FIELDS, Service
+from schwabstream.protocol.fields import FIELDS, Service
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")

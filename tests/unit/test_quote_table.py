@@ -11,9 +11,9 @@ from rich.console import Console, RenderableType
 
 from schwabstream.board import Board
 from schwabstream.events import TickEvent
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.quote_table import QuoteTable, quote_line
 from schwabstream.report import LagReport, StreamerReport, SymbolReport
-from schwabstream.symbols import parse_symbols
 
 Snapshot = Callable[[str, Callable[[], RenderableType]], None]
 

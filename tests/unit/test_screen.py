@@ -18,9 +18,9 @@ from schwabstream.board import Board
 from schwabstream.errors import RedisUnavailable, SchwabUnavailable
 from schwabstream.events import Channel
 from schwabstream.inbox import Inbox
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport
 from schwabstream.screen import FRAME_S, show_live
-from schwabstream.symbols import parse_symbols
 
 if TYPE_CHECKING:
     from schwabstream.consumer import Subscription

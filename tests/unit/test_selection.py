@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.selection import Selection
-from schwabstream.symbols import parse_symbols
 
 TODAY = date(2026, 11, 21)
 

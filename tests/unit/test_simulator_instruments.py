@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from schwabstream.roots import FUTURE_ROOTS
+from schwabstream.protocol.futures import FUTURE_ROOTS
 from schwabstream.simulator.instruments import CATALOGUE, find_instrument, third_friday
 
 TODAY = dt.date(2026, 11, 21)

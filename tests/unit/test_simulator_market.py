@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schwabstream.fields import FIELDS, Service
+from schwabstream.protocol.fields import FIELDS, Service
 from schwabstream.simulator.books import Book
 from schwabstream.simulator.market import Market, Quote, percent_change
 from schwabstream.simulator.statics import EASTERN

@@ -14,11 +14,11 @@ import structlog
 from rich.console import Console
 
 from schwabstream.announcer import StreamState
-from schwabstream.codec import Batch
+from schwabstream.protocol.codec import Batch
+from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.reporter import Reporter
 from schwabstream.stream_screen import StreamScreen
 from schwabstream.streamer import Authorizer, SchwabStreamClient
-from schwabstream.symbols import parse_symbols
 from schwabstream.telemetry import configure_logging
 from schwabstream.tokens import TokenSet
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from schwabstream.fields import Service
-from schwabstream.symbols import Asset, Symbol
+from schwabstream.protocol.fields import Service
+from schwabstream.protocol.symbols import Asset, Symbol
 
 # One SUBS with many keys was seen to answer for some of them only (protocol 3.6).
 MAX_KEYS_PER_COMMAND = 50

@@ -2,9 +2,9 @@
 
 import pytest
 
-from schwabstream.endings import ENDING_CODES, SHORT_S, SHORT_SESSIONS, CutSessions, error_of
 from schwabstream.errors import Evicted, LoginDenied, SchwabStreamError, SchwabUnavailable, SessionLost
-from schwabstream.session import Ended, LoginFailed
+from schwabstream.protocol.endings import ENDING_CODES, SHORT_S, SHORT_SESSIONS, CutSessions, error_of
+from schwabstream.protocol.session import Ended, LoginFailed
 
 
 def test_our_own_logout_is_no_error() -> None:

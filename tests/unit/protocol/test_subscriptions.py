@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.fields import Service
-from schwabstream.subscriptions import (
+from schwabstream.protocol.fields import Service
+from schwabstream.protocol.subscriptions import (
     BOOK_SERVICES,
     LEVEL_ONE,
     MAX_KEYS_PER_COMMAND,
@@ -18,7 +18,7 @@ from schwabstream.subscriptions import (
     plan,
     wanted,
 )
-from schwabstream.symbols import Asset, Symbol, parse_symbol, parse_symbols
+from schwabstream.protocol.symbols import Asset, Symbol, parse_symbol, parse_symbols
 
 TODAY = date(2026, 11, 20)
 LEVEL1, FUTURES_L1, NASDAQ, NYSE = (

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.books import Book, BookService, read_book, write_side
-from schwabstream.codec import Batch, decode
-from schwabstream.fields import FIELDS, LEVEL_FIELDS, MAKER_FIELDS, Service
-from schwabstream.subscriptions import BOOK_SERVICES
+from schwabstream.protocol.books import Book, BookService, read_book, write_side
+from schwabstream.protocol.codec import Batch, decode
+from schwabstream.protocol.fields import FIELDS, LEVEL_FIELDS, MAKER_FIELDS, Service
+from schwabstream.protocol.subscriptions import BOOK_SERVICES
 from tests.slow_model import Garbled, integer, side, time_of_day
 
 ODD: st.SearchStrategy[Any] = st.sampled_from(

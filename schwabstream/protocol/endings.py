@@ -1,7 +1,7 @@
 """What the end of a session means for the next one, as the error that the supervisor acts on (protocol 3.4); pure."""
 
 from schwabstream.errors import Evicted, LoginDenied, SchwabStreamError, SessionLost
-from schwabstream.session import EVICTED, LOGIN_DENIED, STOP_STREAMING, STREAM_NOT_FOUND, Ended, LoginFailed
+from schwabstream.protocol.session import EVICTED, LOGIN_DENIED, STOP_STREAMING, STREAM_NOT_FOUND, Ended, LoginFailed
 
 ENDING_CODES = frozenset({LOGIN_DENIED, EVICTED, STREAM_NOT_FOUND, STOP_STREAMING})
 """Codes after which a session is of no more use, whatever they answer."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 
-from schwabstream.roots import FUTURE_ROOTS
+from schwabstream.protocol.futures import FUTURE_ROOTS
 
 _CONTRACT = re.compile(r"/?(?P<root>[A-Z0-9]{1,4}?)(?P<month>[FGHJKMNQUVXZ])(?:20)?(?P<year>\d{1,2})")
 

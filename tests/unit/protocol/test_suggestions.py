@@ -2,7 +2,7 @@
 
 import pytest
 
-from schwabstream.suggestions import known_root, proposals
+from schwabstream.protocol.suggestions import known_root, proposals
 
 
 @pytest.mark.parametrize(

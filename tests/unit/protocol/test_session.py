@@ -8,9 +8,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from schwabstream.codec import Heartbeat, Notice, Response
-from schwabstream.fields import Service, field_numbers
-from schwabstream.session import (
+from schwabstream.protocol.codec import Heartbeat, Notice, Response
+from schwabstream.protocol.fields import Service, field_numbers
+from schwabstream.protocol.session import (
     EVICTED,
     LOGIN_DENIED,
     STOP_STREAMING,
@@ -26,7 +26,7 @@ from schwabstream.session import (
     StreamerLogin,
     Trigger,
 )
-from schwabstream.subscriptions import Command, Verb
+from schwabstream.protocol.subscriptions import Command, Verb
 
 LOGIN = StreamerLogin("wss://example.invalid/ws", "customer", "correl", "N9", "APIAPP", "the-access-token")
 FUTURES = Command(Verb.SUBS, Service.LEVELONE_FUTURES, ("/ES", "/NQ"))

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from schwabstream.codec import Heartbeat, Notice, Response, encode
-from schwabstream.fields import field_numbers
-from schwabstream.subscriptions import Command, Verb
+from schwabstream.protocol.codec import Heartbeat, Notice, Response, encode
+from schwabstream.protocol.fields import field_numbers
+from schwabstream.protocol.subscriptions import Command, Verb
 
 LOGIN_DENIED, EVICTED, SYMBOL_LIMIT, STREAM_NOT_FOUND, STOP_STREAMING = 3, 12, 19, 20, 30
 _DISCARDED = re.compile(r"DISCARDED=(\d{1,6})")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schwabstream.roots import FUTURE_ROOTS, MICS, FutureRoot
+from schwabstream.protocol.futures import FUTURE_ROOTS, MICS, FutureRoot
 
 
 @pytest.mark.parametrize(("root", "spec"), FUTURE_ROOTS.items(), ids=FUTURE_ROOTS)

@@ -12,7 +12,7 @@ import msgspec
 import orjson
 from msgspec import Meta, Struct, field
 
-from schwabstream.fields import whole
+from schwabstream.protocol.fields import whole
 
 BookService = Literal["NYSE_BOOK", "NASDAQ_BOOK", "OPTIONS_BOOK", "FUTURES_BOOK"]
 

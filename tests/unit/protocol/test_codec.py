@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.books import Book, read_book
-from schwabstream.codec import (
+from schwabstream.protocol.books import Book, read_book
+from schwabstream.protocol.codec import (
     SAMPLE_LENGTH,
     Batch,
     Heartbeat,
@@ -24,7 +24,7 @@ from schwabstream.codec import (
     encode,
 )
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "frames.jsonl"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "frames.jsonl"
 FRAMES: dict[str, str] = {
     line["name"]: line["raw"] for line in map(json.loads, FIXTURES.read_text(encoding="utf-8").splitlines())
 }

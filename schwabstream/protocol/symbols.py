@@ -14,8 +14,8 @@ from enum import StrEnum
 from typing import Final
 
 from schwabstream.errors import SymbolError
-from schwabstream.roots import FUTURE_ROOTS, MICS, FutureRoot
-from schwabstream.suggestions import known_root, proposals
+from schwabstream.protocol.futures import FUTURE_ROOTS, MICS, FutureRoot
+from schwabstream.protocol.suggestions import known_root, proposals
 
 MAX_LENGTH: Final = 48
 MONTH_CODES: Final = "FGHJKMNQUVXZ"

@@ -6,7 +6,7 @@ from enum import IntEnum
 import pytest
 from schwab.streaming import StreamClient
 
-from schwabstream.fields import (
+from schwabstream.protocol.fields import (
     FIELDS,
     LEVEL_FIELDS,
     MAKER_FIELDS,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schwabstream.errors import ProtocolError
-from schwabstream.user_preference import Entitlements, read_entitlements, read_streamer_login
+from schwabstream.protocol.user_preference import Entitlements, read_entitlements, read_streamer_login
 
 INFO = {
     "streamerSocketUrl": "wss://streamer",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schwabstream.errors import ProtocolError
-from schwabstream.session import StreamerLogin
+from schwabstream.protocol.session import StreamerLogin
 
 SIGN = "sign the market data agreements at schwab.com"
 ASK_FOR_LEVEL2 = "ask Schwab for level 2 if books are needed; ticks need none"

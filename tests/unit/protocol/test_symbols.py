@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from schwabstream.errors import SymbolError
-from schwabstream.symbols import (
+from schwabstream.protocol.symbols import (
     MAX_LENGTH,
     MONTH_CODES,
     Asset,

@@ -14,7 +14,7 @@ import msgspec
 import orjson
 from msgspec import Struct, field
 
-from schwabstream.books import Book, BookService, Int64
+from schwabstream.protocol.books import Book, BookService, Int64
 
 SAMPLE_LENGTH = 200
 
