@@ -24,7 +24,7 @@ from benchmarks.processes import ROOT, go, line, redis_server, running
 from benchmarks.readers import SUBSCRIBE, Tally
 from benchmarks.tally import Spread, short, spread
 from schwabstream.frame_socket import FrameSocket
-from schwabstream.market import Market, Publish
+from schwabstream.market.last_values import Market, Publish
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publisher import TradingEventPublisher

@@ -10,7 +10,7 @@ from datetime import date
 
 import orjson
 
-from schwabstream.schedule import Holidays
+from schwabstream.market.trading_hours import Holidays
 
 TIMEOUT_S = 60.0
 _MODULE = "schwabstream.exchange_holidays"

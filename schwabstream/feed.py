@@ -15,14 +15,14 @@ from schwabstream.announcer import Announcer
 from schwabstream.connection import Connection, only_error
 from schwabstream.errors import Refused, SessionLost
 from schwabstream.liveness import UNKNOWN_SYMBOL, Dead, Finding, Limits, Liveness, NeverCame, Probe, Recovered, Silent
-from schwabstream.market import Instrument, Market
+from schwabstream.market.last_values import Instrument, Market
+from schwabstream.market.trading_hours import Schedule, hours_of
 from schwabstream.protocol.codec import Batch, Undecodable
 from schwabstream.protocol.endings import error_of
 from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed, Outcome
 from schwabstream.protocol.subscriptions import LEVEL_ONE
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import SIGN
-from schwabstream.schedule import Schedule, hours_of
 from schwabstream.subscriber import Memory, Subscriber
 
 log = structlog.get_logger(__name__)

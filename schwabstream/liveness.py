@@ -9,7 +9,7 @@ market that is closed or halted does not send is never missed.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from schwabstream.market import Instrument
+from schwabstream.market.last_values import Instrument
 
 
 @dataclass(frozen=True, slots=True)

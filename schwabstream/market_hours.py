@@ -9,7 +9,7 @@ import structlog
 
 from schwabstream.errors import SchwabStreamError
 from schwabstream.feed import Clock
-from schwabstream.schedule import NEW_YORK, Schedule
+from schwabstream.market.trading_hours import NEW_YORK, Schedule
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from schwabstream.market import Instrument
+from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.fields import Service
 

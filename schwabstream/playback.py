@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from schwabstream.events import Channel
-from schwabstream.market import Market, Publish
+from schwabstream.market.last_values import Market, Publish
 from schwabstream.protocol.codec import Batch, Response, Undecodable, decode, decode_requests
 from schwabstream.protocol.fields import Service
 from schwabstream.protocol.session import SUCCESS_CODES

@@ -23,7 +23,7 @@ from schwabstream.embedded import embedded_redis
 from schwabstream.errors import ConfigurationError, Refused
 from schwabstream.events import Channel
 from schwabstream.golden import Comparison, Difference
-from schwabstream.market import Publish
+from schwabstream.market.last_values import Publish
 from schwabstream.pace import Pace, parse_moment
 from schwabstream.playback import Numbering, Playback
 from schwabstream.progress import progress

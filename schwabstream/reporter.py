@@ -13,7 +13,7 @@ import orjson
 
 from schwabstream import __version__
 from schwabstream.errors import TokenFileError
-from schwabstream.market import Instrument
+from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.symbols import tick_size
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.report import REPORT_VERSION, StreamerReport, parse_report

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from schwabstream.formats import safe
 from schwabstream.live_terminal import LiveTerminal
-from schwabstream.market import Instrument
+from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.symbols import price_decimals
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.reporter import Reporter, login_due_words

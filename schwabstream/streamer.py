@@ -32,14 +32,14 @@ from schwabstream.errors import (
 from schwabstream.feed import Clock, Feed
 from schwabstream.listings import find_listings
 from schwabstream.liveness import Silence
-from schwabstream.market import Market
+from schwabstream.market.last_values import Market
+from schwabstream.market.trading_hours import EQUITY_HOURS, Schedule
 from schwabstream.market_hours import keep_equity_hours
 from schwabstream.meter import Meter
 from schwabstream.protocol.endings import CutSessions
 from schwabstream.protocol.session import Session, State, StreamerLogin
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import Entitlements
-from schwabstream.schedule import EQUITY_HOURS, Schedule
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.subscriber import Memory
 

@@ -12,7 +12,7 @@ import structlog
 from schwabstream.announcer import Announcer
 from schwabstream.connection import Connection
 from schwabstream.liveness import Known, Liveness, Silence
-from schwabstream.market import Market
+from schwabstream.market.last_values import Market
 from schwabstream.meter import Meter
 from schwabstream.outages import Outages
 from schwabstream.protocol.endings import ENDING_CODES, error_of

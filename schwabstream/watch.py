@@ -27,9 +27,9 @@ from schwabstream.errors import (
 from schwabstream.events import Channel, Event, Level2Event, StatusEvent, TickEvent
 from schwabstream.inbox import Inbox
 from schwabstream.ladder import Ladder, book_line
+from schwabstream.market.rest_quotes import tick_of
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.quote_table import QuoteTable, quote_line
-from schwabstream.rest_quotes import tick_of
 from schwabstream.screen import View, arrival, print_lines, print_once, show_lines, show_live
 from schwabstream.settings import Settings, load_settings
 from schwabstream.signals import until_signalled

@@ -13,8 +13,8 @@ from structlog.testing import capture_logs
 
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.events import Channel
+from schwabstream.market.trading_hours import Schedule
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.schedule import Schedule
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.streamer import SchwabStreamClient

@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 from schwabstream.events import Channel
+from schwabstream.market.trading_hours import Holidays, Schedule
 from schwabstream.reporter import Reporter
-from schwabstream.schedule import Holidays, Schedule
 from schwabstream.simulator import Faults
 from schwabstream.streamer import EVICTION_PAUSE_S
 from tests.stage import Stage, play

@@ -14,9 +14,9 @@ from schwabstream.auth import SchwabAuthClient
 from schwabstream.consumer import Subscription
 from schwabstream.errors import ConfigurationError, SchwabUnavailable
 from schwabstream.events import Level2Event, StatusEvent, TickEvent
+from schwabstream.market.rest_quotes import tick_of
 from schwabstream.own_stream import own_stream
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.rest_quotes import tick_of
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.token_store import TokenStore

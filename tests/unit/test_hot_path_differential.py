@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from schwabstream.events import Channel, parse_event
-from schwabstream.market import Market
+from schwabstream.market.last_values import Market
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publisher import TradingEventPublisher

@@ -16,7 +16,7 @@ from schwabstream.liveness import (
     Silence,
     Silent,
 )
-from schwabstream.market import Instrument
+from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.symbols import parse_symbol
 
 FUTURES, EQUITIES, BOOK = "LEVELONE_FUTURES", "LEVELONE_EQUITIES", "NASDAQ_BOOK"

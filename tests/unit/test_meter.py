@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.market import Market
+from schwabstream.market.last_values import Market
 from schwabstream.meter import Histogram, Meter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols

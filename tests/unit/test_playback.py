@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from schwabstream.events import Channel
-from schwabstream.market import Market
+from schwabstream.market.last_values import Market
 from schwabstream.playback import Numbering, Playback
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import Asset, Symbol

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schwabstream.events import TickEvent
+from schwabstream.market.rest_quotes import tick_of
 from schwabstream.protocol.symbols import Symbol, parse_symbol
-from schwabstream.rest_quotes import tick_of
 
 TODAY = date(2026, 11, 21)
 NOW_US = 1_790_000_000_000_000

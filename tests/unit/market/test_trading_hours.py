@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schwabstream.market.trading_hours import CHICAGO, NEW_YORK, Holidays, Schedule, hours_of
 from schwabstream.protocol.futures import Hours
 from schwabstream.protocol.symbols import parse_symbol
-from schwabstream.schedule import CHICAGO, NEW_YORK, Holidays, Schedule, hours_of
 
 HOLIDAYS = Holidays(
     closed=frozenset({date(2026, 4, 3), date(2026, 11, 26), date(2026, 12, 25)}), half=frozenset({date(2026, 11, 27)})

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schwabstream.events import BarEvent, Channel, Level2Event, TickEvent, parse_event
-from schwabstream.market import Market
+from schwabstream.market.last_values import Market
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.fields import FIELDS, Kind, Service
 from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
 from schwabstream.protocol.symbols import Asset, parse_symbols
 
 TODAY = date(2025, 12, 7)
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "frames.jsonl"
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "frames.jsonl"
 FRAMES: dict[str, str] = {
     line["name"]: line["raw"] for line in map(json.loads, FIXTURES.read_text(encoding="utf-8").splitlines())
 }

@@ -1,0 +1,1 @@
+"""What the frames mean, without I/O: last values, trading hours, REST quotes."""
