@@ -21,13 +21,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from schwabstream.broker.calls import heed_cancellation
+from schwabstream.broker.kind import reach
+from schwabstream.broker.url import connection_pool, redact_url, translated, unavailable
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
 from schwabstream.inbox import LAST_VALUE_CHANNELS, Inbox
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.redis_calls import heed_cancellation
-from schwabstream.redis_kind import reach
-from schwabstream.redis_url import connection_pool, redact_url, translated, unavailable
 from schwabstream.report import StreamerReport, parse_report
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from schwabstream import __version__
+from schwabstream.broker.url import START
 from schwabstream.errors import (
     ConfigurationError,
     LoginRequired,
@@ -16,7 +17,6 @@ from schwabstream.errors import (
     SchwabUnavailable,
     TokenFileError,
 )
-from schwabstream.redis_url import START
 
 LIMIT_S = 5.0
 

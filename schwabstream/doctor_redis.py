@@ -11,14 +11,14 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
+from schwabstream.broker.calls import RedisCalls
+from schwabstream.broker.kind import find_unsuitable
+from schwabstream.broker.url import START, connection_pool, next_step, redact_url, translated, what_failed
 from schwabstream.diagnosis import Finding, bounded, failed, ok, unchecked, warning
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.fence import describe, digest, lease_key
 from schwabstream.inbox import LAST_VALUE_CHANNELS
-from schwabstream.redis_calls import RedisCalls
-from schwabstream.redis_kind import find_unsuitable
-from schwabstream.redis_url import START, connection_pool, next_step, redact_url, translated, what_failed
 from schwabstream.report import parse_report
 
 T = TypeVar("T")

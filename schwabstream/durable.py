@@ -16,12 +16,12 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 
 from schwabstream.acknowledgements import Acknowledgements
+from schwabstream.broker.url import cause_of
 from schwabstream.consumer import DEFAULT_PREFIX, DEFAULT_URL
 from schwabstream.errors import RedisUnavailable
 from schwabstream.event_header import read_seq
 from schwabstream.events import Channel
 from schwabstream.redis_stream import BLOCK_MS, Entry, Raw, RedisStream
-from schwabstream.redis_url import cause_of
 from schwabstream.trimming import GroupInfo, GroupPosition, StreamInfo
 
 __all__ = ["Entry", "GroupReader", "read_stream"]

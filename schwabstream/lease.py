@@ -17,12 +17,12 @@ import structlog
 from pydantic import ValidationError
 from redis.exceptions import RedisError
 
+from schwabstream.broker.calls import RedisCalls
+from schwabstream.broker.kind import refuse_unsuitable
+from schwabstream.broker.url import translated
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.fence import LIFE_MS, Fence, Holder, describe, digest, foreign_prefix, lease_key
 from schwabstream.formats import safe
-from schwabstream.redis_calls import RedisCalls
-from schwabstream.redis_kind import refuse_unsuitable
-from schwabstream.redis_url import translated
 from schwabstream.report import parse_report
 
 log = structlog.get_logger(__name__)

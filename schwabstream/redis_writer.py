@@ -19,9 +19,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from schwabstream.broker.url import cause_of, connection_pool, redact_url, unavailable
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.fence import Fence
-from schwabstream.redis_url import cause_of, connection_pool, redact_url, unavailable
 
 log = structlog.get_logger(__name__)
 

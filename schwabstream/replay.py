@@ -18,6 +18,7 @@ import orjson
 import structlog
 
 from schwabstream import __version__
+from schwabstream.broker.kind import reach
 from schwabstream.consumer import read_report
 from schwabstream.embedded import embedded_redis
 from schwabstream.errors import ConfigurationError, Refused
@@ -30,7 +31,6 @@ from schwabstream.progress import progress
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.recording import Recording
 from schwabstream.records import Header, Record
-from schwabstream.redis_kind import reach
 from schwabstream.report import StreamerReport
 from schwabstream.settings import Settings, load_settings
 from schwabstream.signals import until_signalled

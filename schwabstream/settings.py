@@ -13,8 +13,8 @@ from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from schwabstream.broker.url import check_redis_url
 from schwabstream.errors import ConfigurationError
-from schwabstream.redis_url import check_redis_url
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

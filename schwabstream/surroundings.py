@@ -9,9 +9,9 @@ from pathlib import Path
 import structlog
 
 from schwabstream.auth import SchwabAuthClient
+from schwabstream.broker.url import redact_url
 from schwabstream.errors import SchwabUnavailable
 from schwabstream.lease import Lease
-from schwabstream.redis_url import redact_url
 from schwabstream.settings import Settings, origin
 from schwabstream.streamer import STARTUP_LIMIT_S
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis.exceptions import RedisError, ResponseError
 
-from schwabstream.redis_calls import RedisCalls
+from schwabstream.broker.calls import RedisCalls
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from schwabstream.broker.kind import reach
 from schwabstream.consumer import read_report
 from schwabstream.embedded import embedded_redis
 from schwabstream.errors import RedisUnavailable, RedisUnsuitable
-from schwabstream.redis_kind import reach
 from tests.conftest import RedisServer
 
 Start = Callable[..., RedisServer]

@@ -20,8 +20,8 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from schwabstream.broker.url import OPTIONS, check_redis_url, connection_pool, redact_url, translated, unavailable
 from schwabstream.errors import ConfigurationError, RedisUnavailable, RedisUnsuitable
-from schwabstream.redis_url import OPTIONS, check_redis_url, connection_pool, redact_url, translated, unavailable
 
 SECRET = "s3cr3t"
 URL = "redis://127.0.0.1:6379/0"

@@ -11,7 +11,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from schwabstream.redis_url import connection_pool, redact_url
+from schwabstream.broker.url import connection_pool, redact_url
 
 
 def heed_cancellation() -> None:

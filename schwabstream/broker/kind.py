@@ -8,10 +8,10 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
+from schwabstream.broker.calls import RedisCalls
+from schwabstream.broker.url import NO_CLUSTER, NO_SENTINEL, OTHER_URL, REPLICA, translated
 from schwabstream.errors import RedisUnsuitable
 from schwabstream.formats import safe
-from schwabstream.redis_calls import RedisCalls
-from schwabstream.redis_url import NO_CLUSTER, NO_SENTINEL, OTHER_URL, REPLICA, translated
 
 ANSWER_LIMIT_S = 3.0
 
