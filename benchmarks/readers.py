@@ -1,9 +1,9 @@
 """Ways to read a WebSocket, each on asyncio and on uvloop: ns of CPU per event, from the socket to the bytes.
 
-Ours (``schwabstream.frame_socket``), the websockets library's own ``recv``, aiohttp and picows; what is not installed
-is left out with a word. Nothing is decoded and nothing written, so that what is compared is the reading alone; frames
-come flooding, or one by one at a rate, from ``benchmarks/flood.py``. Each reading is a process of its own; they take
-turns. What was decided from this: docs/adr/0008 and 0009.
+Ours (``schwabstream.streaming.frame_socket``), the websockets library's own ``recv``, aiohttp and picows; what is not
+installed is left out with a word. Nothing is decoded and nothing written, so that what is compared is the reading
+alone; frames come flooding, or one by one at a rate, from ``benchmarks/flood.py``. Each reading is a process of its
+own; they take turns. What was decided from this: docs/adr/0008 and 0009.
 """
 
 import argparse
@@ -79,7 +79,7 @@ class Tally:
 async def _ours(url: str, tally: Tally) -> None:
     from websockets.asyncio.client import connect
 
-    from schwabstream.frame_socket import FrameSocket
+    from schwabstream.streaming.frame_socket import FrameSocket
 
     async with connect(
         url, create_connection=FrameSocket, compression=None, proxy=None, max_size=MAX_BYTES, close_timeout=0

@@ -23,11 +23,11 @@ from benchmarks.frames import FRAME_MS, Workload, frames, symbols
 from benchmarks.processes import ROOT, go, line, redis_server, running
 from benchmarks.readers import SUBSCRIBE, Tally
 from benchmarks.tally import Spread, short, spread
-from schwabstream.frame_socket import FrameSocket
 from schwabstream.market.last_values import Market, Publish
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publisher import TradingEventPublisher
+from schwabstream.streaming.frame_socket import FrameSocket
 
 STAGES = ("receive", "decode", "merge", "encode", "write")
 EVENTS = {Workload.L1: 40_000, Workload.ONE: 20_000, Workload.BOOK: 1_500}

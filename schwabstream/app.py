@@ -26,7 +26,7 @@ from schwabstream.side_tasks import end, start_beside
 from schwabstream.signals import ending_signals
 from schwabstream.standby import take_turns
 from schwabstream.stdout import LineWriter, can_draw, safe_lines
-from schwabstream.streamer import SchwabStreamClient
+from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.surroundings import EMBEDDED, lease_for, redis_for, schwab_for
 from schwabstream.telemetry import configure_logging
 

@@ -14,12 +14,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from schwabstream import __version__
-from schwabstream.announcer import StreamState
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.fence import describe
-from schwabstream.meter import Histogram
 from schwabstream.publisher import TradingEventPublisher
-from schwabstream.streamer import LOST, SchwabStreamClient
+from schwabstream.streaming.meter import Histogram
+from schwabstream.streaming.status import StreamState
+from schwabstream.streaming.supervisor import LOST, SchwabStreamClient
 
 if TYPE_CHECKING:
     from schwabstream.lease import Lease

@@ -13,7 +13,7 @@ from schwabstream.lease import Lease
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.settings import Settings, foreign_environment
 from schwabstream.side_tasks import end, start_beside
-from schwabstream.streamer import SchwabStreamClient
+from schwabstream.streaming.supervisor import SchwabStreamClient
 
 if TYPE_CHECKING:
     from schwabstream.metrics import Monitor

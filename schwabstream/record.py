@@ -19,7 +19,7 @@ from schwabstream.recorder import recording_to
 from schwabstream.recording_file import Rotation
 from schwabstream.settings import Settings, load_settings
 from schwabstream.signals import until_signalled
-from schwabstream.streamer import SchwabStreamClient
+from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.telemetry import configure_logging
 
 log = structlog.get_logger(__name__)

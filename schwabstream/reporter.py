@@ -17,7 +17,7 @@ from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.symbols import tick_size
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.report import REPORT_VERSION, StreamerReport, parse_report
-from schwabstream.streamer import SchwabStreamClient
+from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.tokens import LOGIN_WARNING_S, TokenSet
 
 INTERVAL_S = 1.0

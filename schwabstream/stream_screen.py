@@ -18,7 +18,7 @@ from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.symbols import price_decimals
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.reporter import Reporter, login_due_words
-from schwabstream.streamer import SchwabStreamClient
+from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.telemetry import logs_kept_aside
 
 REFRESH_S, RAREST_S = 0.25, 2.0

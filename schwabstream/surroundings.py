@@ -13,7 +13,7 @@ from schwabstream.broker.url import redact_url
 from schwabstream.errors import SchwabUnavailable
 from schwabstream.lease import Lease
 from schwabstream.settings import Settings, origin
-from schwabstream.streamer import STARTUP_LIMIT_S
+from schwabstream.streaming.supervisor import STARTUP_LIMIT_S
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from schwabstream.market.trading_hours import Schedule
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
-from schwabstream.streamer import SchwabStreamClient
+from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 from tests.fault_proxy import FaultProxy, fault_proxy

@@ -16,14 +16,14 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.utils import accept_key
 
-from schwabstream.connection import CLOSE_TIMEOUT_S, Connection, open_connection
 from schwabstream.errors import ConfigurationError, ProtocolError, SessionLost, SymbolError
-from schwabstream.liveness import Silence
 from schwabstream.protocol.codec import Batch, Undecodable
 from schwabstream.protocol.fields import Service
 from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, Session, State, StreamerLogin
 from schwabstream.protocol.subscriptions import Command, Verb
 from schwabstream.simulator import SchwabSimulator
+from schwabstream.streaming.connection import CLOSE_TIMEOUT_S, Connection, open_connection
+from schwabstream.streaming.liveness import Silence
 from tests.virtual_time import VirtualLoop, run_virtual
 
 DEADLINE_S = 10.0
@@ -590,7 +590,7 @@ async def says_on_demand() -> AsyncIterator[tuple[str, Callable[[str], Awaitable
 
 async def test_a_held_connection_takes_nothing_until_it_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
     """What arrives meanwhile stays in the socket, and comes when there is room again."""
-    monkeypatch.setattr("schwabstream.connection.HOLD_LIMIT_S", DEADLINE_S)
+    monkeypatch.setattr("schwabstream.streaming.connection.HOLD_LIMIT_S", DEADLINE_S)
     async with says_on_demand() as (url, say):
         session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
         sink = Deliveries(session)
@@ -609,7 +609,7 @@ async def test_a_held_connection_takes_nothing_until_it_is_let_go(monkeypatch: p
 
 async def test_a_connection_is_never_held_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
     """Schwab drops a client that stays behind, so a hold that nobody ends ends by itself."""
-    monkeypatch.setattr("schwabstream.connection.HOLD_LIMIT_S", 0.05)
+    monkeypatch.setattr("schwabstream.streaming.connection.HOLD_LIMIT_S", 0.05)
     async with says_on_demand() as (url, say):
         session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
         sink = Deliveries(session)

@@ -13,7 +13,7 @@ from schwabstream.events import Channel
 from schwabstream.market.trading_hours import Holidays, Schedule
 from schwabstream.reporter import Reporter
 from schwabstream.simulator import Faults
-from schwabstream.streamer import EVICTION_PAUSE_S
+from schwabstream.streaming.supervisor import EVICTION_PAUSE_S
 from tests.stage import Stage, play
 
 HALF_DAY = Schedule(

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
-from schwabstream.frame_socket import FrameSocket
+from schwabstream.streaming.frame_socket import FrameSocket
 
 DEADLINE_S = 20.0
 LOOPS = ["asyncio", "uvloop"]

@@ -28,7 +28,7 @@ from schwabstream.report import StreamerReport
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator, Tape
 from schwabstream.stand_in import load_tape
-from schwabstream.streamer import SchwabStreamClient
+from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 from tests.conftest import RedisServer

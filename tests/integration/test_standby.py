@@ -19,7 +19,7 @@ from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
-from schwabstream.streamer import SchwabStreamClient
+from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 from tests.conftest import RedisServer

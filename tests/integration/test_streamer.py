@@ -13,15 +13,15 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from schwabstream.announcer import StreamState
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.errors import Evicted, LoginRequired, ProtocolError, Refused, SchwabStreamError, SchwabUnavailable
 from schwabstream.events import Channel
-from schwabstream.feed import Clock
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
-from schwabstream.streamer import EVICTION_PAUSE_S, STARTUP_LIMIT_S, SchwabStreamClient
+from schwabstream.streaming.session import Clock
+from schwabstream.streaming.status import StreamState
+from schwabstream.streaming.supervisor import EVICTION_PAUSE_S, STARTUP_LIMIT_S, SchwabStreamClient
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from schwabstream.errors import SchwabUnavailable
-from schwabstream.streamer import STARTUP_LIMIT_S
+from schwabstream.streaming.supervisor import STARTUP_LIMIT_S
 from schwabstream.surroundings import account_of
 from tests.stage import Stage, play
 

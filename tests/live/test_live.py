@@ -20,7 +20,7 @@ from schwabstream.auth import SchwabAuthClient
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.recorder import recording_to
-from schwabstream.streamer import SchwabStreamClient
+from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.tokens import fingerprint
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]

@@ -9,7 +9,6 @@ from typing import Any, cast
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from schwabstream.announcer import StreamState
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.lease import Lease
 from schwabstream.metrics import Monitor, Stint
@@ -17,7 +16,8 @@ from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
-from schwabstream.streamer import SchwabStreamClient
+from schwabstream.streaming.status import StreamState
+from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.token_store import TokenStore
 from schwabstream.tokens import TokenSet
 

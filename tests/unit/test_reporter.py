@@ -12,16 +12,16 @@ import orjson
 import pytest
 
 from schwabstream import __version__
-from schwabstream.announcer import StreamState
 from schwabstream.errors import TokenFileError
 from schwabstream.events import Channel, StatusEvent, parse_event
-from schwabstream.feed import Clock
 from schwabstream.fence import LIFE_MS
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport, SymbolReport, parse_report
 from schwabstream.reporter import RAREST_S, Reporter, login_due_words
-from schwabstream.streamer import Authorizer, SchwabStreamClient
+from schwabstream.streaming.session import Clock
+from schwabstream.streaming.status import StreamState
+from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
 from schwabstream.tokens import TokenSet
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ import pytest
 import structlog
 from rich.console import Console
 
-from schwabstream.announcer import StreamState
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.reporter import Reporter
 from schwabstream.stream_screen import StreamScreen
-from schwabstream.streamer import Authorizer, SchwabStreamClient
+from schwabstream.streaming.status import StreamState
+from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
 from schwabstream.telemetry import configure_logging
 from schwabstream.tokens import TokenSet
 

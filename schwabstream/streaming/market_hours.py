@@ -8,8 +8,8 @@ from typing import Any
 import structlog
 
 from schwabstream.errors import SchwabStreamError
-from schwabstream.feed import Clock
 from schwabstream.market.trading_hours import NEW_YORK, Schedule
+from schwabstream.streaming.session import Clock
 
 log = structlog.get_logger(__name__)
 

@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from datetime import date
 
-from schwabstream.liveness import (
+from schwabstream.market.last_values import Instrument
+from schwabstream.protocol.symbols import parse_symbol
+from schwabstream.streaming.liveness import (
     UNKNOWN_SYMBOL,
     Dead,
     Finding,
@@ -16,8 +18,6 @@ from schwabstream.liveness import (
     Silence,
     Silent,
 )
-from schwabstream.market.last_values import Instrument
-from schwabstream.protocol.symbols import parse_symbol
 
 FUTURES, EQUITIES, BOOK = "LEVELONE_FUTURES", "LEVELONE_EQUITIES", "NASDAQ_BOOK"
 LIMITS = Limits()

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schwabstream.market.last_values import Market
-from schwabstream.meter import Histogram, Meter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
+from schwabstream.streaming.meter import Histogram, Meter
 
 NOW_MS = 1_795_000_000_000
 

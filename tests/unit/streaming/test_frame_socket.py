@@ -17,7 +17,7 @@ from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 from websockets.utils import accept_key
 
-from schwabstream.frame_socket import CHUNK_BYTES, MAX_FRAME_BYTES, MOST_ODD_FRAMES, UNSENT_LIMIT, FrameSocket
+from schwabstream.streaming.frame_socket import CHUNK_BYTES, MAX_FRAME_BYTES, MOST_ODD_FRAMES, UNSENT_LIMIT, FrameSocket
 
 LIMIT = 70_000
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="

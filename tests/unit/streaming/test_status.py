@@ -6,8 +6,8 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from schwabstream.announcer import Announcer, StreamState
 from schwabstream.events import Channel, StatusEvent, parse_event
+from schwabstream.streaming.status import Announcer, StreamState
 
 
 class World:

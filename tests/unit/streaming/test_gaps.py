@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.outages import Gap, Outages
+from schwabstream.streaming.gaps import Gap, Outages
 
 
 def test_an_outage_is_one_gap_however_many_sessions_fail() -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from schwabstream.errors import ProtocolError, SchwabStreamError, SchwabUnavailable
-from schwabstream.listings import find_listings
 from schwabstream.protocol.symbols import parse_symbols
+from schwabstream.streaming.listings import find_listings
 
 TODAY = date(2026, 11, 21)
 

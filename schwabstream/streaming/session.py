@@ -11,10 +11,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from schwabstream.announcer import Announcer
-from schwabstream.connection import Connection, only_error
 from schwabstream.errors import Refused, SessionLost
-from schwabstream.liveness import UNKNOWN_SYMBOL, Dead, Finding, Limits, Liveness, NeverCame, Probe, Recovered, Silent
 from schwabstream.market.last_values import Instrument, Market
 from schwabstream.market.trading_hours import Schedule, hours_of
 from schwabstream.protocol.codec import Batch, Undecodable
@@ -23,7 +20,20 @@ from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed
 from schwabstream.protocol.subscriptions import LEVEL_ONE
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import SIGN
-from schwabstream.subscriber import Memory, Subscriber
+from schwabstream.streaming.connection import Connection, only_error
+from schwabstream.streaming.liveness import (
+    UNKNOWN_SYMBOL,
+    Dead,
+    Finding,
+    Limits,
+    Liveness,
+    NeverCame,
+    Probe,
+    Recovered,
+    Silent,
+)
+from schwabstream.streaming.status import Announcer
+from schwabstream.streaming.subscribing import Memory, Subscriber
 
 log = structlog.get_logger(__name__)
 

@@ -16,9 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 
-from schwabstream.announcer import Announcer, Publisher, StreamState
 from schwabstream.backoff import Backoff
-from schwabstream.connection import Connection, Recorder, open_connection
 from schwabstream.errors import (
     ConfigurationError,
     Evicted,
@@ -29,19 +27,21 @@ from schwabstream.errors import (
     SchwabUnavailable,
     TokenFileError,
 )
-from schwabstream.feed import Clock, Feed
-from schwabstream.listings import find_listings
-from schwabstream.liveness import Silence
 from schwabstream.market.last_values import Market
 from schwabstream.market.trading_hours import EQUITY_HOURS, Schedule
-from schwabstream.market_hours import keep_equity_hours
-from schwabstream.meter import Meter
 from schwabstream.protocol.endings import CutSessions
 from schwabstream.protocol.session import Session, State, StreamerLogin
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import Entitlements
 from schwabstream.side_tasks import end, start_beside
-from schwabstream.subscriber import Memory
+from schwabstream.streaming.connection import Connection, Recorder, open_connection
+from schwabstream.streaming.listings import find_listings
+from schwabstream.streaming.liveness import Silence
+from schwabstream.streaming.market_hours import keep_equity_hours
+from schwabstream.streaming.meter import Meter
+from schwabstream.streaming.session import Clock, Feed
+from schwabstream.streaming.status import Announcer, Publisher, StreamState
+from schwabstream.streaming.subscribing import Memory
 
 log = structlog.get_logger(__name__)
 

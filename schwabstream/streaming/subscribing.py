@@ -9,12 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from schwabstream.announcer import Announcer
-from schwabstream.connection import Connection
-from schwabstream.liveness import Known, Liveness, Silence
 from schwabstream.market.last_values import Market
-from schwabstream.meter import Meter
-from schwabstream.outages import Outages
 from schwabstream.protocol.endings import ENDING_CODES, error_of
 from schwabstream.protocol.fields import Service
 from schwabstream.protocol.session import SYMBOL_LIMIT, Answered, Ended
@@ -29,6 +24,11 @@ from schwabstream.protocol.subscriptions import (
     wanted,
 )
 from schwabstream.protocol.symbols import Symbol
+from schwabstream.streaming.connection import Connection
+from schwabstream.streaming.gaps import Outages
+from schwabstream.streaming.liveness import Known, Liveness, Silence
+from schwabstream.streaming.meter import Meter
+from schwabstream.streaming.status import Announcer
 
 log = structlog.get_logger(__name__)
 

@@ -1,0 +1,1 @@
+"""One healthy session after another; knows neither Redis nor files."""
