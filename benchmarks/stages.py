@@ -26,7 +26,7 @@ from benchmarks.tally import Spread, short, spread
 from schwabstream.market.last_values import Market, Publish
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.streaming.frame_socket import FrameSocket
 
 STAGES = ("receive", "decode", "merge", "encode", "write")

@@ -15,11 +15,11 @@ import structlog
 from schwabstream.auth import SchwabAuthClient, open_store
 from schwabstream.drain import drain
 from schwabstream.errors import ConfigurationError, RedisUnavailable
-from schwabstream.fence import Fence
-from schwabstream.lease import Lease
 from schwabstream.operations import Operations, operations
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.fence import Fence
+from schwabstream.publishing.lease import Lease
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.reporter import Reporter
 from schwabstream.settings import Settings, load_settings
 from schwabstream.side_tasks import end, start_beside

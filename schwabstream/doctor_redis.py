@@ -17,8 +17,8 @@ from schwabstream.broker.url import START, connection_pool, next_step, redact_ur
 from schwabstream.diagnosis import Finding, bounded, failed, ok, unchecked, warning
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel
-from schwabstream.fence import describe, digest, lease_key
 from schwabstream.inbox import LAST_VALUE_CHANNELS
+from schwabstream.publishing.fence import describe, digest, lease_key
 from schwabstream.report import parse_report
 
 T = TypeVar("T")

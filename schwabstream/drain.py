@@ -2,7 +2,7 @@
 
 import asyncio
 
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.reporter import Reporter
 
 DRAIN_LIMIT_S = 1.5

@@ -15,14 +15,14 @@ from prometheus_client.registry import Collector
 
 from schwabstream import __version__
 from schwabstream.auth import SchwabAuthClient
-from schwabstream.fence import describe
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.fence import describe
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.streaming.meter import Histogram
 from schwabstream.streaming.status import StreamState
 from schwabstream.streaming.supervisor import LOST, SchwabStreamClient
 
 if TYPE_CHECKING:
-    from schwabstream.lease import Lease
+    from schwabstream.publishing.lease import Lease
 
 PREFIX = "schwabstream_"
 STANDBY = "standby"

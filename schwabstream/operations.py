@@ -9,8 +9,8 @@ import structlog
 from schwabstream.alerts import Alerts, Told
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.errors import ConfigurationError, LeaseLost, SchwabStreamError
-from schwabstream.lease import Lease
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.lease import Lease
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import Settings, foreign_environment
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.streaming.supervisor import SchwabStreamClient

@@ -28,7 +28,7 @@ from schwabstream.market.last_values import Publish
 from schwabstream.pace import Pace, parse_moment
 from schwabstream.playback import Numbering, Playback
 from schwabstream.progress import progress
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.recording import Recording
 from schwabstream.records import Header, Record
 from schwabstream.report import StreamerReport

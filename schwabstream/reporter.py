@@ -15,7 +15,7 @@ from schwabstream import __version__
 from schwabstream.errors import TokenFileError
 from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.symbols import tick_size
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.report import REPORT_VERSION, StreamerReport, parse_report
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.tokens import LOGIN_WARNING_S, TokenSet

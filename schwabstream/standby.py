@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from schwabstream.errors import LeaseLost, LoginRequired, ProtocolError, Refused, SchwabUnavailable
-from schwabstream.fence import Fence
-from schwabstream.lease import Lease
+from schwabstream.publishing.fence import Fence
+from schwabstream.publishing.lease import Lease
 
 log = structlog.get_logger(__name__)
 

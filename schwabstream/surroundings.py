@@ -11,7 +11,7 @@ import structlog
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.broker.url import redact_url
 from schwabstream.errors import SchwabUnavailable
-from schwabstream.lease import Lease
+from schwabstream.publishing.lease import Lease
 from schwabstream.settings import Settings, origin
 from schwabstream.streaming.supervisor import STARTUP_LIMIT_S
 

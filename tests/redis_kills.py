@@ -24,7 +24,7 @@ import structlog
 
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.reporter import Reporter
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator

@@ -202,7 +202,7 @@ async def test_what_stands_in_redis_does_not_steer_the_terminal(
     pointed: dict[str, str], simulator: SchwabSimulator, redis_server: RedisServer
 ) -> None:
     """Report, lease holder and events from Redis come out as escapes in every command; JSON still says the same."""
-    from schwabstream.fence import lease_key
+    from schwabstream.publishing.fence import lease_key
 
     redis_server.client.set("market_data:streamer", report())
     redis_server.client.set(lease_key("market_data", simulator.customer_id), f"1:{EVIL}:7")

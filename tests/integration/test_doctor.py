@@ -12,7 +12,7 @@ import pytest
 from schwabstream import doctor_schwab
 from schwabstream.diagnosis import Diagnosis, Verdict
 from schwabstream.doctor import examine
-from schwabstream.fence import lease_key
+from schwabstream.publishing.fence import lease_key
 from schwabstream.report import StreamerReport, SymbolReport
 from schwabstream.simulator import SchwabSimulator
 from tests.conftest import RedisServer

@@ -13,9 +13,9 @@ import structlog
 
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.errors import ConfigurationError
-from schwabstream.lease import Lease
 from schwabstream.metrics import Monitor
 from schwabstream.metrics_server import MOST_CONNECTIONS, serve_metrics
+from schwabstream.publishing.lease import Lease
 from schwabstream.settings import load_settings
 from schwabstream.telemetry import configure_logging
 from schwabstream.token_store import TokenStore

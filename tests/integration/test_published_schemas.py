@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator
 from schwabstream.auth import SchwabAuthClient, open_store
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.reporter import Reporter
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator

@@ -26,8 +26,8 @@ from structlog.testing import capture_logs
 
 from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import Channel
-from schwabstream.lane import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
+from schwabstream.publishing.publisher import TradingEventPublisher
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection

@@ -13,10 +13,10 @@ import pytest
 from schwabstream.auth import SchwabAuthClient
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
-from schwabstream.fence import LIFE_MS, Fence, Holder, describe, lease_key
-from schwabstream.lease import Lease
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.fence import LIFE_MS, Fence, Holder, describe, lease_key
+from schwabstream.publishing.lease import Lease
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.supervisor import SchwabStreamClient

@@ -18,7 +18,7 @@ from schwabstream.events import Channel, parse_event
 from schwabstream.market.last_values import Market
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.publisher import TradingEventPublisher
 from tests.random_frames import SERVICE_OF_KEY, RandomFrames
 from tests.slow_model import SlowMarket
 

@@ -10,11 +10,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from schwabstream.auth import SchwabAuthClient
-from schwabstream.lease import Lease
 from schwabstream.metrics import Monitor, Stint
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.publisher import TradingEventPublisher
+from schwabstream.publishing.lease import Lease
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
 from schwabstream.streaming.status import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient

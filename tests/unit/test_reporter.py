@@ -14,9 +14,9 @@ import pytest
 from schwabstream import __version__
 from schwabstream.errors import TokenFileError
 from schwabstream.events import Channel, StatusEvent, parse_event
-from schwabstream.fence import LIFE_MS
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
+from schwabstream.publishing.fence import LIFE_MS
 from schwabstream.report import StreamerReport, SymbolReport, parse_report
 from schwabstream.reporter import RAREST_S, Reporter, login_due_words
 from schwabstream.streaming.session import Clock
@@ -25,7 +25,7 @@ from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
 from schwabstream.tokens import TokenSet
 
 if TYPE_CHECKING:
-    from schwabstream.publisher import TradingEventPublisher
+    from schwabstream.publishing.publisher import TradingEventPublisher
 
 START_S = 1_765_083_430.0
 START_MS = 1_765_083_430_000

@@ -23,7 +23,7 @@ from schwabstream.telemetry import configure_logging
 from schwabstream.tokens import TokenSet
 
 if TYPE_CHECKING:
-    from schwabstream.publisher import TradingEventPublisher
+    from schwabstream.publishing.publisher import TradingEventPublisher
 
 SNAPSHOT = {"key": "/NQ", "1": 20000.25, "2": 20000.5, "3": 20000.25, "4": 11, "5": 4, "8": 1234567, "34": "/NQZ26"}
 

@@ -4,8 +4,8 @@ import hiredis
 import pytest
 
 from schwabstream.events import Channel
-from schwabstream.lane import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Lane, weight
-from schwabstream.redis_writer import bulk
+from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Lane, weight
+from schwabstream.publishing.transaction import bulk
 
 
 def lane(*events: tuple[str, bytes], channel: Channel = Channel.TICKS, maxlen: int = 10) -> Lane:

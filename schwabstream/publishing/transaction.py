@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from schwabstream.broker.url import cause_of, connection_pool, redact_url, unavailable
 from schwabstream.errors import LeaseLost, RedisUnavailable
-from schwabstream.fence import Fence
+from schwabstream.publishing.fence import Fence
 
 log = structlog.get_logger(__name__)
 

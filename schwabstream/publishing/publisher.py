@@ -18,9 +18,9 @@ import structlog
 
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
-from schwabstream.fence import Fence
-from schwabstream.lane import EVENT_OVERHEAD, Lane, weight
-from schwabstream.redis_writer import RedisWriter, bulk, command
+from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, Lane, weight
+from schwabstream.publishing.fence import Fence
+from schwabstream.publishing.transaction import RedisWriter, bulk, command
 from schwabstream.streaming.meter import BATCH_BOUNDS, WRITE_BOUNDS_S, Histogram
 
 log = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 
 from schwabstream.events import Channel
-from schwabstream.redis_writer import bulk, command
+from schwabstream.publishing.transaction import bulk, command
 
 MAX_BATCH_EVENTS, MAX_BATCH_BYTES = 5_000, 4 * 2**20
 EVENT_OVERHEAD = 112  # bytes: what Python's objects take for an event that waits, beyond the event itself

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.redis_writer import _Link
+from schwabstream.publishing.transaction import _Link
 
 QUEUED = 3
 ANSWER = b"*3\r\n:1\r\n$3\r\n1-0\r\n:0\r\n"

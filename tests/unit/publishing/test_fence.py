@@ -2,7 +2,7 @@
 
 import pytest
 
-from schwabstream.fence import Holder, describe, lease_key
+from schwabstream.publishing.fence import Holder, describe, lease_key
 
 
 def test_key_hides_the_customer_id() -> None:

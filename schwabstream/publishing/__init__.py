@@ -1,0 +1,1 @@
+"""Events → Redis: the queue of each channel, the transaction, the lease, the publisher."""
