@@ -13,9 +13,9 @@ from rich.console import Console, RenderableType
 from rich.terminal_theme import MONOKAI
 
 from schwabstream.board import Board
-from schwabstream.consumer import Subscription
+from schwabstream.consumer.conflation import Inbox
+from schwabstream.consumer.subscription import Subscription
 from schwabstream.embedded import embedded_redis
-from schwabstream.inbox import Inbox
 from schwabstream.ladder import Ladder
 from schwabstream.own_stream import own_stream
 from schwabstream.protocol.symbols import parse_symbols

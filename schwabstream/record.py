@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from schwabstream.auth import SchwabAuthClient, open_store
-from schwabstream.consumer import read_report
+from schwabstream.consumer.subscription import read_report
 from schwabstream.errors import ConfigurationError, RedisUnavailable, Refused
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols

@@ -19,7 +19,7 @@ import structlog
 
 from schwabstream import __version__
 from schwabstream.broker.kind import reach
-from schwabstream.consumer import read_report
+from schwabstream.consumer.subscription import read_report
 from schwabstream.embedded import embedded_redis
 from schwabstream.errors import ConfigurationError, Refused
 from schwabstream.events import Channel

@@ -13,7 +13,7 @@ from typing import Protocol
 from rich.console import Console, RenderableType
 
 from schwabstream.board import Board
-from schwabstream.consumer import Subscription
+from schwabstream.consumer.subscription import Subscription
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Event
 from schwabstream.live_terminal import LiveTerminal

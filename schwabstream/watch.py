@@ -15,7 +15,8 @@ import orjson
 import structlog
 
 from schwabstream.board import Board, Quote
-from schwabstream.consumer import Subscription, read_report
+from schwabstream.consumer.conflation import Inbox
+from schwabstream.consumer.subscription import Subscription, read_report
 from schwabstream.errors import (
     ConfigurationError,
     LoginRequired,
@@ -25,7 +26,6 @@ from schwabstream.errors import (
     SymbolError,
 )
 from schwabstream.events import Channel, Event, Level2Event, StatusEvent, TickEvent
-from schwabstream.inbox import Inbox
 from schwabstream.ladder import Ladder, book_line
 from schwabstream.market.rest_quotes import tick_of
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols

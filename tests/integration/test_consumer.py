@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from schwabstream import consumer
-from schwabstream.consumer import Subscription, read_report, subscribe
-from schwabstream.durable import read_stream
+from schwabstream.consumer import subscription
+from schwabstream.consumer.conflation import Inbox
+from schwabstream.consumer.streams import read_stream
+from schwabstream.consumer.subscription import Subscription, read_report, subscribe
 from schwabstream.errors import ConfigurationError, RedisUnavailable, SymbolError
 from schwabstream.events import Channel, Event, StatusEvent, TickEvent
-from schwabstream.inbox import Inbox
 from schwabstream.report import StreamerReport, SymbolReport
 
 if TYPE_CHECKING:
@@ -208,16 +208,16 @@ async def test_a_cut_connection_brings_back_the_last_values(redis_server: RedisS
 
 async def test_a_silent_connection_is_probed(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Silence is answered with a PING; a Redis that does not answer it counts as away."""
-    monkeypatch.setattr(consumer, "PROBE_AFTER_S", 0.05)
-    monkeypatch.setattr(consumer, "PROBE_LIMIT_S", 0.2)
-    async with Subscription(redis_url=redis_server.url) as subscription:
+    monkeypatch.setattr(subscription, "PROBE_AFTER_S", 0.05)
+    monkeypatch.setattr(subscription, "PROBE_LIMIT_S", 0.2)
+    async with Subscription(redis_url=redis_server.url) as reader:
         pings = "cmdstat_ping"
         known = redis_server.client.info("commandstats").get(pings, {"calls": 0})["calls"]
         await until(lambda: redis_server.client.info("commandstats").get(pings, {"calls": 0})["calls"] > known + 2)
-        assert subscription.outages == 0
+        assert reader.outages == 0
         redis_server.client.client_pause(800)
-        await until(lambda: subscription.outages == 1)
-        await until(lambda: subscription.outage is None, 5)
+        await until(lambda: reader.outages == 1)
+        await until(lambda: reader.outage is None, 5)
 
 
 async def test_the_report_of_a_running_streamer(redis_server: RedisServer) -> None:

@@ -14,7 +14,7 @@ import orjson
 import pytest
 import structlog
 
-from schwabstream.durable import Entry, GroupReader, read_stream
+from schwabstream.consumer.streams import Entry, GroupReader, read_stream
 from schwabstream.errors import RedisUnavailable, SymbolError
 from schwabstream.events import Channel, StatusEvent
 
@@ -407,7 +407,7 @@ async def test_without_redis_it_says_so_at_once(redis_server: RedisServer) -> No
 
 SCRIPT = """
 import asyncio, sys
-from schwabstream.durable import GroupReader
+from schwabstream.consumer.streams import GroupReader
 from schwabstream.events import Channel
 
 async def main() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from schwabstream.auth import SchwabAuthClient
-from schwabstream.consumer import Subscription
+from schwabstream.consumer.subscription import Subscription
 from schwabstream.errors import ConfigurationError, SchwabUnavailable
 from schwabstream.events import Level2Event, StatusEvent, TickEvent
 from schwabstream.market.rest_quotes import tick_of

@@ -24,9 +24,9 @@ from redis.exceptions import RedisError
 from schwabstream.broker.calls import heed_cancellation
 from schwabstream.broker.kind import reach
 from schwabstream.broker.url import connection_pool, redact_url, translated, unavailable
+from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, Inbox
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
-from schwabstream.inbox import LAST_VALUE_CHANNELS, Inbox
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport, parse_report
 

@@ -4,8 +4,8 @@ from datetime import date
 
 import pytest
 
+from schwabstream.consumer.selection import Selection
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.selection import Selection
 
 TODAY = date(2026, 11, 21)
 

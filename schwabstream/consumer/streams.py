@@ -15,14 +15,14 @@ from typing import Any, Self
 import structlog
 from redis.exceptions import RedisError, ResponseError
 
-from schwabstream.acknowledgements import Acknowledgements
 from schwabstream.broker.url import cause_of
-from schwabstream.consumer import DEFAULT_PREFIX, DEFAULT_URL
+from schwabstream.consumer.acknowledgements import Acknowledgements
+from schwabstream.consumer.event_header import read_seq
+from schwabstream.consumer.redis_stream import BLOCK_MS, Entry, Raw, RedisStream
+from schwabstream.consumer.subscription import DEFAULT_PREFIX, DEFAULT_URL
+from schwabstream.consumer.trimming import GroupInfo, GroupPosition, StreamInfo
 from schwabstream.errors import RedisUnavailable
-from schwabstream.event_header import read_seq
 from schwabstream.events import Channel
-from schwabstream.redis_stream import BLOCK_MS, Entry, Raw, RedisStream
-from schwabstream.trimming import GroupInfo, GroupPosition, StreamInfo
 
 __all__ = ["Entry", "GroupReader", "read_stream"]
 

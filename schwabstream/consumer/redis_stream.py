@@ -14,14 +14,14 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError, ResponseError
 
 from schwabstream.broker.url import redact_url, unavailable
-from schwabstream.consumer import RETRY_CAP_S, RETRY_FIRST_S, redis_client
+from schwabstream.consumer.conflation import RUN_APART
+from schwabstream.consumer.event_header import read_header, read_seq
+from schwabstream.consumer.selection import Selection
+from schwabstream.consumer.subscription import RETRY_CAP_S, RETRY_FIRST_S, redis_client
+from schwabstream.consumer.trimming import StreamInfo, gap, id_before
 from schwabstream.errors import RedisUnavailable
-from schwabstream.event_header import read_header, read_seq
 from schwabstream.events import Event, parse_event
-from schwabstream.inbox import RUN_APART
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.selection import Selection
-from schwabstream.trimming import StreamInfo, gap, id_before
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis

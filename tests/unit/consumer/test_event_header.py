@@ -2,7 +2,7 @@
 
 import pytest
 
-from schwabstream.event_header import read_header, read_seq
+from schwabstream.consumer.event_header import read_header, read_seq
 
 USUAL = b'{"v":1,"type":"tick","symbol":"/MNQ:XCME","key":"/MNQ","seq":%b,"timestamp":1}'
 OTHER = b'{"seq":%b,"key":"/MNQ","symbol":"/MNQ:XCME"}'

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from schwabstream.acknowledgements import GATHER_COUNT, GATHER_S, Acknowledgements
+from schwabstream.consumer.acknowledgements import GATHER_COUNT, GATHER_S, Acknowledgements
 from tests.virtual_time import VirtualLoop, run_virtual
 
 

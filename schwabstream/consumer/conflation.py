@@ -13,10 +13,10 @@ from typing import Final, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from schwabstream.event_header import read_header
+from schwabstream.consumer.event_header import read_header
+from schwabstream.consumer.selection import Selection
 from schwabstream.events import Channel, Event, StatusEvent, parse_event
 from schwabstream.protocol.symbols import Symbol, future_meant
-from schwabstream.selection import Selection
 
 LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schwabstream.consumer.conflation import RUN_APART, Inbox
 from schwabstream.events import BarEvent, Channel, Event, StatusEvent, TickEvent
-from schwabstream.inbox import RUN_APART, Inbox
 from schwabstream.protocol.symbols import Asset, Symbol
 
 FIRST = 1_700_000_000_000_000

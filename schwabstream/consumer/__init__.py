@@ -1,0 +1,1 @@
+"""Redis → programs: live subscriptions with the last value first, and durable streams."""
