@@ -26,7 +26,9 @@ from typing import Any
 
 import structlog
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import SchwabStreamError
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -34,8 +36,6 @@ from schwabstream.reporter import Reporter
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 
 FUTURES = ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME", "/ES:XCME"]
 SYMBOLS = [*FUTURES, "AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "META", "GOOGL", "AMD", "SPY", "QQQ", "IBM"]

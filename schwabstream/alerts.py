@@ -21,9 +21,9 @@ from typing import Any, Self
 import orjson
 import structlog
 
+from schwabstream.auth.files import replace_file
 from schwabstream.errors import ConfigurationError, SchwabStreamError
 from schwabstream.events import VERSION
-from schwabstream.files import replace_file
 from schwabstream.side_tasks import end, start_beside
 
 log = structlog.get_logger(__name__)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from schwabstream.auth import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient, open_store
 from schwabstream.drain import drain
 from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.operations import Operations, operations

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from schwabstream.auth import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.auth.http import preload
 from schwabstream.diagnosis import Diagnosis, Finding, failure, unchecked
 from schwabstream.doctor_local import (
     checked_settings,
@@ -23,7 +24,6 @@ from schwabstream.doctor_redis import SERVER_FINDINGS, RedisExaminer
 from schwabstream.doctor_schwab import examine_account, examine_network
 from schwabstream.errors import ConfigurationError, SchwabStreamError
 from schwabstream.protocol.symbols import Symbol
-from schwabstream.schwab_http import preload
 from schwabstream.settings import Settings, origin
 from schwabstream.surroundings import EMBEDDED, redis_for, schwab_for
 from schwabstream.telemetry import redact

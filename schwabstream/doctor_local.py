@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from schwabstream.alerts import split_command
-from schwabstream.auth import open_store
+from schwabstream.auth.client import open_store
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.diagnosis import Finding, Verdict, failed, failure, ok, warning
 from schwabstream.errors import ConfigurationError, SchwabStreamError
 from schwabstream.protocol.symbols import Symbol, parse_symbols
 from schwabstream.settings import Settings, examine_settings, unknown_variables
-from schwabstream.tokens import TokenSet
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _LOG_IN = "run schwabstream auth login"

@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.diagnosis import Finding, bounded, failed, failure, ok, unchecked, warning
 from schwabstream.errors import ProtocolError
 from schwabstream.formats import safe

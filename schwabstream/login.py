@@ -15,14 +15,14 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from schwabstream.auth import SchwabAuthClient, open_store
-from schwabstream.callback import LIMIT_S, CallbackServer
-from schwabstream.env_back import drop_refresh_token
+from schwabstream.auth.callback import LIMIT_S, CallbackServer
+from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.auth.env_back import drop_refresh_token
+from schwabstream.auth.oauth import Redirect, authorize_url, read_paste
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import LoginRequired, TokenFileError
-from schwabstream.oauth import Redirect, authorize_url, read_paste
 from schwabstream.settings import Settings, foreign_environment, origin
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 
 CREDENTIALS = ("SCHWAB_CLIENT_ID", "SCHWAB_CLIENT_SECRET", "SCHWAB_REFRESH_TOKEN", "SCHWAB_TOKEN_KEY")
 _MOST_PASTES = 3

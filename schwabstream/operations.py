@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from schwabstream.alerts import Alerts, Told
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.errors import ConfigurationError, LeaseLost, SchwabStreamError
 from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.publisher import TradingEventPublisher

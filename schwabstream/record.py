@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from schwabstream.auth import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient, open_store
 from schwabstream.consumer.subscription import read_report
 from schwabstream.errors import ConfigurationError, RedisUnavailable, Refused
 from schwabstream.events import Channel

@@ -12,13 +12,13 @@ from typing import Any, Protocol
 import orjson
 
 from schwabstream import __version__
+from schwabstream.auth.tokens import LOGIN_WARNING_S, TokenSet
 from schwabstream.errors import TokenFileError
 from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.symbols import tick_size
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.report import REPORT_VERSION, StreamerReport, parse_report
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.tokens import LOGIN_WARNING_S, TokenSet
 
 INTERVAL_S = 1.0
 RAREST_S = 4

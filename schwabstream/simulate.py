@@ -9,13 +9,13 @@ from pathlib import Path
 
 import structlog
 
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.settings import load_settings
 from schwabstream.signals import until_signalled
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.stand_in import load_tape
 from schwabstream.telemetry import configure_logging
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 
 log = structlog.get_logger(__name__)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import structlog
 
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.protocol.codec import Response, decode
 from schwabstream.protocol.session import SUCCESS_CODES
 from schwabstream.recording import Recording
 from schwabstream.records import Record
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import Faults, SchwabSimulator, Tape
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.broker.url import redact_url
 from schwabstream.errors import SchwabUnavailable
 from schwabstream.publishing.lease import Lease

@@ -261,7 +261,7 @@ class _Watch:
 
     async def _once_over_rest(self, kind: _QuoteKind) -> None:
         """Ask Schwab's REST interface, which a streamer's connection does not mind."""
-        from schwabstream.auth import SchwabAuthClient, open_store
+        from schwabstream.auth.client import SchwabAuthClient, open_store
 
         settings = self._settings.require()
         async with SchwabAuthClient(settings, open_store(settings)) as auth:

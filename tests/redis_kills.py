@@ -22,15 +22,15 @@ from typing import Any
 
 import structlog
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.reporter import Reporter
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 
 if __name__ == "__main__":  # as a script: schwab-py installs a package named tests, too
     import types

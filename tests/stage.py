@@ -11,15 +11,15 @@ from urllib.parse import urlsplit
 
 from structlog.testing import capture_logs
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.events import Channel
 from schwabstream.market.trading_hours import Schedule
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 from tests.fault_proxy import FaultProxy, fault_proxy
 from tests.virtual_time import START, VirtualLoop, VirtualTime, run_virtual
 

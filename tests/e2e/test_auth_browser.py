@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 import websockets.asyncio.client as ws
 
+from schwabstream.auth.store import TokenStore
 from schwabstream.simulator import SchwabSimulator
-from schwabstream.token_store import TokenStore
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 

@@ -18,9 +18,9 @@ from typing import Any
 
 import pytest
 
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.simulator import SchwabSimulator
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 
 TOKEN_FILE = Path(".tokens/schwab_token.json")
 COMMAND = [sys.executable, "-m", "schwabstream"]

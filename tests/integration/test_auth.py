@@ -14,14 +14,14 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from schwabstream.auth import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.auth.exchange import PATIENCE_S
+from schwabstream.auth.http import MOST_FAILING_CALLS, SchwabHttp
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import ConfigurationError, LoginRequired, ProtocolError, SchwabUnavailable, TokenFileError
-from schwabstream.patience import PATIENCE_S
-from schwabstream.schwab_http import MOST_FAILING_CALLS, SchwabHttp
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import SchwabSimulator
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 from tests.full_disk import full_disk
 from tests.stage import most_within
 
@@ -120,7 +120,7 @@ async def test_fifty_forced_tasks_need_one_refresh(schwab: SchwabSimulator, clie
 
 FORK_AND_ASK = """
 import asyncio, os, sys
-from schwabstream.auth import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient, open_store
 from schwabstream.settings import load_settings
 
 async def ask(settings):
@@ -263,7 +263,7 @@ async def test_silence_is_weather(
     schwab: SchwabSimulator, client: SchwabAuthClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that takes the call and says nothing is given up."""
-    monkeypatch.setattr("schwabstream.schwab_http.ANSWER_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("schwabstream.auth.http.ANSWER_TIMEOUT_S", 0.05)
     schwab.faults.token_error = "silence"
     with pytest.raises(SchwabUnavailable, match="did not answer"):
         await client.token()
@@ -620,7 +620,7 @@ async def test_a_login_with_a_code_starts_the_seven_days(
     reply = schwab.oauth.authorize(
         {"client_id": schwab.client_id, "redirect_uri": schwab.callback_url, "decision": "allow"}
     )
-    from schwabstream.oauth import read_paste
+    from schwabstream.auth.oauth import read_paste
 
     code = read_paste(reply.headers["Location"]).code
     tokens = await client.log_in_with_code(code)

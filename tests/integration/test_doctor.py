@@ -299,7 +299,7 @@ def unused_port() -> int:
 
 async def test_certificate_that_nobody_signed(tmp_path: Path) -> None:
     """A certificate that is not trusted is told as such, with the fix."""
-    from schwabstream.callback import _server_context
+    from schwabstream.auth.callback import _server_context
 
     server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0, ssl=_server_context("127.0.0.1"))
     port = server.sockets[0].getsockname()[1]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import SchwabUnavailable
 from schwabstream.settings import load_settings
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 from tests.virtual_time import VirtualLoop, VirtualTime, run_virtual
 
 LIMIT_S = 10.0

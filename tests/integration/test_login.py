@@ -21,13 +21,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from schwabstream.auth import open_store
+from schwabstream.auth.client import open_store
+from schwabstream.auth.oauth import read_paste
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import LoginRequired, SchwabUnavailable, TokenFileError
 from schwabstream.login import Method, Person, as_json, log_in, log_out, open_browser, refresh, status
-from schwabstream.oauth import read_paste
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import SchwabSimulator
-from schwabstream.tokens import TokenSet
 from tests.full_disk import full_disk
 
 

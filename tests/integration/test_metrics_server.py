@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import structlog
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import TokenStore
 from schwabstream.errors import ConfigurationError
 from schwabstream.metrics import Monitor
 from schwabstream.metrics_server import MOST_CONNECTIONS, serve_metrics
 from schwabstream.publishing.lease import Lease
 from schwabstream.settings import load_settings
 from schwabstream.telemetry import configure_logging
-from schwabstream.token_store import TokenStore
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from schwabstream.auth import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -19,7 +20,6 @@ from schwabstream.reporter import Reporter
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.tokens import TokenSet
 from tests.conftest import RedisServer
 
 DOCS = Path(__file__).parents[2] / "docs"

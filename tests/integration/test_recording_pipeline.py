@@ -11,7 +11,9 @@ from typing import Any
 import orjson
 import pytest
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import ConfigurationError, Refused
 from schwabstream.events import parse_event
 from schwabstream.export import export
@@ -29,8 +31,6 @@ from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator, Tape
 from schwabstream.stand_in import load_tape
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 from tests.conftest import RedisServer
 
 SYMBOLS = ["/NQ:XCME", "/MES:XCME", "/MES", "AAPL"]

@@ -10,7 +10,9 @@ from typing import Any
 import orjson
 import pytest
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
@@ -20,8 +22,6 @@ from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 from tests.conftest import RedisServer
 
 CUSTOMER = "0123456789abcdef" * 4

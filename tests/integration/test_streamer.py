@@ -13,7 +13,9 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import Evicted, LoginRequired, ProtocolError, Refused, SchwabStreamError, SchwabUnavailable
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
@@ -22,8 +24,6 @@ from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.session import Clock
 from schwabstream.streaming.status import StreamState
 from schwabstream.streaming.supervisor import EVICTION_PAUSE_S, STARTUP_LIMIT_S, SchwabStreamClient
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 
 DEADLINE_S = 10.0
 TODAY = date(2026, 11, 21)

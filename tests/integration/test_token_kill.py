@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from schwabstream.token_store import SNAPSHOTS_KEPT, TokenStore
-from schwabstream.tokens import TokenSet
+from schwabstream.auth.store import SNAPSHOTS_KEPT, TokenStore
+from schwabstream.auth.tokens import TokenSet
 
 KILLS = int(os.environ.get("SCHWABSTREAM_KILLS", "40"))
 
@@ -24,8 +24,8 @@ KILLS = int(os.environ.get("SCHWABSTREAM_KILLS", "40"))
 ROTATE = """
 import os, sys
 from pathlib import Path
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 
 notes = os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 while sys.stdin.readline():

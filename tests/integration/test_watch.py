@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.consumer.subscription import Subscription
 from schwabstream.errors import ConfigurationError, SchwabUnavailable
 from schwabstream.events import Level2Event, StatusEvent, TickEvent
@@ -19,8 +21,6 @@ from schwabstream.own_stream import own_stream
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer

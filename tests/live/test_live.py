@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.tokens import fingerprint
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.recorder import recording_to
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.tokens import fingerprint
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
 

@@ -9,7 +9,9 @@ from typing import Any, cast
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from schwabstream.auth import SchwabAuthClient
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.metrics import Monitor, Stint
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
@@ -18,8 +20,6 @@ from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
 from schwabstream.streaming.status import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
 NOW = 1_795_000_000.0

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from schwabstream import __version__
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import TokenFileError
 from schwabstream.events import Channel, StatusEvent, parse_event
 from schwabstream.protocol.codec import Batch
@@ -22,7 +23,6 @@ from schwabstream.reporter import RAREST_S, Reporter, login_due_words
 from schwabstream.streaming.session import Clock
 from schwabstream.streaming.status import StreamState
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
-from schwabstream.tokens import TokenSet
 
 if TYPE_CHECKING:
     from schwabstream.publishing.publisher import TradingEventPublisher

@@ -13,6 +13,7 @@ import pytest
 import structlog
 from rich.console import Console
 
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.reporter import Reporter
@@ -20,7 +21,6 @@ from schwabstream.stream_screen import StreamScreen
 from schwabstream.streaming.status import StreamState
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
 from schwabstream.telemetry import configure_logging
-from schwabstream.tokens import TokenSet
 
 if TYPE_CHECKING:
     from schwabstream.publishing.publisher import TradingEventPublisher

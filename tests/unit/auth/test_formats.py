@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.token_formats import OURS, read_content, read_schwabdev_row, usual_name
+from schwabstream.auth.formats import OURS, read_content, read_schwabdev_row, usual_name
 
 NOW = 1_800_000_000.0
 ISO = datetime.fromtimestamp(NOW, UTC).isoformat()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.tokens import LOGIN_LIFE_S, TokenSet, fingerprint, is_token, number
+from schwabstream.auth.tokens import LOGIN_LIFE_S, TokenSet, fingerprint, is_token, number
 
 NOW = 1_800_000_000.0
 ANSWER = {"access_token": "I0.access@", "refresh_token": "R0.refresh@", "expires_in": 1800, "scope": "api"}

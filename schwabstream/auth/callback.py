@@ -18,8 +18,8 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
+from schwabstream.auth.oauth import Redirect, read_redirect
 from schwabstream.errors import ConfigurationError, LoginRequired
-from schwabstream.oauth import Redirect, read_redirect
 
 LIMIT_S = 300.0
 _REQUEST_LIMIT_S = 10.0

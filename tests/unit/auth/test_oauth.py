@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.oauth import (
+from schwabstream.auth.oauth import (
     Verdict,
     authorize_url,
     error_name,

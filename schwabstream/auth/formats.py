@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from schwabstream.tokens import ACCESS_LIFE_S, TokenSet, number
+from schwabstream.auth.tokens import ACCESS_LIFE_S, TokenSet, number
 
 OURS = "schwabstream"
 SCHWABDEV_COLUMNS = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
-from schwabstream.tokens import is_token
+from schwabstream.auth.tokens import is_token
 
 AUTHORIZE_PATH = "/v1/oauth/authorize"
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - a path, not a password

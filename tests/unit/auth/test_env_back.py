@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from schwabstream.env_back import VARIABLE, _quoted, _with_line, drop_refresh_token, keep_refresh_token, refusal
+from schwabstream.auth.env_back import VARIABLE, _quoted, _with_line, drop_refresh_token, keep_refresh_token, refusal
 
 TEMPLATE = "# comment\r\nSCHWAB_CLIENT_ID=abc\n#SCHWAB_REFRESH_TOKEN=\n\nREDIS_URL=redis://127.0.0.1:6379/0"
 

@@ -20,9 +20,9 @@ import pytest
 from cryptography.fernet import Fernet
 from structlog.testing import capture_logs
 
+from schwabstream.auth.store import SNAPSHOTS_KEPT, TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import ConfigurationError, TokenFileError
-from schwabstream.token_store import SNAPSHOTS_KEPT, TokenStore
-from schwabstream.tokens import TokenSet
 
 NOW = 1_800_000_000.0
 ISO = datetime.fromtimestamp(NOW, UTC).isoformat()
@@ -336,10 +336,10 @@ def test_a_file_of_nobody_we_know_is_not_swept(store: TokenStore, path: Path) ->
 def holder(store: TokenStore, path: Path) -> Iterator[subprocess.Popen[str]]:
     """Another process that holds the lock."""
     code = (
-        "import sys; from pathlib import Path; from schwabstream.token_store import TokenStore\n"
+        "import sys; from pathlib import Path; from schwabstream.auth.store import TokenStore\n"
         "with TokenStore(Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     command = [sys.executable, "-c", code, str(path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
@@ -439,7 +439,7 @@ def test_a_read_only_directory_is_explained(path: Path, tmp_path: Path) -> None:
     TokenStore(path).save(login(1))
     path.parent.chmod(0o500)
     code = (
-        "import sys; from pathlib import Path; from schwabstream.token_store import TokenStore\n"
+        "import sys; from pathlib import Path; from schwabstream.auth.store import TokenStore\n"
         "from schwabstream.errors import TokenFileError\n"
         "store = TokenStore(Path(sys.argv[1])); tokens = store.load()\n"
         "try: store.save(tokens)\n"
@@ -449,7 +449,7 @@ def test_a_read_only_directory_is_explained(path: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, str(path)]
     if os.geteuid() == 0:
         command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all", *command]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     done = subprocess.run(
         command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(root)}
     )

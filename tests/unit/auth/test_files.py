@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schwabstream import files
+from schwabstream.auth import files
 
 
 def mode(path: Path) -> int:

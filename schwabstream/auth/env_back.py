@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from schwabstream.files import read_private, replace_file
+from schwabstream.auth.files import read_private, replace_file
 from schwabstream.settings import foreign_environment
 
 log = structlog.get_logger(__name__)

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
 
-from schwabstream.env_back import keep_refresh_token
+from schwabstream.auth.env_back import keep_refresh_token
+from schwabstream.auth.exchange import patiently
+from schwabstream.auth.http import LOG_IN, SchwabHttp
+from schwabstream.auth.keeper import TokenKeeper
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet, fingerprint, is_token
 from schwabstream.errors import LoginRequired, ProtocolError, SchwabStreamError, SchwabUnavailable, TokenFileError
-from schwabstream.patience import patiently
 from schwabstream.protocol.session import StreamerLogin
 from schwabstream.protocol.user_preference import Entitlements, read_entitlements, read_streamer_login
-from schwabstream.schwab_http import LOG_IN, SchwabHttp
 from schwabstream.settings import Settings
 from schwabstream.side_tasks import end, start_beside
-from schwabstream.token_keeper import TokenKeeper
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet, fingerprint, is_token
 
 if TYPE_CHECKING:
     import httpx

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from schwabstream.callback import CallbackServer
+from schwabstream.auth.callback import CallbackServer
 from schwabstream.errors import ConfigurationError, LoginRequired
 
 STATE = "st4te"

@@ -6,9 +6,9 @@ call Schwab, and does not lock: its caller holds the token store's lock.
 
 import structlog
 
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import TokenFileError
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
 
 log = structlog.get_logger(__name__)
 

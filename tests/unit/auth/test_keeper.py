@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from schwabstream.token_keeper import TokenKeeper
-from schwabstream.token_store import TokenStore
-from schwabstream.tokens import TokenSet
+from schwabstream.auth.keeper import TokenKeeper
+from schwabstream.auth.store import TokenStore
+from schwabstream.auth.tokens import TokenSet
 from tests.full_disk import full_disk
 
 NOW = 1_800_000_000.0

@@ -5,14 +5,14 @@ import sys
 
 import pytest
 
+from schwabstream.auth.http import SchwabHttp
 from schwabstream.errors import ConfigurationError
-from schwabstream.schwab_http import SchwabHttp
 from schwabstream.settings import load_settings
 
 UNUSED = ("httpx._main", "schwab.auth", "schwab.streaming", "websockets.legacy", "flask", "multiprocess")
 SCRIPT = f"""
 import sys
-from schwabstream.schwab_http import _load_client_class, _load_libraries
+from schwabstream.auth.http import _load_client_class, _load_libraries
 _load_libraries(), _load_client_class()
 print([name for name in {UNUSED!r} if name in sys.modules])
 from schwab import auth

@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from schwabstream.auth.formats import SCHWABDEV_COLUMNS, Found, read_content, read_schwabdev_row
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import ConfigurationError, TokenFileError
-from schwabstream.token_formats import SCHWABDEV_COLUMNS, Found, read_content, read_schwabdev_row
-from schwabstream.tokens import TokenSet
 
 KEYRING = "keyring"
 _ENVELOPE = "schwabstream_fernet"

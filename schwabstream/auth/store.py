@@ -17,11 +17,11 @@ from pathlib import Path
 import structlog
 from filelock import FileLock, Timeout
 
-from schwabstream import files
+from schwabstream.auth import files
+from schwabstream.auth.encoding import TokenCipher, decode, encode, is_encrypted
+from schwabstream.auth.formats import Found, usual_name
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import TokenFileError
-from schwabstream.token_content import TokenCipher, decode, encode, is_encrypted
-from schwabstream.token_formats import Found, usual_name
-from schwabstream.tokens import TokenSet
 
 log = structlog.get_logger(__name__)
 

@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from schwabstream import lean
-from schwabstream.answers import PACKING, UnusableAnswer, read_answer
+from schwabstream.auth.answers import PACKING, UnusableAnswer, read_answer
+from schwabstream.auth.oauth import TOKEN_PATH, Verdict, error_name, judge_rest_answer, judge_token_answer
+from schwabstream.auth.tokens import is_token
 from schwabstream.backoff import Allowance
 from schwabstream.errors import ConfigurationError, LoginRequired, SchwabUnavailable
-from schwabstream.oauth import TOKEN_PATH, Verdict, error_name, judge_rest_answer, judge_token_answer
 from schwabstream.settings import Settings
-from schwabstream.tokens import is_token
 
 if TYPE_CHECKING:
     import httpx
