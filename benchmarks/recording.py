@@ -19,10 +19,10 @@ from typing import Any
 import orjson
 from backports import zstd
 
-from schwabstream.playback import Numbering, Playback
-from schwabstream.recorder import _OPTIONS, FileRecorder
-from schwabstream.recording import Recording
-from schwabstream.records import Header, Record, encode_record
+from schwabstream.recording.format import Header, Record, encode_record
+from schwabstream.recording.playback import Numbering, Playback
+from schwabstream.recording.reader import Recording
+from schwabstream.recording.writer import _OPTIONS, FileRecorder
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.simulator.streamer import Session
 

@@ -31,8 +31,8 @@ from schwabstream.surroundings import EMBEDDED, lease_for, redis_for, schwab_for
 from schwabstream.telemetry import configure_logging
 
 if TYPE_CHECKING:
-    from schwabstream.recorder import FileRecorder
-    from schwabstream.recording_file import Rotation
+    from schwabstream.recording.rotation import Rotation
+    from schwabstream.recording.writer import FileRecorder
     from schwabstream.stream_screen import StreamScreen
 
 log = structlog.get_logger(__name__)
@@ -95,7 +95,7 @@ def stream(options: StreamOptions) -> None:
 def _symbols(settings: Settings, options: StreamOptions) -> list[Symbol]:
     """The configured symbols; those of the recording when one is served and none were asked for."""
     if options.simulate_from is not None and options.symbols is None:
-        from schwabstream.recording import Recording
+        from schwabstream.recording.reader import Recording
 
         with Recording(options.simulate_from) as recording:
             return parse_symbols(recording.header.symbols, recording.header.started.date())
@@ -157,7 +157,7 @@ class _Run:
         options = self._options
         async with contextlib.AsyncExitStack() as stack:
             if options.record is not None:
-                from schwabstream.recorder import recording_to
+                from schwabstream.recording.writer import recording_to
 
                 recording = recording_to(options.record, options.rotation, self._symbols, simulated=options.simulated)
                 self._recorder = stack.enter_context(recording)

@@ -8,13 +8,13 @@ from typing import Any
 
 import structlog
 
-from schwabstream.columns import TABLES, rows
 from schwabstream.errors import ConfigurationError
 from schwabstream.events import Channel
-from schwabstream.playback import Playback
 from schwabstream.progress import progress
-from schwabstream.recording import Recording
-from schwabstream.table_files import FORMATS, TableFile, table_file
+from schwabstream.recording.columns import TABLES, rows
+from schwabstream.recording.playback import Playback
+from schwabstream.recording.reader import Recording
+from schwabstream.recording.tables import FORMATS, TableFile, table_file
 from schwabstream.telemetry import configure_logging
 
 log = structlog.get_logger(__name__)

@@ -15,8 +15,8 @@ from schwabstream.consumer.subscription import read_report
 from schwabstream.errors import ConfigurationError, RedisUnavailable, Refused
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
-from schwabstream.recorder import recording_to
-from schwabstream.recording_file import Rotation
+from schwabstream.recording.rotation import Rotation
+from schwabstream.recording.writer import recording_to
 from schwabstream.settings import Settings, load_settings
 from schwabstream.signals import until_signalled
 from schwabstream.streaming.supervisor import SchwabStreamClient

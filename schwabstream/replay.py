@@ -23,14 +23,14 @@ from schwabstream.consumer.subscription import read_report
 from schwabstream.embedded import embedded_redis
 from schwabstream.errors import ConfigurationError, Refused
 from schwabstream.events import Channel
-from schwabstream.golden import Comparison, Difference
 from schwabstream.market.last_values import Publish
-from schwabstream.pace import Pace, parse_moment
-from schwabstream.playback import Numbering, Playback
 from schwabstream.progress import progress
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.recording import Recording
-from schwabstream.records import Header, Record
+from schwabstream.recording.compare import Comparison, Difference
+from schwabstream.recording.format import Header, Record
+from schwabstream.recording.playback import Numbering, Playback
+from schwabstream.recording.reader import Recording
+from schwabstream.recording.replay_clock import Pace, parse_moment
 from schwabstream.report import StreamerReport
 from schwabstream.settings import Settings, load_settings
 from schwabstream.signals import until_signalled

@@ -11,8 +11,8 @@ from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.protocol.codec import Response, decode
 from schwabstream.protocol.session import SUCCESS_CODES
-from schwabstream.recording import Recording
-from schwabstream.records import Record
+from schwabstream.recording.format import Record
+from schwabstream.recording.reader import Recording
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import Faults, SchwabSimulator, Tape
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from schwabstream.recording_file import Rotation
+    from schwabstream.recording.rotation import Rotation
 
 Symbols = Annotated[
     list[str] | None,
@@ -56,7 +56,7 @@ def rotation(rotate: list[str] | None, keep: int | None) -> "Rotation | None":
     """
     if rotate is None and keep is None:
         return None
-    from schwabstream.recording_file import Rotation
+    from schwabstream.recording.rotation import Rotation
 
     return Rotation.parse(split(rotate) or [], keep)
 

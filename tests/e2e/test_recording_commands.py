@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from schwabstream.recording import Recording
-from schwabstream.records import Record
+from schwabstream.recording.format import Record
+from schwabstream.recording.reader import Recording
 
 COMMAND = shutil.which("schwabstream", path=str(Path(sys.executable).parent)) or "schwabstream"
 KILLS = int(os.environ.get("SCHWABSTREAM_KILLS", "3"))

@@ -17,14 +17,14 @@ from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import ConfigurationError, Refused
 from schwabstream.events import parse_event
 from schwabstream.export import export
-from schwabstream.golden import Comparison
-from schwabstream.playback import Numbering, Playback
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.record import RecordOptions, record
-from schwabstream.recorder import recording_to
-from schwabstream.recording import Recording
-from schwabstream.recording_file import Rotation
-from schwabstream.records import Header, Record, encode_header, encode_record
+from schwabstream.recording.compare import Comparison
+from schwabstream.recording.format import Header, Record, encode_header, encode_record
+from schwabstream.recording.playback import Numbering, Playback
+from schwabstream.recording.reader import Recording
+from schwabstream.recording.rotation import Rotation
+from schwabstream.recording.writer import recording_to
 from schwabstream.replay import ReplayOptions, replay
 from schwabstream.report import StreamerReport
 from schwabstream.settings import load_settings

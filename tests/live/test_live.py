@@ -20,7 +20,7 @@ from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.tokens import fingerprint
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.recorder import recording_to
+from schwabstream.recording.writer import recording_to
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from schwabstream.columns import BARS, BOOKS, TABLES, TICKS, rows
 from schwabstream.events import BarEvent, Channel, Level, TickEvent
+from schwabstream.recording.columns import BARS, BOOKS, TABLES, TICKS, rows
 
 COMMON = {"timestamp": 1, "received_us": 2, "symbol": "/NQ:XCME", "key": "/NQ"}
 

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import BinaryIO, Final, Self
 
 from schwabstream.errors import ConfigurationError
-from schwabstream.records import Header, Record, decode_header, decode_record
+from schwabstream.recording.format import Header, Record, decode_header, decode_record
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from schwabstream.errors import ConfigurationError
-from schwabstream.pace import Pace, parse_moment
-from schwabstream.records import Header
+from schwabstream.recording.format import Header
+from schwabstream.recording.replay_clock import Pace, parse_moment
 
 STARTED = datetime(2026, 11, 20, 20, 37, 46, tzinfo=UTC)
 STARTED_US = int(STARTED.timestamp() * 1e6)

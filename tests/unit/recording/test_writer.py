@@ -13,10 +13,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from schwabstream.errors import ConfigurationError
-from schwabstream.recorder import FileRecorder, local_zone, recording_to
-from schwabstream.recording import Recording
-from schwabstream.recording_file import RecordingFile, Rotation
-from schwabstream.records import Header, Record
+from schwabstream.recording.format import Header, Record
+from schwabstream.recording.reader import Recording
+from schwabstream.recording.rotation import RecordingFile, Rotation
+from schwabstream.recording.writer import FileRecorder, local_zone, recording_to
 
 STARTED_US = 1_795_228_666_976_396
 HEADER = Header("1", ("/NQ",), ("LEVELONE_FUTURES",), "UTC", STARTED_US)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from schwabstream.errors import ConfigurationError
-from schwabstream.recording_file import RecordingFile, Rotation, prune, set_aside
-from schwabstream.records import Header, encode_header
+from schwabstream.recording.format import Header, encode_header
+from schwabstream.recording.rotation import RecordingFile, Rotation, prune, set_aside
 
 BEGAN_US = 1_795_228_666_976_396
 ASIDE = "day-20261121T023746976Z.jsonl.zst"

@@ -20,13 +20,13 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from schwabstream import __version__
-from schwabstream.carry import Carry
 from schwabstream.errors import ConfigurationError
 from schwabstream.protocol.subscriptions import wanted
 from schwabstream.protocol.symbols import Symbol
-from schwabstream.recording_file import RecordingFile, Rotation, prune, set_aside
-from schwabstream.records import Header, Record, encode_header, encode_record
-from schwabstream.scrub import Scrubber
+from schwabstream.recording.carry_over import Carry
+from schwabstream.recording.format import Header, Record, encode_header, encode_record
+from schwabstream.recording.rotation import RecordingFile, Rotation, prune, set_aside
+from schwabstream.recording.scrub import Scrubber
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schwabstream.errors import ConfigurationError
-from schwabstream.recording import Recording
-from schwabstream.records import Header, Record, encode_header, encode_record
+from schwabstream.recording.format import Header, Record, encode_header, encode_record
+from schwabstream.recording.reader import Recording
 
 HEADER = Header("1", ("/NQ",), ("LEVELONE_FUTURES",), "UTC", 1_795_228_666_976_396, part_us=1_795_228_666_976_396)
 RECORDS = [Record(1_795_228_667_000_000 + n, "in", f'{{"data":[{{"n":{n},"x":"{n * n}"}}]}}') for n in range(60)]

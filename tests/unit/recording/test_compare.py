@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from schwabstream.errors import ConfigurationError
-from schwabstream.golden import Comparison, Difference
+from schwabstream.recording.compare import Comparison, Difference
 
 ONE = b'{"v":1,"type":"tick","symbol":"/NQ","seq":1,"timestamp":5,"received_us":7,"last_price":1.5,"mark":null}'
 SAME = b'{"v":1,"type":"tick","symbol":"/NQ","seq":99,"timestamp":5,"received_us":1,"last_price":1.5,"mark":null}'

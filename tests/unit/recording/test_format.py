@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.records import Header, Record, decode_header, decode_record, encode_header, encode_record
+from schwabstream.recording.format import Header, Record, decode_header, decode_record, encode_header, encode_record
 
 HEADER = Header("1.2.3", ("/NQ:XCME", "AAPL"), ("LEVELONE_FUTURES",), "America/Chicago", 1_795_228_666_976_396)
 MOMENTS = st.integers(1, (1 << 57) - 1)

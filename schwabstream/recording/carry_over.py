@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from schwabstream.protocol.subscriptions import LEVEL_ONE
-from schwabstream.records import Record
+from schwabstream.recording.format import Record
 
 _SERVICES = frozenset(map(str, LEVEL_ONE.values()))
 _MOST_TALK = 1_000

@@ -16,7 +16,7 @@ from typing import Self
 import structlog
 
 from schwabstream.errors import ConfigurationError
-from schwabstream.recording import Recording
+from schwabstream.recording.reader import Recording
 
 log = structlog.get_logger(__name__)
 

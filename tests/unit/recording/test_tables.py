@@ -8,9 +8,9 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from schwabstream.columns import BOOKS, TICKS
 from schwabstream.errors import ConfigurationError
-from schwabstream.table_files import table_file
+from schwabstream.recording.columns import BOOKS, TICKS
+from schwabstream.recording.tables import table_file
 
 MS, US = 1_795_228_667_123, 1_795_228_667_123_456
 VENUES = [{"id": "NSDQ", "size": 5, "time_ms": None}]

@@ -13,8 +13,8 @@ from typing import Any, Protocol, TextIO
 
 import orjson
 
-from schwabstream.columns import Kind, Table
 from schwabstream.errors import ConfigurationError
+from schwabstream.recording.columns import Kind, Table
 
 FORMATS = ("parquet", "csv")
 _ROWS_AT_ONCE = 20_000

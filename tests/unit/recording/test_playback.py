@@ -6,10 +6,10 @@ import orjson
 
 from schwabstream.events import Channel
 from schwabstream.market.last_values import Market
-from schwabstream.playback import Numbering, Playback
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import Asset, Symbol
-from schwabstream.records import Header, Record
+from schwabstream.recording.format import Header, Record
+from schwabstream.recording.playback import Numbering, Playback
 
 T0 = 1_795_228_667_000_000
 HEADER = Header("1", ("/NQ:XCME", "AAPL"), (), "UTC", T0, part_us=T0)

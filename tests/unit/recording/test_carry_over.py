@@ -2,8 +2,8 @@
 
 import orjson
 
-from schwabstream.carry import Carry
-from schwabstream.records import Record
+from schwabstream.recording.carry_over import Carry
+from schwabstream.recording.format import Record
 
 AT_US = 1_795_228_700_000_000
 

@@ -15,7 +15,7 @@ from schwabstream.protocol.codec import Batch, Response, Undecodable, decode, de
 from schwabstream.protocol.fields import Service
 from schwabstream.protocol.session import SUCCESS_CODES
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.records import Header, Record
+from schwabstream.recording.format import Header, Record
 
 _UNANSWERED_US = 10_000_000
 

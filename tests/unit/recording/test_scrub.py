@@ -7,11 +7,11 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.scrub import Scrubber
+from schwabstream.recording.scrub import Scrubber
 
 FRAMES = [
     json.loads(line)["raw"].encode()
-    for line in (Path(__file__).parents[1] / "fixtures" / "frames.jsonl").read_text(encoding="utf-8").splitlines()
+    for line in (Path(__file__).parents[2] / "fixtures" / "frames.jsonl").read_text(encoding="utf-8").splitlines()
 ]
 TOKEN = "I0.b2F1dGgyLmNkYy5zY2h3YWIuY29t.secret-access-token@"
 CUSTOMER = "ab" * 32

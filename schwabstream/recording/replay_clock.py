@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from datetime import time as time_of_day
 
 from schwabstream.errors import ConfigurationError
-from schwabstream.records import Header
+from schwabstream.recording.format import Header
 
 _FINEST_PAUSE_S = 0.001
 

@@ -1,0 +1,1 @@
+"""Frames → files → frames, events and tables."""
