@@ -30,9 +30,9 @@ from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import SchwabStreamError
+from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.reporter import Reporter
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.streaming.supervisor import SchwabStreamClient

@@ -15,12 +15,12 @@ import structlog
 from schwabstream.auth.client import SchwabAuthClient, open_store
 from schwabstream.drain import drain
 from schwabstream.errors import ConfigurationError, RedisUnavailable
+from schwabstream.monitoring.reporter import Reporter
 from schwabstream.operations import Operations, operations
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.reporter import Reporter
 from schwabstream.settings import Settings, load_settings
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.signals import ending_signals

@@ -13,11 +13,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from schwabstream.alerts import split_command
 from schwabstream.auth.client import open_store
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.diagnosis import Finding, Verdict, failed, failure, ok, warning
 from schwabstream.errors import ConfigurationError, SchwabStreamError
+from schwabstream.monitoring.alerts import split_command
 from schwabstream.protocol.symbols import Symbol, parse_symbols
 from schwabstream.settings import Settings, examine_settings, unknown_variables
 

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from schwabstream.monitoring.reporter import Reporter
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.reporter import Reporter
 
 DRAIN_LIMIT_S = 1.5
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from schwabstream.alerts import Alerts, Told
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.errors import ConfigurationError, LeaseLost, SchwabStreamError
+from schwabstream.monitoring.alerts import Alerts, Told
 from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import Settings, foreign_environment
@@ -16,7 +16,7 @@ from schwabstream.side_tasks import end, start_beside
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 if TYPE_CHECKING:
-    from schwabstream.metrics import Monitor
+    from schwabstream.monitoring.metrics import Monitor
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +40,7 @@ class Operations:
         if self._monitor is None:
             yield
             return
-        from schwabstream.metrics import Stint
+        from schwabstream.monitoring.metrics import Stint
 
         self._monitor.stint = Stint(client, publisher)
         try:
@@ -67,8 +67,8 @@ async def operations(settings: Settings, auth: SchwabAuthClient) -> AsyncIterato
     async with contextlib.AsyncExitStack() as stack:
         monitor = alerts = None
         if settings.schwab_metrics_port is not None:
-            from schwabstream.metrics import Monitor
-            from schwabstream.metrics_server import serve_metrics
+            from schwabstream.monitoring.metrics import Monitor
+            from schwabstream.monitoring.server import serve_metrics
 
             monitor = Monitor(auth)
             port = await stack.enter_async_context(serve_metrics(monitor, settings.schwab_metrics_port))

@@ -15,9 +15,9 @@ from rich.text import Text
 from schwabstream.formats import safe
 from schwabstream.live_terminal import LiveTerminal
 from schwabstream.market.last_values import Instrument
+from schwabstream.monitoring.reporter import Reporter, login_due_words
 from schwabstream.protocol.symbols import price_decimals
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.reporter import Reporter, login_due_words
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.telemetry import logs_kept_aside
 

@@ -11,7 +11,7 @@ import pytest
 
 from schwabstream.events import Channel
 from schwabstream.market.trading_hours import Holidays, Schedule
-from schwabstream.reporter import Reporter
+from schwabstream.monitoring.reporter import Reporter
 from schwabstream.simulator import Faults
 from schwabstream.streaming.supervisor import EVICTION_PAUSE_S
 from tests.stage import Stage, play

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from schwabstream.alerts import Alerts, Told
+from schwabstream.monitoring.alerts import Alerts, Told
 from schwabstream.settings import Settings, foreign_environment
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"

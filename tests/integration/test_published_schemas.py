@@ -14,9 +14,9 @@ from jsonschema import Draft7Validator
 from schwabstream.auth.client import SchwabAuthClient, open_store
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.events import Channel
+from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.reporter import Reporter
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.supervisor import SchwabStreamClient

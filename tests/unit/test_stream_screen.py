@@ -14,9 +14,9 @@ import structlog
 from rich.console import Console
 
 from schwabstream.auth.tokens import TokenSet
+from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.reporter import Reporter
 from schwabstream.stream_screen import StreamScreen
 from schwabstream.streaming.status import StreamState
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient

@@ -10,9 +10,9 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from schwabstream.alerts import Alerts, Told, split_command
 from schwabstream.errors import ConfigurationError, SchwabUnavailable
 from schwabstream.events import StatusEvent, parse_event
+from schwabstream.monitoring.alerts import Alerts, Told, split_command
 from schwabstream.settings import foreign_environment
 
 DAY_S = 86_400.0

@@ -18,7 +18,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from schwabstream.errors import ConfigurationError
 from schwabstream.formats import safe
-from schwabstream.metrics import Monitor
+from schwabstream.monitoring.metrics import Monitor
 
 log = structlog.get_logger(__name__)
 

@@ -15,11 +15,11 @@ from schwabstream import __version__
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import TokenFileError
 from schwabstream.events import Channel, StatusEvent, parse_event
+from schwabstream.monitoring.reporter import RAREST_S, Reporter, login_due_words
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.fence import LIFE_MS
 from schwabstream.report import StreamerReport, SymbolReport, parse_report
-from schwabstream.reporter import RAREST_S, Reporter, login_due_words
 from schwabstream.streaming.session import Clock
 from schwabstream.streaming.status import StreamState
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient

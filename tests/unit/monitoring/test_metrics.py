@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
-from schwabstream.metrics import Monitor, Stint
+from schwabstream.monitoring.metrics import Monitor, Stint
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.lease import Lease
@@ -21,7 +21,7 @@ from schwabstream.settings import load_settings
 from schwabstream.streaming.status import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
+OPERATIONS = Path(__file__).parents[3] / "docs" / "operations"
 NOW = 1_795_000_000.0
 ACCESS, REFRESH = "I0.access-token-of-nobody@", "refresh-token-of-nobody@"
 

@@ -1,0 +1,1 @@
+"""The report of a running streamer, its metrics and alerts."""
