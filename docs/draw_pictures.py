@@ -12,15 +12,15 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 from rich.terminal_theme import MONOKAI
 
-from schwabstream.board import Board
 from schwabstream.consumer.conflation import Inbox
 from schwabstream.consumer.subscription import Subscription
 from schwabstream.embedded import embedded_redis
-from schwabstream.ladder import Ladder
 from schwabstream.own_stream import own_stream
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.quote_table import QuoteTable
-from schwabstream.status_table import render_status
+from schwabstream.terminal.ladder import Ladder
+from schwabstream.terminal.quote_table import QuoteTable
+from schwabstream.terminal.status_page import render_status
+from schwabstream.terminal.watchlist import Board
 
 PICTURES = Path(__file__).parent / "pictures"
 SYMBOLS = ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME", "AAPL", "NVDA", "AMD"]

@@ -33,7 +33,7 @@ from schwabstream.telemetry import configure_logging
 if TYPE_CHECKING:
     from schwabstream.recording.rotation import Rotation
     from schwabstream.recording.writer import FileRecorder
-    from schwabstream.stream_screen import StreamScreen
+    from schwabstream.terminal.stream_table import StreamScreen
 
 log = structlog.get_logger(__name__)
 
@@ -319,7 +319,7 @@ def _screen(
     if not options.live or options.json or options.verbosity < 0 or not can_draw():
         yield None
         return
-    from schwabstream.stream_screen import StreamScreen
+    from schwabstream.terminal.stream_table import StreamScreen
 
     with StreamScreen(client, publisher, reporter) as screen:
         yield screen

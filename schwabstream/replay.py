@@ -24,7 +24,6 @@ from schwabstream.embedded import embedded_redis
 from schwabstream.errors import ConfigurationError, Refused
 from schwabstream.events import Channel
 from schwabstream.market.last_values import Publish
-from schwabstream.progress import progress
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.recording.compare import Comparison, Difference
 from schwabstream.recording.format import Header, Record
@@ -36,6 +35,7 @@ from schwabstream.settings import Settings, load_settings
 from schwabstream.signals import until_signalled
 from schwabstream.stdout import LineWriter, safe_lines
 from schwabstream.telemetry import configure_logging
+from schwabstream.terminal.progress import progress
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from schwabstream.errors import OutputUnwritable
-from schwabstream.formats import safe
+from schwabstream.terminal.text import safe
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -14,7 +14,6 @@ from datetime import date
 import orjson
 import structlog
 
-from schwabstream.board import Board, Quote
 from schwabstream.consumer.conflation import Inbox
 from schwabstream.consumer.subscription import Subscription, read_report
 from schwabstream.errors import (
@@ -26,16 +25,17 @@ from schwabstream.errors import (
     SymbolError,
 )
 from schwabstream.events import Channel, Event, Level2Event, StatusEvent, TickEvent
-from schwabstream.ladder import Ladder, book_line
 from schwabstream.market.rest_quotes import tick_of
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
-from schwabstream.quote_table import QuoteTable, quote_line
-from schwabstream.screen import View, arrival, print_lines, print_once, show_lines, show_live
 from schwabstream.settings import Settings, load_settings
 from schwabstream.signals import until_signalled
-from schwabstream.status_table import render_status
 from schwabstream.stdout import can_draw
 from schwabstream.telemetry import configure_logging, write_message
+from schwabstream.terminal.ladder import Ladder, book_line
+from schwabstream.terminal.live import View, arrival, print_lines, print_once, show_lines, show_live
+from schwabstream.terminal.quote_table import QuoteTable, quote_line
+from schwabstream.terminal.status_page import render_status
+from schwabstream.terminal.watchlist import Board, Quote
 
 log = structlog.get_logger(__name__)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from schwabstream.cli import options
-from schwabstream.formats import safe
 from schwabstream.stdout import show
+from schwabstream.terminal.text import safe
 
 if TYPE_CHECKING:
     from schwabstream.login import LoginReport, LoginState, LogoutReport, Person, RefreshReport, Report, StatusReport

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from schwabstream.cli import options
-from schwabstream.formats import safe
 from schwabstream.stdout import show
+from schwabstream.terminal.text import safe
 
 if TYPE_CHECKING:
     from schwabstream.diagnosis import Diagnosis

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from schwabstream.grid import Cell, Column, Grid
+from schwabstream.terminal.grid import Cell, Column, Grid
 
 COLUMNS = (
     Column("Name", 0, left=True),

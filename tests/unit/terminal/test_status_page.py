@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
 from schwabstream.report import LagReport, StreamerReport, SymbolReport
-from schwabstream.status_table import render_status
+from schwabstream.terminal.status_page import render_status
 
 Snapshot = Callable[[str, Callable[[], RenderableType]], None]
 

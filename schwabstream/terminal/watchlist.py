@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from schwabstream.events import Event, Level2Event, TickEvent
-from schwabstream.formats import safe
 from schwabstream.protocol.symbols import Symbol, future_meant, price_decimals, tick_size
 from schwabstream.report import StreamerReport, SymbolReport
+from schwabstream.terminal.text import safe
 
 FLASH_S: Final = 0.4
 STALE_AFTER_S: Final = 90.0

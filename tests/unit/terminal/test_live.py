@@ -14,13 +14,13 @@ import pytest
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from schwabstream.board import Board
 from schwabstream.consumer.conflation import Inbox
 from schwabstream.errors import RedisUnavailable, SchwabUnavailable
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport
-from schwabstream.screen import FRAME_S, show_live
+from schwabstream.terminal.live import FRAME_S, show_live
+from schwabstream.terminal.watchlist import Board
 
 if TYPE_CHECKING:
     from schwabstream.consumer.subscription import Subscription

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from schwabstream.progress import progress
+from schwabstream.terminal.progress import progress
 
 
 class Terminal(io.StringIO):

@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream import formats
+from schwabstream.terminal import text
 
 
 @given(st.text())
-def test_nothing_unprintable_is_shown(text: str) -> None:
+def test_nothing_unprintable_is_shown(foreign: str) -> None:
     """Whatever comes from the wire, what is shown prints, and what prints is shown as it is."""
-    shown = formats.safe(text)
+    shown = text.safe(foreign)
     assert shown.isprintable()
-    assert text.isprintable() is (shown == text) or not text
+    assert foreign.isprintable() is (shown == foreign) or not foreign
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("foreign", "shown"),
     [
         ("\x1b[2J", "\\u001b[2J"),
         ("\x9b2J\x7f", "\\u009b2J\\u007f"),
@@ -30,17 +30,17 @@ def test_nothing_unprintable_is_shown(text: str) -> None:
         ("é", "é"),
     ],
 )
-def test_control_characters_are_escapes(text: str, shown: str) -> None:
+def test_control_characters_are_escapes(foreign: str, shown: str) -> None:
     """Escape sequences, newlines and direction overrides come out as text."""
-    assert formats.safe(text) == shown
+    assert text.safe(foreign) == shown
 
 
 @given(st.dictionaries(st.text(), st.text()))
 def test_json_stays_what_it_was(value: dict[str, str]) -> None:
     """A line of JSON is one afterwards, says the same, and prints."""
     line = json.dumps(value, ensure_ascii=False)
-    assert json.loads(formats.safe(line)) == value
-    assert formats.safe(line).isprintable()
+    assert json.loads(text.safe(line)) == value
+    assert text.safe(line).isprintable()
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_json_stays_what_it_was(value: dict[str, str]) -> None:
 )
 def test_prices_show_their_decimals_and_no_float_noise(value: float | None, decimals: int, shown: str) -> None:
     """A price has its instrument's decimals, more only when it truly has them."""
-    assert formats.price(value, decimals) == shown
+    assert text.price(value, decimals) == shown
 
 
 @pytest.mark.parametrize(
@@ -66,19 +66,19 @@ def test_prices_show_their_decimals_and_no_float_noise(value: float | None, deci
 )
 def test_changes_have_a_sign(value: float | None, shown: str) -> None:
     """A rise has a plus, no change has none."""
-    assert formats.signed(value, 2) == shown
+    assert text.signed(value, 2) == shown
 
 
 @pytest.mark.parametrize(("value", "shown"), [(None, "–"), (0.244, "+0.24%"), (-0.001, "0.00%"), (-3.0, "-3.00%")])
 def test_percentages(value: float | None, shown: str) -> None:
     """Two decimals; what rounds to nothing has no sign."""
-    assert formats.percent(value) == shown
+    assert text.percent(value) == shown
 
 
 @pytest.mark.parametrize(("value", "shown"), [(None, "–"), (0, "0"), (1234567, "1,234,567"), (1.5, "1.5")])
 def test_counts(value: float | None, shown: str) -> None:
     """Thousands are separated; unknown is a dash, never 0."""
-    assert formats.count(value) == shown
+    assert text.count(value) == shown
 
 
 @pytest.mark.parametrize(
@@ -87,20 +87,20 @@ def test_counts(value: float | None, shown: str) -> None:
 )
 def test_ages_are_short(seconds: float, shown: str) -> None:
     """A span takes at most five characters."""
-    assert formats.age(seconds) == shown
+    assert text.age(seconds) == shown
     assert len(shown) <= 5
 
 
 @given(st.integers(-(10**18), 10**18))
 def test_any_number_of_milliseconds_is_a_time_or_unknown(milliseconds: int) -> None:
     """A time out of any calendar is unknown, not an error."""
-    assert formats.clock(milliseconds, 1_790_000_000.0, UTC)
+    assert text.clock(milliseconds, 1_790_000_000.0, UTC)
 
 
 def test_clock_shows_the_date_of_another_day() -> None:
     """Today's trades show their time, older ones their date."""
     now_s = 1_790_000_000.0
-    assert formats.clock(1_790_000_000_000, now_s, UTC) == "14:13:20"
-    assert formats.clock(1_789_000_000_000, now_s, UTC) == "2026-09-10"
-    assert formats.clock(None, now_s) == "–"
-    assert formats.clock(0, now_s) == "–"
+    assert text.clock(1_790_000_000_000, now_s, UTC) == "14:13:20"
+    assert text.clock(1_789_000_000_000, now_s, UTC) == "2026-09-10"
+    assert text.clock(None, now_s) == "–"
+    assert text.clock(0, now_s) == "–"

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from schwabstream.board import FLASH_S, SORTS, Board
 from schwabstream.events import BarEvent, Level2Event, TickEvent
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport, SymbolReport
+from schwabstream.terminal.watchlist import FLASH_S, SORTS, Board
 
 NOW = 1_790_000_000.0
 

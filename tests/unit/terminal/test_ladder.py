@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console, RenderableType
 
-from schwabstream.board import Board
 from schwabstream.events import Level2Event, TickEvent
-from schwabstream.ladder import BAR_WIDTH, Ladder, bar_of, book_line, summary
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport, SymbolReport
+from schwabstream.terminal.ladder import BAR_WIDTH, Ladder, bar_of, book_line, summary
+from schwabstream.terminal.watchlist import Board
 
 Snapshot = Callable[[str, Callable[[], RenderableType]], None]
 

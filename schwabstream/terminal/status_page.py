@@ -6,9 +6,9 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from schwabstream import formats
-from schwabstream.grid import Cell, Column, Grid
 from schwabstream.report import StreamerReport, SymbolReport
+from schwabstream.terminal import text
+from schwabstream.terminal.grid import Cell, Column, Grid
 
 _FACTS: Final = (Column("Fact", 0, left=True), Column("Value", 1, left=True, cut=True))
 _SYMBOLS: Final = (
@@ -26,12 +26,12 @@ def render_status(report: StreamerReport, now_s: float) -> RenderableType:
     """The whole report, as it reads at ``now_s``."""
     state = Text()
     if report.state == "streaming" and report.trouble:
-        state.append(f"unhealthy: {formats.safe(report.trouble)}", "bold yellow").append("  ")
+        state.append(f"unhealthy: {text.safe(report.trouble)}", "bold yellow").append("  ")
     style = "" if state else "bold green" if report.healthy else "bold red"
     state.append(report.state.replace("_", " "), style)
-    state.append(f" for {formats.age(now_s - report.since / 1000)}")
+    state.append(f" for {text.age(now_s - report.since / 1000)}")
     if report.reason:
-        state.append(f"  {formats.safe(report.reason)}")
+        state.append(f"  {text.safe(report.reason)}")
     if report.simulated:
         state.append("  simulated prices", "bold magenta")
     facts = Grid(_FACTS, [[Cell(name, "dim"), Cell(value)] for name, value in _facts(report, now_s)], header=False)
@@ -41,11 +41,11 @@ def render_status(report: StreamerReport, now_s: float) -> RenderableType:
 
 def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
     lag = report.lag
-    counted = ", ".join(f"{formats.safe(name)} {number:,}" for name, number in sorted(report.counts.items()) if number)
-    unsaved = f"the tokens are in the streamer's memory only: {formats.safe(report.token_unsaved or '')}"
+    counted = ", ".join(f"{text.safe(name)} {number:,}" for name, number in sorted(report.counts.items()) if number)
+    unsaved = f"the tokens are in the streamer's memory only: {text.safe(report.token_unsaved or '')}"
     return [
-        ("runs", f"{formats.age(now_s - report.started / 1000)} as pid {report.pid} on {formats.safe(report.host)}"),
-        ("version", formats.safe(report.version)),
+        ("runs", f"{text.age(now_s - report.started / 1000)} as pid {report.pid} on {text.safe(report.host)}"),
+        ("version", text.safe(report.version)),
         ("sessions", f"{report.sessions}, {report.reconnects} reconnects, {report.gaps} gaps"),
         ("events", f"{report.published:,} published, {report.queued:,} wait, {report.dropped:,} dropped"),
         ("lag", f"{_ms(lag.exchange_to_here_ms)} from the exchange, {_ms(lag.here_to_redis_ms)} to Redis"),
@@ -58,21 +58,21 @@ def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
 
 def _row(symbol: SymbolReport) -> list[Cell]:
     style = "" if symbol.fresh else "dim"
-    age = formats.UNKNOWN if symbol.age_ms is None else formats.age(symbol.age_ms / 1000)
-    state = formats.safe(symbol.security_status or "") if symbol.fresh else "unconfirmed"
+    age = text.UNKNOWN if symbol.age_ms is None else text.age(symbol.age_ms / 1000)
+    state = text.safe(symbol.security_status or "") if symbol.fresh else "unconfirmed"
     return [
-        Cell(formats.safe(symbol.symbol), style or "bold"),
-        Cell(formats.safe(symbol.contract or ""), style),
+        Cell(text.safe(symbol.symbol), style or "bold"),
+        Cell(text.safe(symbol.contract or ""), style),
         Cell(age, style),
         Cell(f"{symbol.rate:.1f}/s", style),
         Cell(state, style),
         Cell((symbol.book or "").replace("_", " "), style),
-        Cell(formats.safe(symbol.description or ""), style),
+        Cell(text.safe(symbol.description or ""), style),
     ]
 
 
 def _ms(value: float | None) -> str:
-    return formats.UNKNOWN if value is None else f"{value:,.1f} ms"
+    return text.UNKNOWN if value is None else f"{value:,.1f} ms"
 
 
 def _at(milliseconds: int | None) -> str:

@@ -6,11 +6,11 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from schwabstream import formats
-from schwabstream.board import Board, Quote
 from schwabstream.events import Level, Level2Event
-from schwabstream.grid import Cell, Column, Grid
-from schwabstream.quote_table import header
+from schwabstream.terminal import text
+from schwabstream.terminal.grid import Cell, Column, Grid
+from schwabstream.terminal.quote_table import header
+from schwabstream.terminal.watchlist import Board, Quote
 
 BAR_WIDTH: Final = 14
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -56,15 +56,13 @@ class Ladder:
     def _title(self, now_s: float) -> Text:
         quote, book = self._quote, self._quote.book
         line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(formats.safe(quote.symbol.alias), "bold")
+        line.append(text.safe(quote.symbol.alias), "bold")
         if quote.tick is not None:
             arrow, colour = {1: (" ▲", _BID), -1: (" ▼", _ASK)}.get(quote.direction, ("", ""))
-            line.append(f"  {formats.price(quote.tick.last_price, quote.decimals)}{arrow}", f"bold {colour}")
+            line.append(f"  {text.price(quote.tick.last_price, quote.decimals)}{arrow}", f"bold {colour}")
         if book is not None:
             age_s = now_s - book.received_us / 1e6
-            line.append(
-                f"  {formats.safe(book.service)} {formats.clock(book.timestamp, now_s)}, {formats.age(age_s)} old"
-            )
+            line.append(f"  {text.safe(book.service)} {text.clock(book.timestamp, now_s)}, {text.age(age_s)} old")
         if stale := self._board.why_stale(quote, now_s):
             line.append(f"  {stale}", "bold red")
         return line
@@ -86,20 +84,20 @@ class Ladder:
         for position, level in enumerate(levels):
             total += level.size
             weight = "bold " if position == 0 else ""
-            size = Cell(formats.count(level.size), weight + colour)
+            size = Cell(text.count(level.size), weight + colour)
             bar = Cell(bar_of(level.size, largest, rightwards=not bid), colour)
-            cumulated = Cell(formats.count(total), "dim")
-            price = Cell(formats.price(level.price, self._quote.decimals), weight.strip())
+            cumulated = Cell(text.count(total), "dim")
+            price = Cell(text.price(level.price, self._quote.decimals), weight.strip())
             around = [cumulated, bar, size, price, _EMPTY, _EMPTY, _EMPTY]
             if not bid:
                 around = [_EMPTY, _EMPTY, _EMPTY, price, size, bar, cumulated]
-            rows.append([*around, Cell(formats.count(level.makers), "dim"), Cell(self._venue_text(level), "dim")])
+            rows.append([*around, Cell(text.count(level.makers), "dim"), Cell(self._venue_text(level), "dim")])
         return rows
 
     def _venue_text(self, level: Level) -> str:
         if not self._venues:
             return ""
-        return " ".join(f"{formats.safe(venue.id)}:{formats.count(venue.size)}" for venue in level.venues)
+        return " ".join(f"{text.safe(venue.id)}:{text.count(venue.size)}" for venue in level.venues)
 
 
 def bar_of(size: int, largest: int, *, rightwards: bool) -> str:
@@ -118,7 +116,7 @@ def summary(quote: Quote, book: Level2Event, depth: int) -> Text:
         missing = " and ".join(name for name, side in (("bids", book.bids), ("asks", book.asks)) if not side)
         return line.append(f"no {missing}", "bold")
     spread = book.asks[0].price - book.bids[0].price
-    line.append(f"spread {formats.price(spread, quote.decimals)}")
+    line.append(f"spread {text.price(spread, quote.decimals)}")
     if quote.tick_size:
         ticks = round(spread / quote.tick_size, 2)
         line.append(f" ({ticks:g} tick{'' if abs(ticks) == 1 else 's'})")
@@ -132,15 +130,14 @@ def summary(quote: Quote, book: Level2Event, depth: int) -> Text:
 
 def why_top_of_book(book: Level2Event) -> str:
     """Why there is but one level."""
-    return f"top of book only, from {formats.safe(book.service)}: Schwab streams no depth for this symbol"
+    return f"top of book only, from {text.safe(book.service)}: Schwab streams no depth for this symbol"
 
 
 def book_line(quote: Quote, book: Level2Event, now_s: float, depth: int) -> str:
     """One book as one line of plain text, best levels first, for pipes."""
     sides = [
-        f"{name} "
-        + " ".join(f"{formats.count(level.size)}@{formats.price(level.price, quote.decimals)}" for level in side)
+        f"{name} " + " ".join(f"{text.count(level.size)}@{text.price(level.price, quote.decimals)}" for level in side)
         for name, side in (("bids", book.bids[:depth]), ("asks", book.asks[:depth]))
     ]
-    start = f"{formats.clock(book.timestamp, now_s)}  {formats.safe(quote.symbol.alias)}  {book.source}"
+    start = f"{text.clock(book.timestamp, now_s)}  {text.safe(quote.symbol.alias)}  {book.source}"
     return "  ".join((start, *sides, summary(quote, book, depth).plain))

@@ -17,10 +17,10 @@ from schwabstream.auth.tokens import TokenSet
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.stream_screen import StreamScreen
 from schwabstream.streaming.status import StreamState
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
 from schwabstream.telemetry import configure_logging
+from schwabstream.terminal.stream_table import StreamScreen
 
 if TYPE_CHECKING:
     from schwabstream.publishing.publisher import TradingEventPublisher
@@ -280,7 +280,7 @@ async def test_a_screen_that_is_costly_to_draw_is_drawn_less_often(monkeypatch: 
             raise asyncio.CancelledError
 
         with monkeypatch.context() as patched, stage.screen:
-            patched.setattr("schwabstream.stream_screen.asyncio.sleep", sleep)
+            patched.setattr("schwabstream.terminal.stream_table.asyncio.sleep", sleep)
             with pytest.raises(asyncio.CancelledError):
                 await stage.screen.run()
         assert slept == [pytest.approx(pause_s)]

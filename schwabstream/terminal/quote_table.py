@@ -5,9 +5,9 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from schwabstream import formats
-from schwabstream.board import SORTS, Board, Quote
-from schwabstream.grid import Cell, Column, Grid
+from schwabstream.terminal import text
+from schwabstream.terminal.grid import Cell, Column, Grid
+from schwabstream.terminal.watchlist import SORTS, Board, Quote
 
 _COLUMNS: Final = (
     Column("Symbol", 0, left=True),
@@ -65,24 +65,24 @@ class QuoteTable:
         bid, bid_size, ask, ask_size = _top(quote)
         volume, high, low = (tick.total_volume, tick.high_price, tick.low_price) if tick else (None, None, None)
         contract = (tick and tick.contract) or (report and report.contract) or ""
-        description = formats.safe((report and report.description) or "")
+        description = text.safe((report and report.description) or "")
         return [
-            Cell(formats.safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), style or "bold"),
+            Cell(text.safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), style or "bold"),
             _last(quote, now_s, stale=bool(stale)),
-            Cell(formats.signed(quote.net_change, decimals), trend),
-            Cell(formats.percent(quote.percent_change), trend),
-            Cell(f"{formats.count(bid_size)} ×", style),
-            Cell(formats.price(bid, decimals), style),
-            Cell(formats.price(ask, decimals), style),
-            Cell(f"× {formats.count(ask_size)}", style),
+            Cell(text.signed(quote.net_change, decimals), trend),
+            Cell(text.percent(quote.percent_change), trend),
+            Cell(f"{text.count(bid_size)} ×", style),
+            Cell(text.price(bid, decimals), style),
+            Cell(text.price(ask, decimals), style),
+            Cell(f"× {text.count(ask_size)}", style),
             Cell(_spread(quote), style),
-            Cell(formats.count(volume), style),
-            Cell(formats.price(high, decimals), style),
-            Cell(formats.price(low, decimals), style),
-            Cell(formats.clock(tick.trade_time if tick else None, now_s), style),
+            Cell(text.count(volume), style),
+            Cell(text.price(high, decimals), style),
+            Cell(text.price(low, decimals), style),
+            Cell(text.clock(tick.trade_time if tick else None, now_s), style),
             Cell(_age(self._board.age_s(quote, now_s), stale), style),
-            Cell(formats.safe(contract), style),
-            Cell(f"{report.rate:.1f}/s" if report else formats.UNKNOWN, style),
+            Cell(text.safe(contract), style),
+            Cell(f"{report.rate:.1f}/s" if report else text.UNKNOWN, style),
             Cell(description[:_DESCRIPTION_WIDTH], style),
         ]
 
@@ -92,43 +92,43 @@ def header(board: Board, now_s: float) -> Text:
     report = board.report
     line = Text(no_wrap=True, overflow="ellipsis")
     if board.outage:
-        return line.append("Redis is away", "bold red").append(f"  {formats.safe(board.outage)}; trying again")
+        return line.append("Redis is away", "bold red").append(f"  {text.safe(board.outage)}; trying again")
     if report is None and board.starting:
         return line.append("starting a stream", "bold").append("  for as long as this is shown")
     if report is None and board.asked_at is not None:
-        at = formats.clock(int(board.asked_at * 1000), now_s)
+        at = text.clock(int(board.asked_at * 1000), now_s)
         return line.append("no streamer runs", "bold").append(f"  asked Schwab at {at}")
     if report is None:
         return line.append("no streamer runs", "bold red").append("  the last known values are shown")
     good = report.state == "streaming"
     line.append(report.state.replace("_", " "), "bold green" if good else "bold red")
-    line.append(f" for {formats.age(now_s - report.since / 1000)}")
+    line.append(f" for {text.age(now_s - report.since / 1000)}")
     if not good and report.reason:
-        line.append(f": {formats.safe(report.reason)}")
+        line.append(f": {text.safe(report.reason)}")
     if report.simulated:
         line.append("  simulated prices", "bold magenta")
     if report.lag.exchange_to_here_ms is not None:
         line.append(f"  lag {report.lag.exchange_to_here_ms:,.0f} ms")
     if report.lag.here_to_redis_ms is not None:
         line.append(f" + {report.lag.here_to_redis_ms:.1f} ms")
-    return line.append(f"  {formats.safe(report.host)} pid {report.pid}", "dim")
+    return line.append(f"  {text.safe(report.host)} pid {report.pid}", "dim")
 
 
 def quote_line(quote: Quote, now_s: float) -> str:
     """One update as plain text, for pipes."""
     tick = quote.tick
     if tick is None:
-        return f"{formats.safe(quote.symbol.alias)}  no data yet"
+        return f"{text.safe(quote.symbol.alias)}  no data yet"
     bid, bid_size, ask, ask_size = _top(quote)
     parts = (
-        formats.clock(tick.timestamp, now_s),
-        formats.safe(quote.symbol.alias),
-        formats.price(tick.last_price, quote.decimals),
-        formats.signed(quote.net_change, quote.decimals),
-        formats.percent(quote.percent_change),
-        f"{formats.count(bid_size)} × {formats.price(bid, quote.decimals)}",
-        f"{formats.price(ask, quote.decimals)} × {formats.count(ask_size)}",
-        f"vol {formats.count(tick.total_volume)}",
+        text.clock(tick.timestamp, now_s),
+        text.safe(quote.symbol.alias),
+        text.price(tick.last_price, quote.decimals),
+        text.signed(quote.net_change, quote.decimals),
+        text.percent(quote.percent_change),
+        f"{text.count(bid_size)} × {text.price(bid, quote.decimals)}",
+        f"{text.price(ask, quote.decimals)} × {text.count(ask_size)}",
+        f"vol {text.count(tick.total_volume)}",
         "delayed" if tick.delayed else "",
     )
     return "  ".join(part for part in parts if part)
@@ -136,13 +136,13 @@ def quote_line(quote: Quote, now_s: float) -> str:
 
 def _last(quote: Quote, now_s: float, *, stale: bool) -> Cell:
     if quote.tick is None:
-        return Cell(f"{formats.UNKNOWN}  ", _STALE)
+        return Cell(f"{text.UNKNOWN}  ", _STALE)
     arrow = {1: "▲", -1: "▼"}.get(quote.direction, " ")
-    text = f"{formats.price(quote.tick.last_price, quote.decimals)} {arrow}"
+    shown = f"{text.price(quote.tick.last_price, quote.decimals)} {arrow}"
     colour = {1: _UP, -1: _DOWN}.get(quote.direction, "")
     if stale:
-        return Cell(text, _STALE)
-    return Cell(text, f"bold reverse {colour}" if quote.flashes(now_s) else f"bold {colour}")
+        return Cell(shown, _STALE)
+    return Cell(shown, f"bold reverse {colour}" if quote.flashes(now_s) else f"bold {colour}")
 
 
 def _top(quote: Quote) -> tuple[float | None, int | None, float | None, int | None]:
@@ -154,12 +154,12 @@ def _top(quote: Quote) -> tuple[float | None, int | None, float | None, int | No
 def _spread(quote: Quote) -> str:
     spread = quote.spread
     if spread is None:
-        return formats.UNKNOWN
-    return f"{spread:g}t" if quote.tick_size else formats.price(spread, quote.decimals)
+        return text.UNKNOWN
+    return f"{spread:g}t" if quote.tick_size else text.price(spread, quote.decimals)
 
 
 def _age(age_s: float | None, stale: str | None) -> str:
-    return " ".join(filter(None, (None if age_s is None else formats.age(age_s), stale)))
+    return " ".join(filter(None, (None if age_s is None else text.age(age_s), stale)))
 
 
 def _sign(value: float | None) -> int:

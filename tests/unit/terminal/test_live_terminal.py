@@ -8,7 +8,7 @@ import signal
 from rich.console import Console
 from rich.text import Text
 
-from schwabstream.live_terminal import LiveTerminal
+from schwabstream.terminal.live_terminal import LiveTerminal
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?1049l\x1b[?25h"
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from schwabstream.board import Board
 from schwabstream.events import TickEvent
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.quote_table import QuoteTable, quote_line
 from schwabstream.report import LagReport, StreamerReport, SymbolReport
+from schwabstream.terminal.quote_table import QuoteTable, quote_line
+from schwabstream.terminal.watchlist import Board
 
 Snapshot = Callable[[str, Callable[[], RenderableType]], None]
 
@@ -178,5 +178,5 @@ def test_lines_for_pipes() -> None:
 
 def test_the_pictures_are_kept() -> None:
     """The pictures of both screens stand beside the tests."""
-    kept = {path.name for path in (Path(__file__).parents[1] / "fixtures" / "screens").iterdir()}
+    kept = {path.name for path in (Path(__file__).parents[2] / "fixtures" / "screens").iterdir()}
     assert kept >= {"quote.txt", "quote.ansi", "quote-waiting.txt", "quote-waiting.ansi"}

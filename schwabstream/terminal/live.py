@@ -12,12 +12,12 @@ from typing import Protocol
 
 from rich.console import Console, RenderableType
 
-from schwabstream.board import Board
 from schwabstream.consumer.subscription import Subscription
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Event
-from schwabstream.live_terminal import LiveTerminal
 from schwabstream.stdout import LineWriter, safe_lines
+from schwabstream.terminal.live_terminal import LiveTerminal
+from schwabstream.terminal.watchlist import Board
 
 FRAME_S = 1 / 8
 IDLE_FRAME_S = 1.0

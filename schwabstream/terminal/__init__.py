@@ -1,0 +1,1 @@
+"""What people see: live screens, the quote table, the ladder, the status page."""
