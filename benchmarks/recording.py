@@ -161,7 +161,7 @@ def read_back(path: Path) -> None:
 
 def replay_to_redis(path: Path, url: str) -> None:
     """The whole command's work, into a Redis."""
-    from schwabstream.replay import ReplayOptions, replay
+    from schwabstream.commands.replay import ReplayOptions, replay
 
     before = time.perf_counter()
     result = replay(ReplayOptions([path], speed=float("inf"), redis=url, verbosity=-1))

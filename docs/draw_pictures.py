@@ -12,10 +12,10 @@ from pathlib import Path
 from rich.console import Console, RenderableType
 from rich.terminal_theme import MONOKAI
 
+from schwabstream.commands.child_streamer import own_stream
+from schwabstream.commands.embedded_redis import embedded_redis
 from schwabstream.consumer.conflation import Inbox
 from schwabstream.consumer.subscription import Subscription
-from schwabstream.embedded import embedded_redis
-from schwabstream.own_stream import own_stream
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.terminal.ladder import Ladder
 from schwabstream.terminal.quote_table import QuoteTable

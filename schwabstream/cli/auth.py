@@ -12,7 +12,15 @@ from schwabstream.stdout import show
 from schwabstream.terminal.text import safe
 
 if TYPE_CHECKING:
-    from schwabstream.login import LoginReport, LoginState, LogoutReport, Person, RefreshReport, Report, StatusReport
+    from schwabstream.commands.login import (
+        LoginReport,
+        LoginState,
+        LogoutReport,
+        Person,
+        RefreshReport,
+        Report,
+        StatusReport,
+    )
     from schwabstream.settings import Settings
 
 T = TypeVar("T")
@@ -32,7 +40,7 @@ def login(
     verbose: options.Verbose = 0,
 ) -> None:
     """Log in through the browser; the login lasts seven days."""
-    from schwabstream.login import Method, log_in
+    from schwabstream.commands.login import Method, log_in
 
     if manual and with_refresh_token:
         raise typer.BadParameter("use either --manual or --with-refresh-token")
@@ -51,7 +59,7 @@ def refresh(
     verbose: options.Verbose = 0,
 ) -> None:
     """Refresh the access token now and prove it; never asks anything, so it suits cron."""
-    from schwabstream import login
+    from schwabstream.commands import login
 
     settings = _settings(options.verbosity(verbose, quiet=quiet))
     report = _run(login.refresh(settings, if_due=if_due))
@@ -62,7 +70,7 @@ def refresh(
 @app.command()
 def status(*, json: options.Json = False, verbose: options.Verbose = 0) -> None:
     """Show the stored login and how long it lasts; exit code 3 when a login is needed."""
-    from schwabstream import login
+    from schwabstream.commands import login
 
     report = login.status(_settings(verbose))
     _show(report, _status_text(report), json=json)
@@ -73,7 +81,7 @@ def status(*, json: options.Json = False, verbose: options.Verbose = 0) -> None:
 @app.command()
 def logout(*, json: options.Json = False, verbose: options.Verbose = 0) -> None:
     """Forget the login; the token file is kept as a snapshot."""
-    from schwabstream.login import log_out
+    from schwabstream.commands.login import log_out
 
     report = log_out(_settings(verbose))
     _show(report, _logout_text(report), json=json)
@@ -89,7 +97,7 @@ def _settings(verbosity: int) -> "Settings":
 
 
 def _person() -> "Person":
-    from schwabstream.login import Person, open_browser
+    from schwabstream.commands.login import Person, open_browser
 
     return Person(
         say=lambda text: typer.echo("\n".join(map(safe, text.split("\n"))), err=True),
@@ -135,7 +143,7 @@ def _show(report: "Report", text: str, *, json: bool) -> None:
         return
     from json import dumps
 
-    from schwabstream.login import as_json
+    from schwabstream.commands.login import as_json
 
     show(dumps(as_json(report)))
 

@@ -9,7 +9,7 @@ from schwabstream.stdout import show
 from schwabstream.terminal.text import safe
 
 if TYPE_CHECKING:
-    from schwabstream.diagnosis import Diagnosis
+    from schwabstream.commands.doctor.findings import Diagnosis
 
 _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unchecked": "dim"}
 
@@ -29,7 +29,7 @@ def doctor(
     """Check everything a run needs and name the fix for each failure; safe beside a running streamer."""
     import asyncio
 
-    from schwabstream.doctor import examine
+    from schwabstream.commands.doctor.examine import examine
     from schwabstream.telemetry import configure_logging
 
     configure_logging("auto", verbosity=verbose - 1)

@@ -39,8 +39,8 @@ def record(
     Needs no Redis. Beside a running pipeline use stream run --record FILE instead: Schwab allows one connection.
     An older recording of that name is set aside under its date. Access tokens and account data are never written.
     """
-    from schwabstream.record import RecordOptions
-    from schwabstream.record import record as record_stream
+    from schwabstream.commands.record import RecordOptions
+    from schwabstream.commands.record import record as record_stream
 
     rotation = options.rotation(rotate, keep)
     verbosity = options.verbosity(verbose, quiet=quiet)
@@ -70,8 +70,8 @@ def replay(
 
     Events go to the Redis named by --redis; without it to an embedded one, or nowhere with --json or --check.
     """
-    from schwabstream.replay import ReplayOptions
-    from schwabstream.replay import replay as replay_recording
+    from schwabstream.commands.replay import ReplayOptions
+    from schwabstream.commands.replay import replay as replay_recording
     from schwabstream.telemetry import write_message
 
     verbosity = options.verbosity(verbose, quiet=quiet)
@@ -93,7 +93,7 @@ def export(
     quiet: options.Quiet = False,
 ) -> None:
     """Write a recording's ticks, books and bars as tables with typed columns."""
-    from schwabstream.export import export as export_recording
+    from schwabstream.commands.export import export as export_recording
 
     verbosity = options.verbosity(verbose, quiet=quiet)
     exported = export_recording(files, to, out, replace=force, verbosity=verbosity)

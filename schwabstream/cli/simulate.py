@@ -33,8 +33,8 @@ def simulate(
 
     Prints the settings that point a client at it, one NAME=value a line, a token file's path among them.
     """
-    from schwabstream.simulate import SimulateOptions
-    from schwabstream.simulate import simulate as serve
+    from schwabstream.commands.simulate import SimulateOptions
+    from schwabstream.commands.simulate import simulate as serve
 
     verbosity = options.verbosity(verbose, quiet=quiet)
     serve(SimulateOptions(recording, port, seed, futures_depth, speed, loop, verbosity), show)

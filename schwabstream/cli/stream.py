@@ -57,7 +57,7 @@ def run(
     Ctrl-C logs out, writes what is left and exits 0; a second Ctrl-C stops at once.
     """
     with lean.loading():
-        from schwabstream.app import StreamOptions, stream
+        from schwabstream.commands.run.compose import StreamOptions, stream
 
     stream(
         StreamOptions(

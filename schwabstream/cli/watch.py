@@ -35,10 +35,10 @@ def quote(
 ) -> None:
     """Watch prices: a live table on a terminal, lines in a pipe."""
     with lean.loading():
-        from schwabstream import watch
+        from schwabstream.commands import quotes
 
-    watch.quote(
-        watch.WatchOptions(
+    quotes.quote(
+        quotes.WatchOptions(
             symbols=symbols,
             once=once,
             json=json,
@@ -66,10 +66,10 @@ def book(
 ) -> None:
     """Watch one order book: a live ladder on a terminal, lines in a pipe."""
     with lean.loading():
-        from schwabstream import watch
+        from schwabstream.commands import quotes
 
-    watch.book(
-        watch.WatchOptions(
+    quotes.book(
+        quotes.WatchOptions(
             symbols=[symbol],
             depth=depth,
             venues=venues,
@@ -86,9 +86,9 @@ def book(
 def status(*, json: options.Json = False, redis: options.Redis = None) -> None:
     """Tell what the running streamer says of itself; exits 0 when it is healthy, else 4."""
     with lean.loading():
-        from schwabstream import watch
+        from schwabstream.commands import quotes
 
-    if not watch.show_status(redis, json=json):
+    if not quotes.show_status(redis, json=json):
         raise typer.Exit(4)
 
 

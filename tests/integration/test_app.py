@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import structlog
 
-from schwabstream.app import StreamOptions, stream
+from schwabstream.commands.run.compose import StreamOptions, stream
 from schwabstream.errors import ConfigurationError, RedisUnavailable, SymbolError
 from schwabstream.events import parse_event
 from tests.conftest import RedisServer

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from schwabstream import doctor_schwab
-from schwabstream.diagnosis import Diagnosis, Verdict
-from schwabstream.doctor import examine
+from schwabstream.commands.doctor import schwab
+from schwabstream.commands.doctor.examine import examine
+from schwabstream.commands.doctor.findings import Diagnosis, Verdict
 from schwabstream.publishing.fence import lease_key
 from schwabstream.report import StreamerReport, SymbolReport
 from schwabstream.simulator import SchwabSimulator
@@ -264,7 +264,7 @@ async def test_clock(good: SchwabSimulator, ahead_s: float, verdict: Verdict, co
     """A clock that is some seconds off is a warning, half a minute a failure; it says in which direction."""
     (clock,) = [
         each
-        for each in await doctor_schwab.examine_network(good.base_url, wall=lambda: time.time() + ahead_s)
+        for each in await schwab.examine_network(good.base_url, wall=lambda: time.time() + ahead_s)
         if each.name == "clock"
     ]
     assert (clock.verdict, clock.code) == (verdict, code)
@@ -273,7 +273,7 @@ async def test_clock(good: SchwabSimulator, ahead_s: float, verdict: Verdict, co
 
 async def test_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name that nobody knows is told with the name, and what depends on it is not checked."""
-    dns, tls, clock = await doctor_schwab.examine_network("https://schwab.invalid")
+    dns, tls, clock = await schwab.examine_network("https://schwab.invalid")
     assert (dns.verdict, dns.code) == (Verdict.FAILED, 4)
     assert "schwab.invalid" in dns.detail
     assert tls.verdict is clock.verdict is Verdict.UNCHECKED
@@ -281,7 +281,7 @@ async def test_unknown_host(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_nobody_listens(unused_port: int) -> None:
     """A port that refuses is told as such."""
-    _, tls, clock = await doctor_schwab.examine_network(f"http://127.0.0.1:{unused_port}")
+    _, tls, clock = await schwab.examine_network(f"http://127.0.0.1:{unused_port}")
     assert (tls.verdict, tls.code) == (Verdict.FAILED, 4)
     assert "Connection refused" in tls.detail or "Connect call failed" in tls.detail
     assert clock.verdict is Verdict.UNCHECKED
@@ -303,7 +303,7 @@ async def test_certificate_that_nobody_signed(tmp_path: Path) -> None:
 
     server = await asyncio.start_server(lambda _r, w: w.close(), "127.0.0.1", 0, ssl=_server_context("127.0.0.1"))
     port = server.sockets[0].getsockname()[1]
-    _, tls, _ = await doctor_schwab.examine_network(f"https://127.0.0.1:{port}")
+    _, tls, _ = await schwab.examine_network(f"https://127.0.0.1:{port}")
     server.close()
     assert (tls.verdict, tls.code) == (Verdict.FAILED, 4)
     assert "not trusted" in tls.detail
@@ -320,7 +320,7 @@ async def test_no_tls_where_there_should_be() -> None:
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    _, tls, _ = await doctor_schwab.examine_network(f"https://127.0.0.1:{port}")
+    _, tls, _ = await schwab.examine_network(f"https://127.0.0.1:{port}")
     server.close()
     assert tls.verdict is Verdict.FAILED
     assert "no TLS" in tls.detail
@@ -328,11 +328,11 @@ async def test_no_tls_where_there_should_be() -> None:
 
 async def test_server_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each look is bounded: a server that takes the connection and says nothing is a failure in time."""
-    monkeypatch.setattr("schwabstream.diagnosis.LIMIT_S", 0.3)
+    monkeypatch.setattr("schwabstream.commands.doctor.findings.LIMIT_S", 0.3)
     connections: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _reader, writer: connections.append(writer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    *_, clock = await doctor_schwab.examine_network(f"http://127.0.0.1:{port}")
+    *_, clock = await schwab.examine_network(f"http://127.0.0.1:{port}")
     for writer in connections:
         writer.close()
         await writer.wait_closed()

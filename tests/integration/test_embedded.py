@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from schwabstream.embedded import HOST, embedded_redis
+from schwabstream.commands.embedded_redis import HOST, embedded_redis
 from schwabstream.errors import RedisUnavailable
 
 DEADLINE_S = 10.0
@@ -208,7 +208,7 @@ async def test_the_server_gets_none_of_our_settings(tmp_path: Path, monkeypatch:
 
 _HOLDER = """
 import asyncio, sys
-from schwabstream.embedded import embedded_redis
+from schwabstream.commands.embedded_redis import embedded_redis
 
 async def hold():
     async with embedded_redis(int(sys.argv[1])) as embedded:

@@ -24,8 +24,8 @@ from structlog.testing import capture_logs
 from schwabstream.auth.client import open_store
 from schwabstream.auth.oauth import read_paste
 from schwabstream.auth.tokens import TokenSet
+from schwabstream.commands.login import Method, Person, as_json, log_in, log_out, open_browser, refresh, status
 from schwabstream.errors import LoginRequired, SchwabUnavailable, TokenFileError
-from schwabstream.login import Method, Person, as_json, log_in, log_out, open_browser, refresh, status
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import SchwabSimulator
 from tests.full_disk import full_disk
@@ -373,7 +373,7 @@ exec sleep 60
 """
 OPENS_A_BROWSER = """
 import os, sys, time
-from schwabstream.login import open_browser
+from schwabstream.commands.login import open_browser
 print(open_browser(sys.argv[1]))
 while not os.path.exists("seen"):
     time.sleep(0.01)

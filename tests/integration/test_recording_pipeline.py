@@ -14,22 +14,22 @@ import pytest
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
+from schwabstream.commands.export import export
+from schwabstream.commands.record import RecordOptions, record
+from schwabstream.commands.replay import ReplayOptions, replay
+from schwabstream.commands.simulated import load_tape
 from schwabstream.errors import ConfigurationError, Refused
 from schwabstream.events import parse_event
-from schwabstream.export import export
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.record import RecordOptions, record
 from schwabstream.recording.compare import Comparison
 from schwabstream.recording.format import Header, Record, encode_header, encode_record
 from schwabstream.recording.playback import Numbering, Playback
 from schwabstream.recording.reader import Recording
 from schwabstream.recording.rotation import Rotation
 from schwabstream.recording.writer import recording_to
-from schwabstream.replay import ReplayOptions, replay
 from schwabstream.report import StreamerReport
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator, Tape
-from schwabstream.stand_in import load_tape
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from tests.conftest import RedisServer
 

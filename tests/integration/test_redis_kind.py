@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from schwabstream.broker.kind import reach
+from schwabstream.commands.embedded_redis import embedded_redis
 from schwabstream.consumer.subscription import read_report
-from schwabstream.embedded import embedded_redis
 from schwabstream.errors import RedisUnavailable, RedisUnsuitable
 from tests.conftest import RedisServer
 

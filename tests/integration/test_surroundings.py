@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from schwabstream.commands.resources import account_of
 from schwabstream.errors import SchwabUnavailable
 from schwabstream.streaming.supervisor import STARTUP_LIMIT_S
-from schwabstream.surroundings import account_of
 from tests.stage import Stage, play
 
 

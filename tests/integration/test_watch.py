@@ -13,11 +13,11 @@ import pytest
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
+from schwabstream.commands.child_streamer import own_stream
 from schwabstream.consumer.subscription import Subscription
 from schwabstream.errors import ConfigurationError, SchwabUnavailable
 from schwabstream.events import Level2Event, StatusEvent, TickEvent
 from schwabstream.market.rest_quotes import tick_of
-from schwabstream.own_stream import own_stream
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schwabstream.exchange_holidays import compute_holidays
+from schwabstream.commands.holidays import compute_holidays
 from schwabstream.simulator.closures import closes_early, futures_are_closed, new_york_is_closed
 from schwabstream.simulator.faults import Faults
 from schwabstream.simulator.hours import market_hours

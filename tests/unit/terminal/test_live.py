@@ -120,6 +120,6 @@ async def test_a_failure_leaves_the_terminal_as_it_was() -> None:
 def test_looking_at_the_market_loads_nothing_that_talks_to_schwab() -> None:
     """``quote`` from Redis imports neither REST nor WebSocket libraries."""
     heavy = {"schwab", "httpx", "websockets", "authlib", "fakeredis"}
-    script = "import sys, schwabstream.watch; print(*{name.split('.')[0] for name in sys.modules})"
+    script = "import sys, schwabstream.commands.quotes; print(*{name.split('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert heavy.isdisjoint(done.stdout.split())

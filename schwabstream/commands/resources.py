@@ -34,7 +34,7 @@ async def schwab_for(settings: Settings, *, simulated: bool, recording: Path | N
     if not simulated:
         yield settings
         return
-    from schwabstream.stand_in import load_tape, simulated_schwab
+    from schwabstream.commands.simulated import load_tape, simulated_schwab
 
     tape = None if recording is None else load_tape(recording)
     async with simulated_schwab(settings, tape) as stand_in:
@@ -45,7 +45,7 @@ async def schwab_for(settings: Settings, *, simulated: bool, recording: Path | N
 async def redis_for(settings: Settings, asked: str | None, *, simulated: bool) -> AsyncIterator[RedisPlace]:
     """The Redis to publish to; made-up prices go into a shared one only when the command line names it."""
     if asked == EMBEDDED or (simulated and asked is None):
-        from schwabstream.embedded import USUAL_PORT, embedded_redis
+        from schwabstream.commands.embedded_redis import USUAL_PORT, embedded_redis
 
         # A configured Redis that is away for a moment must not come back as one with made-up prices.
         configured = origin("REDIS_URL") in ("environment", ".env")

@@ -11,7 +11,7 @@ import pytest
 
 PARENT = """
 import subprocess, sys
-from schwabstream.children import dies_with_parent
+from schwabstream.commands.child_process import dies_with_parent
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], preexec_fn=dies_with_parent())
 print(child.pid, flush=True)
 child.wait()

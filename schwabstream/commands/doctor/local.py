@@ -15,7 +15,7 @@ from typing import Any
 
 from schwabstream.auth.client import open_store
 from schwabstream.auth.tokens import TokenSet
-from schwabstream.diagnosis import Finding, Verdict, failed, failure, ok, warning
+from schwabstream.commands.doctor.findings import Finding, Verdict, failed, failure, ok, warning
 from schwabstream.errors import ConfigurationError, SchwabStreamError
 from schwabstream.monitoring.alerts import split_command
 from schwabstream.protocol.symbols import Symbol, parse_symbols

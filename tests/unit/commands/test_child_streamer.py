@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
+from schwabstream.commands.child_streamer import OwnStream
 from schwabstream.errors import LoginRequired, SchwabStreamError, SchwabUnavailable
-from schwabstream.own_stream import OwnStream
 
 
 async def ended(script: str) -> OwnStream:

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.commands.signals import until_signalled
 from schwabstream.consumer.subscription import read_report
 from schwabstream.errors import ConfigurationError, RedisUnavailable, Refused
 from schwabstream.events import Channel
@@ -18,7 +19,6 @@ from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.recording.rotation import Rotation
 from schwabstream.recording.writer import recording_to
 from schwabstream.settings import Settings, load_settings
-from schwabstream.signals import until_signalled
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.telemetry import configure_logging
 
@@ -60,7 +60,7 @@ def record(options: RecordOptions) -> None:
 async def _record(options: RecordOptions, settings: Settings, symbols: list[Symbol]) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if options.simulate:
-            from schwabstream.stand_in import simulated_schwab
+            from schwabstream.commands.simulated import simulated_schwab
 
             settings = await stack.enter_async_context(simulated_schwab(settings))
         else:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from schwabstream.signals import ending_signals, until_signalled
+from schwabstream.commands.signals import ending_signals, until_signalled
 
 
 @pytest.fixture(autouse=True)

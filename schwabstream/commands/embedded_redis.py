@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from schwabstream.children import dies_with_parent
+from schwabstream.commands.child_process import dies_with_parent
 from schwabstream.errors import RedisUnavailable
 from schwabstream.settings import foreign_environment
 

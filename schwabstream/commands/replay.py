@@ -19,8 +19,9 @@ import structlog
 
 from schwabstream import __version__
 from schwabstream.broker.kind import reach
+from schwabstream.commands.embedded_redis import embedded_redis
+from schwabstream.commands.signals import until_signalled
 from schwabstream.consumer.subscription import read_report
-from schwabstream.embedded import embedded_redis
 from schwabstream.errors import ConfigurationError, Refused
 from schwabstream.events import Channel
 from schwabstream.market.last_values import Publish
@@ -32,7 +33,6 @@ from schwabstream.recording.reader import Recording
 from schwabstream.recording.replay_clock import Pace, parse_moment
 from schwabstream.report import StreamerReport
 from schwabstream.settings import Settings, load_settings
-from schwabstream.signals import until_signalled
 from schwabstream.stdout import LineWriter, safe_lines
 from schwabstream.telemetry import configure_logging
 from schwabstream.terminal.progress import progress

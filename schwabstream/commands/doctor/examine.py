@@ -12,20 +12,20 @@ from dataclasses import replace
 
 from schwabstream.auth.client import SchwabAuthClient, open_store
 from schwabstream.auth.http import preload
-from schwabstream.diagnosis import Diagnosis, Finding, failure, unchecked
-from schwabstream.doctor_local import (
+from schwabstream.commands.doctor.findings import Diagnosis, Finding, failure, unchecked
+from schwabstream.commands.doctor.local import (
     checked_settings,
     look_at_alerts,
     look_at_login,
     look_at_settings,
     look_at_token_directory,
 )
-from schwabstream.doctor_redis import SERVER_FINDINGS, RedisExaminer
-from schwabstream.doctor_schwab import examine_account, examine_network
+from schwabstream.commands.doctor.redis import SERVER_FINDINGS, RedisExaminer
+from schwabstream.commands.doctor.schwab import examine_account, examine_network
+from schwabstream.commands.resources import EMBEDDED, redis_for, schwab_for
 from schwabstream.errors import ConfigurationError, SchwabStreamError
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.settings import Settings, origin
-from schwabstream.surroundings import EMBEDDED, redis_for, schwab_for
 from schwabstream.telemetry import redact
 
 _ACCOUNT = ("account", "entitlements", "quotes", "streamer")

@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 import structlog
 
 from schwabstream.auth.client import SchwabAuthClient, open_store
-from schwabstream.drain import drain
+from schwabstream.commands.resources import EMBEDDED, lease_for, redis_for, schwab_for
+from schwabstream.commands.run.drain import drain
+from schwabstream.commands.run.monitors import Operations, operations
+from schwabstream.commands.run.standby import take_turns
+from schwabstream.commands.signals import ending_signals
 from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.monitoring.reporter import Reporter
-from schwabstream.operations import Operations, operations
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import Settings, load_settings
 from schwabstream.side_tasks import end, start_beside
-from schwabstream.signals import ending_signals
-from schwabstream.standby import take_turns
 from schwabstream.stdout import LineWriter, can_draw, safe_lines
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.surroundings import EMBEDDED, lease_for, redis_for, schwab_for
 from schwabstream.telemetry import configure_logging
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def stream(options: StreamOptions) -> None:
         "redis_url": None if options.redis == EMBEDDED else options.redis,
     }
     if options.ensure_env:
-        from schwabstream.doctor_local import ensure_environment
+        from schwabstream.commands.doctor.local import ensure_environment
 
         ensure_environment(simulated=options.simulated, **overrides)
     settings = load_settings(**overrides)
@@ -283,7 +283,7 @@ class _Run:
 
 async def _learn_holidays(client: SchwabStreamClient) -> None:
     """Fill the calendar once the stream has settled; nothing asks for it in the first minute."""
-    from schwabstream.exchange_holidays import load_holidays
+    from schwabstream.commands.holidays import load_holidays
 
     await client.ready.wait()
     await asyncio.sleep(HOLIDAYS_AFTER_S)

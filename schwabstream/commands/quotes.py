@@ -14,6 +14,7 @@ from datetime import date
 import orjson
 import structlog
 
+from schwabstream.commands.signals import until_signalled
 from schwabstream.consumer.conflation import Inbox
 from schwabstream.consumer.subscription import Subscription, read_report
 from schwabstream.errors import (
@@ -28,7 +29,6 @@ from schwabstream.events import Channel, Event, Level2Event, StatusEvent, TickEv
 from schwabstream.market.rest_quotes import tick_of
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.settings import Settings, load_settings
-from schwabstream.signals import until_signalled
 from schwabstream.stdout import can_draw
 from schwabstream.telemetry import configure_logging, write_message
 from schwabstream.terminal.ladder import Ladder, book_line
@@ -193,11 +193,11 @@ class _Watch:
 
     async def _run_own(self, *, embedded: bool, simulate: bool) -> None:
         """Run a streamer of our own and show what it brings."""
-        from schwabstream.embedded import embedded_redis
-        from schwabstream.own_stream import own_stream
+        from schwabstream.commands.child_streamer import own_stream
+        from schwabstream.commands.embedded_redis import embedded_redis
 
         if simulate and not embedded:
-            from schwabstream.surroundings import keep_from_live
+            from schwabstream.commands.resources import keep_from_live
 
             await keep_from_live(self._settings)
         async with contextlib.AsyncExitStack() as stack:

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from schwabstream.auth.client import SchwabAuthClient
-from schwabstream.diagnosis import Finding, bounded, failed, failure, ok, unchecked, warning
+from schwabstream.commands.doctor.findings import Finding, bounded, failed, failure, ok, unchecked, warning
 from schwabstream.errors import ProtocolError
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import ASK_FOR_LEVEL2, SIGN, Entitlements, first, read_entitlements

@@ -10,7 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 
 from schwabstream import errors
-from schwabstream.children import dies_with_parent
+from schwabstream.commands.child_process import dies_with_parent
 from schwabstream.errors import SchwabStreamError
 from schwabstream.terminal.text import safe
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from schwabstream.doctor_local import ensure_environment
+from schwabstream.commands.doctor.local import ensure_environment
 from schwabstream.errors import ConfigurationError
 
 

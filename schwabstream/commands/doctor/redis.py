@@ -14,8 +14,8 @@ from redis.exceptions import RedisError, ResponseError
 from schwabstream.broker.calls import RedisCalls
 from schwabstream.broker.kind import find_unsuitable
 from schwabstream.broker.url import START, connection_pool, next_step, redact_url, translated, what_failed
+from schwabstream.commands.doctor.findings import Finding, bounded, failed, ok, unchecked, warning
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS
-from schwabstream.diagnosis import Finding, bounded, failed, ok, unchecked, warning
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.publishing.fence import describe, digest, lease_key

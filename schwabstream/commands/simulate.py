@@ -11,10 +11,10 @@ import structlog
 
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
+from schwabstream.commands.signals import until_signalled
+from schwabstream.commands.simulated import load_tape
 from schwabstream.settings import load_settings
-from schwabstream.signals import until_signalled
 from schwabstream.simulator import Faults, SchwabSimulator
-from schwabstream.stand_in import load_tape
 from schwabstream.telemetry import configure_logging
 
 log = structlog.get_logger(__name__)

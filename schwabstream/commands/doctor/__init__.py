@@ -1,0 +1,1 @@
+"""``schwabstream doctor``: checks everything that a run needs and names the fix for each failure."""
