@@ -8,7 +8,7 @@ import typer
 from schwabstream import __version__
 from schwabstream.cli import auth, doctor, record, simulate, stream, watch
 from schwabstream.errors import SchwabStreamError
-from schwabstream.stdout import guarded_stdout, show
+from schwabstream.output import guarded_stdout, show
 
 app = typer.Typer(
     name="schwabstream",
@@ -48,7 +48,7 @@ def main() -> None:
         with guarded_stdout():
             app()
     except SchwabStreamError as error:
-        from schwabstream.telemetry import write_message
+        from schwabstream.logs import write_message
 
         write_message(f"schwabstream: {error}")
         sys.exit(error.exit_code)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from schwabstream.cli import options
-from schwabstream.stdout import show
+from schwabstream.output import show
 from schwabstream.terminal.text import safe
 
 if TYPE_CHECKING:
@@ -88,8 +88,8 @@ def logout(*, json: options.Json = False, verbose: options.Verbose = 0) -> None:
 
 
 def _settings(verbosity: int) -> "Settings":
+    from schwabstream.logs import configure_logging
     from schwabstream.settings import load_settings
-    from schwabstream.telemetry import configure_logging
 
     settings = load_settings()
     configure_logging(settings.schwab_log_format, verbosity=verbosity)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from schwabstream.cli import options
-from schwabstream.stdout import show
+from schwabstream.output import show
 from schwabstream.terminal.text import safe
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def doctor(
     import asyncio
 
     from schwabstream.commands.doctor.examine import examine
-    from schwabstream.telemetry import configure_logging
+    from schwabstream.logs import configure_logging
 
     configure_logging("auto", verbosity=verbose - 1)
     diagnosis = asyncio.run(examine(simulate=simulate, redis=redis))

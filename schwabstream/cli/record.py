@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from schwabstream.cli import options
-from schwabstream.stdout import show
+from schwabstream.output import show
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The recording, such as day.jsonl.zst.")]
 Files = Annotated[
@@ -72,7 +72,7 @@ def replay(
     """
     from schwabstream.commands.replay import ReplayOptions
     from schwabstream.commands.replay import replay as replay_recording
-    from schwabstream.telemetry import write_message
+    from schwabstream.logs import write_message
 
     verbosity = options.verbosity(verbose, quiet=quiet)
     factor = options.speed(speed)

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from schwabstream.cli import options
-from schwabstream.stdout import show
+from schwabstream.output import show
 
 
 def add_to(app: typer.Typer) -> None:

@@ -10,11 +10,11 @@ import structlog
 
 from schwabstream.errors import ConfigurationError
 from schwabstream.events import Channel
+from schwabstream.logs import configure_logging
 from schwabstream.recording.columns import TABLES, rows
 from schwabstream.recording.playback import Playback
 from schwabstream.recording.reader import Recording
 from schwabstream.recording.tables import FORMATS, TableFile, table_file
-from schwabstream.telemetry import configure_logging
 from schwabstream.terminal.progress import progress
 
 log = structlog.get_logger(__name__)

@@ -26,11 +26,11 @@ from schwabstream.errors import (
     SymbolError,
 )
 from schwabstream.events import Channel, Event, Level2Event, StatusEvent, TickEvent
+from schwabstream.logs import configure_logging, write_message
 from schwabstream.market.rest_quotes import tick_of
+from schwabstream.output import can_draw
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.settings import Settings, load_settings
-from schwabstream.stdout import can_draw
-from schwabstream.telemetry import configure_logging, write_message
 from schwabstream.terminal.ladder import Ladder, book_line
 from schwabstream.terminal.live import View, arrival, print_lines, print_once, show_lines, show_live
 from schwabstream.terminal.quote_table import QuoteTable, quote_line

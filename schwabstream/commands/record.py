@@ -15,12 +15,12 @@ from schwabstream.commands.signals import until_signalled
 from schwabstream.consumer.subscription import read_report
 from schwabstream.errors import ConfigurationError, RedisUnavailable, Refused
 from schwabstream.events import Channel
+from schwabstream.logs import configure_logging
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.recording.rotation import Rotation
 from schwabstream.recording.writer import recording_to
 from schwabstream.settings import Settings, load_settings
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.telemetry import configure_logging
 
 log = structlog.get_logger(__name__)
 

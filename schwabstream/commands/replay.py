@@ -24,7 +24,9 @@ from schwabstream.commands.signals import until_signalled
 from schwabstream.consumer.subscription import read_report
 from schwabstream.errors import ConfigurationError, Refused
 from schwabstream.events import Channel
+from schwabstream.logs import configure_logging
 from schwabstream.market.last_values import Publish
+from schwabstream.output import LineWriter, safe_lines
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.recording.compare import Comparison, Difference
 from schwabstream.recording.format import Header, Record
@@ -33,8 +35,6 @@ from schwabstream.recording.reader import Recording
 from schwabstream.recording.replay_clock import Pace, parse_moment
 from schwabstream.report import StreamerReport
 from schwabstream.settings import Settings, load_settings
-from schwabstream.stdout import LineWriter, safe_lines
-from schwabstream.telemetry import configure_logging
 from schwabstream.terminal.progress import progress
 
 log = structlog.get_logger(__name__)

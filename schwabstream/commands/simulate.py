@@ -13,9 +13,9 @@ from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.commands.signals import until_signalled
 from schwabstream.commands.simulated import load_tape
+from schwabstream.logs import configure_logging
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
-from schwabstream.telemetry import configure_logging
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from schwabstream.errors import ConfigurationError
-from schwabstream.stdout import safe_lines
+from schwabstream.output import safe_lines
 
 _OURS = re.compile(rb'"(?:seq|received_us)":\d+,?')
 _BY_THE_CLOCK = (b'"type":"status"', b'"repeat":true')

@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from schwabstream.consumer.subscription import Subscription
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Event
-from schwabstream.stdout import LineWriter, safe_lines
+from schwabstream.output import LineWriter, safe_lines
 from schwabstream.terminal.live_terminal import LiveTerminal
 from schwabstream.terminal.watchlist import Board
 

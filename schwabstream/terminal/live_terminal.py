@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.screen import Screen
 
-from schwabstream.stdout import FrameWriter, put_all
+from schwabstream.output import FrameWriter, put_all
 
 LEAVE_LIMIT_S = 0.5
 _OWN_SCREEN, _OLD_SCREEN, _HOME = b"\x1b[?1049h\x1b[?25l", b"\x1b[?1049l\x1b[?25h", b"\x1b[H"

@@ -12,12 +12,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from schwabstream.logs import logs_kept_aside
 from schwabstream.market.last_values import Instrument
 from schwabstream.monitoring.reporter import Reporter, login_due_words
 from schwabstream.protocol.symbols import price_decimals
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.telemetry import logs_kept_aside
 from schwabstream.terminal.live_terminal import LiveTerminal
 from schwabstream.terminal.text import safe
 

@@ -14,11 +14,11 @@ import structlog
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import TokenStore
 from schwabstream.errors import ConfigurationError
+from schwabstream.logs import configure_logging
 from schwabstream.monitoring.metrics import Monitor
 from schwabstream.monitoring.server import MOST_CONNECTIONS, serve_metrics
 from schwabstream.publishing.lease import Lease
 from schwabstream.settings import load_settings
-from schwabstream.telemetry import configure_logging
 
 
 @pytest.fixture

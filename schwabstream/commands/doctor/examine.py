@@ -24,9 +24,9 @@ from schwabstream.commands.doctor.redis import SERVER_FINDINGS, RedisExaminer
 from schwabstream.commands.doctor.schwab import examine_account, examine_network
 from schwabstream.commands.resources import EMBEDDED, redis_for, schwab_for
 from schwabstream.errors import ConfigurationError, SchwabStreamError
+from schwabstream.logs import redact
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.settings import Settings, origin
-from schwabstream.telemetry import redact
 
 _ACCOUNT = ("account", "entitlements", "quotes", "streamer")
 

@@ -19,16 +19,16 @@ from schwabstream.commands.run.monitors import Operations, operations
 from schwabstream.commands.run.standby import take_turns
 from schwabstream.commands.signals import ending_signals
 from schwabstream.errors import ConfigurationError, RedisUnavailable
+from schwabstream.logs import configure_logging
 from schwabstream.monitoring.reporter import Reporter
+from schwabstream.output import LineWriter, can_draw, safe_lines
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import Settings, load_settings
 from schwabstream.side_tasks import end, start_beside
-from schwabstream.stdout import LineWriter, can_draw, safe_lines
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.telemetry import configure_logging
 
 if TYPE_CHECKING:
     from schwabstream.recording.rotation import Rotation

@@ -14,12 +14,12 @@ import structlog
 from rich.console import Console
 
 from schwabstream.auth.tokens import TokenSet
+from schwabstream.logs import configure_logging
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.streaming.status import StreamState
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
-from schwabstream.telemetry import configure_logging
 from schwabstream.terminal.stream_table import StreamScreen
 
 if TYPE_CHECKING:

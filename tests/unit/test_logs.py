@@ -17,8 +17,8 @@ import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from schwabstream import telemetry
-from schwabstream.telemetry import REDACTED, configure_logging, logs_kept_aside, redact, redact_event, write_message
+from schwabstream import logs
+from schwabstream.logs import REDACTED, configure_logging, logs_kept_aside, redact, redact_event, write_message
 
 LONGEST_TRACE = 8
 """Characters of a secret that may stand in a line: fewer help nobody."""
@@ -261,7 +261,7 @@ def test_a_terminal_that_nobody_reads_costs_lines_and_no_time(monkeypatch: pytes
         with os.fdopen(read) as reader:
             lines = [reader.readline() for _ in range(2_001)]
         monkeypatch.undo()
-        telemetry._destination.close()
+        logs._destination.close()
     assert [json.loads(line)["number"] for line in lines[:-1]] == list(range(2_000))
     assert lines[-1] == "last\n"
 
@@ -314,7 +314,7 @@ def test_lines_to_a_file_are_written_at_once_even_under_a_screen(capsys: pytest.
 _UNMEASURED = {"PATH": os.environ["PATH"]}
 _GONE = """
 import logging, structlog, sys
-from schwabstream.telemetry import configure_logging
+from schwabstream.logs import configure_logging
 configure_logging("json")
 for i in range(3):
     structlog.get_logger("x").info("line", i=i)
@@ -358,7 +358,7 @@ def test_a_terminal_gets_colours_unless_no_color_is_set(no_color: str, coloured:
     terminal, end = pty.openpty()
     environment = {**os.environ, "NO_COLOR": no_color, "TERM": "xterm-256color"}
     script.write_text(
-        "import structlog\nfrom schwabstream.telemetry import configure_logging\nconfigure_logging('rich')\n"
+        "import structlog\nfrom schwabstream.logs import configure_logging\nconfigure_logging('rich')\n"
         "structlog.get_logger('x').warning('waiting', reason='no network')\n"
     )
     try:

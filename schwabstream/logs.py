@@ -19,7 +19,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from schwabstream.stdout import LineWriter
+from schwabstream.output import LineWriter
 from schwabstream.terminal.text import safe
 
 REDACTED = "[redacted]"

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from schwabstream.errors import OutputUnwritable
-from schwabstream.stdout import MAX_LINES, FrameWriter, LineWriter, put_all, safe_lines
+from schwabstream.output import MAX_LINES, FrameWriter, LineWriter, put_all, safe_lines
 
 DEADLINE_S = 10.0
 
