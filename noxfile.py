@@ -118,8 +118,8 @@ def kills(session: nox.Session) -> None:
 def faults(session: nox.Session) -> None:
     """Ten thousand fresh fault schedules on virtual time (``-- --first SEED --count 1``); Redis killed fifty times."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
-    session.run("python", "tests/fault_schedules.py", *session.posargs)
-    session.run("python", "tests/redis_kills.py", "--kills", "50", "--minutes", "10")
+    session.run("python", "tests/long/fault_schedules.py", *session.posargs)
+    session.run("python", "tests/long/redis_kills.py", "--kills", "50", "--minutes", "10")
 
 
 @nox.session

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from schwabstream.simulator import SchwabSimulator
-from tests.pseudo_terminal import (
+from tests.support.pseudo_terminal import (
     COMMAND,
     CTRL_C,
     CTRL_S,

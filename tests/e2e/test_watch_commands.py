@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from schwabstream.report import StreamerReport, SymbolReport
-from tests.pseudo_terminal import COMMAND, LEAVE_SCREEN, SHOW_CURSOR, terminal
+from tests.support.pseudo_terminal import COMMAND, LEAVE_SCREEN, SHOW_CURSOR, terminal
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer

@@ -22,8 +22,8 @@ from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import ConfigurationError, LoginRequired, ProtocolError, SchwabUnavailable, TokenFileError
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import SchwabSimulator
-from tests.full_disk import full_disk
-from tests.stage import most_within
+from tests.support.full_disk import full_disk
+from tests.support.stage import most_within
 
 PROCESSES = 50
 

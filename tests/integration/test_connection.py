@@ -24,7 +24,7 @@ from schwabstream.protocol.subscriptions import Command, Verb
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.connection import CLOSE_TIMEOUT_S, Connection, open_connection
 from schwabstream.streaming.liveness import Silence
-from tests.virtual_time import VirtualLoop, run_virtual
+from tests.support.virtual_time import VirtualLoop, run_virtual
 
 DEADLINE_S = 10.0
 FUTURES = Command(Verb.SUBS, Service.LEVELONE_FUTURES, ("/MES", "/MNQ"))

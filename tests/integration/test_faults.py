@@ -8,8 +8,7 @@ import sys
 import pytest
 
 from schwabstream.simulator import Faults
-from tests.fault_proxy import Spoil
-from tests.fault_schedules import (
+from tests.long.fault_schedules import (
     SETTLE_S,
     SYMBOLS,
     TROUBLES,
@@ -21,8 +20,9 @@ from tests.fault_schedules import (
     recovered,
     verdict,
 )
-from tests.full_disk import full_disk
-from tests.stage import Stage, play
+from tests.support.fault_proxy import Spoil
+from tests.support.full_disk import full_disk
+from tests.support.stage import Stage, play
 
 SCHEDULES = 500
 LASTS_S = 75.0

@@ -14,7 +14,7 @@ from schwabstream.market.trading_hours import Holidays, Schedule
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.simulator import Faults
 from schwabstream.streaming.supervisor import EVICTION_PAUSE_S
-from tests.stage import Stage, play
+from tests.support.stage import Stage, play
 
 HALF_DAY = Schedule(
     chicago=Holidays(closed=frozenset({date(2026, 11, 26)}), half=frozenset({date(2026, 11, 27)})),

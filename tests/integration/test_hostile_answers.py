@@ -14,7 +14,7 @@ from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import SchwabUnavailable
 from schwabstream.settings import load_settings
-from tests.virtual_time import VirtualLoop, VirtualTime, run_virtual
+from tests.support.virtual_time import VirtualLoop, VirtualTime, run_virtual
 
 LIMIT_S = 10.0
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -28,7 +28,7 @@ from schwabstream.commands.login import Method, Person, as_json, log_in, log_out
 from schwabstream.errors import LoginRequired, SchwabUnavailable, TokenFileError
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import SchwabSimulator
-from tests.full_disk import full_disk
+from tests.support.full_disk import full_disk
 
 
 @dataclass

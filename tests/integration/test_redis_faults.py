@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from tests.conftest import RedisServer
-from tests.redis_kills import Plant, kill_redis, plant
+from tests.long.redis_kills import Plant, kill_redis, plant
 
 RATE = 300.0
 LASTS_S = 1.5

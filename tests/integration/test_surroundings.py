@@ -7,7 +7,7 @@ import pytest
 from schwabstream.commands.resources import account_of
 from schwabstream.errors import SchwabUnavailable
 from schwabstream.streaming.supervisor import STARTUP_LIMIT_S
-from tests.stage import Stage, play
+from tests.support.stage import Stage, play
 
 
 def limit_rate(stage: Stage, retry_after_s: int | None, count: int | None = 1) -> None:

@@ -19,8 +19,8 @@ from schwabstream.market.last_values import Market
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
-from tests.random_frames import SERVICE_OF_KEY, RandomFrames
-from tests.slow_model import SlowMarket
+from tests.support.random_frames import SERVICE_OF_KEY, RandomFrames
+from tests.support.slow_model import SlowMarket
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer

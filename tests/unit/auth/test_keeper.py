@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from schwabstream.auth.keeper import TokenKeeper
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
-from tests.full_disk import full_disk
+from tests.support.full_disk import full_disk
 
 NOW = 1_800_000_000.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="needs /dev/full")

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from schwabstream.consumer.acknowledgements import GATHER_COUNT, GATHER_S, Acknowledgements
-from tests.virtual_time import VirtualLoop, run_virtual
+from tests.support.virtual_time import VirtualLoop, run_virtual
 
 
 class Peer:

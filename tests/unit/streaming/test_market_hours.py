@@ -8,7 +8,7 @@ from typing import Any
 from schwabstream.errors import SchwabUnavailable
 from schwabstream.market.trading_hours import Schedule
 from schwabstream.streaming.market_hours import LOOK_EVERY_S, keep_equity_hours
-from tests.virtual_time import VirtualLoop, VirtualTime, run_virtual
+from tests.support.virtual_time import VirtualLoop, VirtualTime, run_virtual
 
 DAY_S = 86_400.0
 ANSWER = {"equity": {"EQ": {"isOpen": False}}}

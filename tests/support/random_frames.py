@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from schwabstream.protocol.fields import FIELDS, Kind, Service
-from tests.slow_model import BAR_TIMES, BOOK_SERVICES, LEVEL_ONE_OF
+from tests.support.slow_model import BAR_TIMES, BOOK_SERVICES, LEVEL_ONE_OF
 
 ODD: list[Any] = [
     None,

@@ -20,8 +20,8 @@ from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from tests.fault_proxy import FaultProxy, fault_proxy
-from tests.virtual_time import START, VirtualLoop, VirtualTime, run_virtual
+from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.virtual_time import START, VirtualLoop, VirtualTime, run_virtual
 
 
 class Tape:

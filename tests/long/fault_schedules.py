@@ -1,7 +1,8 @@
 """Random troubles, seeded, played on virtual time, and the promises that must hold whatever happened.
 
-``python -m pytest tests/integration/test_faults.py`` plays 500, always the same; ``python tests/fault_schedules.py``
-plays 10,000 that nobody has seen, on all cores, and ``--first SEED --count 1`` one of them again.
+``python -m pytest tests/integration/test_faults.py`` plays 500, always the same; ``python
+tests/long/fault_schedules.py`` plays 10,000 that nobody has seen, on all cores, and ``--first SEED --count 1`` one of
+them again.
 """
 
 import argparse
@@ -29,9 +30,9 @@ if __name__ == "__main__":  # as a script: schwab-py installs a package named te
     sys.modules["tests"] = types.ModuleType("tests")
     sys.modules["tests"].__path__ = [str(Path(__file__).parent)]
 
-from tests.fault_proxy import Spoil
-from tests.stage import Stage, play
-from tests.virtual_time import START
+from tests.support.fault_proxy import Spoil
+from tests.support.stage import Stage, play
+from tests.support.virtual_time import START
 
 SYMBOLS = ("/MNQ:XCME", "/MES:XCME", "AAPL")
 SERVICE_OF = {"/MNQ": "LEVELONE_FUTURES", "/MES": "LEVELONE_FUTURES", "AAPL": "LEVELONE_EQUITIES"}

@@ -1,6 +1,6 @@
 """A whole streamer, a simulated Schwab and a Redis that suffers: nothing may be lost without being counted.
 
-``python tests/redis_kills.py --kills 50 --minutes 10`` is the long form of what the tests do in seconds.
+``python tests/long/redis_kills.py --kills 50 --minutes 10`` is the long form of what the tests do in seconds.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Pairs of streamers through outages of Redis: the one that streams keeps the account, however long Redis is away.
 
-``python tests/standby_outages.py --pairs 30 --from 0.5 --to 8`` starts the installed command twice for each pair,
+``python tests/long/standby_outages.py --pairs 30 --from 0.5 --to 8`` starts the installed command twice for each pair,
 beside a Redis that is killed and comes back empty, or is stopped and continued, and counts those that changed hands.
 """
 
