@@ -19,8 +19,8 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from schwabstream.escapes import safe
 from schwabstream.output import LineWriter
-from schwabstream.terminal.text import safe
 
 REDACTED = "[redacted]"
 _KEPT_LINES = 500

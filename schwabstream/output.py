@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from schwabstream.errors import OutputUnwritable
-from schwabstream.terminal.text import safe
+from schwabstream.escapes import safe
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer

@@ -11,7 +11,7 @@ from redis.exceptions import ResponseError
 from schwabstream.broker.calls import RedisCalls
 from schwabstream.broker.url import NO_CLUSTER, NO_SENTINEL, OTHER_URL, REPLICA, translated
 from schwabstream.errors import RedisUnsuitable
-from schwabstream.terminal.text import safe
+from schwabstream.escapes import safe
 
 ANSWER_LIMIT_S = 3.0
 

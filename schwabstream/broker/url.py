@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from schwabstream.errors import ConfigurationError, RedisUnavailable, RedisUnsuitable
-from schwabstream.terminal.text import safe
+from schwabstream.escapes import safe
 
 START: Final = "start it, correct REDIS_URL or --redis, or try schwabstream stream run --redis embedded"
 OTHER_URL: Final = "give the URL of a primary outside a Cluster to REDIS_URL or --redis"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from schwabstream.cli import options
+from schwabstream.escapes import safe
 from schwabstream.output import show
-from schwabstream.terminal.text import safe
 
 if TYPE_CHECKING:
     from schwabstream.commands.login import (

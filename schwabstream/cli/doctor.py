@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from schwabstream.cli import options
+from schwabstream.escapes import safe
 from schwabstream.output import show
-from schwabstream.terminal.text import safe
 
 if TYPE_CHECKING:
     from schwabstream.commands.doctor.findings import Diagnosis

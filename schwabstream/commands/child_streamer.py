@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from schwabstream import errors
 from schwabstream.commands.child_process import dies_with_parent
 from schwabstream.errors import SchwabStreamError
-from schwabstream.terminal.text import safe
+from schwabstream.escapes import safe
 
 STOP_LIMIT_S = 6.0
 _KEPT_LINES = 20

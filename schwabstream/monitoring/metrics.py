@@ -15,9 +15,9 @@ from prometheus_client.registry import Collector
 
 from schwabstream import __version__
 from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.histogram import Histogram
 from schwabstream.publishing.fence import describe
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.streaming.meter import Histogram
 from schwabstream.streaming.status import StreamState
 from schwabstream.streaming.supervisor import LOST, SchwabStreamClient
 

@@ -17,8 +17,8 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from schwabstream.errors import ConfigurationError
+from schwabstream.escapes import safe
 from schwabstream.monitoring.metrics import Monitor
-from schwabstream.terminal.text import safe
 
 log = structlog.get_logger(__name__)
 

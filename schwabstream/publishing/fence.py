@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from schwabstream.errors import LeaseLost
-from schwabstream.terminal.text import safe
+from schwabstream.escapes import safe
 
 LIFE_MS = 10_000
 

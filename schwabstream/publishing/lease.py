@@ -21,9 +21,9 @@ from schwabstream.broker.calls import RedisCalls
 from schwabstream.broker.kind import refuse_unsuitable
 from schwabstream.broker.url import translated
 from schwabstream.errors import LeaseLost, RedisUnavailable
+from schwabstream.escapes import safe
 from schwabstream.publishing.fence import LIFE_MS, Fence, Holder, describe, digest, foreign_prefix, lease_key
 from schwabstream.report import parse_report
-from schwabstream.terminal.text import safe
 
 log = structlog.get_logger(__name__)
 

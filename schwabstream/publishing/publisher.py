@@ -18,16 +18,18 @@ import structlog
 
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
+from schwabstream.histogram import Histogram
 from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, Lane, weight
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.transaction import RedisWriter, bulk, command
-from schwabstream.streaming.meter import BATCH_BOUNDS, WRITE_BOUNDS_S, Histogram
 
 log = structlog.get_logger(__name__)
 
 RETRY_FIRST_S, RETRY_CAP_S = 0.1, 1.0
 CHECK_EVERY_S = 1.0
 REPORT_LIFE_MS = 15_000
+WRITE_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
+BATCH_BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
 _USUAL_REPLIES = frozenset({int, bytes})
 
 

@@ -18,11 +18,11 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, W
 from websockets.frames import CloseCode
 
 from schwabstream.errors import ConfigurationError, ProtocolError, SchwabStreamError, SessionLost
+from schwabstream.escapes import safe
 from schwabstream.protocol.codec import Batch, Undecodable, decode
 from schwabstream.protocol.session import Outcome, Session, State
 from schwabstream.streaming.frame_socket import MAX_FRAME_BYTES, FrameSocket
 from schwabstream.streaming.liveness import Silence
-from schwabstream.terminal.text import safe
 
 OPEN_TIMEOUT_S = 8.0
 CLOSE_TIMEOUT_S = 1.0

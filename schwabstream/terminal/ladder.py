@@ -6,6 +6,7 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from schwabstream.escapes import safe
 from schwabstream.events import Level, Level2Event
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
@@ -56,13 +57,13 @@ class Ladder:
     def _title(self, now_s: float) -> Text:
         quote, book = self._quote, self._quote.book
         line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(text.safe(quote.symbol.alias), "bold")
+        line.append(safe(quote.symbol.alias), "bold")
         if quote.tick is not None:
             arrow, colour = {1: (" ▲", _BID), -1: (" ▼", _ASK)}.get(quote.direction, ("", ""))
             line.append(f"  {text.price(quote.tick.last_price, quote.decimals)}{arrow}", f"bold {colour}")
         if book is not None:
             age_s = now_s - book.received_us / 1e6
-            line.append(f"  {text.safe(book.service)} {text.clock(book.timestamp, now_s)}, {text.age(age_s)} old")
+            line.append(f"  {safe(book.service)} {text.clock(book.timestamp, now_s)}, {text.age(age_s)} old")
         if stale := self._board.why_stale(quote, now_s):
             line.append(f"  {stale}", "bold red")
         return line
@@ -97,7 +98,7 @@ class Ladder:
     def _venue_text(self, level: Level) -> str:
         if not self._venues:
             return ""
-        return " ".join(f"{text.safe(venue.id)}:{text.count(venue.size)}" for venue in level.venues)
+        return " ".join(f"{safe(venue.id)}:{text.count(venue.size)}" for venue in level.venues)
 
 
 def bar_of(size: int, largest: int, *, rightwards: bool) -> str:
@@ -130,7 +131,7 @@ def summary(quote: Quote, book: Level2Event, depth: int) -> Text:
 
 def why_top_of_book(book: Level2Event) -> str:
     """Why there is but one level."""
-    return f"top of book only, from {text.safe(book.service)}: Schwab streams no depth for this symbol"
+    return f"top of book only, from {safe(book.service)}: Schwab streams no depth for this symbol"
 
 
 def book_line(quote: Quote, book: Level2Event, now_s: float, depth: int) -> str:
@@ -139,5 +140,5 @@ def book_line(quote: Quote, book: Level2Event, now_s: float, depth: int) -> str:
         f"{name} " + " ".join(f"{text.count(level.size)}@{text.price(level.price, quote.decimals)}" for level in side)
         for name, side in (("bids", book.bids[:depth]), ("asks", book.asks[:depth]))
     ]
-    start = f"{text.clock(book.timestamp, now_s)}  {text.safe(quote.symbol.alias)}  {book.source}"
+    start = f"{text.clock(book.timestamp, now_s)}  {safe(quote.symbol.alias)}  {book.source}"
     return "  ".join((start, *sides, summary(quote, book, depth).plain))

@@ -5,6 +5,7 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from schwabstream.escapes import safe
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
 from schwabstream.terminal.watchlist import SORTS, Board, Quote
@@ -65,9 +66,9 @@ class QuoteTable:
         bid, bid_size, ask, ask_size = _top(quote)
         volume, high, low = (tick.total_volume, tick.high_price, tick.low_price) if tick else (None, None, None)
         contract = (tick and tick.contract) or (report and report.contract) or ""
-        description = text.safe((report and report.description) or "")
+        description = safe((report and report.description) or "")
         return [
-            Cell(text.safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), style or "bold"),
+            Cell(safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), style or "bold"),
             _last(quote, now_s, stale=bool(stale)),
             Cell(text.signed(quote.net_change, decimals), trend),
             Cell(text.percent(quote.percent_change), trend),
@@ -81,7 +82,7 @@ class QuoteTable:
             Cell(text.price(low, decimals), style),
             Cell(text.clock(tick.trade_time if tick else None, now_s), style),
             Cell(_age(self._board.age_s(quote, now_s), stale), style),
-            Cell(text.safe(contract), style),
+            Cell(safe(contract), style),
             Cell(f"{report.rate:.1f}/s" if report else text.UNKNOWN, style),
             Cell(description[:_DESCRIPTION_WIDTH], style),
         ]
@@ -92,7 +93,7 @@ def header(board: Board, now_s: float) -> Text:
     report = board.report
     line = Text(no_wrap=True, overflow="ellipsis")
     if board.outage:
-        return line.append("Redis is away", "bold red").append(f"  {text.safe(board.outage)}; trying again")
+        return line.append("Redis is away", "bold red").append(f"  {safe(board.outage)}; trying again")
     if report is None and board.starting:
         return line.append("starting a stream", "bold").append("  for as long as this is shown")
     if report is None and board.asked_at is not None:
@@ -104,25 +105,25 @@ def header(board: Board, now_s: float) -> Text:
     line.append(report.state.replace("_", " "), "bold green" if good else "bold red")
     line.append(f" for {text.age(now_s - report.since / 1000)}")
     if not good and report.reason:
-        line.append(f": {text.safe(report.reason)}")
+        line.append(f": {safe(report.reason)}")
     if report.simulated:
         line.append("  simulated prices", "bold magenta")
     if report.lag.exchange_to_here_ms is not None:
         line.append(f"  lag {report.lag.exchange_to_here_ms:,.0f} ms")
     if report.lag.here_to_redis_ms is not None:
         line.append(f" + {report.lag.here_to_redis_ms:.1f} ms")
-    return line.append(f"  {text.safe(report.host)} pid {report.pid}", "dim")
+    return line.append(f"  {safe(report.host)} pid {report.pid}", "dim")
 
 
 def quote_line(quote: Quote, now_s: float) -> str:
     """One update as plain text, for pipes."""
     tick = quote.tick
     if tick is None:
-        return f"{text.safe(quote.symbol.alias)}  no data yet"
+        return f"{safe(quote.symbol.alias)}  no data yet"
     bid, bid_size, ask, ask_size = _top(quote)
     parts = (
         text.clock(tick.timestamp, now_s),
-        text.safe(quote.symbol.alias),
+        safe(quote.symbol.alias),
         text.price(tick.last_price, quote.decimals),
         text.signed(quote.net_change, quote.decimals),
         text.percent(quote.percent_change),

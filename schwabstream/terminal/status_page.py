@@ -6,6 +6,7 @@ from typing import Final
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from schwabstream.escapes import safe
 from schwabstream.report import StreamerReport, SymbolReport
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
@@ -26,12 +27,12 @@ def render_status(report: StreamerReport, now_s: float) -> RenderableType:
     """The whole report, as it reads at ``now_s``."""
     state = Text()
     if report.state == "streaming" and report.trouble:
-        state.append(f"unhealthy: {text.safe(report.trouble)}", "bold yellow").append("  ")
+        state.append(f"unhealthy: {safe(report.trouble)}", "bold yellow").append("  ")
     style = "" if state else "bold green" if report.healthy else "bold red"
     state.append(report.state.replace("_", " "), style)
     state.append(f" for {text.age(now_s - report.since / 1000)}")
     if report.reason:
-        state.append(f"  {text.safe(report.reason)}")
+        state.append(f"  {safe(report.reason)}")
     if report.simulated:
         state.append("  simulated prices", "bold magenta")
     facts = Grid(_FACTS, [[Cell(name, "dim"), Cell(value)] for name, value in _facts(report, now_s)], header=False)
@@ -41,11 +42,11 @@ def render_status(report: StreamerReport, now_s: float) -> RenderableType:
 
 def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
     lag = report.lag
-    counted = ", ".join(f"{text.safe(name)} {number:,}" for name, number in sorted(report.counts.items()) if number)
-    unsaved = f"the tokens are in the streamer's memory only: {text.safe(report.token_unsaved or '')}"
+    counted = ", ".join(f"{safe(name)} {number:,}" for name, number in sorted(report.counts.items()) if number)
+    unsaved = f"the tokens are in the streamer's memory only: {safe(report.token_unsaved or '')}"
     return [
-        ("runs", f"{text.age(now_s - report.started / 1000)} as pid {report.pid} on {text.safe(report.host)}"),
-        ("version", text.safe(report.version)),
+        ("runs", f"{text.age(now_s - report.started / 1000)} as pid {report.pid} on {safe(report.host)}"),
+        ("version", safe(report.version)),
         ("sessions", f"{report.sessions}, {report.reconnects} reconnects, {report.gaps} gaps"),
         ("events", f"{report.published:,} published, {report.queued:,} wait, {report.dropped:,} dropped"),
         ("lag", f"{_ms(lag.exchange_to_here_ms)} from the exchange, {_ms(lag.here_to_redis_ms)} to Redis"),
@@ -59,15 +60,15 @@ def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
 def _row(symbol: SymbolReport) -> list[Cell]:
     style = "" if symbol.fresh else "dim"
     age = text.UNKNOWN if symbol.age_ms is None else text.age(symbol.age_ms / 1000)
-    state = text.safe(symbol.security_status or "") if symbol.fresh else "unconfirmed"
+    state = safe(symbol.security_status or "") if symbol.fresh else "unconfirmed"
     return [
-        Cell(text.safe(symbol.symbol), style or "bold"),
-        Cell(text.safe(symbol.contract or ""), style),
+        Cell(safe(symbol.symbol), style or "bold"),
+        Cell(safe(symbol.contract or ""), style),
         Cell(age, style),
         Cell(f"{symbol.rate:.1f}/s", style),
         Cell(state, style),
         Cell((symbol.book or "").replace("_", " "), style),
-        Cell(text.safe(symbol.description or ""), style),
+        Cell(safe(symbol.description or ""), style),
     ]
 
 

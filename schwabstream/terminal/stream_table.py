@@ -12,6 +12,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from schwabstream.escapes import safe
 from schwabstream.logs import logs_kept_aside
 from schwabstream.market.last_values import Instrument
 from schwabstream.monitoring.reporter import Reporter, login_due_words
@@ -19,7 +20,6 @@ from schwabstream.protocol.symbols import price_decimals
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.terminal.live_terminal import LiveTerminal
-from schwabstream.terminal.text import safe
 
 REFRESH_S, RAREST_S = 0.25, 2.0
 DRAWING_SHARE = 0.01

@@ -1,25 +1,10 @@
-"""Numbers, times and foreign text as a terminal shows them; pure.
+"""Numbers and times as a terminal shows them; pure."""
 
-Nothing from the wire, from Redis or from a file is shown but through :func:`safe`: control characters come out as
-escapes, so no text can move the cursor, change colours, turn the line around or retitle the window.
-"""
-
-import json
 from datetime import datetime, tzinfo
 from typing import Final
 
 UNKNOWN: Final = "–"
 _SHORT_DAYS_MS: Final = 86_400_000
-
-
-def safe(text: str) -> str:
-    """The text with everything that does not print, C1 and bidirectional controls too, shown as an escape.
-
-    The escapes are JSON's: a line of JSON stays one, and means what it meant.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
 def price(value: float | None, decimals: int) -> str:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from schwabstream.escapes import safe
 from schwabstream.events import Event, Level2Event, TickEvent
 from schwabstream.protocol.symbols import Symbol, future_meant, price_decimals, tick_size
 from schwabstream.report import StreamerReport, SymbolReport
-from schwabstream.terminal.text import safe
 
 FLASH_S: Final = 0.4
 STALE_AFTER_S: Final = 90.0

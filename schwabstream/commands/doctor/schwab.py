@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.commands.doctor.findings import Finding, bounded, failed, failure, ok, unchecked, warning
 from schwabstream.errors import ProtocolError
+from schwabstream.escapes import safe
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import ASK_FOR_LEVEL2, SIGN, Entitlements, first, read_entitlements
-from schwabstream.terminal.text import safe
 
 LARGEST_SKEW_S = 30.0
 NOTABLE_SKEW_S = 3.0
