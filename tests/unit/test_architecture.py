@@ -1,10 +1,7 @@
-"""The layers of docs/architecture.md: that the contracts in pyproject.toml hold, and cover what they should."""
+"""The house as docs/architecture.md describes it; what imports what is tested in tests/integration."""
 
 import ast
-import os
 import re
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,51 +15,41 @@ PRIVATE_ATTRIBUTES = {"_reader": "redis", "_writer": "redis"}
 """Each private attribute of a library that is in use, and the library (docs/adr/0003)."""
 LIBRARIES_WITH_KNOWN_INSIDES = {*PRIVATE_ATTRIBUTES.values(), "authlib", "httpx", "schwab-py", "websockets"}
 """The libraries above, those that ``lean`` loads in parts, and the one whose connection is subclassed."""
-CORE = {
-    "errors",
-    "symbols",
-    "fields",
-    "events",
-    "tokens",
-    "backoff",
-    "books",
-    "codec",
-    "subscriptions",
-    "session",
-    "market",
-}
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+CLOCKS = re.compile(r"\b(?:datetime\.now|date\.today|utcnow|time\.time|monotonic)\(|^import random", re.MULTILINE)
+MOST_AT_THE_TOP, MOST_IN_A_ROOM = 13, 14
 
 
-def test_the_import_contracts_hold() -> None:
-    """Imports point inward, the core does no I/O, the simulator uses the core only; import-linter looks."""
-    pytest.importorskip("importlinter")
-    program = "from importlinter.cli import lint_imports_command; lint_imports_command()"
-    found = subprocess.run(
-        [sys.executable, "-c", program, "--no-cache"],
-        cwd=REPOSITORY,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-1000:]
+def pure_modules() -> set[Path]:
+    """The files under the contract that forbids I/O, clocks and asyncio."""
+    contracts = PROJECT["tool"]["importlinter"]["contracts"]
+    (named,) = [each["source_modules"] for each in contracts if each["name"].startswith("No I/O")]
+    found = set()
+    for name in named:
+        path = REPOSITORY / name.replace(".", "/")
+        found |= set(path.rglob("*.py")) if path.is_dir() else {path.with_suffix(".py")}
+    return found
 
 
-def test_the_core_is_under_the_contract_of_the_core() -> None:
-    """Every module of the core stands under the contract that forbids I/O."""
-    contracts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
-    (sources,) = [c["source_modules"] for c in contracts["contracts"] if c["name"] == "The core does no I/O"]
-    assert {f"schwabstream.{name}" for name in CORE} <= set(sources)
+def test_rules_stay_pure() -> None:
+    """The rooms of rules, and those that decide in other rooms, are under the contract that forbids I/O."""
+    named = {str(path.relative_to(REPOSITORY / "schwabstream").with_suffix("")) for path in pure_modules()}
+    assert {"protocol/codec", "protocol/session", "market/last_values", "market/trading_hours"} <= named
+    assert {"streaming/liveness", "streaming/gaps", "consumer/conflation", "auth/tokens", "recording/scrub"} <= named
 
 
-@pytest.mark.parametrize("name", sorted(CORE))
-def test_the_core_has_no_clock(name: str) -> None:
-    """No module of the core asks for the time or for chance: both come in as arguments."""
-    text = (REPOSITORY / "schwabstream" / f"{name}.py").read_text(encoding="utf-8")
-    assert not re.search(
-        r"\b(?:datetime\.now|date\.today|utcnow|time\.time|monotonic)\(|^import random", text, re.MULTILINE
-    )
+@pytest.mark.parametrize("path", sorted(pure_modules()), ids=lambda path: path.stem)
+def test_rules_read_no_clock(path: Path) -> None:
+    """No pure module asks for the time or for chance: both come in as arguments."""
+    assert not CLOCKS.search(path.read_text(encoding="utf-8"))
+
+
+def test_no_folder_is_crowded() -> None:
+    """The top level and every room can be read at a glance; the simulator is a program of its own."""
+    package = REPOSITORY / "schwabstream"
+    sizes = {folder: len(list(folder.glob("*.py"))) for folder in package.rglob("*") if folder.is_dir()}
+    assert len(list(package.glob("*.py"))) <= MOST_AT_THE_TOP
+    assert {folder.name for folder, size in sizes.items() if size > MOST_IN_A_ROOM} <= {"simulator"}
 
 
 def private_attributes(path: Path) -> Iterator[str]:
@@ -84,8 +71,8 @@ def test_private_attributes_of_libraries_are_few_and_listed() -> None:
 @pytest.mark.parametrize("library", sorted(LIBRARIES_WITH_KNOWN_INSIDES))
 def test_a_library_whose_insides_are_used_has_an_upper_bound(library: str) -> None:
     """Its next untested version is not installed, the one that the tests run with is."""
-    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    (bounds,) = [each.specifier for each in map(Requirement, project["dependencies"]) if each.name == library]
+    requirements = map(Requirement, PROJECT["project"]["dependencies"])
+    (bounds,) = [each.specifier for each in requirements if each.name == library]
     pins = (REPOSITORY / "constraints.txt").read_text(encoding="utf-8")
     pinned = re.search(rf"^{re.escape(library)}==([\d.]+)", pins, re.MULTILINE)
     assert pinned is not None
@@ -98,9 +85,11 @@ def test_a_library_whose_insides_are_used_has_an_upper_bound(library: str) -> No
 def test_every_module_that_creates_tasks_is_listed() -> None:
     """The section on the ownership of tasks names the modules that create tasks, and no other."""
     creates = re.compile(r"\b(?:create_task|ensure_future|gather|start_beside)\(|\basyncio\.start_server\(")
-    modules = {path.stem for path in SOURCES if creates.search(path.read_text(encoding="utf-8"))}
+    package = REPOSITORY / "schwabstream"
+    creators = (path for path in SOURCES if creates.search(path.read_text(encoding="utf-8")))
+    modules = {str(path.relative_to(package).with_suffix("")) for path in creators}
     page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
     section = page.partition("## Ownership of tasks")[2].partition("\n## ")[0]
     assert {
-        name for row in re.findall(r"^\| (`.+?) \|", section, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
+        name for row in re.findall(r"^\| (`.+?) \|", section, re.MULTILINE) for name in re.findall(r"`([\w/]+)`", row)
     } == modules

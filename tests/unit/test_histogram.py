@@ -1,5 +1,7 @@
 """Values counted by size."""
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
