@@ -715,7 +715,7 @@ def test_a_peer_that_ends_the_session_and_keeps_tcp_open_is_left_soon(last: byte
         loop = asyncio.get_running_loop()
         async with raw_peer(end_it) as url:
             session = Session(login_to(url), answer_timeout_s=100)
-            clock: dict[str, Any] = {"monotonic": loop.time, "wall": loop.time, "silence_limit_s": 100.0}
+            clock: dict[str, Any] = {"monotonic": loop.time, "wall": loop.time, "silence": Silence(100.0)}
             began = loop.time()
             with pytest.raises(SessionLost, match=why):
                 async with open_connection(session, url, **clock) as connection:
@@ -735,7 +735,7 @@ def test_a_peer_that_reads_nothing_holds_up_no_end() -> None:
         loop = asyncio.get_running_loop()
         async with raw_peer(ignore) as url:
             session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t" * 20 * 2**20), answer_timeout_s=100)
-            clock: dict[str, Any] = {"monotonic": loop.time, "wall": loop.time, "silence_limit_s": 100.0}
+            clock: dict[str, Any] = {"monotonic": loop.time, "wall": loop.time, "silence": Silence(100.0)}
             async with open_connection(session, url, **clock) as connection:
                 run = asyncio.ensure_future(connection.run(Deliveries(session)))
                 await asyncio.sleep(5)
@@ -764,7 +764,7 @@ def test_pongs_that_nobody_reads_fill_no_memory() -> None:
         loop = asyncio.get_running_loop()
         async with raw_peer(flood) as url:
             session = Session(login_to(url), answer_timeout_s=100)
-            clock: dict[str, Any] = {"monotonic": loop.time, "wall": loop.time, "silence_limit_s": 100.0}
+            clock: dict[str, Any] = {"monotonic": loop.time, "wall": loop.time, "silence": Silence(100.0)}
             async with open_connection(session, url, **clock) as connection:
                 with pytest.raises(SessionLost, match="code 1008, pongs are not read"):
                     await connection.run(Deliveries(session))

@@ -141,7 +141,7 @@ def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
         (ConnectionRefusedError(111, "Connection refused"), RedisUnavailable, "does not answer (Connection refused)"),
         (TimeoutError(), RedisUnavailable, "does not answer (no answer in time)"),
         (socket.gaierror(-2, "Name or service not known"), RedisUnavailable, "(Name or service not known)"),
-        (RedisConnectionError("closed by\x1b]0;x"), RedisUnavailable, r"does not answer (closed by\x1b]0;x)"),
+        (RedisConnectionError("closed by\x1b]0;x"), RedisUnavailable, r"does not answer (closed by\u001b]0;x)"),
         (BusyLoadingError("loading"), RedisUnavailable, "does not answer yet (it loads its data)"),
         (AuthenticationError("no"), RedisUnavailable, "does not accept the login: correct user and password"),
         (NoPermissionError("no rights to run 'set'"), RedisUnavailable, "refuses a command (no rights to run 'set')"),

@@ -134,8 +134,8 @@ def test_symbols_that_are_not_streamed_are_named_with_the_way_to_add_them() -> N
     shown.take_report(report(*(line(f"S{number}\x1b") for number in range(1_007))))
     missing = shown.not_streamed()
     assert missing is not None
-    assert missing.startswith(r"/MNQ, AAPL are not streamed (streamed: S0\x1b, S1\x1b,")
-    assert r"S4\x1b and 1,002 more): add them to" in missing
+    assert missing.startswith(r"/MNQ, AAPL are not streamed (streamed: S0\u001b, S1\u001b,")
+    assert r"S4\u001b and 1,002 more): add them to" in missing
     shown.take_report(report(line("/MNQ"), line("AAPL")))
     assert shown.not_streamed() is None
 
