@@ -7,6 +7,7 @@ to do about them is the supervisor's business.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +22,7 @@ from schwabstream.errors import ConfigurationError, ProtocolError, SchwabStreamE
 from schwabstream.escapes import safe
 from schwabstream.protocol.codec import Batch, Undecodable, decode
 from schwabstream.protocol.session import Outcome, Session, State
+from schwabstream.protocol.subscriptions import Command
 from schwabstream.streaming.frame_socket import MAX_FRAME_BYTES, FrameSocket
 from schwabstream.streaming.liveness import Silence
 
@@ -79,7 +81,7 @@ class Connection:
     ) -> None:
         self._socket = socket
         self._recorder = recorder
-        self.session = session
+        self._session = session
         self._monotonic, self._wall = monotonic, wall
         self._silence = silence
         self._work = asyncio.Event()
@@ -105,9 +107,31 @@ class Connection:
         else:
             transport.resume_reading()
 
-    def wake(self) -> None:
-        """Say that the session has something new to send, or that the limit of its silence has changed."""
+    def request(self, *commands: Command) -> None:
+        """Send commands, one at a time, each once the one before it is answered."""
+        self._session.request(*commands)
         self._work.set()
+
+    def logout(self) -> bool:
+        """End the session; returns whether LOGOUT is sent, so that its answer is worth waiting for."""
+        self._session.logout()
+        self._work.set()
+        return self._session.state is State.LOGGING_OUT
+
+    def expect_data(self) -> None:
+        """From now on a silence past the configured limit is the end, however long past sessions could be silent."""
+        if self._silence.expect_data():
+            self._work.set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no command is queued and none awaits its answer."""
+        return self._session.idle
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What the session counted, by name."""
+        return self._session.counts
 
     async def run(self, sink: Sink) -> None:
         """Log in, send and receive until the session ends; raises ``SessionLost`` when it does not end by itself."""
@@ -126,7 +150,7 @@ class Connection:
         await self._over
         if self._failure is not None:
             raise self._failure
-        if self.session.state in (State.LOGGING_OUT, State.CLOSED):
+        if self._session.state in (State.LOGGING_OUT, State.CLOSED):
             return
         await _close(self._socket)  # the streamer may have said goodbye and left TCP open
         try:
@@ -156,7 +180,7 @@ class Connection:
             self._end()
 
     def _is_closed(self) -> bool:
-        return self.session.state is State.CLOSED
+        return self._session.state is State.CLOSED
 
     def _deliver(self, frame: bytes, sink: Sink, received_us: int) -> None:
         self.traffic.frames += 1
@@ -168,15 +192,15 @@ class Connection:
                 sink.take_batch(message, received_us)
             elif isinstance(message, Undecodable):
                 sink.take_undecodable(message)
-            elif outcome := self.session.receive(message):
+            elif outcome := self._session.receive(message):
                 sink.take_outcome(outcome)
-                self.wake()
+                self._work.set()
 
     async def _write(self, sink: Sink) -> None:
         """Send what the session has to say, watch its deadlines and the silence."""
-        while self.session.state is not State.CLOSED:
+        while self._session.state is not State.CLOSED:
             self._work.clear()
-            while (text := self.session.next_frame(self._monotonic())) is not None:
+            while (text := self._session.next_frame(self._monotonic())) is not None:
                 if self._recorder is not None:
                     self._recorder.take_command(text, int(self._wall() * 1e6))
                 try:
@@ -189,11 +213,11 @@ class Connection:
             if now >= silent_at:
                 self._silence.ended_a_session()
                 raise SessionLost(f"nothing arrived from the streamer for {limit_s:g} s")
-            deadline = min(silent_at, self.session.deadline or silent_at)
+            deadline = min(silent_at, self._session.deadline or silent_at)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(deadline - now):  # wait_for loses a cancellation that meets the event
                     await self._work.wait()
-            if outcome := self.session.check(self._monotonic()):
+            if outcome := self._session.check(self._monotonic()):
                 sink.take_outcome(outcome)
         await _close(self._socket)
 

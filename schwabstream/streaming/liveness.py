@@ -91,7 +91,7 @@ class Silence:
         """Let the next session be silent for longer."""
         self.limit_s = max(self._configured_s, min(2 * self.limit_s, LONGEST_SILENCE_S))
 
-    def is_owed_data(self) -> bool:
+    def expect_data(self) -> bool:
         """Go back to the configured limit; returns whether that changes it."""
         changes, self.limit_s = self.limit_s != self._configured_s, self._configured_s
         return changes

@@ -103,7 +103,7 @@ class Feed:
             error = only_error(group)
             raise error from error.__cause__
         finally:
-            self._announcer.counts.update(self._connection.session.counts)
+            self._announcer.counts.update(self._connection.counts)
             self._tell_gaps(gather_s=0.0)
             self._note_losses()
 
@@ -133,7 +133,7 @@ class Feed:
                 if error := error_of(outcome):
                     raise error
                 return
-        if self.subscribed_at is None and self._connection.session.idle:
+        if self.subscribed_at is None and self._connection.idle:
             self._complete()
 
     def _complete(self) -> None:
@@ -175,8 +175,8 @@ class Feed:
             self._subscriber.settle_listings()
             at = datetime.fromtimestamp(self._clock.wall(), UTC)
             self._open = {hours: self._schedule.is_open(hours, at) for hours in self._open}
-            if any(map(self._is_trading, self._market.instruments.values())) and self._memory.silence.is_owed_data():
-                self._connection.wake()
+            if any(map(self._is_trading, self._market.instruments.values())):
+                self._connection.expect_data()
             heard, self._heard = self._heard, set()
             now = self._clock.monotonic()
             for finding in self._liveness.check(self._market.instruments, self._is_trading, now, heard):

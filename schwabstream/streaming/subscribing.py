@@ -111,8 +111,7 @@ class Subscriber:
             self._liveness.aim_books(service, goal[service], self._monotonic())
 
     def _send(self, *commands: Command) -> None:
-        self._connection.session.request(*commands)
-        self._connection.wake()
+        self._connection.request(*commands)
 
     def ask_again(self, service: str, keys: Iterable[str]) -> None:
         """Subscribe these keys once more, one by one: each answer brings a snapshot."""
@@ -190,7 +189,7 @@ class Subscriber:
         """
         now = self._monotonic()
         retry = next((retry for retry in self._retries if retry.due <= now), None)
-        if retry is None or not self._connection.session.idle:
+        if retry is None or not self._connection.idle:
             return
         self._retries.remove(retry)
         if set(retry.keys) <= set(self._goal.get(retry.service, ())):

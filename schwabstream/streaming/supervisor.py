@@ -30,7 +30,7 @@ from schwabstream.errors import (
 from schwabstream.market.last_values import Market
 from schwabstream.market.trading_hours import EQUITY_HOURS, Schedule
 from schwabstream.protocol.endings import CutSessions
-from schwabstream.protocol.session import Session, State, StreamerLogin
+from schwabstream.protocol.session import Session, StreamerLogin
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import Entitlements
 from schwabstream.side_tasks import end, start_beside
@@ -201,9 +201,7 @@ class SchwabStreamClient:
             told.cancel()
 
     async def _log_out(self, story: "asyncio.Task[None]") -> None:
-        if self._connection is not None and self._connection.session.state is State.READY:
-            self._connection.session.logout()
-            self._connection.wake()
+        if self._connection is not None and self._connection.logout():
             await asyncio.wait({story}, timeout=LOGOUT_LIMIT_S)
         story.cancel()
         await asyncio.wait({story})

@@ -36,7 +36,7 @@ class Deliveries:
     """A sink that keeps everything, asks for ``commands`` after the login and wakes whoever waits for something."""
 
     def __init__(self, session: Session, *commands: Command) -> None:
-        self._session, self._commands = session, commands
+        self.session, self._commands = session, commands
         self._change = asyncio.Event()
         self.batches: list[tuple[Batch, int]] = []
         self.outcomes: list[Outcome] = []
@@ -51,7 +51,7 @@ class Deliveries:
         """Keep an outcome."""
         self.outcomes.append(outcome)
         if isinstance(outcome, LoggedIn):
-            self._session.request(*self._commands)
+            self.session.request(*self._commands)
         self._change.set()
 
     def take_undecodable(self, part: Undecodable) -> None:
@@ -194,8 +194,7 @@ async def test_logout_is_sent_answered_and_ends_the_run(simulator: SchwabSimulat
     """Told to log out, the connection sends LOGOUT as its last command and ends by itself."""
     async with running(simulator, FUTURES) as (connection, sink, task):
         await sink.until(lambda it: bool(it.batches))
-        connection.session.logout()
-        connection.wake()
+        connection.logout()
         await task
         assert sent_to(simulator)[-1] == "ADMIN LOGOUT"
         assert sink.outcomes[-1] == Ended(None, "SUCCESS")
@@ -207,11 +206,10 @@ async def test_a_logout_that_is_not_answered_ends_after_its_time(simulator: Schw
     simulator.faults.unanswered = {"LOGOUT"}
     async with running(simulator, answer_timeout_s=0.1) as (connection, sink, task):
         await sink.until(lambda it: bool(it.outcomes))
-        connection.session.logout()
-        connection.wake()
+        connection.logout()
         await task
         assert sent_to(simulator)[-1] == "ADMIN LOGOUT"
-        assert connection.session.state is State.CLOSED
+        assert sink.session.state is State.CLOSED
 
 
 async def test_a_streamer_that_hangs_up_on_logout_ends_the_run_in_peace(simulator: SchwabSimulator) -> None:
@@ -219,8 +217,7 @@ async def test_a_streamer_that_hangs_up_on_logout_ends_the_run_in_peace(simulato
     simulator.faults.unanswered = {"LOGOUT"}
     async with running(simulator) as (connection, sink, task):
         await sink.until(lambda it: bool(it.outcomes))
-        connection.session.logout()
-        connection.wake()
+        connection.logout()
         await simulator.until(lambda sim: sent_to(sim)[-1] == "ADMIN LOGOUT")
         await simulator.drop_all(None)
         await task
@@ -231,8 +228,7 @@ async def test_a_logout_before_the_login_is_through_just_leaves(simulator: Schwa
     simulator.faults.unanswered = {"LOGIN"}
     async with running(simulator) as (connection, _sink, task):
         await simulator.until(lambda sim: bool(sim.received.commands))
-        connection.session.logout()
-        connection.wake()
+        connection.logout()
         await task
         assert sent_to(simulator) == ["ADMIN LOGIN"]
 
@@ -255,8 +251,8 @@ async def test_a_limit_that_becomes_shorter_holds_at_once(simulator: SchwabSimul
         silence.ended_a_session()
     async with running(simulator, silence=silence) as (connection, sink, task):
         await sink.until(lambda it: bool(it.outcomes))
-        assert silence.is_owed_data()
-        connection.wake()
+        connection.expect_data()
+        assert silence.limit_s == 0.15
         with pytest.raises(SessionLost, match=r"nothing arrived from the streamer for 0\.15 s"):
             await task
 
@@ -495,7 +491,7 @@ async def test_a_cancellation_that_meets_an_answer_is_not_lost(simulator: Schwab
     """Cancelled in the very moment in which something arrived, the run still ends at once."""
     async with running(simulator) as (connection, sink, task):
         await sink.until(lambda it: bool(it.outcomes))
-        connection.wake()
+        connection.request(FUTURES)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -506,8 +502,7 @@ async def test_a_connection_is_used_once(simulator: SchwabSimulator) -> None:
     """Run again after its end, a connection does nothing: no second login goes out."""
     async with running(simulator) as (connection, sink, task):
         await sink.until(lambda it: bool(it.outcomes))
-        connection.session.logout()
-        connection.wake()
+        connection.logout()
         await task
         await connection.run(sink)
         assert sent_to(simulator) == ["ADMIN LOGIN", "ADMIN LOGOUT"]
@@ -649,8 +644,7 @@ async def test_sending_into_a_closed_socket_is_the_readers_to_tell(simulator: Sc
     async with running(simulator) as (connection, sink, task):
         await sink.until(lambda it: bool(it.outcomes))
         simulator.close_all(1001)
-        connection.session.request(FUTURES)
-        connection.wake()
+        connection.request(FUTURES)
         with pytest.raises(SessionLost, match="closed the connection"):
             await task
 

@@ -330,7 +330,7 @@ def test_each_session_that_ended_by_silence_alone_lets_the_next_be_silent_longer
         silence.ended_a_session()
         limits.append(silence.limit_s)
     assert limits == [30.0, 60.0, 120.0, 240.0, 300.0, 300.0]
-    assert [silence.is_owed_data(), silence.is_owed_data()] == [True, False]
+    assert [silence.expect_data(), silence.expect_data()] == [True, False]
     assert silence.limit_s == 30.0
 
 
