@@ -35,6 +35,7 @@ from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 FUTURES = ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME", "/ES:XCME"]
@@ -149,7 +150,8 @@ async def _streamer(
         await asyncio.sleep(0.1)
     async with SchwabAuthClient(settings, store) as auth, asyncio.TaskGroup() as tasks:
         auth.start_auto_refresh()
-        client = SchwabStreamClient(auth, publisher, parse_symbols(SYMBOLS, datetime.now(UTC).date()))
+        symbols = parse_symbols(SYMBOLS, datetime.now(UTC).date())
+        client = SchwabStreamClient(auth, StreamState(symbols, publisher.publish))
         reporter = tasks.create_task(Reporter(client, publisher, simulated=True).run())
         tasks.create_task(publisher.run())
         streamer = tasks.create_task(client.run())

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -20,6 +19,7 @@ from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.recording.rotation import Rotation
 from schwabstream.recording.writer import recording_to
 from schwabstream.settings import Settings, load_settings
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 log = structlog.get_logger(__name__)
@@ -70,9 +70,7 @@ async def _record(options: RecordOptions, settings: Settings, symbols: list[Symb
         recording = recording_to(options.file, options.rotation, symbols, simulated=options.simulate)
         client = SchwabStreamClient(
             auth,
-            _Nowhere(),
-            symbols,
-            heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s,
+            StreamState(symbols, _discard, heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s),
             keepalive_s=0,
             recorder=stack.enter_context(recording),
         )
@@ -109,12 +107,5 @@ async def _refuse_beside_a_streamer(settings: Settings) -> None:
         )
 
 
-class _Nowhere:
-    """Takes events and lets them fall: what is recorded are frames."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[Channel] = Counter()
-
-    def publish(self, channel: Channel, event: dict[str, Any]) -> None:
-        del event
-        self.counts[channel] += 1
+def _discard(_channel: Channel, _event: dict[str, Any]) -> None:
+    """Take an event and drop it: what is recorded are frames."""

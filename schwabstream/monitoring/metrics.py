@@ -18,7 +18,7 @@ from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.histogram import Histogram
 from schwabstream.publishing.fence import describe
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.streaming.status import StreamState
+from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import LOST, SchwabStreamClient
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PREFIX = "schwabstream_"
 STANDBY = "standby"
-_STATES = (*(state.value for state in StreamState), STANDBY)
+_STATES = (*(state.value for state in Status), STANDBY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Monitor:
         """The streamer's state, or ``standby``."""
         if self.stint is not None:
             return self.stint.client.state.value
-        return STANDBY if self.lease is not None and self.lease.waiting_for else StreamState.CONNECTING.value
+        return STANDBY if self.lease is not None and self.lease.waiting_for else Status.CONNECTING.value
 
     def exposition(self) -> bytes:
         """Everything in Prometheus's text format."""
@@ -77,7 +77,7 @@ class Monitor:
         ]
         publisher = stint.publisher
         written = publisher.connected and not publisher.refusing
-        healthy = not not_fresh and stint.client.state is StreamState.STREAMING and written
+        healthy = not not_fresh and stint.client.state is Status.STREAMING and written
         return healthy, body | {
             "healthy": healthy,
             "reason": stint.client.reason,
@@ -125,7 +125,7 @@ class Monitor:
                 yield _gauge("login_due_in_seconds", "Seconds until the next browser login is due.", left)
 
     def _of_session(self, client: SchwabStreamClient) -> Iterator[Metric]:
-        counts, streaming = client.counts, client.state is StreamState.STREAMING
+        counts, streaming = client.counts, client.state is Status.STREAMING
         text = "Seconds since the present session was subscribed; 0 without one."
         yield _gauge("session_age_seconds", text, self._wall() - client.since if streaming else 0.0)
         yield _counter("connections", "Connections to the streamer.", counts["connections"])

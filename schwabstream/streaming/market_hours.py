@@ -9,7 +9,7 @@ import structlog
 
 from schwabstream.errors import SchwabStreamError
 from schwabstream.market.trading_hours import NEW_YORK, Schedule
-from schwabstream.streaming.session import Clock
+from schwabstream.streaming.state import Clock
 
 log = structlog.get_logger(__name__)
 

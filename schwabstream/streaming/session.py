@@ -5,20 +5,18 @@ as a gap once data is back. It raises when only a new session can help.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import structlog
 
 from schwabstream.errors import Refused, SessionLost
-from schwabstream.market.last_values import Instrument, Market
-from schwabstream.market.trading_hours import Schedule, hours_of
+from schwabstream.market.last_values import Instrument
+from schwabstream.market.trading_hours import hours_of
 from schwabstream.protocol.codec import Batch, Undecodable
 from schwabstream.protocol.endings import error_of
 from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed, Outcome
 from schwabstream.protocol.subscriptions import LEVEL_ONE
-from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import SIGN
 from schwabstream.streaming.connection import Connection, only_error
 from schwabstream.streaming.liveness import (
@@ -32,8 +30,8 @@ from schwabstream.streaming.liveness import (
     Recovered,
     Silent,
 )
-from schwabstream.streaming.status import Announcer
-from schwabstream.streaming.subscribing import Memory, Subscriber
+from schwabstream.streaming.state import StreamState
+from schwabstream.streaming.subscribing import Subscriber
 
 log = structlog.get_logger(__name__)
 
@@ -44,16 +42,6 @@ GATHER_S = 2.0
 _NOT_TRADING = frozenset({"Halted", "Closed"})
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The time and the chance that a stream lives by; tests bring their own."""
-
-    wall: Callable[[], float]
-    monotonic: Callable[[], float]
-    sleep: Callable[[float], Awaitable[None]]
-    random: Callable[[], float]
-
-
 class Feed:
     """The data of one session.
 
@@ -61,27 +49,16 @@ class Feed:
     """
 
     def __init__(
-        self,
-        connection: Connection,
-        symbols: Sequence[Symbol],
-        market: Market,
-        announcer: Announcer,
-        memory: Memory,
-        schedule: Schedule,
-        clock: Clock,
-        *,
-        keepalive_s: float,
-        on_subscribed: Callable[[], None],
-        limits: Limits | None = None,
+        self, connection: Connection, stream: StreamState, *, keepalive_s: float, on_subscribed: Callable[[], None]
     ) -> None:
-        self._connection, self._market, self._announcer = connection, market, announcer
-        self._memory, self._schedule, self._clock = memory, schedule, clock
+        self._connection, self._stream, self._clock = connection, stream, stream.clock
+        self._market, self._meter, self._announcer = stream.market, stream.meter, stream.announcer
         # Looked at once a second: a symbol repeats a second early rather than late.
         self._keepalive_us = int(max(keepalive_s - LOOK_EVERY_S, keepalive_s / 2) * 1e6)
         self._on_subscribed = on_subscribed
-        self._liveness = Liveness(limits or Limits(), memory.known)
-        self._subscriber = Subscriber(connection, symbols, market, announcer, memory, self._liveness, clock.monotonic)
-        self._hours = {symbol.key: hours_of(symbol) for symbol in symbols}
+        self._liveness = Liveness(Limits(), stream.known)
+        self._subscriber = Subscriber(connection, stream, self._liveness)
+        self._hours = {symbol.key: hours_of(symbol) for symbol in stream.symbols}
         self._heard: set[str] = set()
         self._dead_since: dict[str, float] = {}
         self._repeated_us: dict[str, int] = {}
@@ -92,8 +69,8 @@ class Feed:
     async def run(self) -> None:
         """Log in, subscribe and deliver until our own LOGOUT; every other end raises."""
         self._market.begin_session()
-        self._memory.meter.begin_session()
-        self._memory.stale.clear()
+        self._meter.begin_session()
+        self._stream.stale.clear()
         try:
             async with asyncio.TaskGroup() as tasks:
                 watch = tasks.create_task(self._watch())
@@ -111,7 +88,7 @@ class Feed:
         """Merge and publish."""
         self._heard.add(batch.service)
         self._market.apply(batch, received_us)
-        self._memory.meter.note(batch, self._market.instruments, received_us, self._connection.traffic.bytes)
+        self._meter.note(batch, self._market.instruments, received_us, self._connection.traffic.bytes)
 
     def take_undecodable(self, part: Undecodable) -> None:
         """Count what could not be understood, and show the first of its kind."""
@@ -138,15 +115,15 @@ class Feed:
 
     def _complete(self) -> None:
         if not self._subscriber.accepted:
-            reasons = "; ".join(dict.fromkeys(self._memory.refused.values()))
-            keys = ", ".join(dict.fromkeys(key for _, key in self._memory.refused))
+            reasons = "; ".join(dict.fromkeys(self._stream.refused.values()))
+            keys = ", ".join(dict.fromkeys(key for _, key in self._stream.refused))
             raise Refused(f"Schwab subscribed none of {keys} ({reasons})")
         self.subscribed_at = self._clock.monotonic()
         self._on_subscribed()
 
     def _tell_gaps(self, gather_s: float = GATHER_S) -> None:
         """Report the outages that have ended: at once when all are back, else with what else comes back in a moment."""
-        outages, instruments = self._memory.outages, self._market.instruments
+        outages, instruments = self._stream.outages, self._market.instruments
         lost = [instrument for key, instrument in instruments.items() if key in outages.lost] if outages.lost else ()
         back = {instrument.key: instrument.first_us / 1e6 for instrument in lost if instrument.fresh}
         if not back or (len(back) < len(lost) and 0 <= self._clock.wall() - min(back.values()) < gather_s):
@@ -162,7 +139,7 @@ class Feed:
         for key, instrument in self._market.instruments.items():
             # A key without an acknowledgement may deliver all the same.
             if instrument.fresh or key in self._subscriber.confirmed:
-                self._memory.outages.lose(key, epoch + self._dead_since.get(key, self._connection.traffic.last_at))
+                self._stream.outages.lose(key, epoch + self._dead_since.get(key, self._connection.traffic.last_at))
 
     async def _watch(self) -> None:
         """Look after the subscriptions about every second."""
@@ -174,7 +151,7 @@ class Feed:
             self._subscriber.retry_one()
             self._subscriber.settle_listings()
             at = datetime.fromtimestamp(self._clock.wall(), UTC)
-            self._open = {hours: self._schedule.is_open(hours, at) for hours in self._open}
+            self._open = {hours: self._stream.schedule.is_open(hours, at) for hours in self._open}
             if any(map(self._is_trading, self._market.instruments.values())):
                 self._connection.expect_data()
             heard, self._heard = self._heard, set()
@@ -187,8 +164,8 @@ class Feed:
     def _remind_of_delay(self) -> None:
         """Name once the symbols whose data Schwab delays."""
         found = [each for each in self._market.instruments.values() if each.tick["delayed"]]
-        if new := [each for each in found if each.key not in self._memory.delayed]:
-            self._memory.delayed.update(each.key for each in new)
+        if new := [each for each in found if each.key not in self._stream.delayed]:
+            self._stream.delayed.update(each.key for each in new)
             aliases = [alias for each in new for alias in each.aliases]
             more = f" and {len(aliases) - _NAMED} more" if len(aliases) > _NAMED else ""
             names = ", ".join(aliases[:_NAMED]) + more
@@ -211,7 +188,7 @@ class Feed:
                 self._tell_silent(service, keys)
             case Recovered(service, keys):
                 for key in keys:
-                    if self._memory.stale.pop((service, key), None):
+                    if self._stream.stale.pop((service, key), None):
                         log.info("data is back", service=service, key=key)
 
     def _probe(self, probe: Probe) -> None:
@@ -228,7 +205,7 @@ class Feed:
             self._tell_stale(service, key, f"{service} is silent although its subscription was sent again")
 
     def _tell_stale(self, service: str, key: str, reason: str) -> None:
-        self._memory.stale[service, key] = reason
+        self._stream.stale[service, key] = reason
         for alias in self._market.instruments[key].aliases:
             self._announcer.tell("stale", f"{alias}: {reason}", symbol=alias, key=key, detail=service)
 
@@ -246,7 +223,7 @@ class Feed:
     def _is_merely_quiet(self, instrument: Instrument) -> bool:
         """Whether this session confirmed it and its silence is no trouble that was told."""
         service = LEVEL_ONE[instrument.symbol.asset]
-        told = (service, instrument.key) in self._memory.stale
+        told = (service, instrument.key) in self._stream.stale
         return instrument.fresh and not told and self._is_trading(instrument)
 
     def _is_trading(self, instrument: Instrument) -> bool:

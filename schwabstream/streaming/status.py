@@ -3,27 +3,19 @@
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
 from schwabstream.events import VERSION, Channel
+from schwabstream.market.last_values import Publish
 
 log = structlog.get_logger(__name__)
 
-Publish = Callable[[Channel, dict[str, Any]], None]
 StatusListener = Callable[[dict[str, Any]], None]
 
 
-class Publisher(Protocol):
-    """What a streamer needs of ``TradingEventPublisher``."""
-
-    @property
-    def publish(self) -> Publish:
-        """Takes one event; its dictionary is lent for the length of the call."""
-
-
-class StreamState(StrEnum):
+class Status(StrEnum):
     """Where the streamer is in its life; the states of ``StatusEvent`` that last."""
 
     CONNECTING = "connecting"
@@ -34,7 +26,7 @@ class StreamState(StrEnum):
     STOPPED = "stopped"
 
 
-_TROUBLE = frozenset({StreamState.WAITING, StreamState.LOGIN_REQUIRED, StreamState.EVICTED})
+_TROUBLE = frozenset({Status.WAITING, Status.LOGIN_REQUIRED, Status.EVICTED})
 
 
 class Announcer:
@@ -46,13 +38,13 @@ class Announcer:
 
     def __init__(self, publish: Publish, wall: Callable[[], float]) -> None:
         self._publish, self._wall = publish, wall
-        self.state = StreamState.CONNECTING
+        self.state = Status.CONNECTING
         self.reason = "starting"
         self.since = wall()
         self.counts: Counter[str] = Counter()
         self.listeners: list[StatusListener] = []
 
-    def enter(self, state: StreamState, reason: str, **more: Any) -> None:  # noqa: ANN401 - fields of StatusEvent
+    def enter(self, state: Status, reason: str, **more: Any) -> None:  # noqa: ANN401 - fields of StatusEvent
         """Change the lasting state."""
         if state is not self.state:
             self.since = self._wall()

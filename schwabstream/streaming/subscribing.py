@@ -1,15 +1,14 @@
 """Keeps one session subscribed to what is wanted: asks, follows the answers, sends again what was refused in passing.
 
 Commands go out through the session, which keeps one in flight. What was learned of Schwab outlives the session in
-:class:`Memory`. A refusal is told per symbol and costs nothing else; only a code that ends the session raises.
+:class:`StreamState`. A refusal is told per symbol and costs nothing else; only a code that ends the session raises.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import structlog
 
-from schwabstream.market.last_values import Market
 from schwabstream.protocol.endings import ENDING_CODES, error_of
 from schwabstream.protocol.fields import Service
 from schwabstream.protocol.session import SYMBOL_LIMIT, Answered, Ended
@@ -23,12 +22,9 @@ from schwabstream.protocol.subscriptions import (
     plan,
     wanted,
 )
-from schwabstream.protocol.symbols import Symbol
 from schwabstream.streaming.connection import Connection
-from schwabstream.streaming.gaps import Outages
-from schwabstream.streaming.liveness import Known, Liveness, Silence
-from schwabstream.streaming.meter import Meter
-from schwabstream.streaming.status import Announcer
+from schwabstream.streaming.liveness import Liveness
+from schwabstream.streaming.state import StreamState
 
 log = structlog.get_logger(__name__)
 
@@ -38,34 +34,6 @@ UNAVAILABLE = 11
 _PASSING_CODES = frozenset({None, 9, UNAVAILABLE, 22, 23, 24, 25})
 _LEVEL_ONE_SERVICES = frozenset(LEVEL_ONE.values())
 _LISTED_AT = {Service.NASDAQ_BOOK: "Q", Service.NYSE_BOOK: "N"}
-
-
-@dataclass(slots=True)
-class Memory:
-    """What outlives a session: what was learned of Schwab, what is missing, and why.
-
-    ``silence``: how long a session may be silent; ``listings``: exchange code by equity key, None until asked;
-    ``unavailable``: services Schwab does not have; ``refused`` and ``stale``: why there is no data, by service and key;
-    ``delayed``: keys reported as delayed.
-    """
-
-    silence: Silence
-    listings: dict[str, str] | None = None
-    unavailable: set[Service] = field(default_factory=set)
-    known: Known = field(default_factory=Known)
-    outages: Outages = field(default_factory=Outages)
-    refused: dict[tuple[str, str], str] = field(default_factory=dict)
-    stale: dict[tuple[str, str], str] = field(default_factory=dict)
-    delayed: set[str] = field(default_factory=set)
-    meter: Meter = field(default_factory=Meter)
-
-    def troubles(self) -> dict[str, list[str]]:
-        """Why data is missing, for each key of which it is."""
-        found: dict[str, list[str]] = {}
-        for troubles in (self.refused, self.stale):
-            for (_, key), why in troubles.items():
-                found.setdefault(key, []).append(why)
-        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,18 +46,9 @@ class _Retry:
 class Subscriber:
     """The subscriptions of one session; ``confirmed`` are the keys whose level 1 Schwab acknowledged."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        symbols: Iterable[Symbol],
-        market: Market,
-        announcer: Announcer,
-        memory: Memory,
-        liveness: Liveness,
-        monotonic: Callable[[], float],
-    ) -> None:
-        self._connection, self._symbols, self._market = connection, tuple(symbols), market
-        self._announcer, self._memory, self._liveness, self._monotonic = announcer, memory, liveness, monotonic
+    def __init__(self, connection: Connection, stream: StreamState, liveness: Liveness) -> None:
+        self._connection, self._stream, self._liveness = connection, stream, liveness
+        self._market, self._announcer, self._monotonic = stream.market, stream.announcer, stream.clock.monotonic
         self._goal: Wanted = {}
         self._failures: dict[tuple[Service, tuple[str, ...]], int] = {}
         self._retries: list[_Retry] = []
@@ -98,13 +57,13 @@ class Subscriber:
 
     def begin(self) -> None:
         """Ask for everything that is wanted; call it once the login is through."""
-        self._memory.refused.clear()
+        self._stream.refused.clear()
         self._aim()
 
     def _aim(self) -> None:
         """Ask for whatever leads from what is subscribed to what is wanted."""
-        everything = wanted(self._symbols, self._memory.listings)
-        goal = {service: keys for service, keys in everything.items() if service not in self._memory.unavailable}
+        everything = wanted(self._stream.symbols, self._stream.listings)
+        goal = {service: keys for service, keys in everything.items() if service not in self._stream.unavailable}
         self._send(*plan(goal, self._goal))
         self._goal = goal
         for service in BOOK_SERVICES & goal.keys():
@@ -144,7 +103,7 @@ class Subscriber:
         self.accepted += len(keys)
         self._failures.pop((service, keys), None)
         for key in keys:
-            self._memory.refused.pop((service, key), None)
+            self._stream.refused.pop((service, key), None)
         if service in _LEVEL_ONE_SERVICES:
             self.confirmed.update(keys)
             self._liveness.subscribed(service, keys, self._monotonic())
@@ -156,7 +115,7 @@ class Subscriber:
             self._market.use_top_of_book(keys)
             log.info("no futures depth at Schwab; books are the top of book", answer=answer.message)
             if answer.code == UNAVAILABLE:
-                self._memory.unavailable.add(service)
+                self._stream.unavailable.add(service)
                 return
         else:
             self._note_refusal(answer, keys)
@@ -168,8 +127,8 @@ class Subscriber:
     def _note_refusal(self, answer: Answered, keys: tuple[str, ...]) -> None:
         service = answer.command.service
         why = f"{service} refused: {answer.message}"
-        new = [key for key in keys if (service, key) not in self._memory.refused]
-        self._memory.refused.update({(service, key): why for key in keys})
+        new = [key for key in keys if (service, key) not in self._stream.refused]
+        self._stream.refused.update({(service, key): why for key in keys})
         self._announcer.counts["refused commands"] += 1
         for key in new:
             for alias in self._market.instruments[key].aliases:
@@ -201,7 +160,7 @@ class Subscriber:
 
     def settle_listings(self) -> None:
         """Drop the book service that stays silent for an equity whose listing nobody told."""
-        listings: Mapping[str, str] = self._memory.listings or {}
+        listings: Mapping[str, str] = self._stream.listings or {}
         found = {
             key: _LISTED_AT[service]
             for service in EQUITY_BOOKS
@@ -209,7 +168,7 @@ class Subscriber:
             if key not in listings and self._market.instruments[key].book_service == service
         }
         if found:
-            self._memory.listings = {**listings, **found}
+            self._stream.listings = {**listings, **found}
             self._aim()
 
 

@@ -6,9 +6,6 @@ being told to stop.
 """
 
 import asyncio
-import random
-import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import date
@@ -27,21 +24,17 @@ from schwabstream.errors import (
     SchwabUnavailable,
     TokenFileError,
 )
-from schwabstream.market.last_values import Market
-from schwabstream.market.trading_hours import EQUITY_HOURS, Schedule
+from schwabstream.market.trading_hours import EQUITY_HOURS
 from schwabstream.protocol.endings import CutSessions
 from schwabstream.protocol.session import Session, StreamerLogin
-from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import Entitlements
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.streaming.connection import Connection, Recorder, open_connection
 from schwabstream.streaming.listings import find_listings
-from schwabstream.streaming.liveness import Silence
 from schwabstream.streaming.market_hours import keep_equity_hours
-from schwabstream.streaming.meter import Meter
-from schwabstream.streaming.session import Clock, Feed
-from schwabstream.streaming.status import Announcer, Publisher, StreamState
-from schwabstream.streaming.subscribing import Memory
+from schwabstream.streaming.session import Feed
+from schwabstream.streaming.state import StreamState
+from schwabstream.streaming.status import Status
 
 log = structlog.get_logger(__name__)
 
@@ -78,81 +71,54 @@ class Authorizer(Protocol):
 
 
 LOST = "lost: "
-LIVE_CLOCK = Clock(time.time, time.monotonic, asyncio.sleep, random.random)
 
 
 class SchwabStreamClient:
-    """Streams ``symbols`` into ``publisher`` until told to stop; await :meth:`run` once.
+    """Keeps the symbols of ``stream`` streaming until :meth:`stop`; await :meth:`run` once.
 
-    ``market`` holds the last values; ``state``, ``reason`` and ``since`` (seconds since the epoch) say what is going
-    on; ``ready`` is set by the first subscribed session. ``keepalive_s`` 0 never repeats a tick. ``recorder`` gets all
-    that goes over the wire. ``permit`` is awaited before each session and ends the run by raising ``LeaseLost``:
-    whoever lost the account must not log in and so evict whoever has it.
+    ``market`` holds the last values, ``meter`` what arrived and ``counts`` what happened in this run; ``troubles()``
+    gives the reasons why data is missing, by key; ``ready`` is set by the first subscribed session. ``keepalive_s`` 0
+    never repeats a tick. ``recorder`` gets all that goes over the wire. ``permit`` is awaited before each session and
+    ends the run by raising ``LeaseLost``: a streamer without the lease must not log in and evict the one that has it.
     """
 
     def __init__(
         self,
         auth: Authorizer,
-        publisher: Publisher,
-        symbols: Sequence[Symbol],
+        stream: StreamState,
         *,
-        heartbeat_timeout_s: float = 30.0,
         keepalive_s: float = 60.0,
-        schedule: Schedule | None = None,
-        clock: Clock = LIVE_CLOCK,
         recorder: Recorder | None = None,
         permit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._auth, self._clock, self._permit = auth, clock, permit
-        self._recorder = recorder
-        self._keepalive_s = keepalive_s
-        self._backoff = Backoff(clock.random)
-        self._announcer = Announcer(publisher.publish, clock.wall)
-        self._memory = Memory(Silence(heartbeat_timeout_s))
+        self._auth, self.stream, self._permit = auth, stream, permit
+        self._clock, self._recorder, self._keepalive_s = stream.clock, recorder, keepalive_s
+        self._backoff = Backoff(stream.clock.random)
         self._connection: Connection | None = None
         self._denied = self._must_refresh = False
         self._login_mark: str | None = None
         self._cut_sessions = CutSessions()
         self._logged_in_s: float | None = None
         self._stop = asyncio.Event()
-        self.symbols = tuple(symbols)
-        self.market = Market(symbols, publisher.publish)
-        self.schedule = schedule or Schedule()
+        self.symbols, self.market, self.schedule = stream.symbols, stream.market, stream.schedule
+        self.announcer, self.counts = stream.announcer, stream.announcer.counts
+        self.meter, self.troubles = stream.meter, stream.troubles
         self.ready = asyncio.Event()
 
     @property
-    def state(self) -> StreamState:
+    def state(self) -> Status:
         """Where it is in its life."""
-        return self._announcer.state
+        return self.announcer.state
 
     @property
     def reason(self) -> str:
         """Why it is in this state."""
-        return self._announcer.reason
+        return self.announcer.reason
 
     @property
     def since(self) -> float:
         """When the state began, in seconds since the epoch."""
-        return self._announcer.since
-
-    @property
-    def counts(self) -> Counter[str]:
-        """What was counted in this run, by name."""
-        return self._announcer.counts
-
-    def troubles(self) -> dict[str, list[str]]:
-        """Why data is missing, refused subscriptions or silence, for each key of which it is."""
-        return self._memory.troubles()
-
-    @property
-    def meter(self) -> Meter:
-        """What arrived in this run, over all sessions."""
-        return self._memory.meter
-
-    @property
-    def announcer(self) -> Announcer:
-        """For those who listen to StatusEvents, or have something to tell that the state does not show."""
-        return self._announcer
+        return self.announcer.since
 
     def hold(self, held: bool) -> None:
         """Let the session take nothing from the socket for a moment, or go on; without a session nothing happens."""
@@ -180,7 +146,7 @@ class SchwabStreamClient:
             for task in (told, story):
                 if task.done() and not task.cancelled():
                     task.result()
-            self._announcer.enter(StreamState.STOPPED, "asked to stop")
+            self.announcer.enter(Status.STOPPED, "asked to stop")
         finally:
             await end(story, told, hours)
 
@@ -208,7 +174,7 @@ class SchwabStreamClient:
 
     async def _supervise(self) -> None:
         """The story: one session after the other, with a pause between them that fits how the last one ended."""
-        self._announcer.enter(StreamState.CONNECTING, "starting")
+        self.announcer.enter(Status.CONNECTING, "starting")
         while not self._stop.is_set():
             try:
                 await self._stream_once()
@@ -246,20 +212,20 @@ class SchwabStreamClient:
             self._must_refresh = False
         login = await self._auth.fetch_streamer_login()
         self._login_mark = self._look_for_login()
-        if self._memory.listings is None:
-            self._memory.listings = await find_listings(self.symbols, self._auth.fetch_quotes)
+        if self.stream.listings is None:
+            self.stream.listings = await find_listings(self.symbols, self._auth.fetch_quotes)
         opening = open_connection(
             Session(login),
             login.socket_url,
             monotonic=self._clock.monotonic,
             wall=self._clock.wall,
-            silence=self._memory.silence,
+            silence=self.stream.silence,
             recorder=self._recorder,
         )
         async with opening as connection:
             self._connection = connection
             self.counts["connections"] += 1
-            feed = self._feed(connection)
+            feed = Feed(connection, self.stream, keepalive_s=self._keepalive_s, on_subscribed=self._subscribed)
             try:
                 await feed.run()
             finally:
@@ -269,26 +235,13 @@ class SchwabStreamClient:
                 if feed.subscribed_at is not None:
                     self._backoff.streamed(self._clock.monotonic() - feed.subscribed_at)
 
-    def _feed(self, connection: Connection) -> Feed:
-        return Feed(
-            connection,
-            self.symbols,
-            self.market,
-            self._announcer,
-            self._memory,
-            self.schedule,
-            self._clock,
-            keepalive_s=self._keepalive_s,
-            on_subscribed=self._subscribed,
-        )
-
     def _subscribed(self) -> None:
         first, self._denied = not self.ready.is_set(), False
         self.ready.set()
-        self._announcer.enter(StreamState.STREAMING, f"{len(self.symbols)} symbols subscribed")
+        self.announcer.enter(Status.STREAMING, f"{len(self.symbols)} symbols subscribed")
         if first and self._auth.entitlements:
             for detail, reason in self._auth.entitlements.missing().items():
-                self._announcer.remind(reason, detail)
+                self.announcer.remind(reason, detail)
 
     async def _wait(self, error: SchwabStreamError) -> None:
         """Back off, and go again; a refusal or broken protocol at the start is told instead."""
@@ -296,17 +249,17 @@ class SchwabStreamClient:
             raise error
         asked_s = error.retry_after_s if isinstance(error, SchwabUnavailable) else None
         delay = self._backoff.next_delay(asked_s)
-        self._announcer.enter(StreamState.WAITING, str(error), retry_in_s=round(delay, 1))
+        self.announcer.enter(Status.WAITING, str(error), retry_in_s=round(delay, 1))
         await self._clock.sleep(delay)
-        self._announcer.enter(StreamState.CONNECTING, str(error))
+        self.announcer.enter(Status.CONNECTING, str(error))
 
     async def _stand_back(self, error: Evicted) -> None:
         """Leave the connection to whoever took it for a while: two streamers must not evict each other for ever."""
         if not self.ready.is_set():
             raise error
-        self._announcer.enter(StreamState.EVICTED, str(error), retry_in_s=EVICTION_PAUSE_S)
+        self.announcer.enter(Status.EVICTED, str(error), retry_in_s=EVICTION_PAUSE_S)
         await self._clock.sleep(EVICTION_PAUSE_S)
-        self._announcer.enter(StreamState.CONNECTING, "trying again after an eviction")
+        self.announcer.enter(Status.CONNECTING, "trying again after an eviction")
 
     async def _wait_for_login(self, error: LoginRequired) -> None:
         """Watch the token file, and call Schwab not once, until somebody has logged in."""
@@ -314,12 +267,12 @@ class SchwabStreamClient:
             raise error
         # What this attempt used, when it got that far: a login that came meanwhile is not missed.
         mark = self._login_mark or self._look_for_login()
-        self._announcer.enter(StreamState.LOGIN_REQUIRED, str(error))
+        self.announcer.enter(Status.LOGIN_REQUIRED, str(error))
         async with self._auth.at_rest():
             while self._look_for_login() == mark:
                 await self._clock.sleep(LOGIN_LOOK_EVERY_S)
         self._denied, self._must_refresh = False, True
-        self._announcer.enter(StreamState.CONNECTING, "somebody logged in")
+        self.announcer.enter(Status.CONNECTING, "somebody logged in")
 
     def _look_for_login(self) -> str | None:
         """What stands for the stored login; as before while the token file cannot be read."""
@@ -333,9 +286,9 @@ class SchwabStreamClient:
         if any(symbol.asset in EQUITY_HOURS for symbol in self.symbols):
             fetch = self._auth.fetch_market_hours
             await keep_equity_hours(
-                self.schedule, fetch, self._clock, self.ready, lambda: self.state is StreamState.STREAMING
+                self.schedule, fetch, self._clock, self.ready, lambda: self.state is Status.STREAMING
             )
 
     def _report_crash(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and task.exception() is not None:
-            self._announcer.remind(f"{task.get_name()} failed; the stream goes on, the log says why", "part_failed")
+            self.announcer.remind(f"{task.get_name()} failed; the stream goes on, the log says why", "part_failed")

@@ -19,6 +19,7 @@ from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from tests.conftest import RedisServer
 
@@ -120,7 +121,7 @@ async def run_with_an_outage(redis_server: RedisServer, simulator: SchwabSimulat
     publisher = TradingEventPublisher(redis_server.url)
     await publisher.connect()
     async with SchwabAuthClient(settings, store) as auth, asyncio.TaskGroup() as tasks:
-        client = SchwabStreamClient(auth, publisher, parse_symbols(SYMBOLS, date(2026, 11, 21)))
+        client = SchwabStreamClient(auth, StreamState(parse_symbols(SYMBOLS, date(2026, 11, 21)), publisher.publish))
         writer = tasks.create_task(publisher.run())
         reporter = tasks.create_task(Reporter(client, publisher).run())
         run = tasks.create_task(client.run())

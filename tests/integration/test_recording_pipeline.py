@@ -30,6 +30,7 @@ from schwabstream.recording.writer import recording_to
 from schwabstream.report import StreamerReport
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator, Tape
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from tests.conftest import RedisServer
 
@@ -73,7 +74,7 @@ async def streaming(
     collector = Collector()
     async with SchwabAuthClient(settings, TokenStore(token_path)) as auth:
         with recording_to(file, None, wanted, simulated=True) as recorder:
-            client = SchwabStreamClient(auth, collector, wanted, recorder=recorder, keepalive_s=0)
+            client = SchwabStreamClient(auth, StreamState(wanted, collector.publish), recorder=recorder, keepalive_s=0)
             run = asyncio.create_task(client.run())
             try:
                 await asyncio.wait_for(client.ready.wait(), 15)

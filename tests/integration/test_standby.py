@@ -21,6 +21,7 @@ from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from tests.conftest import RedisServer
 
@@ -264,7 +265,9 @@ async def test_who_lost_the_lease_does_not_log_in(
     publisher = TradingEventPublisher(redis_server.url)
     symbols = parse_symbols(["/MES"], date(2026, 11, 20))
     async with SchwabAuthClient(settings, store) as auth:
-        client = SchwabStreamClient(auth, publisher, symbols, permit=functools.partial(leases[0].confirm, fence))
+        client = SchwabStreamClient(
+            auth, StreamState(symbols, publisher.publish), permit=functools.partial(leases[0].confirm, fence)
+        )
         running = asyncio.create_task(client.run())
         await client.ready.wait()
         redis_server.client.set(key(), "99999999999999:tower:4711")

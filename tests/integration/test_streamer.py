@@ -21,8 +21,8 @@ from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
-from schwabstream.streaming.session import Clock
-from schwabstream.streaming.status import StreamState
+from schwabstream.streaming.state import Clock, StreamState
+from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import EVICTION_PAUSE_S, STARTUP_LIMIT_S, SchwabStreamClient
 
 DEADLINE_S = 10.0
@@ -83,8 +83,9 @@ class Run:
         self.simulator, self.auth = simulator, auth
         self.time = StandingClock()
         self.published = Published()
+        parsed = parse_symbols(symbols.split(","), TODAY)
         self.client = SchwabStreamClient(
-            auth, self.published, parse_symbols(symbols.split(","), TODAY), clock=self.time.clock, **options
+            auth, StreamState(parsed, self.published.publish, clock=self.time.clock, **options)
         )
         self.task = asyncio.ensure_future(self.client.run())
 
@@ -99,13 +100,13 @@ class Run:
                     pytest.fail("the run ended")
                 await asyncio.sleep(0.005)
 
-    async def reaches(self, state: StreamState) -> None:
+    async def reaches(self, state: Status) -> None:
         """Wait for a lasting state."""
         await self.until(lambda: self.client.state is state)
 
     async def streams(self, times: int = 0) -> None:
         """Wait until it streams, for the nth time when that is said."""
-        await self.until(lambda: self.client.state is StreamState.STREAMING or bool(times))
+        await self.until(lambda: self.client.state is Status.STREAMING or bool(times))
         await self.until(lambda: not times or self.client.counts["entered streaming"] == times)
 
     async def waits(self, times: int) -> None:
@@ -357,7 +358,7 @@ async def test_a_refused_refresh_while_running_waits_for_a_person_without_a_call
         simulator.oauth.revoke_access()
         simulator.faults.token_error = "refresh_expired"
         await simulator.drop_all(None)
-        await run.reaches(StreamState.LOGIN_REQUIRED)
+        await run.reaches(Status.LOGIN_REQUIRED)
         calls = len(simulator.received.requests), simulator.connections_total
         for _ in range(50):
             run.time.advance(2)
@@ -391,7 +392,7 @@ async def test_an_eviction_is_not_fought(simulator: SchwabSimulator) -> None:
     async with run_of(simulator) as run:
         await run.streams()
         simulator.evict_all()
-        await run.reaches(StreamState.EVICTED)
+        await run.reaches(Status.EVICTED)
         (told,) = run.published.told("evicted")
         assert told["retry_in_s"] == EVICTION_PAUSE_S
         run.time.advance(EVICTION_PAUSE_S - 1)
@@ -503,7 +504,7 @@ async def test_a_crash_beside_the_stream_is_seen_at_once_and_ends_nothing(simula
             simulator.step()
             await run.until(lambda: len(run.published.events["ticks"]) > before)
             await run.stopped()
-            assert run.client.state is StreamState.STOPPED
+            assert run.client.state is Status.STOPPED
 
 
 # -- what the account may see
@@ -575,7 +576,7 @@ async def test_the_limit_means_nothing_once_it_streamed(simulator: SchwabSimulat
         simulator.faults.drop_in_handshake = True
         await simulator.drop_all(None)
         run.time.advance(10 * STARTUP_LIMIT_S)
-        await run.reaches(StreamState.WAITING)
+        await run.reaches(Status.WAITING)
         assert not run.task.done()
 
 
@@ -655,14 +656,14 @@ async def test_stopping_while_waiting_evicted_or_without_a_login_is_prompt(simul
     async with run_of(simulator) as run:
         await run.streams()
         simulator.evict_all()
-        await run.reaches(StreamState.EVICTED)
+        await run.reaches(Status.EVICTED)
         assert await run.stopped() < 1
     async with run_of(simulator) as run:
         await run.streams()
         simulator.oauth.revoke_access()
         simulator.faults.token_error = "invalid_grant"
         await simulator.drop_all(None)
-        await run.reaches(StreamState.LOGIN_REQUIRED)
+        await run.reaches(Status.LOGIN_REQUIRED)
         assert await run.stopped() < 1
         assert run.published.states()[-1] == "stopped"
 

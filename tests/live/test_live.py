@@ -21,6 +21,7 @@ from schwabstream.auth.tokens import fingerprint
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.recording.writer import recording_to
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(180)]
@@ -49,7 +50,7 @@ async def stream_until(
     """Stream and record until ``enough``; returns what was caught, and the seconds until subscribed."""
     symbols, catch = parse_symbols(texts, datetime.now(UTC).date()), Catch()
     with recording_to(file, None, symbols, simulated=False) as recorder:
-        client = SchwabStreamClient(auth, catch, symbols, keepalive_s=0, recorder=recorder)
+        client = SchwabStreamClient(auth, StreamState(symbols, catch.publish), keepalive_s=0, recorder=recorder)
         started = time.monotonic()
         run = asyncio.create_task(client.run())
         try:

@@ -30,6 +30,7 @@ from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 if __name__ == "__main__":  # as a script: schwab-py installs a package named tests, too
@@ -127,7 +128,8 @@ async def plant(redis: RedisServer, rate: float, *, max_events: int = 100_000) -
         publisher = TradingEventPublisher(redis.url, max_events=max_events)
         await publisher.connect()
         async with SchwabAuthClient(settings, store) as auth, asyncio.TaskGroup() as tasks:
-            client = SchwabStreamClient(auth, publisher, parse_symbols(SYMBOLS, datetime.now(UTC).date()))
+            symbols = parse_symbols(SYMBOLS, datetime.now(UTC).date())
+            client = SchwabStreamClient(auth, StreamState(symbols, publisher.publish))
             working = Plant(simulator, client, publisher, redis)
             publisher.tap = working.take
             writer = tasks.create_task(publisher.run())

@@ -19,6 +19,7 @@ from schwabstream.market.trading_hours import Schedule
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.virtual_time import START, VirtualLoop, VirtualTime, run_virtual
@@ -201,13 +202,9 @@ async def _staged(
             proxy = await stack.enter_async_context(fault_proxy(urlsplit(simulator.base_url).port or 0, seed))
             simulator.rest.socket_url = f"ws://127.0.0.1:{proxy.port}/ws"
         auth = await stack.enter_async_context(SchwabAuthClient(settings, store, clock=time.wall))
+        parsed = parse_symbols(symbols, datetime.fromtimestamp(time.wall(), UTC).date())
         client = SchwabStreamClient(
-            auth,
-            tape,
-            parse_symbols(symbols, datetime.fromtimestamp(time.wall(), UTC).date()),
-            schedule=schedule,
-            clock=time.clock,
-            keepalive_s=keepalive_s,
+            auth, StreamState(parsed, tape.publish, schedule=schedule, clock=time.clock), keepalive_s=keepalive_s
         )
         stage = Stage(time, simulator, store, auth, client, tape, logs, proxy)
         try:

@@ -28,6 +28,7 @@ from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import Settings, load_settings
 from schwabstream.side_tasks import end, start_beside
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 if TYPE_CHECKING:
@@ -206,11 +207,10 @@ class _Run:
         try:
             await publisher.connect()
             publisher.tap = tap
+            heartbeat_s = settings.schwab_heartbeat_timeout_s
             client = SchwabStreamClient(
                 auth,
-                publisher,
-                self._symbols,
-                heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s,
+                StreamState(self._symbols, publisher.publish, heartbeat_timeout_s=heartbeat_s),
                 keepalive_s=settings.schwab_tick_keepalive_s,
                 recorder=self._recorder,
                 permit=functools.partial(lease.confirm, fence) if lease and fence else None,

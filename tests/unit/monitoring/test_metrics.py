@@ -18,7 +18,8 @@ from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
-from schwabstream.streaming.status import StreamState
+from schwabstream.streaming.state import StreamState
+from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations"
@@ -34,15 +35,15 @@ class Watched:
         self.auth = SchwabAuthClient(settings, TokenStore(folder / "token.json"), clock=lambda: NOW)
         self.publisher = TradingEventPublisher("redis://127.0.0.1:1/0")
         symbols = parse_symbols(["/MNQ:XCME", "AAPL"], dt.date(2026, 11, 20))
-        self.client = SchwabStreamClient(cast("Any", self.auth), self.publisher, symbols)
+        self.client = SchwabStreamClient(cast("Any", self.auth), StreamState(symbols, self.publisher.publish))
         self.monitor = Monitor(self.auth, wall=lambda: NOW)
 
     def stream(self) -> None:
         """Pretend that it streams, with something of everything."""
         client, publisher = self.client, self.publisher
         self.monitor.stint = Stint(client, publisher)
-        client._announcer.enter(StreamState.STREAMING, "2 symbols subscribed")
-        client._announcer.since = NOW - 90
+        client.announcer.enter(Status.STREAMING, "2 symbols subscribed")
+        client.announcer.since = NOW - 90
         publisher.connected = True
         for key, service in (("/MNQ", "LEVELONE_FUTURES"), ("AAPL", "LEVELONE_EQUITIES")):
             batch = Batch(service, int(NOW * 1000), [{"key": key, "3": 1.0}])
@@ -125,20 +126,20 @@ def test_nothing_secret_is_exposed(watched: Watched) -> None:
 @pytest.mark.parametrize(
     ("state", "connected", "fresh", "healthy"),
     [
-        (StreamState.STREAMING, True, True, True),
-        (StreamState.STREAMING, True, False, False),
-        (StreamState.STREAMING, False, True, False),
-        (StreamState.WAITING, True, True, False),
-        (StreamState.LOGIN_REQUIRED, True, True, False),
-        (StreamState.EVICTED, True, True, False),
+        (Status.STREAMING, True, True, True),
+        (Status.STREAMING, True, False, False),
+        (Status.STREAMING, False, True, False),
+        (Status.WAITING, True, True, False),
+        (Status.LOGIN_REQUIRED, True, True, False),
+        (Status.EVICTED, True, True, False),
     ],
 )
 def test_healthy_is_streaming_everything_into_redis(
-    watched: Watched, state: StreamState, connected: bool, fresh: bool, healthy: bool
+    watched: Watched, state: Status, connected: bool, fresh: bool, healthy: bool
 ) -> None:
     """Healthy is: it streams, every symbol is confirmed by this session, and Redis takes it."""
     watched.stream()
-    watched.client._announcer.enter(state, "because")
+    watched.client.announcer.enter(state, "because")
     watched.publisher.connected = connected
     if not fresh:
         watched.client.market.begin_session()

@@ -20,8 +20,8 @@ from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.fence import LIFE_MS
 from schwabstream.report import StreamerReport, SymbolReport, parse_report
-from schwabstream.streaming.session import Clock
-from schwabstream.streaming.status import StreamState
+from schwabstream.streaming.state import Clock, StreamState
+from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Desk:
         clock = Clock(lambda: self.now, lambda: self.now, asyncio.sleep, lambda: 0.0)
         nobody = cast("Authorizer", object())  # a client that is never started asks nobody
         parsed = parse_symbols(symbols, date(2025, 12, 7))
-        self.client = SchwabStreamClient(nobody, self.shelf, parsed, clock=clock)
+        self.client = SchwabStreamClient(nobody, StreamState(parsed, self.shelf.publish, clock=clock))
         publisher = cast("TradingEventPublisher", self.shelf)
         self.reporter = Reporter(self.client, publisher, wall=lambda: self.now, **more)
 
@@ -268,8 +268,8 @@ def test_the_report_is_what_its_model_would_write() -> None:
         "34": "/MNQZ25",
     }
     desk.receive("LEVELONE_FUTURES", entry | {"10": START_MS})
-    desk.client._memory.refused["NASDAQ_BOOK", "AAPL"] = "NASDAQ_BOOK refused"
-    desk.client._memory.stale["LEVELONE_EQUITIES", "AAPL"] = "silent"
+    desk.client.stream.refused["NASDAQ_BOOK", "AAPL"] = "NASDAQ_BOOK refused"
+    desk.client.stream.stale["LEVELONE_EQUITIES", "AAPL"] = "silent"
     desk.shelf.round_trip_s = 0.002
     written = orjson.loads(desk.reporter._written())
     assert written == orjson.loads(parse_report(orjson.dumps(written)).model_dump_json(exclude_none=True))
@@ -286,7 +286,7 @@ async def _reports(symbols: int, looks: int, change_at: int = 0) -> list[str]:
     async def turn(seconds: float) -> None:
         waits.append(seconds)
         if len(waits) == change_at - 1:
-            desk.client.announcer.enter(StreamState.WAITING, "because")
+            desk.client.announcer.enter(Status.WAITING, "because")
         if len(waits) == looks:
             raise asyncio.CancelledError
 

@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from schwabstream.events import Channel, StatusEvent, parse_event
-from schwabstream.streaming.status import Announcer, StreamState
+from schwabstream.streaming.status import Announcer, Status
 
 
 class World:
@@ -35,8 +35,8 @@ def world() -> World:
     return World()
 
 
-@pytest.mark.parametrize("state", list(StreamState))
-def test_each_state_is_told_logged_and_counted_once(world: World, state: StreamState) -> None:
+@pytest.mark.parametrize("state", list(Status))
+def test_each_state_is_told_logged_and_counted_once(world: World, state: Status) -> None:
     """A change of state is one event that parses, one log line with its reason, one count."""
     with capture_logs() as logs:
         world.announcer.enter(state, "for a reason", retry_in_s=None)
@@ -50,16 +50,16 @@ def test_each_state_is_told_logged_and_counted_once(world: World, state: StreamS
 
 def test_since_is_when_the_state_began(world: World) -> None:
     """Entering the same state again keeps its beginning; what passes meanwhile does not move it."""
-    world.announcer.enter(StreamState.WAITING, "first")
+    world.announcer.enter(Status.WAITING, "first")
     began = world.now
     world.now += 60
-    world.announcer.enter(StreamState.WAITING, "second")
+    world.announcer.enter(Status.WAITING, "second")
     world.announcer.tell("stale", "silent", symbol="/MNQ:XCME", key="/MNQ")
     assert world.announcer.since == began
     assert world.last().since == int(began * 1000)
     assert world.last().timestamp == int(world.now * 1000)
     assert (world.announcer.state, world.announcer.reason) == ("waiting", "second")
-    world.announcer.enter(StreamState.CONNECTING, "again")
+    world.announcer.enter(Status.CONNECTING, "again")
     assert world.announcer.since == world.now
 
 
@@ -80,7 +80,7 @@ def test_what_passes_is_told_with_its_details(world: World, occasion: str, more:
     given = {**more, **({"symbols": tuple(more["symbols"])} if "symbols" in more else {})}
     assert {name: getattr(event, name) for name in more} == given
     assert {name: logs[0][name] for name in more} == more
-    assert world.announcer.state is StreamState.CONNECTING
+    assert world.announcer.state is Status.CONNECTING
     assert world.announcer.counts[occasion] == 1
 
 
@@ -88,6 +88,6 @@ def test_listeners_hear_what_was_published(world: World) -> None:
     """Each listener gets each event, after the publisher."""
     heard: list[tuple[int, str]] = []
     world.announcer.listeners.append(lambda event: heard.append((len(world.published), event["state"])))
-    world.announcer.enter(StreamState.STREAMING, "3 symbols subscribed")
+    world.announcer.enter(Status.STREAMING, "3 symbols subscribed")
     world.announcer.tell("gap", "data is back")
     assert heard == [(1, "streaming"), (2, "gap")]

@@ -18,7 +18,8 @@ from schwabstream.logs import configure_logging
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.streaming.status import StreamState
+from schwabstream.streaming.state import StreamState
+from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
 from schwabstream.terminal.stream_table import StreamScreen
 
@@ -66,7 +67,8 @@ class Stage:
         self.shelf = Shelf()
         publisher = cast("TradingEventPublisher", self.shelf)
         self.client = SchwabStreamClient(
-            cast("Authorizer", None), publisher, parse_symbols(symbols.split(","), date(2026, 11, 21))
+            cast("Authorizer", None),
+            StreamState(parse_symbols(symbols.split(","), date(2026, 11, 21)), self.shelf.publish),
         )
         self.console = Console(file=io.StringIO(), width=width, height=30, force_terminal=True, color_system="standard")
         reporter = Reporter(self.client, publisher, simulated=simulated, login=Login(tokens))
@@ -78,9 +80,9 @@ class Stage:
         received_us = int((time.time() if received_s is None else received_s) * 1e6)
         self.client.market.apply(Batch("LEVELONE_FUTURES", received_us // 1000, [dict(entry)]), received_us)
 
-    def enter(self, state: StreamState, reason: str) -> None:
+    def enter(self, state: Status, reason: str) -> None:
         """Put the streamer in a state."""
-        self.client._announcer.enter(state, reason)  # the run itself is tried in the integration tests
+        self.client.announcer.enter(state, reason)  # the run itself is tried in the integration tests
 
     def drawn(self, *, styled: bool = False) -> str:
         """What the screen shows."""
@@ -174,7 +176,7 @@ def test_a_narrow_terminal_drops_columns_not_digits(width: int, titles: list[str
 def test_the_header_says_how_it_goes() -> None:
     """State, uptime, Redis without a password, events; the footer names the keys."""
     stage = Stage()
-    stage.enter(StreamState.STREAMING, "1 symbols subscribed")
+    stage.enter(Status.STREAMING, "1 symbols subscribed")
     text = stage.drawn()
     for part in (
         "schwabstream",
@@ -191,11 +193,11 @@ def test_the_header_says_how_it_goes() -> None:
 def test_trouble_is_told_with_its_reason() -> None:
     """Waiting shows why; a refused symbol shows Schwab's answer; the demo says that depth is made up."""
     stage = Stage(simulated=True)
-    stage.enter(StreamState.WAITING, "the streamer closed the connection (no close frame)")
+    stage.enter(Status.WAITING, "the streamer closed the connection (no close frame)")
     assert "no close frame" in stage.drawn()
     assert "live Schwab has none" in stage.drawn()
-    stage.enter(StreamState.STREAMING, "subscribed")
-    stage.client._memory.refused["LEVELONE_FUTURES", "/NQ"] = "LEVELONE_FUTURES refused: Symbol limit reached"
+    stage.enter(Status.STREAMING, "subscribed")
+    stage.client.stream.refused["LEVELONE_FUTURES", "/NQ"] = "LEVELONE_FUTURES refused: Symbol limit reached"
     assert "/NQ: LEVELONE_FUTURES refused: Symbol limit reached" in stage.drawn()
 
 
@@ -222,7 +224,7 @@ def test_what_comes_from_outside_draws_nothing() -> None:
     """A contract's name and a reason are shown with their control characters as escapes."""
     stage = Stage()
     stage.take(f3=20000.5, f34="/MNQ\x1b]0;owned\x07")
-    stage.enter(StreamState.WAITING, "refused: \x9b2J\u202e")
+    stage.enter(Status.WAITING, "refused: \x9b2J\u202e")
     drawn = stage.drawn()
     assert r"/MNQ\u001b]0;owned\u0007" in drawn
     assert r"refused: \u009b2J\u202e" in drawn
@@ -257,7 +259,7 @@ def test_as_many_symbols_are_shown_as_the_terminal_has_lines_for(trouble: str) -
     """No line is drawn beyond the last of the terminal, and what does not fit is counted."""
     stage = Stage(",".join(f"S{n}" for n in range(100)))
     if trouble:
-        stage.enter(StreamState.WAITING, trouble)
+        stage.enter(Status.WAITING, trouble)
     lines = stage.drawn().rstrip("\n").split("\n")
     shown = [line for line in lines if re.match(r" ?S\d+ ", line)]
     (rest,) = [line for line in lines if "more that do not fit" in line]

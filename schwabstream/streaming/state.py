@@ -1,0 +1,69 @@
+"""What outlives a session: all that is known of one stream, in one object that each new session is given."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from schwabstream.market.last_values import Market, Publish
+from schwabstream.market.trading_hours import Schedule
+from schwabstream.protocol.symbols import Symbol
+from schwabstream.streaming.gaps import Outages
+from schwabstream.streaming.liveness import Known, Silence
+from schwabstream.streaming.meter import Meter
+from schwabstream.streaming.status import Announcer
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The time and the chance that a stream lives by; tests bring their own."""
+
+    wall: Callable[[], float]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    random: Callable[[], float]
+
+
+LIVE_CLOCK = Clock(time.time, time.monotonic, asyncio.sleep, random.random)
+
+
+class StreamState:
+    """The wanted symbols, what arrived of them, and what is missing and why.
+
+    ``market`` holds the last values, ``schedule`` the trading hours, ``meter`` the flow of each service; ``announcer``
+    publishes what happens. ``silence``: how long a session may be silent; ``known``: what silence has cost so far;
+    ``listings``: exchange code by equity key, None until asked; ``unavailable``: services Schwab does not have;
+    ``refused`` and ``stale``: why there is no data, by service and key; ``delayed``: keys reported as delayed.
+    """
+
+    def __init__(
+        self,
+        symbols: Sequence[Symbol],
+        publish: Publish,
+        *,
+        heartbeat_timeout_s: float = 30.0,
+        schedule: Schedule | None = None,
+        clock: Clock = LIVE_CLOCK,
+    ) -> None:
+        self.symbols, self.clock = tuple(symbols), clock
+        self.announcer = Announcer(publish, clock.wall)
+        self.market = Market(symbols, publish)
+        self.schedule = schedule or Schedule()
+        self.meter = Meter()
+        self.silence = Silence(heartbeat_timeout_s)
+        self.known = Known()
+        self.outages = Outages()
+        self.listings: dict[str, str] | None = None
+        self.unavailable: set[str] = set()
+        self.refused: dict[tuple[str, str], str] = {}
+        self.stale: dict[tuple[str, str], str] = {}
+        self.delayed: set[str] = set()
+
+    def troubles(self) -> dict[str, list[str]]:
+        """Why data is missing, for each key of which it is."""
+        found: dict[str, list[str]] = {}
+        for troubles in (self.refused, self.stale):
+            for (_, key), why in troubles.items():
+                found.setdefault(key, []).append(why)
+        return found
