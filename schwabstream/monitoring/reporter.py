@@ -107,7 +107,7 @@ class Reporter:
         dropped = self._publisher.dropped
         if dropped > self._dropped_told:
             count, self._dropped_told = dropped - self._dropped_told, dropped
-            self._client.announcer.tell("dropped", reason, count=count)
+            self._client.announcer.announce("dropped", reason, count=count)
 
     def _tell_login_due(self) -> None:
         """Remind once per login, a day before the next one is due (protocol 1.3)."""

@@ -1,6 +1,6 @@
 """One streamer session as a state machine: login, one command in flight, a deadline for each answer.
 
-Pure: time comes in as an argument (any monotonic seconds), frames to send come out of :meth:`Session.next_frame`,
+Pure: time comes in as an argument (any monotonic seconds), frames to send come out of :meth:`StreamerProtocol.next_frame`,
 and what a message means comes back as an outcome. A session is used once. The life cycle is ``TRANSITIONS``.
 """
 
@@ -122,7 +122,7 @@ class _InFlight:
     deadline: float
 
 
-class Session:
+class StreamerProtocol:
     """Speaks for one login; see the module's docstring for how it is driven."""
 
     def __init__(self, login: StreamerLogin, *, answer_timeout_s: float = 10.0) -> None:

@@ -1,4 +1,4 @@
-"""Drives one ``Session`` over one WebSocket, once: a connection that ended is never used again.
+"""Drives one session's protocol over one WebSocket, once: a connection that ended is never used again.
 
 What arrives is decoded and handed on where the event loop reads it, before it reads again, and then forgotten; nothing
 on this way waits, so Schwab never meets a slow client (protocol 3.7). Library exceptions leave as ``SessionLost``; what
@@ -21,7 +21,7 @@ from websockets.frames import CloseCode
 from schwabstream.errors import ConfigurationError, ProtocolError, SchwabStreamError, SessionLost
 from schwabstream.escapes import safe
 from schwabstream.protocol.codec import Batch, Undecodable, decode
-from schwabstream.protocol.session import Outcome, Session, State
+from schwabstream.protocol.session import Outcome, State, StreamerProtocol
 from schwabstream.protocol.subscriptions import Command
 from schwabstream.streaming.frame_socket import MAX_FRAME_BYTES, FrameSocket
 from schwabstream.streaming.liveness import Silence
@@ -72,7 +72,7 @@ class Connection:
     def __init__(
         self,
         socket: FrameSocket,
-        session: Session,
+        protocol: StreamerProtocol,
         *,
         monotonic: Callable[[], float],
         wall: Callable[[], float],
@@ -81,7 +81,7 @@ class Connection:
     ) -> None:
         self._socket = socket
         self._recorder = recorder
-        self._session = session
+        self._protocol = protocol
         self._monotonic, self._wall = monotonic, wall
         self._silence = silence
         self._work = asyncio.Event()
@@ -91,9 +91,10 @@ class Connection:
         self.traffic = Traffic(last_at=monotonic())
 
     def hold(self, held: bool) -> None:
-        """Leave what arrives in the socket, or take it again; never for longer than ``HOLD_LIMIT_S`` at a time.
+        """Stop reading the socket, or read on; never stops for longer than ``HOLD_LIMIT_S`` at a time.
 
-        For moments in which more comes than can be passed on: Schwab drops who stays behind (protocol 3.7).
+        Used while frames arrive faster than Redis takes them; bounded, because Schwab disconnects slow readers
+        (protocol 3.7).
         """
         if self._held is not None:
             self._held.cancel()
@@ -109,14 +110,14 @@ class Connection:
 
     def request(self, *commands: Command) -> None:
         """Send commands, one at a time, each once the one before it is answered."""
-        self._session.request(*commands)
+        self._protocol.request(*commands)
         self._work.set()
 
     def logout(self) -> bool:
         """End the session; returns whether LOGOUT is sent, so that its answer is worth waiting for."""
-        self._session.logout()
+        self._protocol.logout()
         self._work.set()
-        return self._session.state is State.LOGGING_OUT
+        return self._protocol.state is State.LOGGING_OUT
 
     def expect_data(self) -> None:
         """From now on a silence past the configured limit is the end, however long past sessions could be silent."""
@@ -126,12 +127,12 @@ class Connection:
     @property
     def idle(self) -> bool:
         """Whether no command is queued and none awaits its answer."""
-        return self._session.idle
+        return self._protocol.idle
 
     @property
     def counts(self) -> Counter[str]:
         """What the session counted, by name."""
-        return self._session.counts
+        return self._protocol.counts
 
     async def run(self, sink: Sink) -> None:
         """Log in, send and receive until the session ends; raises ``SessionLost`` when it does not end by itself."""
@@ -150,7 +151,7 @@ class Connection:
         await self._over
         if self._failure is not None:
             raise self._failure
-        if self._session.state in (State.LOGGING_OUT, State.CLOSED):
+        if self._protocol.state in (State.LOGGING_OUT, State.CLOSED):
             return
         await _close(self._socket)  # the streamer may have said goodbye and left TCP open
         try:
@@ -180,7 +181,7 @@ class Connection:
             self._end()
 
     def _is_closed(self) -> bool:
-        return self._session.state is State.CLOSED
+        return self._protocol.state is State.CLOSED
 
     def _deliver(self, frame: bytes, sink: Sink, received_us: int) -> None:
         self.traffic.frames += 1
@@ -192,32 +193,32 @@ class Connection:
                 sink.take_batch(message, received_us)
             elif isinstance(message, Undecodable):
                 sink.take_undecodable(message)
-            elif outcome := self._session.receive(message):
+            elif outcome := self._protocol.receive(message):
                 sink.take_outcome(outcome)
                 self._work.set()
 
     async def _write(self, sink: Sink) -> None:
         """Send what the session has to say, watch its deadlines and the silence."""
-        while self._session.state is not State.CLOSED:
+        while self._protocol.state is not State.CLOSED:
             self._work.clear()
-            while (text := self._session.next_frame(self._monotonic())) is not None:
+            while (text := self._protocol.next_frame(self._monotonic())) is not None:
                 if self._recorder is not None:
                     self._recorder.take_command(text, int(self._wall() * 1e6))
                 try:
                     await self._socket.send(text)
                 except ConnectionClosed:
-                    return  # the reader meets the same end and tells it
+                    return  # the reader meets the same end and raises it
             now = self._monotonic()
             limit_s = self._silence.limit_s
             silent_at = self.traffic.last_at + limit_s
             if now >= silent_at:
                 self._silence.ended_a_session()
                 raise SessionLost(f"nothing arrived from the streamer for {limit_s:g} s")
-            deadline = min(silent_at, self._session.deadline or silent_at)
+            deadline = min(silent_at, self._protocol.deadline or silent_at)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(deadline - now):  # wait_for loses a cancellation that meets the event
                     await self._work.wait()
-            if outcome := self._session.check(self._monotonic()):
+            if outcome := self._protocol.check(self._monotonic()):
                 sink.take_outcome(outcome)
         await _close(self._socket)
 
@@ -232,7 +233,7 @@ class _Connect(connect):
 
 @contextlib.asynccontextmanager
 async def open_connection(
-    session: Session,
+    protocol: StreamerProtocol,
     url: str,
     *,
     monotonic: Callable[[], float],
@@ -270,7 +271,7 @@ async def open_connection(
             f"the proxy in the environment cannot be used ({error}): unset or change it"
         ) from error
     try:
-        yield Connection(socket, session, monotonic=monotonic, wall=wall, silence=silence, recorder=recorder)
+        yield Connection(socket, protocol, monotonic=monotonic, wall=wall, silence=silence, recorder=recorder)
     finally:
         await _close(socket)
 

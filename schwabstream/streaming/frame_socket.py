@@ -54,7 +54,7 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
         self._take, self._ended = take, ended
         self._hand_over()
         if self.state in (State.CLOSING, State.CLOSED):
-            self._tell_end()
+            self._report_end()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the size is ours to choose
         """Where the event loop reads to."""
@@ -76,7 +76,7 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
         self._keep(at)
         self._hand_over()
         if not self._cutting and not self._in_head:
-            self._tell_end()
+            self._report_end()
 
     def data_received(self, data: bytes) -> None:
         """The same, for an event loop that asks for no buffer: uvloop prefers this method where there are both."""
@@ -103,14 +103,14 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The socket is closed."""
         super().connection_lost(exc)
-        self._tell_end()
+        self._report_end()
 
     def _hand_over(self) -> None:
         if self._messages and self._take is not None:
             messages, self._messages = self._messages, []
             self._take(messages)
 
-    def _tell_end(self) -> None:
+    def _report_end(self) -> None:
         if self._ended is not None:
             ended, self._ended = self._ended, None
             ended()

@@ -16,8 +16,8 @@ class Gap(NamedTuple):
     keys: tuple[str, ...]
 
 
-class Outages:
-    """What is missing at present."""
+class OpenGaps:
+    """The gaps that have not ended: what is missing at present."""
 
     def __init__(self) -> None:
         self._lost: dict[str, float] = {}
@@ -29,7 +29,7 @@ class Outages:
         return self._lost.keys()
 
     def lose(self, key: str, at: float) -> None:
-        """Note that nothing of this key arrives since ``at``; a key that is lost already stays lost since then.
+        """Record that ``key`` has had no data since ``at``; a key already recorded keeps its earlier time.
 
         What was missing before its last gap ended belongs to that gap.
         """

@@ -1,4 +1,4 @@
-"""Tells quiet from dead, per service and per key, for one session; pure, it decides and others act.
+"""Distinguishes quiet from dead, per service and per key, for one session; pure, it decides and others act.
 
 What owes data is probed first: its subscription is sent again, which may bring a snapshot however quiet the market is.
 Whether Schwab answers so is not known (protocol 10), so silence after a probe proves little: it is worth one new
@@ -98,8 +98,8 @@ class Silence:
 
 
 @dataclass(slots=True)
-class Known:
-    """What outlives a session, by service or key.
+class LivenessHistory:
+    """What the silence of a service or key has cost so far, over all sessions.
 
     ``escalated``: what cost the last session by its silence; ``given``: when sessions were given for it;
     ``delivered``: the book services that ever delivered.
@@ -116,16 +116,16 @@ class Known:
 
 @dataclass(slots=True)
 class _Watched:
-    """Since when something is silent; ``probed_at`` while a probe is out, ``told`` once its silence was reported."""
+    """Since when something is silent; ``probed_at`` while a probe is out, ``reported`` once its silence was."""
 
     heard_at: float
     probed_at: float | None = None
-    told: bool = False
+    reported: bool = False
     ever_heard: bool = False
 
     def hear(self, now: float) -> None:
         """Take a sign of life."""
-        self.heard_at, self.probed_at, self.told, self.ever_heard = now, None, False, True
+        self.heard_at, self.probed_at, self.reported, self.ever_heard = now, None, False, True
 
     def excuse(self, now: float) -> None:
         """Count silence from now on: nothing is owed."""
@@ -139,8 +139,8 @@ class Liveness:
     delivered: a book of an equity that is listed elsewhere is silent by right.
     """
 
-    def __init__(self, limits: Limits, known: Known) -> None:
-        self._limits, self._known = limits, known
+    def __init__(self, limits: Limits, history: LivenessHistory) -> None:
+        self._limits, self._history = limits, history
         self._services: dict[str, _Watched] = {}
         self._keys: dict[str, _Watched] = {}
         self._service_of: dict[str, str] = {}
@@ -181,7 +181,7 @@ class Liveness:
                 # Keys that never came are reported by name; they speak for the service only while nothing else does.
                 if instrument.fresh or not self._services[service].ever_heard:
                     owing[service].append(key)
-            elif instrument.fresh or watched.told:
+            elif instrument.fresh or watched.reported:
                 watched.excuse(now)
         for service, keys in owing.items():
             findings += self._judge_service(service, self._services[service], keys, self._limits.service_soft_s, now)
@@ -196,17 +196,17 @@ class Liveness:
         before, self._updates[key] = self._updates.get(key), instrument.updates
         service = self._service_of[key]
         if _is_unknown(instrument):
-            told, watched.told = watched.told, True
-            return [] if told else [NeverCame(service, key)]
+            already, watched.reported = watched.reported, True
+            return [] if already else [NeverCame(service, key)]
         if instrument.fresh and instrument.updates != before:
-            recovered = watched.told
+            recovered = watched.reported
             watched.hear(now)
             self._services[service].hear(now)
             if instrument.updates > instrument.first_update:
-                self._known.escalated -= {key, service}
+                self._history.escalated -= {key, service}
             return [Recovered(service, (key,))] if recovered else []
-        if not instrument.fresh and not watched.told and now - watched.heard_at >= self._limits.first_snapshot_s:
-            watched.told, watched.probed_at = True, now
+        if not instrument.fresh and not watched.reported and now - watched.heard_at >= self._limits.first_snapshot_s:
+            watched.reported, watched.probed_at = True, now
             return [NeverCame(service, key)]
         return []
 
@@ -227,10 +227,10 @@ class Liveness:
         if self._is_worth_a_session(service, now):
             return [Dead(service, tuple(owing), since)]
         watched.excuse(now)
-        told, watched.told = watched.told, True
-        silent = [key for key in owing if not (self._keys[key].told if service in self._services else told)]
+        already, watched.reported = watched.reported, True
+        silent = [key for key in owing if not (self._keys[key].reported if service in self._services else already)]
         for key in silent if service in self._services else ():
-            self._keys[key].told = True
+            self._keys[key].reported = True
         return [Silent(service, tuple(silent))] if silent else []
 
     def _judge_keys(
@@ -259,18 +259,18 @@ class Liveness:
         if instrument.updates and self._is_worth_a_session(key, now):
             return [Dead(service, (key,), watched.heard_at)]
         watched.excuse(now)
-        told, watched.told = watched.told, True
-        return [] if told else [Silent(service, (key,))]
+        already, watched.reported = watched.reported, True
+        return [] if already else [Silent(service, (key,))]
 
     def _is_worth_a_session(self, name: str, now: float) -> bool:
         """Whether the silence of this key or service may cost a session; one is given for all that is silent by now."""
-        known, silent_since = self._known, now - self._limits.hard_s
-        if name in known.escalated or len(known.given_lately(name, now)) >= self._limits.sessions_an_hour:
+        history, silent_since = self._history, now - self._limits.hard_s
+        if name in history.escalated or len(history.given_lately(name, now)) >= self._limits.sessions_an_hour:
             return False
         for watched in (self._services, self._keys, self._books):
             silent = [each for each, it in watched.items() if it.heard_at <= silent_since]
-            known.escalated.update(silent)
-            known.given.update({each: [*known.given_lately(each, now), now] for each in silent})
+            history.escalated.update(silent)
+            history.given.update({each: [*history.given_lately(each, now), now] for each in silent})
         return True
 
     def _look_at_books(
@@ -278,14 +278,14 @@ class Liveness:
     ) -> list[Finding]:
         watched, keys = self._books[service], self._book_keys[service]
         if service in heard:
-            recovered = watched.told
+            recovered = watched.reported
             watched.hear(now)
-            self._known.delivered.add(service)
-            # Every book is whole: only the time tells the session's first ones from those that follow.
+            self._history.delivered.add(service)
+            # Every book is whole: only the time distinguishes the session's first ones from those that follow.
             if now - self._books_since[service] > self._limits.first_snapshot_s:
-                self._known.escalated.discard(service)
+                self._history.escalated.discard(service)
             return [Recovered(service, keys)] if recovered else []
-        if service not in self._known.delivered:
+        if service not in self._history.delivered:
             return []
         owing = [key for key in keys if is_open(instruments[key])]
         return self._judge_service(service, watched, owing, self._limits.key_soft_s, now)

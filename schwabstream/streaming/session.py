@@ -31,7 +31,7 @@ from schwabstream.streaming.liveness import (
     Silent,
 )
 from schwabstream.streaming.state import StreamState
-from schwabstream.streaming.subscribing import Subscriber
+from schwabstream.streaming.subscribing import Subscriptions
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ GATHER_S = 2.0
 _NOT_TRADING = frozenset({"Halted", "Closed"})
 
 
-class Feed:
+class StreamSession:
     """The data of one session.
 
     ``logged_in_at`` and ``subscribed_at``, when it was complete, are on the monotonic clock, None until then.
@@ -56,8 +56,8 @@ class Feed:
         # Looked at once a second: a symbol repeats a second early rather than late.
         self._keepalive_us = int(max(keepalive_s - LOOK_EVERY_S, keepalive_s / 2) * 1e6)
         self._on_subscribed = on_subscribed
-        self._liveness = Liveness(Limits(), stream.known)
-        self._subscriber = Subscriber(connection, stream, self._liveness)
+        self._liveness = Liveness(Limits(), stream.liveness_history)
+        self._subscriptions = Subscriptions(connection, stream, self._liveness)
         self._hours = {symbol.key: hours_of(symbol) for symbol in stream.symbols}
         self._heard: set[str] = set()
         self._dead_since: dict[str, float] = {}
@@ -81,7 +81,7 @@ class Feed:
             raise error from error.__cause__
         finally:
             self._announcer.counts.update(self._connection.counts)
-            self._tell_gaps(gather_s=0.0)
+            self._report_gaps(gather_s=0.0)
             self._note_losses()
 
     def take_batch(self, batch: Batch, received_us: int) -> None:
@@ -103,9 +103,9 @@ class Feed:
         match outcome:
             case LoggedIn():
                 self.logged_in_at = self._clock.monotonic()
-                self._subscriber.begin()
+                self._subscriptions.begin()
             case Answered():
-                self._subscriber.take_answer(outcome)
+                self._subscriptions.take_answer(outcome)
             case LoginFailed() | Ended():
                 if error := error_of(outcome):
                     raise error
@@ -114,42 +114,42 @@ class Feed:
             self._complete()
 
     def _complete(self) -> None:
-        if not self._subscriber.accepted:
+        if not self._subscriptions.accepted:
             reasons = "; ".join(dict.fromkeys(self._stream.refused.values()))
             keys = ", ".join(dict.fromkeys(key for _, key in self._stream.refused))
             raise Refused(f"Schwab subscribed none of {keys} ({reasons})")
         self.subscribed_at = self._clock.monotonic()
         self._on_subscribed()
 
-    def _tell_gaps(self, gather_s: float = GATHER_S) -> None:
-        """Report the outages that have ended: at once when all are back, else with what else comes back in a moment."""
-        outages, instruments = self._stream.outages, self._market.instruments
-        lost = [instrument for key, instrument in instruments.items() if key in outages.lost] if outages.lost else ()
+    def _report_gaps(self, gather_s: float = GATHER_S) -> None:
+        """Report the gaps that have ended: at once when all are back, else with what else comes back in a moment."""
+        gaps, instruments = self._stream.gaps, self._market.instruments
+        lost = [instrument for key, instrument in instruments.items() if key in gaps.lost] if gaps.lost else ()
         back = {instrument.key: instrument.first_us / 1e6 for instrument in lost if instrument.fresh}
         if not back or (len(back) < len(lost) and 0 <= self._clock.wall() - min(back.values()) < gather_s):
             return
-        for gap in outages.restore(back):
+        for gap in gaps.restore(back):
             symbols = [alias for key in gap.keys for alias in instruments[key].aliases]
             lost_at, restored_at = int(gap.lost_at * 1000), int(gap.restored_at * 1000)
-            self._announcer.tell("gap", "data is back", lost_at=lost_at, restored_at=restored_at, symbols=symbols)
+            self._announcer.announce("gap", "data is back", lost_at=lost_at, restored_at=restored_at, symbols=symbols)
 
     def _note_losses(self) -> None:
         """Remember since when nothing arrives: since the last frame, or for longer where only heartbeats came."""
         epoch = self._clock.wall() - self._clock.monotonic()
         for key, instrument in self._market.instruments.items():
             # A key without an acknowledgement may deliver all the same.
-            if instrument.fresh or key in self._subscriber.confirmed:
-                self._stream.outages.lose(key, epoch + self._dead_since.get(key, self._connection.traffic.last_at))
+            if instrument.fresh or key in self._subscriptions.confirmed:
+                self._stream.gaps.lose(key, epoch + self._dead_since.get(key, self._connection.traffic.last_at))
 
     async def _watch(self) -> None:
         """Look after the subscriptions about every second."""
         while True:
             await self._clock.sleep(LOOK_EVERY_S)
-            self._tell_gaps()
+            self._report_gaps()
             if self.subscribed_at is None:
                 continue
-            self._subscriber.retry_one()
-            self._subscriber.settle_listings()
+            self._subscriptions.retry_one()
+            self._subscriptions.settle_listings()
             at = datetime.fromtimestamp(self._clock.wall(), UTC)
             self._open = {hours: self._stream.schedule.is_open(hours, at) for hours in self._open}
             if any(map(self._is_trading, self._market.instruments.values())):
@@ -175,39 +175,39 @@ class Feed:
         match finding:
             case Dead(service, keys, since):
                 self._dead_since = dict.fromkeys(keys, since)
-                self._tell_silent(service, keys)
+                self._report_silent(service, keys)
                 raise SessionLost(f"{service} stayed silent although its subscription was sent again")
             case Probe():
                 self._probe(finding)
             case NeverCame(service, key):
                 instrument = self._market.instruments[key]
-                self._tell_stale(service, key, self._why_never(instrument))
+                self._report_stale(service, key, self._why_never(instrument))
                 if not instrument.fresh:
-                    self._subscriber.ask_again(service, (key,))
+                    self._subscriptions.ask_again(service, (key,))
             case Silent(service, keys):
-                self._tell_silent(service, keys)
+                self._report_silent(service, keys)
             case Recovered(service, keys):
                 for key in keys:
                     if self._stream.stale.pop((service, key), None):
                         log.info("data is back", service=service, key=key)
 
     def _probe(self, probe: Probe) -> None:
-        """Ask again without a word: what answers was merely quiet."""
+        """Ask again and report nothing: what answers was merely quiet."""
         self._announcer.counts["probes"] += 1
         log.debug("asking again what is silent", service=probe.service, keys=probe.keys)
         if probe.whole:
-            self._subscriber.ask_all_again(probe.service)
+            self._subscriptions.ask_all_again(probe.service)
         else:
-            self._subscriber.ask_again(probe.service, probe.keys)
+            self._subscriptions.ask_again(probe.service, probe.keys)
 
-    def _tell_silent(self, service: str, keys: Iterable[str]) -> None:
+    def _report_silent(self, service: str, keys: Iterable[str]) -> None:
         for key in keys:
-            self._tell_stale(service, key, f"{service} is silent although its subscription was sent again")
+            self._report_stale(service, key, f"{service} is silent although its subscription was sent again")
 
-    def _tell_stale(self, service: str, key: str, reason: str) -> None:
+    def _report_stale(self, service: str, key: str, reason: str) -> None:
         self._stream.stale[service, key] = reason
         for alias in self._market.instruments[key].aliases:
-            self._announcer.tell("stale", f"{alias}: {reason}", symbol=alias, key=key, detail=service)
+            self._announcer.announce("stale", f"{alias}: {reason}", symbol=alias, key=key, detail=service)
 
     def _repeat_quiet(self) -> None:
         """Publish the last tick again where an open market has nothing new, so that quiet differs from dead."""
@@ -221,10 +221,10 @@ class Feed:
                 self._market.repeat(instrument)
 
     def _is_merely_quiet(self, instrument: Instrument) -> bool:
-        """Whether this session confirmed it and its silence is no trouble that was told."""
+        """Whether this session confirmed it and its silence was not reported as trouble."""
         service = LEVEL_ONE[instrument.symbol.asset]
-        told = (service, instrument.key) in self._stream.stale
-        return instrument.fresh and not told and self._is_trading(instrument)
+        reported = (service, instrument.key) in self._stream.stale
+        return instrument.fresh and not reported and self._is_trading(instrument)
 
     def _is_trading(self, instrument: Instrument) -> bool:
         """Whether data must be flowing: by the calendar, and by what the feed itself says of the instrument."""

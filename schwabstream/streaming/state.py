@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from schwabstream.market.last_values import Market, Publish
 from schwabstream.market.trading_hours import Schedule
 from schwabstream.protocol.symbols import Symbol
-from schwabstream.streaming.gaps import Outages
-from schwabstream.streaming.liveness import Known, Silence
+from schwabstream.streaming.gaps import OpenGaps
+from schwabstream.streaming.liveness import LivenessHistory, Silence
 from schwabstream.streaming.meter import Meter
 from schwabstream.streaming.status import Announcer
 
@@ -32,7 +32,7 @@ class StreamState:
     """The wanted symbols, what arrived of them, and what is missing and why.
 
     ``market`` holds the last values, ``schedule`` the trading hours, ``meter`` the flow of each service; ``announcer``
-    publishes what happens. ``silence``: how long a session may be silent; ``known``: what silence has cost so far;
+    publishes what happens. ``silence``: how long a session may be silent; ``liveness_history``: what silence has cost so far;
     ``listings``: exchange code by equity key, None until asked; ``unavailable``: services Schwab does not have;
     ``refused`` and ``stale``: why there is no data, by service and key; ``delayed``: keys reported as delayed.
     """
@@ -52,8 +52,8 @@ class StreamState:
         self.schedule = schedule or Schedule()
         self.meter = Meter()
         self.silence = Silence(heartbeat_timeout_s)
-        self.known = Known()
-        self.outages = Outages()
+        self.liveness_history = LivenessHistory()
+        self.gaps = OpenGaps()
         self.listings: dict[str, str] | None = None
         self.unavailable: set[str] = set()
         self.refused: dict[tuple[str, str], str] = {}

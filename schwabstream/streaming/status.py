@@ -1,4 +1,4 @@
-"""Says what the streamer is going through: one log line, one count and one StatusEvent for each occasion."""
+"""Announces the streamer's status: one log line, one count and one StatusEvent for each occasion."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -30,7 +30,7 @@ _TROUBLE = frozenset({Status.WAITING, Status.LOGIN_REQUIRED, Status.EVICTED})
 
 
 class Announcer:
-    """The streamer's present state, told to everyone concerned whenever it changes.
+    """The streamer's present status, logged, counted and published whenever it changes.
 
     ``since`` is when the state began, in seconds since the epoch; ``listeners`` receive each StatusEvent as a
     dictionary, after it was published.
@@ -50,19 +50,19 @@ class Announcer:
             self.since = self._wall()
         self.state, self.reason = state, reason
         self.counts[f"entered {state}"] += 1
-        self._say(state, reason, trouble=state in _TROUBLE, more=more)
+        self._publish_event(state, reason, trouble=state in _TROUBLE, more=more)
 
-    def tell(self, occasion: str, reason: str, **more: Any) -> None:  # noqa: ANN401 - fields of StatusEvent
+    def announce(self, occasion: str, reason: str, **more: Any) -> None:  # noqa: ANN401 - fields of StatusEvent
         """Announce something that passes while the lasting state stays: ``stale``, ``gap`` or ``dropped``."""
         self.counts[occasion] += 1
-        self._say(occasion, reason, trouble=True, more=more)
+        self._publish_event(occasion, reason, trouble=True, more=more)
 
     def remind(self, reason: str, detail: str) -> None:
         """Announce something to act on in time, under the present state; ``detail`` is a word programs can look for."""
         self.counts[detail] += 1
-        self._say(self.state, reason, trouble=True, more={"detail": detail})
+        self._publish_event(self.state, reason, trouble=True, more={"detail": detail})
 
-    def _say(self, state: str, reason: str, *, trouble: bool, more: dict[str, Any]) -> None:
+    def _publish_event(self, state: str, reason: str, *, trouble: bool, more: dict[str, Any]) -> None:
         given = {name: value for name, value in more.items() if value is not None}
         (log.warning if trouble else log.info)(state, reason=reason, **given)
         now_ms = int(self._wall() * 1000)

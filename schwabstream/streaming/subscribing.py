@@ -1,7 +1,7 @@
-"""Keeps one session subscribed to what is wanted: asks, follows the answers, sends again what was refused in passing.
+"""Keeps one session subscribed to what is wanted: asks, follows the answers, retries what was refused temporarily.
 
-Commands go out through the session, which keeps one in flight. What was learned of Schwab outlives the session in
-:class:`StreamState`. A refusal is told per symbol and costs nothing else; only a code that ends the session raises.
+Commands go out one at a time. What is learned of Schwab is kept in the ``StreamState``, which outlives the session. A
+refusal is reported per symbol and costs nothing else; only a code that ends the session raises.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 RETRY_DELAYS_S = (5.0, 30.0, 120.0, 300.0)
 UNAVAILABLE = 11
 # Unanswered, unknown failure, source down, and the failures of commands that crossed (protocol 3.4).
-_PASSING_CODES = frozenset({None, 9, UNAVAILABLE, 22, 23, 24, 25})
+_TRANSIENT_CODES = frozenset({None, 9, UNAVAILABLE, 22, 23, 24, 25})
 _LEVEL_ONE_SERVICES = frozenset(LEVEL_ONE.values())
 _LISTED_AT = {Service.NASDAQ_BOOK: "Q", Service.NYSE_BOOK: "N"}
 
@@ -43,7 +43,7 @@ class _Retry:
     keys: tuple[str, ...]
 
 
-class Subscriber:
+class Subscriptions:
     """The subscriptions of one session; ``confirmed`` are the keys whose level 1 Schwab acknowledged."""
 
     def __init__(self, connection: Connection, stream: StreamState, liveness: Liveness) -> None:
@@ -121,7 +121,7 @@ class Subscriber:
             self._note_refusal(answer, keys)
         if answer.code == SYMBOL_LIMIT:
             self._plan_retry(service, keys, RETRY_DELAYS_S[-1])
-        elif answer.code in _PASSING_CODES or service is Service.FUTURES_BOOK:
+        elif answer.code in _TRANSIENT_CODES or service is Service.FUTURES_BOOK:
             self._plan_retry(service, keys)
 
     def _note_refusal(self, answer: Answered, keys: tuple[str, ...]) -> None:
@@ -132,7 +132,7 @@ class Subscriber:
         self._announcer.counts["refused commands"] += 1
         for key in new:
             for alias in self._market.instruments[key].aliases:
-                self._announcer.tell("stale", f"{alias}: {why}", symbol=alias, key=key, detail=_code(answer))
+                self._announcer.announce("stale", f"{alias}: {why}", symbol=alias, key=key, detail=_code(answer))
 
     def _plan_retry(self, service: Service, keys: tuple[str, ...], delay_s: float | None = None) -> None:
         failures = self._failures.get((service, keys), 0)
@@ -159,7 +159,7 @@ class Subscriber:
             self._send(Command(Verb.ADD, retry.service, keys))
 
     def settle_listings(self) -> None:
-        """Drop the book service that stays silent for an equity whose listing nobody told."""
+        """Drop the book service that stays silent for an equity whose listing is unknown."""
         listings: Mapping[str, str] = self._stream.listings or {}
         found = {
             key: _LISTED_AT[service]

@@ -1,8 +1,8 @@
 """The supervisor: authorize, connect, log in, subscribe, deliver, and go again; the only place that reconnects.
 
 What to subscribe follows from the symbols that are wanted, never from what was once sent. Before the first subscribed
-session a failure that lasts ends the run, so that a wrong setting is told within seconds; after it nothing does but
-being told to stop.
+session a failure that lasts ends the run, so that a wrong setting is reported within seconds; after it only a request
+to stop does.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from schwabstream.errors import (
 )
 from schwabstream.market.trading_hours import EQUITY_HOURS
 from schwabstream.protocol.endings import CutSessions
-from schwabstream.protocol.session import Session, StreamerLogin
+from schwabstream.protocol.session import StreamerLogin, StreamerProtocol
 from schwabstream.protocol.user_preference import Entitlements
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.streaming.connection import Connection, Recorder, open_connection
 from schwabstream.streaming.listings import find_listings
 from schwabstream.streaming.market_hours import keep_equity_hours
-from schwabstream.streaming.session import Feed
+from schwabstream.streaming.session import StreamSession
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
 
@@ -121,7 +121,7 @@ class SchwabStreamClient:
         return self.announcer.since
 
     def hold(self, held: bool) -> None:
-        """Let the session take nothing from the socket for a moment, or go on; without a session nothing happens."""
+        """Stop reading the socket for a moment, or read on; without a session nothing happens."""
         if self._connection is not None:
             self._connection.hold(held)
 
@@ -135,45 +135,45 @@ class SchwabStreamClient:
         Raises ``LoginRequired`` when Schwab refuses the credentials, ``Refused`` when it subscribes nothing, and
         ``SchwabUnavailable`` when no session was subscribed within ``STARTUP_LIMIT_S`` of the start.
         """
-        story = asyncio.create_task(self._supervise(), name="stream")
-        told = asyncio.create_task(self._told_to_stop(), name="stop")
+        streaming = asyncio.create_task(self._supervise(), name="stream")
+        stopping = asyncio.create_task(self._until_stopped(), name="stop")
         hours = start_beside(self._keep_hours(), "market hours")
         hours.add_done_callback(self._report_crash)
         try:
-            await asyncio.wait({story, told}, return_when=asyncio.FIRST_COMPLETED)
-            if not story.done():
-                await self._log_out(story)
-            for task in (told, story):
+            await asyncio.wait({streaming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not streaming.done():
+                await self._log_out(streaming)
+            for task in (stopping, streaming):
                 if task.done() and not task.cancelled():
                     task.result()
             self.announcer.enter(Status.STOPPED, "asked to stop")
         finally:
-            await end(story, told, hours)
+            await end(streaming, stopping, hours)
 
-    async def _told_to_stop(self) -> None:
+    async def _until_stopped(self) -> None:
         """Wait for :meth:`stop`; raises when nothing is subscribed by the end of the start-up."""
         limit = asyncio.ensure_future(self._clock.sleep(STARTUP_LIMIT_S))
-        told = asyncio.ensure_future(self._stop.wait())
+        stop = asyncio.ensure_future(self._stop.wait())
         try:
-            await asyncio.wait({limit, told}, return_when=asyncio.FIRST_COMPLETED)
-            if not told.done() and not self.ready.is_set():
+            await asyncio.wait({limit, stop}, return_when=asyncio.FIRST_COMPLETED)
+            if not stop.done() and not self.ready.is_set():
                 raise SchwabUnavailable(
                     f"Schwab did not get as far as streaming within {STARTUP_LIMIT_S:g} s ({self.reason}): "
                     "check the network and SCHWAB_API_BASE_URL, then try again"
                 )
-            await told
+            await stop
         finally:
             limit.cancel()
-            told.cancel()
+            stop.cancel()
 
-    async def _log_out(self, story: "asyncio.Task[None]") -> None:
+    async def _log_out(self, streaming: "asyncio.Task[None]") -> None:
         if self._connection is not None and self._connection.logout():
-            await asyncio.wait({story}, timeout=LOGOUT_LIMIT_S)
-        story.cancel()
-        await asyncio.wait({story})
+            await asyncio.wait({streaming}, timeout=LOGOUT_LIMIT_S)
+        streaming.cancel()
+        await asyncio.wait({streaming})
 
     async def _supervise(self) -> None:
-        """The story: one session after the other, with a pause between them that fits how the last one ended."""
+        """One session after the other, with a pause between them that fits how the last one ended."""
         self.announcer.enter(Status.CONNECTING, "starting")
         while not self._stop.is_set():
             try:
@@ -215,7 +215,7 @@ class SchwabStreamClient:
         if self.stream.listings is None:
             self.stream.listings = await find_listings(self.symbols, self._auth.fetch_quotes)
         opening = open_connection(
-            Session(login),
+            StreamerProtocol(login),
             login.socket_url,
             monotonic=self._clock.monotonic,
             wall=self._clock.wall,
@@ -225,15 +225,17 @@ class SchwabStreamClient:
         async with opening as connection:
             self._connection = connection
             self.counts["connections"] += 1
-            feed = Feed(connection, self.stream, keepalive_s=self._keepalive_s, on_subscribed=self._subscribed)
+            session = StreamSession(
+                connection, self.stream, keepalive_s=self._keepalive_s, on_subscribed=self._subscribed
+            )
             try:
-                await feed.run()
+                await session.run()
             finally:
                 self._connection = None
-                if feed.logged_in_at is not None:
-                    self._logged_in_s = self._clock.monotonic() - feed.logged_in_at
-                if feed.subscribed_at is not None:
-                    self._backoff.streamed(self._clock.monotonic() - feed.subscribed_at)
+                if session.logged_in_at is not None:
+                    self._logged_in_s = self._clock.monotonic() - session.logged_in_at
+                if session.subscribed_at is not None:
+                    self._backoff.streamed(self._clock.monotonic() - session.subscribed_at)
 
     def _subscribed(self) -> None:
         first, self._denied = not self.ready.is_set(), False
@@ -244,7 +246,7 @@ class SchwabStreamClient:
                 self.announcer.remind(reason, detail)
 
     async def _wait(self, error: SchwabStreamError) -> None:
-        """Back off, and go again; a refusal or broken protocol at the start is told instead."""
+        """Back off, and go again; a refusal or broken protocol at the start ends the run instead."""
         if not self.ready.is_set() and not isinstance(error, SchwabUnavailable):
             raise error
         asked_s = error.retry_after_s if isinstance(error, SchwabUnavailable) else None
@@ -254,7 +256,7 @@ class SchwabStreamClient:
         self.announcer.enter(Status.CONNECTING, str(error))
 
     async def _stand_back(self, error: Evicted) -> None:
-        """Leave the connection to whoever took it for a while: two streamers must not evict each other for ever."""
+        """Leave the connection to the program that took it for a while: two must not evict each other forever."""
         if not self.ready.is_set():
             raise error
         self.announcer.enter(Status.EVICTED, str(error), retry_in_s=EVICTION_PAUSE_S)
@@ -262,7 +264,7 @@ class SchwabStreamClient:
         self.announcer.enter(Status.CONNECTING, "trying again after an eviction")
 
     async def _wait_for_login(self, error: LoginRequired) -> None:
-        """Watch the token file, and call Schwab not once, until somebody has logged in."""
+        """Watch the token file, without a call to Schwab, until somebody has logged in."""
         if not self.ready.is_set():
             raise error
         # What this attempt used, when it got that far: a login that came meanwhile is not missed.

@@ -19,7 +19,16 @@ from websockets.utils import accept_key
 from schwabstream.errors import ConfigurationError, ProtocolError, SessionLost, SymbolError
 from schwabstream.protocol.codec import Batch, Undecodable
 from schwabstream.protocol.fields import Service
-from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, Session, State, StreamerLogin
+from schwabstream.protocol.session import (
+    Answered,
+    Ended,
+    LoggedIn,
+    LoginFailed,
+    Outcome,
+    State,
+    StreamerLogin,
+    StreamerProtocol,
+)
 from schwabstream.protocol.subscriptions import Command, Verb
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.connection import CLOSE_TIMEOUT_S, Connection, open_connection
@@ -35,7 +44,7 @@ EQUITIES = Command(Verb.SUBS, Service.LEVELONE_EQUITIES, ("AAPL",))
 class Deliveries:
     """A sink that keeps everything, asks for ``commands`` after the login and wakes whoever waits for something."""
 
-    def __init__(self, session: Session, *commands: Command) -> None:
+    def __init__(self, session: StreamerProtocol, *commands: Command) -> None:
         self.session, self._commands = session, commands
         self._change = asyncio.Event()
         self.batches: list[tuple[Batch, int]] = []
@@ -79,7 +88,7 @@ def login_of(simulator: SchwabSimulator, token: str | None = None) -> StreamerLo
 
 
 @asynccontextmanager
-async def opened(session: Session, url: str, **options: Any) -> AsyncIterator[Connection]:
+async def opened(session: StreamerProtocol, url: str, **options: Any) -> AsyncIterator[Connection]:
     """A connection on the real clock; the whole block has a deadline."""
     settings: dict[str, Any] = {
         "monotonic": time.monotonic,
@@ -97,7 +106,7 @@ async def running(
 ) -> AsyncIterator[tuple[Connection, Deliveries, "asyncio.Task[None]"]]:
     """A connection whose ``run`` is under way, with the commands asked for."""
     login = login_of(simulator)
-    session = Session(login, answer_timeout_s=answer_timeout_s)
+    session = StreamerProtocol(login, answer_timeout_s=answer_timeout_s)
     sink = Deliveries(session, *commands)
     async with opened(session, login.socket_url, **options) as connection:
         task = asyncio.ensure_future(connection.run(sink))
@@ -298,7 +307,7 @@ async def test_a_handshake_that_fails_is_a_lost_session(simulator: SchwabSimulat
     setattr(simulator.faults, fault, value)
     login = login_of(simulator)
     with pytest.raises(SessionLost, match=f"cannot connect to the streamer at {login.socket_url}"):
-        async with opened(Session(login), login.socket_url):
+        async with opened(StreamerProtocol(login), login.socket_url):
             pytest.fail("opened")
 
 
@@ -307,7 +316,7 @@ async def test_nobody_listening_is_a_lost_session(simulator: SchwabSimulator) ->
     login = login_of(simulator)
     await simulator.stop_listening()
     with pytest.raises(SessionLost, match="cannot connect to the streamer"):
-        async with opened(Session(login), login.socket_url):
+        async with opened(StreamerProtocol(login), login.socket_url):
             pytest.fail("opened")
 
 
@@ -329,7 +338,7 @@ async def test_nobody_listening_is_a_lost_session(simulator: SchwabSimulator) ->
 async def test_an_address_that_cannot_be_used_is_a_protocol_error(url: str) -> None:
     """Whatever userPreference names as the streamer, it ends in an error of ours, without control characters."""
     with pytest.raises(ProtocolError, match="userPreference names a streamer whose address cannot be used") as caught:
-        async with opened(Session(login_to(url)), url):
+        async with opened(StreamerProtocol(login_to(url)), url):
             pytest.fail("opened")
     assert str(caught.value).isprintable()
 
@@ -347,7 +356,7 @@ async def test_a_redirect_is_not_followed(simulator: SchwabSimulator, status: in
     async with serve(_listen, "127.0.0.1", 0, process_request=redirect) as server:
         url = f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
         with pytest.raises(SessionLost, match=f"HTTP {status}, a redirect, which is not followed"):
-            async with opened(Session(login_to(url)), url):
+            async with opened(StreamerProtocol(login_to(url)), url):
                 pytest.fail("opened")
     assert simulator.connections_total == 0
     assert simulator.received.paths() == []
@@ -374,7 +383,7 @@ async def test_a_proxy_that_cannot_be_used_is_a_wrong_setting(monkeypatch: pytes
     monkeypatch.setenv("https_proxy", "socks5://127.0.0.1:9")
     login = StreamerLogin("wss://streamer.invalid/ws", "c", "c", "N9", "APIAPP", "t")
     with pytest.raises(ConfigurationError, match="the proxy in the environment cannot be used"):
-        async with opened(Session(login), login.socket_url):
+        async with opened(StreamerProtocol(login), login.socket_url):
             pytest.fail("opened")
 
 
@@ -382,14 +391,14 @@ async def test_no_token_goes_over_the_network_in_the_clear() -> None:
     """A plain ws address anywhere but on loopback is refused before anything is sent."""
     login = StreamerLogin("ws://streamer.example/ws", "c", "c", "N9", "APIAPP", "t")
     with pytest.raises(ProtocolError, match="without encryption"):
-        async with opened(Session(login), login.socket_url):
+        async with opened(StreamerProtocol(login), login.socket_url):
             pytest.fail("opened")
 
 
 async def test_a_denied_login_ends_the_run_with_its_outcome(simulator: SchwabSimulator) -> None:
     """Code 3 is an answer, not a loss: it is delivered, and the run ends."""
     login = login_of(simulator, "I0.stale@")
-    session = Session(login)
+    session = StreamerProtocol(login)
     sink = Deliveries(session)
     async with opened(session, login.socket_url) as connection:
         await connection.run(sink)
@@ -469,7 +478,7 @@ async def test_an_error_of_the_sink_comes_out_as_it_is(simulator: SchwabSimulato
     if silent:
         simulator.faults.unanswered = {"LOGIN"}
     login = login_of(simulator)
-    session = Session(login, answer_timeout_s=0.1)
+    session = StreamerProtocol(login, answer_timeout_s=0.1)
     async with opened(session, login.socket_url) as connection:
         with pytest.raises(SymbolError, match="refused by the sink") as caught:
             await connection.run(_Raising(session))
@@ -519,7 +528,7 @@ async def test_no_compression_is_offered() -> None:
     async with serve(greet, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
         login = StreamerLogin(f"ws://127.0.0.1:{port}", "c", "c", "N9", "APIAPP", "t")
-        session = Session(login)
+        session = StreamerProtocol(login)
         async with opened(session, login.socket_url) as connection:
             with pytest.raises(SessionLost):
                 await connection.run(Deliveries(session))
@@ -555,7 +564,7 @@ async def test_what_arrives_at_once_has_one_time() -> None:
     """The frames of one segment share their receive time."""
     seconds = itertools.count(1_700_000_000)
     async with says_at_once(tick(1.5), tick(2.5), "no JSON", tick(3.5)) as url:
-        session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
+        session = StreamerProtocol(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
         sink = Deliveries(session)
         async with opened(session, url, wall=lambda: float(next(seconds))) as connection:
             run = asyncio.ensure_future(connection.run(sink))
@@ -587,7 +596,7 @@ async def test_a_held_connection_takes_nothing_until_it_is_let_go(monkeypatch: p
     """What arrives meanwhile stays in the socket, and comes when there is room again."""
     monkeypatch.setattr("schwabstream.streaming.connection.HOLD_LIMIT_S", DEADLINE_S)
     async with says_on_demand() as (url, say):
-        session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
+        session = StreamerProtocol(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
         sink = Deliveries(session)
         async with opened(session, url) as connection:
             run = asyncio.ensure_future(connection.run(sink))
@@ -606,7 +615,7 @@ async def test_a_connection_is_never_held_for_long(monkeypatch: pytest.MonkeyPat
     """Schwab drops a client that stays behind, so a hold that nobody ends ends by itself."""
     monkeypatch.setattr("schwabstream.streaming.connection.HOLD_LIMIT_S", 0.05)
     async with says_on_demand() as (url, say):
-        session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
+        session = StreamerProtocol(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
         sink = Deliveries(session)
         async with opened(session, url) as connection:
             run = asyncio.ensure_future(connection.run(sink))
@@ -619,7 +628,7 @@ async def test_a_connection_is_never_held_for_long(monkeypatch: pytest.MonkeyPat
 async def test_nothing_is_delivered_after_the_end_of_the_session() -> None:
     """What the streamer sends behind an eviction, in the same segment, is nobody's any more; what was before counts."""
     async with says_at_once(tick(1.5), EVICTION, tick(2.5)) as url:
-        session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
+        session = StreamerProtocol(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
         sink = Deliveries(session)
         async with opened(session, url) as connection:
             await connection.run(sink)
@@ -630,7 +639,7 @@ async def test_nothing_is_delivered_after_the_end_of_the_session() -> None:
 async def test_an_error_of_the_sink_is_the_last_it_hears(caplog: pytest.LogCaptureFixture) -> None:
     """After the sink has raised it gets nothing more, not even the rest of the segment; the event loop logs nothing."""
     async with says_at_once(EVICTION, tick(2.5)) as url:
-        session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
+        session = StreamerProtocol(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t"))
         sink = _Raising(session)
         async with opened(session, url) as connection:
             with pytest.raises(SymbolError, match="refused by the sink"):
@@ -708,7 +717,7 @@ def test_a_peer_that_ends_the_session_and_keeps_tcp_open_is_left_soon(last: byte
     async def story() -> float:
         loop = asyncio.get_running_loop()
         async with raw_peer(end_it) as url:
-            session = Session(login_to(url), answer_timeout_s=100)
+            session = StreamerProtocol(login_to(url), answer_timeout_s=100)
             clock: dict[str, Any] = {"monotonic": loop.time, "wall": loop.time, "silence": Silence(100.0)}
             began = loop.time()
             with pytest.raises(SessionLost, match=why):
@@ -728,7 +737,9 @@ def test_a_peer_that_reads_nothing_holds_up_no_end() -> None:
     async def story() -> float:
         loop = asyncio.get_running_loop()
         async with raw_peer(ignore) as url:
-            session = Session(StreamerLogin(url, "c", "c", "N9", "APIAPP", "t" * 20 * 2**20), answer_timeout_s=100)
+            session = StreamerProtocol(
+                StreamerLogin(url, "c", "c", "N9", "APIAPP", "t" * 20 * 2**20), answer_timeout_s=100
+            )
             clock: dict[str, Any] = {"monotonic": loop.time, "wall": loop.time, "silence": Silence(100.0)}
             async with open_connection(session, url, **clock) as connection:
                 run = asyncio.ensure_future(connection.run(Deliveries(session)))
@@ -757,7 +768,7 @@ def test_pongs_that_nobody_reads_fill_no_memory() -> None:
     async def story() -> float:
         loop = asyncio.get_running_loop()
         async with raw_peer(flood) as url:
-            session = Session(login_to(url), answer_timeout_s=100)
+            session = StreamerProtocol(login_to(url), answer_timeout_s=100)
             clock: dict[str, Any] = {"monotonic": loop.time, "wall": loop.time, "silence": Silence(100.0)}
             async with open_connection(session, url, **clock) as connection:
                 with pytest.raises(SessionLost, match="code 1008, pongs are not read"):

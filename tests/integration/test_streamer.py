@@ -683,7 +683,7 @@ async def test_listeners_hear_every_status(simulator: SchwabSimulator) -> None:
         heard: list[str] = []
         run.client.announcer.listeners.append(lambda event: heard.append(event["state"]))
         await run.streams()
-        run.client.announcer.tell("dropped", "for the test", count=3)
+        run.client.announcer.announce("dropped", "for the test", count=3)
         await run.stopped()
         assert heard[-3:] == ["streaming", "dropped", "stopped"]
         assert run.published.told("dropped")[0]["count"] == 3

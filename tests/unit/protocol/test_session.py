@@ -21,9 +21,9 @@ from schwabstream.protocol.session import (
     Ended,
     LoggedIn,
     LoginFailed,
-    Session,
     State,
     StreamerLogin,
+    StreamerProtocol,
     Trigger,
 )
 from schwabstream.protocol.subscriptions import Command, Verb
@@ -47,19 +47,19 @@ def sent(frame: str | None) -> dict[str, Any]:
     return request
 
 
-def awaits(session: Session) -> bool:
+def awaits(session: StreamerProtocol) -> bool:
     """Whether anything is queued or in flight."""
     return not session.idle
 
 
-def limit(session: Session) -> float | None:
+def limit(session: StreamerProtocol) -> float | None:
     """When the session wants to be checked."""
     return session.deadline
 
 
-def in_state(state: State) -> Session:
+def in_state(state: State) -> StreamerProtocol:
     """A session that has come to this state the ordinary way."""
-    session = Session(LOGIN)
+    session = StreamerProtocol(LOGIN)
     if state is State.NEW:
         return session
     session.next_frame(0)
@@ -105,7 +105,7 @@ def test_no_state_is_entered_twice() -> None:
 
 def test_the_first_frame_is_login() -> None:
     """LOGIN carries the token without "Bearer" and all five names of userPreference (protocol 3.3)."""
-    session = Session(LOGIN)
+    session = StreamerProtocol(LOGIN)
     request = sent(session.next_frame(0))
     assert request == {
         "service": "ADMIN",
@@ -124,7 +124,7 @@ def test_the_first_frame_is_login() -> None:
 
 def test_nothing_is_sent_before_the_login_is_answered() -> None:
     """Commands queued early wait for the LOGIN answer; anything sooner would earn code 20."""
-    session = Session(LOGIN)
+    session = StreamerProtocol(LOGIN)
     session.request(FUTURES)
     session.next_frame(0)
     assert session.next_frame(1) is None
@@ -241,7 +241,7 @@ def test_an_unanswered_command_fails_alone() -> None:
 
 def test_the_limit_is_the_callers() -> None:
     """Another time limit counts from the moment the frame was asked for, and is told in the message."""
-    session = Session(LOGIN, answer_timeout_s=2.5)
+    session = StreamerProtocol(LOGIN, answer_timeout_s=2.5)
     session.next_frame(7)
     assert session.deadline == 9.5
     assert session.check(9.5) == LoginFailed(None, "no answer within 2.5 s")
@@ -385,7 +385,7 @@ class AnyLife(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.session = Session(LOGIN)
+        self.session = StreamerProtocol(LOGIN)
         self.seen = [State.NEW]
         self.now = 0.0
         self.open_requests: list[str] = []

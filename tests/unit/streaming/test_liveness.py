@@ -9,9 +9,9 @@ from schwabstream.streaming.liveness import (
     UNKNOWN_SYMBOL,
     Dead,
     Finding,
-    Known,
     Limits,
     Liveness,
+    LivenessHistory,
     NeverCame,
     Probe,
     Recovered,
@@ -26,19 +26,19 @@ LIMITS = Limits()
 class World:
     """Some subscribed keys and a clock; look at ``findings`` after time has passed."""
 
-    def __init__(self, *keys: str, known: Known | None = None) -> None:
+    def __init__(self, *keys: str, history: LivenessHistory | None = None) -> None:
         today = date(2026, 11, 24)
         self.now = 1000.0
         self.instruments = {key: Instrument(parse_symbol(key, today)) for key in keys}
         self.closed: set[str] = set()
         self.heard: set[str] = set()
-        self.known = known or Known()
+        self.history = history or LivenessHistory()
         self.findings: list[tuple[float, Finding]] = []
         self.begin_session()
 
     def begin_session(self) -> None:
         """Subscribe everything anew."""
-        self.liveness = Liveness(LIMITS, self.known)
+        self.liveness = Liveness(LIMITS, self.history)
         self.began = self.now
         self.findings.clear()
         for instrument in self.instruments.values():

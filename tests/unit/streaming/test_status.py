@@ -54,7 +54,7 @@ def test_since_is_when_the_state_began(world: World) -> None:
     began = world.now
     world.now += 60
     world.announcer.enter(Status.WAITING, "second")
-    world.announcer.tell("stale", "silent", symbol="/MNQ:XCME", key="/MNQ")
+    world.announcer.announce("stale", "silent", symbol="/MNQ:XCME", key="/MNQ")
     assert world.announcer.since == began
     assert world.last().since == int(began * 1000)
     assert world.last().timestamp == int(world.now * 1000)
@@ -74,7 +74,7 @@ def test_since_is_when_the_state_began(world: World) -> None:
 def test_what_passes_is_told_with_its_details(world: World, occasion: str, more: dict[str, Any]) -> None:
     """An occasion carries its own fields in the event and in the log line, and leaves the state alone."""
     with capture_logs() as logs:
-        world.announcer.tell(occasion, "why", **more)
+        world.announcer.announce(occasion, "why", **more)
     event = world.last()
     assert event.state == occasion
     given = {**more, **({"symbols": tuple(more["symbols"])} if "symbols" in more else {})}
@@ -89,5 +89,5 @@ def test_listeners_hear_what_was_published(world: World) -> None:
     heard: list[tuple[int, str]] = []
     world.announcer.listeners.append(lambda event: heard.append((len(world.published), event["state"])))
     world.announcer.enter(Status.STREAMING, "3 symbols subscribed")
-    world.announcer.tell("gap", "data is back")
+    world.announcer.announce("gap", "data is back")
     assert heard == [(1, "streaming"), (2, "gap")]
