@@ -14,8 +14,7 @@ from schwabstream.errors import Refused, SessionLost
 from schwabstream.market.last_values import Instrument
 from schwabstream.market.trading_hours import hours_of
 from schwabstream.protocol.codec import Batch, Undecodable
-from schwabstream.protocol.endings import error_of
-from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed, Outcome
+from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, error_of
 from schwabstream.protocol.subscriptions import LEVEL_ONE
 from schwabstream.protocol.user_preference import SIGN
 from schwabstream.streaming.connection import Connection, only_error

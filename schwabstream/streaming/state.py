@@ -32,8 +32,8 @@ class StreamState:
     """The wanted symbols, what arrived of them, and what is missing and why.
 
     ``market`` holds the last values, ``schedule`` the trading hours, ``meter`` the flow of each service; ``announcer``
-    publishes what happens. ``silence``: how long a session may be silent; ``liveness_history``: what silence has cost so far;
-    ``listings``: exchange code by equity key, None until asked; ``unavailable``: services Schwab does not have;
+    publishes what happens. ``silence``: how long a session may be silent; ``liveness_history``: what silence has cost
+    so far; ``listings``: exchange code by equity key, None until asked; ``unavailable``: services Schwab does not have;
     ``refused`` and ``stale``: why there is no data, by service and key; ``delayed``: keys reported as delayed.
     """
 

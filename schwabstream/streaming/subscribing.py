@@ -9,9 +9,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from schwabstream.protocol.endings import ENDING_CODES, error_of
 from schwabstream.protocol.fields import Service
-from schwabstream.protocol.session import SYMBOL_LIMIT, Answered, Ended
+from schwabstream.protocol.session import ENDING_CODES, SYMBOL_LIMIT, Answered, Ended, error_of
 from schwabstream.protocol.subscriptions import (
     BOOK_SERVICES,
     EQUITY_BOOKS,

@@ -25,8 +25,7 @@ from schwabstream.errors import (
     TokenFileError,
 )
 from schwabstream.market.trading_hours import EQUITY_HOURS
-from schwabstream.protocol.endings import CutSessions
-from schwabstream.protocol.session import StreamerLogin, StreamerProtocol
+from schwabstream.protocol.session import CutSessions, StreamerLogin, StreamerProtocol
 from schwabstream.protocol.user_preference import Entitlements
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.streaming.connection import Connection, Recorder, open_connection
