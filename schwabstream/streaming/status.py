@@ -1,7 +1,7 @@
 """Announces the streamer's status: one log line, one count and one StatusEvent for each occasion."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -26,6 +26,26 @@ class Status(StrEnum):
     STOPPED = "stopped"
 
 
+TRANSITIONS: Mapping[Status, Mapping[str, Status]] = {
+    Status.CONNECTING: {
+        "subscribed": Status.STREAMING,
+        "no session": Status.WAITING,
+        "login refused": Status.LOGIN_REQUIRED,
+        "evicted": Status.EVICTED,
+        "asked to stop": Status.STOPPED,
+    },
+    # Never straight to LOGIN_REQUIRED: a denial in mid-session is answered with a new access token first.
+    Status.STREAMING: {
+        "session lost": Status.WAITING,
+        "evicted": Status.EVICTED,
+        "asked to stop": Status.STOPPED,
+    },
+    Status.WAITING: {"pause over": Status.CONNECTING, "asked to stop": Status.STOPPED},
+    Status.LOGIN_REQUIRED: {"somebody logged in": Status.CONNECTING, "asked to stop": Status.STOPPED},
+    Status.EVICTED: {"pause over": Status.CONNECTING, "asked to stop": Status.STOPPED},
+    Status.STOPPED: {},
+}
+"""Where each status may lead, and by what. Every pause ends in a new attempt; only a stop ends the life."""
 _TROUBLE = frozenset({Status.WAITING, Status.LOGIN_REQUIRED, Status.EVICTED})
 
 
@@ -44,13 +64,16 @@ class Announcer:
         self.counts: Counter[str] = Counter()
         self.listeners: list[StatusListener] = []
 
+    def begin(self) -> None:
+        """Announce the first state."""
+        self._announce_state({})
+
     def enter(self, state: Status, reason: str, **more: Any) -> None:  # noqa: ANN401 - fields of StatusEvent
-        """Change the lasting state."""
-        if state is not self.state:
-            self.since = self._wall()
-        self.state, self.reason = state, reason
-        self.counts[f"entered {state}"] += 1
-        self._publish_event(state, reason, trouble=state in _TROUBLE, more=more)
+        """Change the lasting state, as ``TRANSITIONS`` allows."""
+        if state not in TRANSITIONS[self.state].values():
+            raise AssertionError(f"{self.state} does not lead to {state}")
+        self.state, self.reason, self.since = state, reason, self._wall()
+        self._announce_state(more)
 
     def announce(self, occasion: str, reason: str, **more: Any) -> None:  # noqa: ANN401 - fields of StatusEvent
         """Announce something that passes while the lasting state stays: ``stale``, ``gap`` or ``dropped``."""
@@ -61,6 +84,10 @@ class Announcer:
         """Announce something to act on in time, under the present state; ``detail`` is a word programs can look for."""
         self.counts[detail] += 1
         self._publish_event(self.state, reason, trouble=True, more={"detail": detail})
+
+    def _announce_state(self, more: dict[str, Any]) -> None:
+        self.counts[f"entered {self.state}"] += 1
+        self._publish_event(self.state, self.reason, trouble=self.state in _TROUBLE, more=more)
 
     def _publish_event(self, state: str, reason: str, *, trouble: bool, more: dict[str, Any]) -> None:
         given = {name: value for name, value in more.items() if value is not None}

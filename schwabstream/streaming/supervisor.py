@@ -173,7 +173,7 @@ class SchwabStreamClient:
 
     async def _supervise(self) -> None:
         """One session after the other, with a pause between them that fits how the last one ended."""
-        self.announcer.enter(Status.CONNECTING, "starting")
+        self.announcer.begin()
         while not self._stop.is_set():
             try:
                 await self._stream_once()

@@ -139,7 +139,7 @@ def test_healthy_is_streaming_everything_into_redis(
 ) -> None:
     """Healthy is: it streams, every symbol is confirmed by this session, and Redis takes it."""
     watched.stream()
-    watched.client.announcer.enter(state, "because")
+    watched.client.announcer.state, watched.client.announcer.reason = state, "because"
     watched.publisher.connected = connected
     if not fresh:
         watched.client.market.begin_session()

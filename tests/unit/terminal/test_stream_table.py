@@ -196,6 +196,7 @@ def test_trouble_is_told_with_its_reason() -> None:
     stage.enter(Status.WAITING, "the streamer closed the connection (no close frame)")
     assert "no close frame" in stage.drawn()
     assert "live Schwab has none" in stage.drawn()
+    stage.enter(Status.CONNECTING, "again")
     stage.enter(Status.STREAMING, "subscribed")
     stage.client.stream.refused["LEVELONE_FUTURES", "/NQ"] = "LEVELONE_FUTURES refused: Symbol limit reached"
     assert "/NQ: LEVELONE_FUTURES refused: Symbol limit reached" in stage.drawn()
