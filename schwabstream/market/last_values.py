@@ -226,15 +226,19 @@ class Market:
         instrument.updates += 1
         trade_time, quote_time = tick["trade_time"], tick["quote_time"]
         if instrument.fresh and "assetMainType" not in entry:
+            # Schwab has no feed of trades, and a change names only what changed (protocol 3.5): a trade at the price of
+            # the one before shows in its size or its time alone, so any of the three stands for it. A null, which takes
+            # one of them away, is no sign of a trade.
             tick["is_trade"] = (
-                layout.price in entry  # an update that takes the last price away is not published
+                layout.price in entry  # may be null: without a last price nothing is published
                 or (trade_time is not None and layout.time in entry)
                 or (layout.size in entry and tick["last_size"] is not None)
             )
         else:
             if not instrument.fresh:
                 instrument.fresh, instrument.first_us, instrument.first_update = True, received_us, instrument.updates
-            # A snapshot, asked for again or not, repeats the last trade; a new one has a later time.
+            # A snapshot names everything, whether it was asked for or not, so it repeats the last trade: only a later
+            # time shows a new one. The first snapshot of a run has nothing to compare with, and may be days old.
             tick["is_trade"] = known_trade is not None and (trade_time or 0) > known_trade
         if quote_time is None or (trade_time is not None and trade_time > quote_time):
             quote_time = trade_time

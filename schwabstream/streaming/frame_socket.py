@@ -25,7 +25,7 @@ _HEAD_END = b"\r\n\r\n"
 _TEXT = 0x80 | Opcode.TEXT
 _HEADER_BYTES = {126: 4, 127: 10}
 _OPCODES = frozenset(Opcode)
-_NEVER = 2**64  # the length of a masked frame: a server may send none
+_NEVER = 2**64  # the length of a masked frame, above any room: a server may send none, the library refuses it
 
 
 # Buffered, because asyncio allocates 256 KiB for each read of a protocol that is not, even for a frame of 200 bytes.
@@ -128,10 +128,14 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
     def _cut(self, data: bytes, at: int) -> int:
         """Take the plain text frames, give the library the others; returns where an unfinished one begins."""
         size, messages, room, odd = len(data), self._messages, self._room(), 0
+        # ``wanted_to`` is how far the bytes must reach for the next step: two bytes of header, the rest of the header,
+        # the whole frame. Where they do not, the loop ends, and ``_wanted`` spares us a look until they do.
         while (wanted_to := at + 2) <= size:
             first, length = data[at], data[at + 1]
+            # An opcode that does not exist: its length may mean anything, so nothing behind it can be cut out.
             if first != _TEXT and first & 15 not in _OPCODES:
                 return self._leave_to_library(data, at)
+            # 126 and 127 announce a length of two and eight bytes; the mask bit, 128, makes every other value larger.
             if length > 125:
                 wanted_to = at + _HEADER_BYTES.get(length, 2)
                 if wanted_to > size:
@@ -145,11 +149,13 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
             start, wanted_to = wanted_to, wanted_to + length
             if wanted_to > size:
                 break
+            # A whole text between fragments breaks the protocol; which error that is, is for the library to say.
             if first == _TEXT and self._fragments is None:
                 messages.append(data[start:wanted_to])
             else:
                 super().data_received(data[at:wanted_to])
                 self._limit_flood(odd := odd + 1)
+                # It may have been a fragment, which takes of the room, or a close, after which there is none.
                 if (room := self._room()) < 0:
                     return self._leave_to_library(data, wanted_to)
             at = wanted_to

@@ -175,14 +175,18 @@ class Liveness:
             # Most of thousands of keys have nothing new in most seconds.
             if not instrument.fresh or instrument.updates != updates.get(key):
                 findings += self._listen(key, instrument, watched, now)
+            # An unknown symbol owes nothing, whatever the hour; so it comes before the question whether data is due.
             if _is_unknown(instrument):
                 continue
             if is_open(instrument):
                 # Keys that never came are reported by name; they speak for the service only while nothing else does.
                 if instrument.fresh or not self._services[service].ever_heard:
                     owing[service].append(key)
+            # A closed market owes no changes, but a first snapshot at any hour: until it came, or its absence was
+            # reported, the key's silence goes on counting.
             elif instrument.fresh or watched.reported:
                 watched.excuse(now)
+        # Services after all of their keys, each of which may just have been a sign of life.
         for service, keys in owing.items():
             findings += self._judge_service(service, self._services[service], keys, self._limits.service_soft_s, now)
             if self._services[service].probed_at is None:  # else the whole service is in question
@@ -195,6 +199,7 @@ class Liveness:
         """Take note when the key has updated since the last look; report when it never came, or is back."""
         before, self._updates[key] = self._updates.get(key), instrument.updates
         service = self._service_of[key]
+        # First, because the refusal arrives as an update of the key, and would pass for data below.
         if _is_unknown(instrument):
             already, watched.reported = watched.reported, True
             return [] if already else [NeverCame(service, key)]
@@ -202,6 +207,7 @@ class Liveness:
             recovered = watched.reported
             watched.hear(now)
             self._services[service].hear(now)
+            # The session's own snapshot proves nothing: it comes from a service that is dead otherwise, too.
             if instrument.updates > instrument.first_update:
                 self._history.escalated -= {key, service}
             return [Recovered(service, (key,))] if recovered else []
@@ -213,6 +219,7 @@ class Liveness:
     def _judge_service(
         self, service: str, watched: _Watched, owing: list[str], soft_s: float, now: float
     ) -> list[Finding]:
+        # Before anything else: a market that closes between probe and verdict takes the question back.
         if not owing:
             watched.excuse(now)
             return []
