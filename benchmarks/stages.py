@@ -23,7 +23,7 @@ from benchmarks.frames import FRAME_MS, Workload, frames, symbols
 from benchmarks.processes import ROOT, go, line, redis_server, running
 from benchmarks.readers import SUBSCRIBE, Tally
 from benchmarks.tally import Spread, short, spread
-from schwabstream.market.last_values import Market, Publish
+from schwabstream.market.last_values import LastValues, Publish
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -80,7 +80,7 @@ class _Bench:
             decode(frame)
 
     def _apply(self, publish: Publish) -> None:
-        market, received_us = Market(self._symbols, publish), FRAME_MS * 1000
+        market, received_us = LastValues(self._symbols, publish), FRAME_MS * 1000
         for frame in self._frames:
             for message in decode(frame):
                 if isinstance(message, Batch):

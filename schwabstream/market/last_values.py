@@ -1,10 +1,10 @@
 """Last value per symbol: merges Schwab's changes into full ticks, turns whole books and bars into events.
 
-Events leave as plain dictionaries of the shapes in ``events``, through the ``publish`` the market was given. A tick's
-dictionary is the symbol's own state, lent for the length of the call: whoever keeps it must copy or encode it there
-and then. A book's side is whatever orjson writes as its JSON, finished JSON mostly. Merging: a missing field is
-unchanged, null becomes None, 0 and "" are values (protocol 3.5). What is not what its field's table says is counted and
-taken as unknown; nothing that arrives raises.
+Events leave as plain dictionaries of the shapes in ``events``, through the ``publish`` that was given. A tick's
+dictionary is the symbol's own state, lent for the length of the call: ``publish`` may set its ``seq``, and must copy or
+encode what it keeps before it returns. A book's side is whatever orjson writes as its JSON, finished JSON mostly.
+Merging: a missing field is unchanged, null becomes None, 0 and "" are values (protocol 3.5). What is not what its
+field's table says is counted and taken as unknown; nothing that arrives raises.
 """
 
 from collections import Counter
@@ -127,7 +127,7 @@ class _Layout:
         self.top = frozenset(numbers[name] for name in _TOP_FIELDS)
 
 
-class Market:
+class LastValues:
     """The state of every wanted symbol; see the module's docstring for what :meth:`apply` does."""
 
     def __init__(self, symbols: Iterable[Symbol], publish: Publish) -> None:

@@ -10,7 +10,7 @@ from datetime import date
 from typing import Any
 
 from schwabstream.events import Channel
-from schwabstream.market.last_values import Market, Publish
+from schwabstream.market.last_values import LastValues, Publish
 from schwabstream.protocol.codec import Batch, Response, Undecodable, decode, decode_requests
 from schwabstream.protocol.fields import Service
 from schwabstream.protocol.session import SUCCESS_CODES
@@ -34,7 +34,7 @@ class Playback:
         self._part = (0, 0)
         self._continues = False
         self._depth_asked: dict[str, tuple[int, tuple[str, ...]]] = {}
-        self.market: Market | None = None
+        self.market: LastValues | None = None
         self.counts: Counter[str] = Counter()
 
     def take(self, item: Header | Record) -> None:
@@ -52,14 +52,14 @@ class Playback:
         if not self._continues:
             # Contract years are read as on that day: what was /MNQZ6 then must not become another contract.
             symbols = parse_symbols(header.symbols, _day(header))
-            self.market = Market(symbols, self._pass_on)
+            self.market = LastValues(symbols, self._pass_on)
             self._depth_asked.clear()
 
     def _pass_on(self, channel: Channel, event: dict[str, Any]) -> None:
         if not self._quiet:
             self._publish(channel, event)
 
-    def _step(self, market: Market, record: Record) -> None:
+    def _step(self, market: LastValues, record: Record) -> None:
         self.counts[record.kind] += 1
         if record.kind == "out":
             self._follow_command(market, record)
@@ -76,7 +76,7 @@ class Playback:
         else:
             self.counts["lost"] += int(record.payload) - 1
 
-    def _follow_command(self, market: Market, record: Record) -> None:
+    def _follow_command(self, market: LastValues, record: Record) -> None:
         try:
             requests = list(decode_requests(record.payload))
         except ValueError:
@@ -90,12 +90,12 @@ class Playback:
                 keys = str(parameters.get("keys", "")) if isinstance(parameters, dict) else ""
                 self._depth_asked[str(request.get("requestid"))] = (record.at_us, tuple(keys.split(",")))
 
-    def _follow_answer(self, market: Market, answer: Response) -> None:
+    def _follow_answer(self, market: LastValues, answer: Response) -> None:
         asked = self._depth_asked.pop(answer.request_id, None)
         if asked is not None and answer.code not in SUCCESS_CODES:
             market.use_top_of_book(asked[1])
 
-    def _give_up_depth(self, market: Market, now_us: int) -> None:
+    def _give_up_depth(self, market: LastValues, now_us: int) -> None:
         """No answer is an answer too, after the time that the session allows."""
         for request_id, (asked_us, keys) in list(self._depth_asked.items()):
             if now_us - asked_us > _UNANSWERED_US:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from schwabstream.market.last_values import Market, Publish
+from schwabstream.market.last_values import LastValues, Publish
 from schwabstream.market.trading_hours import Schedule
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.streaming.gaps import OpenGaps
@@ -48,7 +48,7 @@ class StreamState:
     ) -> None:
         self.symbols, self.clock = tuple(symbols), clock
         self.announcer = Announcer(publish, clock.wall)
-        self.market = Market(symbols, publish)
+        self.market = LastValues(symbols, publish)
         self.schedule = schedule or Schedule()
         self.meter = Meter()
         self.silence = Silence(heartbeat_timeout_s)

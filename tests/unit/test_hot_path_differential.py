@@ -15,7 +15,7 @@ import pytest
 import redis
 
 from schwabstream.events import Channel, parse_event
-from schwabstream.market.last_values import Market
+from schwabstream.market.last_values import LastValues
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -69,7 +69,7 @@ class Fast:
 
     def __init__(self, server: RedisServer) -> None:
         self.publisher = TradingEventPublisher(server.url, stream_maxlen=10**9, wall=lambda: 0.0)
-        self.market = Market(SYMBOLS, self.publisher.publish)
+        self.market = LastValues(SYMBOLS, self.publisher.publish)
         self._redis: Any = redis.Redis(port=server.port)
         self._read_to = dict.fromkeys(CHANNELS, b"-")
         self._listener = Listener(server.port)
@@ -147,7 +147,7 @@ async def _agree(fast: Fast, slow: SlowMarket) -> int:
     return count
 
 
-def _something_else(chance: random.Random, market: Market, slow: SlowMarket) -> None:
+def _something_else(chance: random.Random, market: LastValues, slow: SlowMarket) -> None:
     """What happens beside frames: a new session, depth refused, a quiet symbol."""
     key = chance.choice(list(SERVICE_OF_KEY))
     match chance.randrange(3):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schwabstream.events import BarEvent, Channel, Level2Event, TickEvent, parse_event
-from schwabstream.market.last_values import Market
+from schwabstream.market.last_values import LastValues
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.fields import FIELDS, Kind, Service
 from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
@@ -33,7 +33,7 @@ class Floor:
 
     def __init__(self, *symbols: str) -> None:
         self.published: list[tuple[Channel, dict[str, Any]]] = []
-        self.market = Market(parse_symbols(symbols, TODAY), self.take)
+        self.market = LastValues(parse_symbols(symbols, TODAY), self.take)
 
     def take(self, channel: Channel, event: dict[str, Any]) -> None:
         """Keep it as consumers get it, and hold it against the model they use."""
@@ -364,7 +364,7 @@ def test_the_same_symbols_given_twice_are_one() -> None:
     """An alias that comes twice, past the parser, still gets each event once."""
     symbols = parse_symbols(["/ES"], TODAY)
     ticks: list[str] = []
-    market = Market([*symbols, *symbols], lambda _, event: ticks.append(event["symbol"]))
+    market = LastValues([*symbols, *symbols], lambda _, event: ticks.append(event["symbol"]))
     market.apply(Batch(FUTURES, 1, [{"key": "/ES", "3": 6.0}]), RECEIVED_US)
     assert ticks == ["/ES"]
 

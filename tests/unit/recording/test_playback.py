@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 
 from schwabstream.events import Channel
-from schwabstream.market.last_values import Market
+from schwabstream.market.last_values import LastValues
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import Asset, Symbol
 from schwabstream.recording.format import Header, Record
@@ -49,7 +49,7 @@ SNAPSHOT = {"key": "/NQ", "1": 25_000.0, "2": 25_000.25, "3": 25_000.0, "4": 1, 
 def test_it_publishes_what_the_market_publishes() -> None:
     """Frames give the very events that the live market gives, with the times of then."""
     live: Events = []
-    market = Market([Symbol("/NQ:XCME", "/NQ", Asset.FUTURE)], lambda c, e: live.append((c, dict(e))))
+    market = LastValues([Symbol("/NQ:XCME", "/NQ", Asset.FUTURE)], lambda c, e: live.append((c, dict(e))))
     market.begin_session()
     for content in (SNAPSHOT, {"key": "/NQ", "3": 25_001.0}):
         market.apply(Batch("LEVELONE_FUTURES", T0 // 1000, [content]), T0 + 5)

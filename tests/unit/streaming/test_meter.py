@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from schwabstream.market.last_values import Market
+from schwabstream.market.last_values import LastValues
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.streaming.meter import Meter
@@ -13,12 +13,12 @@ from schwabstream.streaming.meter import Meter
 NOW_MS = 1_795_000_000_000
 
 
-def market() -> Market:
+def market() -> LastValues:
     """Two futures."""
-    return Market(parse_symbols(["/MNQ", "/MES"], dt.date(2026, 11, 20)), lambda _channel, _event: None)
+    return LastValues(parse_symbols(["/MNQ", "/MES"], dt.date(2026, 11, 20)), lambda _channel, _event: None)
 
 
-def feed(meter: Meter, state: Market, service: str, content: list[Any], received_ms: int, bytes_total: int) -> None:
+def feed(meter: Meter, state: LastValues, service: str, content: list[Any], received_ms: int, bytes_total: int) -> None:
     """Merge and count one batch, as the feed does."""
     batch = Batch(service, received_ms, content)
     state.apply(batch, received_ms * 1000)
