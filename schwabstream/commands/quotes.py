@@ -32,10 +32,10 @@ from schwabstream.output import can_draw
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
 from schwabstream.settings import Settings, load_settings
 from schwabstream.terminal.ladder import Ladder, book_line
-from schwabstream.terminal.live import View, arrival, print_lines, print_once, show_lines, show_live
+from schwabstream.terminal.live_screen import View, arrival, print_lines, print_once, show_lines, show_live
 from schwabstream.terminal.quote_table import QuoteTable, quote_line
 from schwabstream.terminal.status_page import render_status
-from schwabstream.terminal.watchlist import Board, Quote
+from schwabstream.terminal.watchlist import Quote, Watchlist
 
 log = structlog.get_logger(__name__)
 
@@ -99,12 +99,12 @@ class _QuoteKind:
     channels = frozenset({Channel.TICKS})
 
     def __init__(self, options: WatchOptions) -> None:
-        self.board = Board(_symbols(options))
-        self.view: View = QuoteTable(self.board, sort=options.sort)
+        self.watchlist = Watchlist(_symbols(options))
+        self.view: View = QuoteTable(self.watchlist, sort=options.sort)
 
     def complete(self) -> bool:
         """Whether every symbol has something to show."""
-        return all(quote.tick is not None for quote in self.board.quotes)
+        return all(quote.tick is not None for quote in self.watchlist.quotes)
 
     def text_of(self, event: Event, quote: Quote) -> str | None:
         """The event as a line for people, None when it is not shown here."""
@@ -125,12 +125,12 @@ class _BookKind:
         symbols = _symbols(options)
         if len(symbols) != 1:
             raise SymbolError(f"book shows one symbol, and these are {len(symbols)}: run it once for each")
-        self.board = Board(symbols)
-        self.view: View = Ladder(self.board, depth=options.depth, venues=options.venues)
+        self.watchlist = Watchlist(symbols)
+        self.view: View = Ladder(self.watchlist, depth=options.depth, venues=options.venues)
 
     def complete(self) -> bool:
         """Whether there is a book to show."""
-        return self.board.quotes[0].book is not None
+        return self.watchlist.quotes[0].book is not None
 
     def text_of(self, event: Event, quote: Quote) -> str | None:
         """The event as a line for people, None when it is not shown here."""
@@ -153,7 +153,7 @@ class _Watch:
         self._live = can_draw() and not options.once and not options.json
         # A log line on a live screen would tear it: there the screen itself says what is wrong.
         configure_logging(self._settings.schwab_log_format, verbosity=-1 if self._live else options.verbosity)
-        for hint in future_hints(quote.symbol for quote in kind.board.quotes):
+        for hint in future_hints(quote.symbol for quote in kind.watchlist.quotes):
             log.warning(hint)
 
     async def until_signalled(self) -> None:
@@ -172,7 +172,7 @@ class _Watch:
                 raise
             outage, report = error, None
         if report is not None:
-            self._kind.board.take_report(report)
+            self._kind.watchlist.take_report(report)
             await self._show(settings.redis_url)
             return
         try:
@@ -205,24 +205,24 @@ class _Watch:
             if embedded:
                 # Not the usual port: a streamer whose own Redis is away for a moment must not find this one there.
                 redis = url = (await stack.enter_async_context(embedded_redis(0))).url
-            aliases = [quote.symbol.alias for quote in self._kind.board.quotes]
-            self._kind.board.starting = True
+            aliases = [quote.symbol.alias for quote in self._kind.watchlist.quotes]
+            self._kind.watchlist.starting = True
             stream = await stack.enter_async_context(own_stream(aliases, redis, simulate=simulate))
             await self._show(url, stream.check, patience_s=FIRST_DATA_LIMIT_S)
 
     async def _show(self, url: str, check: Callable[[], None] = lambda: None, *, patience_s: float = 0.0) -> None:
         """Show what is in that Redis; ``--once`` waits up to ``patience_s`` for all there is to show."""
         kind, updates = self._kind, self._options.updates
-        inbox = Inbox(keys=kind.board.keys, newest_only=self._live)
+        inbox = Inbox(keys=kind.watchlist.keys, newest_only=self._live)
         prefix = self._settings.schwab_redis_prefix
         async with Subscription(inbox, kinds=kind.channels, redis_url=url, prefix=prefix) as subscription:
             if self._options.once:
                 await self._gather(subscription, check, patience_s)
                 await self._print_streamed(inbox)
             elif self._live:
-                await show_live(subscription, kind.board, kind.view, updates=updates, check=check)
+                await show_live(subscription, kind.watchlist, kind.view, updates=updates, check=check)
             else:
-                if missing := kind.board.not_streamed():
+                if missing := kind.watchlist.not_streamed():
                     log.warning(missing)
                 await show_lines(subscription, self._line_of, updates=updates, check=check)
 
@@ -232,30 +232,30 @@ class _Watch:
         while True:
             check()
             while (event := inbox.take()) is not None:
-                kind.board.apply(event, time.time())
+                kind.watchlist.apply(event, time.time())
             if kind.complete() or time.monotonic() - started >= patience_s:
                 break
             await arrival(subscription, 0.2)
-        if patience_s and not kind.board.updates:
+        if patience_s and not kind.watchlist.updates:
             raise SchwabUnavailable(f"nothing came for the symbols within {patience_s:.0f} s; try: schwabstream doctor")
         await self._await_report(subscription, REPORT_LIMIT_S if patience_s else 0.0)
 
     async def _print_streamed(self, inbox: Inbox) -> None:
         """Print what there is; raises ``SchwabUnavailable`` when a symbol is not streamed."""
-        board = self._kind.board
-        missing = board.not_streamed()
-        if not missing or any(quote.report or quote.tick or quote.book for quote in board.quotes):
+        watchlist = self._kind.watchlist
+        missing = watchlist.not_streamed()
+        if not missing or any(quote.report or quote.tick or quote.book for quote in watchlist.quotes):
             await self._print_once(inbox)
         if missing:
             raise SchwabUnavailable(missing)
 
     async def _await_report(self, subscription: Subscription, patience_s: float) -> None:
         """Take in the newest report; from a stream just begun, one that knows it streams."""
-        board, started = self._kind.board, time.monotonic()
+        watchlist, started = self._kind.watchlist, time.monotonic()
         while True:
             with contextlib.suppress(RedisUnavailable):
-                board.take_report(await subscription.fetch_report())
-            if (board.report and board.report.healthy) or time.monotonic() - started >= patience_s:
+                watchlist.take_report(await subscription.fetch_report())
+            if (watchlist.report and watchlist.report.healthy) or time.monotonic() - started >= patience_s:
                 return
             await asyncio.sleep(0.1)
 
@@ -265,12 +265,12 @@ class _Watch:
 
         settings = self._settings.require()
         async with SchwabAuthClient(settings, open_store(settings)) as auth:
-            quotes = await auth.fetch_quotes(sorted(kind.board.keys))
+            quotes = await auth.fetch_quotes(sorted(kind.watchlist.keys))
         now_us = time.time_ns() // 1000
-        kind.board.asked_at = now_us / 1e6
-        for quote in kind.board.quotes:
+        kind.watchlist.asked_at = now_us / 1e6
+        for quote in kind.watchlist.quotes:
             if tick := tick_of(quote.symbol, quotes, now_us):
-                kind.board.apply(tick, now_us / 1e6)
+                kind.watchlist.apply(tick, now_us / 1e6)
         await self._print_once(Inbox())
 
     async def _print_once(self, inbox: Inbox) -> None:
@@ -279,7 +279,7 @@ class _Watch:
             await print_once(kind.view.render(time.time(), invalid=inbox.counts["invalid"], live=False))
             return
         lines = []
-        for quote in kind.board.quotes:
+        for quote in kind.watchlist.quotes:
             known = [kind.json_of(event) for event in (quote.tick, quote.book) if event is not None]
             lines += [line for line in known if line is not None]
             if not known:
@@ -292,8 +292,8 @@ class _Watch:
         if isinstance(event, StatusEvent):
             log.warning(event.reason, state=event.state)
             return None
-        kind.board.apply(event, time.time())
+        kind.watchlist.apply(event, time.time())
         if self._options.json:
             return kind.json_of(event)
-        quotes = (quote for quote in kind.board.quotes if quote.symbol.key == event.key)
+        quotes = (quote for quote in kind.watchlist.quotes if quote.symbol.key == event.key)
         return next((kind.text_of(event, quote) for quote in quotes), None)

@@ -11,7 +11,7 @@ from schwabstream.events import Level, Level2Event
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
 from schwabstream.terminal.quote_table import header
-from schwabstream.terminal.watchlist import Board, Quote
+from schwabstream.terminal.watchlist import Quote, Watchlist
 
 BAR_WIDTH: Final = 14
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -33,17 +33,17 @@ _BID, _ASK = "green", "red"
 class Ladder:
     """Draws one symbol's book again and again, ``depth`` levels a side; ``venues`` adds who stands there."""
 
-    def __init__(self, board: Board, *, depth: int = 10, venues: bool = False) -> None:
-        self._board, self._quote = board, board.quotes[0]
+    def __init__(self, watchlist: Watchlist, *, depth: int = 10, venues: bool = False) -> None:
+        self._watchlist, self._quote = watchlist, watchlist.quotes[0]
         self._depth, self._venues = depth, venues
         self._widths: dict[int, int] = {}
 
     def render(self, now_s: float, *, invalid: int = 0, live: bool = True) -> RenderableType:
         """The screen as it stands at ``now_s``; ``invalid`` events are told when there are any."""
         quote, book = self._quote, self._quote.book
-        parts: list[RenderableType] = [header(self._board, now_s), self._title(now_s)]
+        parts: list[RenderableType] = [header(self._watchlist, now_s), self._title(now_s)]
         if book is None:
-            parts.append(Text(self._board.not_streamed() or "no book yet", "dim"))
+            parts.append(Text(self._watchlist.not_streamed() or "no book yet", "dim"))
         else:
             parts += [Grid(_COLUMNS, self._rows(book), self._widths), summary(quote, book, self._depth)]
             if book.source == "top_of_book":
@@ -64,7 +64,7 @@ class Ladder:
         if book is not None:
             age_s = now_s - book.received_us / 1e6
             line.append(f"  {safe(book.service)} {text.clock(book.timestamp, now_s)}, {text.age(age_s)} old")
-        if stale := self._board.why_stale(quote, now_s):
+        if stale := self._watchlist.why_stale(quote, now_s):
             line.append(f"  {stale}", "bold red")
         return line
 

@@ -1,4 +1,4 @@
-"""The quote screen: a board as a Rich renderable, from 60 columns up, and as one plain line per update."""
+"""The quote screen: a watchlist as a Rich renderable, from 60 columns up, and as one plain line per update."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from rich.text import Text
 from schwabstream.escapes import safe
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
-from schwabstream.terminal.watchlist import SORTS, Board, Quote
+from schwabstream.terminal.watchlist import SORTS, Quote, Watchlist
 
 _COLUMNS: Final = (
     Column("Symbol", 0, left=True),
@@ -34,23 +34,23 @@ _DESCRIPTION_WIDTH: Final = 44
 
 
 class QuoteTable:
-    """Draws one board again and again; column widths are remembered from one drawing to the next."""
+    """Draws one watchlist again and again; column widths are remembered from one drawing to the next."""
 
-    def __init__(self, board: Board, *, sort: str | None = None) -> None:
-        self._board, self._sort = board, sort
+    def __init__(self, watchlist: Watchlist, *, sort: str | None = None) -> None:
+        self._watchlist, self._sort = watchlist, sort
         self._widths: dict[int, int] = {}
         self._delayed = False
 
     def render(self, now_s: float, *, invalid: int = 0, live: bool = True) -> RenderableType:
         """The screen as it stands at ``now_s``; ``invalid`` events are told when there are any."""
-        quotes = self._board.quotes
+        quotes = self._watchlist.quotes
         if self._sort:
             quotes = sorted(quotes, key=SORTS[self._sort])
         grid = Grid(_COLUMNS, [self._row(quote, now_s) for quote in quotes], self._widths)
-        parts: list[RenderableType] = [header(self._board, now_s), grid]
+        parts: list[RenderableType] = [header(self._watchlist, now_s), grid]
         if any(quote.tick and quote.tick.delayed for quote in quotes):
             parts.append(Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis"))
-        if live and (missing := self._board.not_streamed()):
+        if live and (missing := self._watchlist.not_streamed()):
             parts.append(Text(missing, "yellow", no_wrap=True, overflow="ellipsis"))
         if invalid:
             parts.append(Text(f"{invalid:,} messages on the channels were no events", "bold red"))
@@ -60,7 +60,7 @@ class QuoteTable:
 
     def _row(self, quote: Quote, now_s: float) -> list[Cell]:
         tick, report, decimals = quote.tick, quote.report, quote.decimals
-        stale = self._board.why_stale(quote, now_s)
+        stale = self._watchlist.why_stale(quote, now_s)
         style = _STALE if stale else ""
         trend = _STALE if stale else {1: _UP, -1: _DOWN}.get(_sign(quote.net_change), "")
         bid, bid_size, ask, ask_size = _top(quote)
@@ -81,23 +81,23 @@ class QuoteTable:
             Cell(text.price(high, decimals), style),
             Cell(text.price(low, decimals), style),
             Cell(text.clock(tick.trade_time if tick else None, now_s), style),
-            Cell(_age(self._board.age_s(quote, now_s), stale), style),
+            Cell(_age(self._watchlist.age_s(quote, now_s), stale), style),
             Cell(safe(contract), style),
             Cell(f"{report.rate:.1f}/s" if report else text.UNKNOWN, style),
             Cell(description[:_DESCRIPTION_WIDTH], style),
         ]
 
 
-def header(board: Board, now_s: float) -> Text:
+def header(watchlist: Watchlist, now_s: float) -> Text:
     """One line: who streams, its state, and how far behind the exchange and Redis it is."""
-    report = board.report
+    report = watchlist.report
     line = Text(no_wrap=True, overflow="ellipsis")
-    if board.outage:
-        return line.append("Redis is away", "bold red").append(f"  {safe(board.outage)}; trying again")
-    if report is None and board.starting:
+    if watchlist.outage:
+        return line.append("Redis is away", "bold red").append(f"  {safe(watchlist.outage)}; trying again")
+    if report is None and watchlist.starting:
         return line.append("starting a stream", "bold").append("  for as long as this is shown")
-    if report is None and board.asked_at is not None:
-        at = text.clock(int(board.asked_at * 1000), now_s)
+    if report is None and watchlist.asked_at is not None:
+        at = text.clock(int(watchlist.asked_at * 1000), now_s)
         return line.append("no streamer runs", "bold").append(f"  asked Schwab at {at}")
     if report is None:
         return line.append("no streamer runs", "bold red").append("  the last known values are shown")

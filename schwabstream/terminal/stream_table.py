@@ -19,7 +19,7 @@ from schwabstream.monitoring.reporter import Reporter, login_due_words
 from schwabstream.protocol.symbols import price_decimals
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.streaming.supervisor import SchwabStreamClient
-from schwabstream.terminal.live_terminal import LiveTerminal
+from schwabstream.terminal.alternate_screen import AlternateScreen
 
 REFRESH_S, RAREST_S = 0.25, 2.0
 DRAWING_SHARE = 0.01
@@ -71,7 +71,7 @@ class StreamScreen:
 
     def __enter__(self) -> Self:
         self._logs = self._aside.__enter__()
-        self._terminal = LiveTerminal(self._console)
+        self._terminal = AlternateScreen(self._console)
         return self
 
     def __exit__(

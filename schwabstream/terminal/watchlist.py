@@ -1,4 +1,4 @@
-"""What a screen knows: the newest tick and book of each wanted symbol, where its price moves, why it may be stale.
+"""The symbols on a screen: the newest tick and book of each wanted symbol, where its price moves, why it may be stale.
 
 Pure: events, reports and the time come in. Two symbols of one key share its ticks.
 """
@@ -76,7 +76,7 @@ class Quote:
         return now_s - max(received) / 1e6 if received else None
 
 
-class Board:
+class Watchlist:
     """Quotes in the order wanted.
 
     ``outage`` is why Redis is not there, ``report`` the streamer's newest, ``starting`` whether one is on its way.

@@ -18,7 +18,7 @@ LEAVE_LIMIT_S = 0.5
 _OWN_SCREEN, _OLD_SCREEN, _HOME = b"\x1b[?1049h\x1b[?25l", b"\x1b[?1049l\x1b[?25h", b"\x1b[H"
 
 
-class LiveTerminal:
+class AlternateScreen:
     """Shows what is drawn until closed; made and closed in the thread of a running event loop."""
 
     def __init__(self, console: Console | None = None) -> None:

@@ -16,8 +16,8 @@ from schwabstream.consumer.subscription import Subscription
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Event
 from schwabstream.output import LineWriter, safe_lines
-from schwabstream.terminal.live_terminal import LiveTerminal
-from schwabstream.terminal.watchlist import Board
+from schwabstream.terminal.alternate_screen import AlternateScreen
+from schwabstream.terminal.watchlist import Watchlist
 
 FRAME_S = 1 / 8
 IDLE_FRAME_S = 1.0
@@ -36,13 +36,13 @@ class View(Protocol):
 
 
 @contextlib.asynccontextmanager
-async def reports(subscription: Subscription, board: Board) -> AsyncIterator[None]:
-    """Keep the board's report fresh for the length of the block; an outage of Redis leaves the last one."""
+async def reports(subscription: Subscription, watchlist: Watchlist) -> AsyncIterator[None]:
+    """Keep the watchlist's report fresh for the length of the block; an outage of Redis leaves the last one."""
 
     async def poll() -> None:
         while True:
             with contextlib.suppress(RedisUnavailable):
-                board.take_report(await subscription.fetch_report())
+                watchlist.take_report(await subscription.fetch_report())
             await asyncio.sleep(REPORT_EVERY_S)
 
     task = asyncio.create_task(poll(), name="reports")
@@ -55,7 +55,7 @@ async def reports(subscription: Subscription, board: Board) -> AsyncIterator[Non
 
 async def show_live(
     subscription: Subscription,
-    board: Board,
+    watchlist: Watchlist,
     view: View,
     *,
     updates: int | None = None,
@@ -64,18 +64,18 @@ async def show_live(
 ) -> None:
     """Draw the view until cancelled or ``updates`` events came; ``check`` may raise at any frame to end it."""
     inbox = subscription.inbox
-    with contextlib.closing(LiveTerminal(console)) as terminal:
-        async with reports(subscription, board):
-            while updates is None or board.updates < updates:
+    with contextlib.closing(AlternateScreen(console)) as terminal:
+        async with reports(subscription, watchlist):
+            while updates is None or watchlist.updates < updates:
                 check()
                 now = time.time()
                 while (event := inbox.take()) is not None:
-                    board.apply(event, now)
-                board.outage = subscription.outage
+                    watchlist.apply(event, now)
+                watchlist.outage = subscription.outage
                 started = time.thread_time()
                 terminal.show(view.render(now, invalid=inbox.counts["invalid"]))
                 await asyncio.sleep(max(FRAME_S, (time.thread_time() - started) / DRAWING_SHARE))
-                if not board.flashing(now):
+                if not watchlist.flashing(now):
                     await arrival(subscription, IDLE_FRAME_S - FRAME_S)
 
 
