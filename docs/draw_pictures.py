@@ -9,7 +9,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.terminal_theme import MONOKAI
 
 from schwabstream.commands.child_streamer import own_stream
@@ -25,6 +25,7 @@ from schwabstream.terminal.watchlist import Watchlist
 PICTURES = Path(__file__).parent / "pictures"
 SYMBOLS = ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME", "AAPL", "NVDA", "AMD"]
 WATCHED_S = 20.0
+HEIGHT = 40
 
 
 def draw(name: str, renderable: RenderableType, width: int) -> None:
@@ -64,9 +65,12 @@ def main() -> None:
     """Draw them all."""
     market, stock, future = asyncio.run(watch())
     now = time.time()
-    draw("quote", QuoteTable(market).render(now), 130)
-    draw("book", Ladder(stock, venues=True).render(now), 120)
-    draw("book-futures", Ladder(future).render(now), 80)
+    for name, view, width in (
+        ("quote", QuoteTable(market), 130),
+        ("book", Ladder(stock, venues=True), 120),
+        ("book-futures", Ladder(future), 80),
+    ):
+        draw(name, view.render(now, ConsoleDimensions(width, HEIGHT)), width)
     if market.report is not None:
         draw("status", render_status(market.report, now), 100)
 

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 
-import orjson
 import structlog
 
 from schwabstream.commands.signals import until_signalled
@@ -26,15 +25,16 @@ from schwabstream.errors import (
     SymbolError,
 )
 from schwabstream.events import Channel, Event, Level2Event, StatusEvent, TickEvent
-from schwabstream.logs import configure_logging, write_message
+from schwabstream.logs import configure_logging
 from schwabstream.market.rest_quotes import tick_of
 from schwabstream.output import can_draw
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
-from schwabstream.settings import Settings, load_settings
+from schwabstream.report import StreamerReport
+from schwabstream.settings import load_settings
 from schwabstream.terminal.ladder import Ladder, book_line
-from schwabstream.terminal.live_screen import View, arrival, print_lines, print_once, show_lines, show_live
+from schwabstream.terminal.lines import arrival, print_lines, print_once, show_lines
+from schwabstream.terminal.live_screen import View, watch
 from schwabstream.terminal.quote_table import QuoteTable, quote_line
-from schwabstream.terminal.status_page import render_status
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 log = structlog.get_logger(__name__)
@@ -69,23 +69,11 @@ def book(options: WatchOptions) -> None:
     asyncio.run(_Watch(options, _BookKind(options)).until_signalled())
 
 
-def show_status(redis: str | None, *, json: bool) -> bool:
-    """Print what the running streamer says of itself; says whether it is healthy. Raises ``RedisUnavailable``."""
+def status(redis: str | None) -> StreamerReport | None:
+    """The running streamer's report; None when none runs. Raises ``RedisUnavailable``."""
     settings = load_settings(redis_url=redis)
     configure_logging(settings.schwab_log_format)
-    return asyncio.run(_show_status(settings, json=json))
-
-
-async def _show_status(settings: Settings, *, json: bool) -> bool:
-    report = await read_report(settings.redis_url, settings.schwab_redis_prefix)
-    if json:
-        said = {"v": 1} if report is None else report.model_dump(mode="json")
-        await print_lines([orjson.dumps({**said, "healthy": report is not None and report.healthy}).decode()])
-    elif report is None:
-        write_message("no streamer runs: start one with schwabstream stream run")
-    else:
-        await print_once(render_status(report, time.time()))
-    return report is not None and report.healthy
+    return asyncio.run(read_report(settings.redis_url, settings.schwab_redis_prefix))
 
 
 def _symbols(options: WatchOptions) -> list[Symbol]:
@@ -97,6 +85,7 @@ class _QuoteKind:
     """Level 1 of any number of symbols."""
 
     channels = frozenset({Channel.TICKS})
+    in_rest = True
 
     def __init__(self, options: WatchOptions) -> None:
         self.watchlist = Watchlist(_symbols(options))
@@ -119,6 +108,7 @@ class _BookKind:
     """Level 2 of one symbol, with its last price beside it."""
 
     channels = frozenset({Channel.LEVEL2, Channel.TICKS})
+    in_rest = False
 
     def __init__(self, options: WatchOptions) -> None:
         self._depth = options.depth
@@ -184,9 +174,9 @@ class _Watch:
 
     async def _without_streamer(self, outage: RedisUnavailable | None) -> None:
         reason = None if outage is None else str(outage)
-        if isinstance(self._kind, _QuoteKind):
+        if self._kind.in_rest:
             log.warning("no streamer runs: asking Schwab once", reason=reason)
-            await self._once_over_rest(self._kind)
+            await self._once_over_rest()
         else:
             log.warning("no streamer runs: opening a stream of its own", reason=reason)
             await self._run_own(embedded=outage is not None, simulate=False)
@@ -218,9 +208,9 @@ class _Watch:
         async with Subscription(inbox, kinds=kind.channels, redis_url=url, prefix=prefix) as subscription:
             if self._options.once:
                 await self._gather(subscription, check, patience_s)
-                await self._print_streamed(inbox)
+                await self._print_streamed()
             elif self._live:
-                await show_live(subscription, kind.watchlist, kind.view, updates=updates, check=check)
+                await watch(subscription, kind.watchlist, kind.view, updates=updates, check=check)
             else:
                 if missing := kind.watchlist.not_streamed():
                     log.warning(missing)
@@ -238,14 +228,15 @@ class _Watch:
             await arrival(subscription, 0.2)
         if patience_s and not kind.watchlist.updates:
             raise SchwabUnavailable(f"nothing came for the symbols within {patience_s:.0f} s; try: schwabstream doctor")
+        kind.watchlist.invalid = inbox.counts["invalid"]
         await self._await_report(subscription, REPORT_LIMIT_S if patience_s else 0.0)
 
-    async def _print_streamed(self, inbox: Inbox) -> None:
+    async def _print_streamed(self) -> None:
         """Print what there is; raises ``SchwabUnavailable`` when a symbol is not streamed."""
         watchlist = self._kind.watchlist
         missing = watchlist.not_streamed()
         if not missing or any(quote.report or quote.tick or quote.book for quote in watchlist.quotes):
-            await self._print_once(inbox)
+            await self._print_once()
         if missing:
             raise SchwabUnavailable(missing)
 
@@ -259,24 +250,24 @@ class _Watch:
                 return
             await asyncio.sleep(0.1)
 
-    async def _once_over_rest(self, kind: _QuoteKind) -> None:
+    async def _once_over_rest(self) -> None:
         """Ask Schwab's REST interface, which a streamer's connection does not mind."""
         from schwabstream.auth.client import SchwabAuthClient, open_store
 
-        settings = self._settings.require()
+        settings, watchlist = self._settings.require(), self._kind.watchlist
         async with SchwabAuthClient(settings, open_store(settings)) as auth:
-            quotes = await auth.fetch_quotes(sorted(kind.watchlist.keys))
+            quotes = await auth.fetch_quotes(sorted(watchlist.keys))
         now_us = time.time_ns() // 1000
-        kind.watchlist.asked_at = now_us / 1e6
-        for quote in kind.watchlist.quotes:
+        watchlist.asked_at = now_us / 1e6
+        for quote in watchlist.quotes:
             if tick := tick_of(quote.symbol, quotes, now_us):
-                kind.watchlist.apply(tick, now_us / 1e6)
-        await self._print_once(Inbox())
+                watchlist.apply(tick, now_us / 1e6)
+        await self._print_once()
 
-    async def _print_once(self, inbox: Inbox) -> None:
+    async def _print_once(self) -> None:
         kind = self._kind
         if not self._options.json:
-            await print_once(kind.view.render(time.time(), invalid=inbox.counts["invalid"], live=False))
+            await print_once(kind.view.render(time.time()))
             return
         lines = []
         for quote in kind.watchlist.quotes:

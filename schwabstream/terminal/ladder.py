@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.text import Text
 
 from schwabstream.escapes import safe
 from schwabstream.events import Level, Level2Event
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
-from schwabstream.terminal.quote_table import header
+from schwabstream.terminal.page import footer, headline
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 BAR_WIDTH: Final = 14
@@ -28,6 +28,7 @@ _COLUMNS: Final = (
     Column("Venues", 5, left=True, cut=True),
 )
 _BID, _ASK = "green", "red"
+_OTHER_LINES: Final = 4  # the headline, the title, the titles of the columns and the summary
 
 
 class Ladder:
@@ -38,21 +39,20 @@ class Ladder:
         self._depth, self._venues = depth, venues
         self._widths: dict[int, int] = {}
 
-    def render(self, now_s: float, *, invalid: int = 0, live: bool = True) -> RenderableType:
-        """The screen as it stands at ``now_s``; ``invalid`` events are told when there are any."""
+    def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
+        """The screen of that ``size`` as it is at ``now_s``, with the levels that fit; None: a print of all."""
         quote, book = self._quote, self._quote.book
-        parts: list[RenderableType] = [header(self._watchlist, now_s), self._title(now_s)]
+        parts: list[RenderableType] = [headline(self._watchlist, now_s), self._title(now_s)]
+        below = footer(self._watchlist, live=size is not None)
         if book is None:
             parts.append(Text(self._watchlist.not_streamed() or "no book yet", "dim"))
-        else:
-            parts += [Grid(_COLUMNS, self._rows(book), self._widths), summary(quote, book, self._depth)]
-            if book.source == "top_of_book":
-                parts.append(Text(why_top_of_book(book), "dim"))
-        if invalid:
-            parts.append(Text(f"{invalid:,} messages on the channels were no events", "bold red"))
-        if live:
-            parts.append(Text("Ctrl-C to leave", "dim"))
-        return Group(*parts)
+            return Group(*parts, *below)
+        if book.source == "top_of_book":
+            below.insert(0, Text(why_top_of_book(book), "dim"))
+        depth = 1 if book.source == "top_of_book" else self._depth
+        if size is not None:
+            depth = max(1, min(depth, (size.height - _OTHER_LINES - len(below)) // 2))
+        return Group(*parts, Grid(_COLUMNS, self._rows(book, depth), self._widths), summary(quote, book, depth), *below)
 
     def _title(self, now_s: float) -> Text:
         quote, book = self._quote, self._quote.book
@@ -68,9 +68,8 @@ class Ladder:
             line.append(f"  {stale}", "bold red")
         return line
 
-    def _rows(self, book: Level2Event) -> list[list[Cell]]:
+    def _rows(self, book: Level2Event, depth: int) -> list[list[Cell]]:
         """Asks from the worst shown to the best, then bids from the best; both padded so that nothing jumps."""
-        depth = 1 if book.source == "top_of_book" else self._depth
         asks, bids = book.asks[:depth], book.bids[:depth]
         largest = max((level.size for level in (*asks, *bids)), default=0)
         rows = self._side(asks, largest, bid=False)

@@ -1,42 +1,82 @@
-"""Shows what a subscription brings: a live screen on a terminal, lines in a pipe, JSON lines when asked.
+"""One live loop for all screens: frames at a steady pace, drawn less often where drawing is costly.
 
-Draws at most eight times a second however fast the market. A reader of the pipe that goes away ends it quietly.
+Draws at most eight times a second however fast the market. What is drawn is a ``View``; where it goes is
+``alternate_screen``.
 """
 
 import asyncio
 import contextlib
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterable
-from typing import Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, RenderableType
 
-from schwabstream.consumer.subscription import Subscription
 from schwabstream.errors import RedisUnavailable
-from schwabstream.events import Event
-from schwabstream.output import LineWriter, safe_lines
 from schwabstream.terminal.alternate_screen import AlternateScreen
+from schwabstream.terminal.lines import arrival
 from schwabstream.terminal.watchlist import Watchlist
 
-FRAME_S = 1 / 8
+if TYPE_CHECKING:  # a run that only draws loads no client for Redis
+    from schwabstream.consumer.subscription import Subscription
+
+FRAME_S, RAREST_S = 1 / 8, 2.0
 IDLE_FRAME_S = 1.0
-DRAWING_SHARE = 0.06
-"""How much of a core drawing may take: a large screen is drawn less often instead."""
+DRAWING_SHARE = 0.01
+"""How much of a core drawing may take: a frame that costs more is drawn less often."""
 REPORT_EVERY_S = 1.0
-PRINT_POLL_S = 0.005
-PIPE_WIDTH = 200
 
 
 class View(Protocol):
-    """What can be drawn: a quote table or a ladder."""
+    """What can be drawn: a quote table, a ladder, the table of a run."""
 
-    def render(self, now_s: float, *, invalid: int = 0, live: bool = True) -> RenderableType:
-        """The screen as it stands at ``now_s``."""
+    def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
+        """The screen of that ``size`` as it is at ``now_s``; None: a print that takes the lines it needs."""
+
+
+async def draw_frame(
+    screen: AlternateScreen,
+    view: View,
+    now_s: float,
+    *,
+    cpu_s: Callable[[], float] = time.thread_time,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Draw one frame of a live screen, and wait until the next may be drawn."""
+    started = cpu_s()
+    screen.show(view.render(now_s, screen.size))
+    await sleep(min(RAREST_S, max(FRAME_S, (cpu_s() - started) / DRAWING_SHARE)))
+
+
+async def watch(
+    subscription: "Subscription",
+    watchlist: Watchlist,
+    view: View,
+    *,
+    updates: int | None = None,
+    check: Callable[[], None] = lambda: None,
+    console: Console | None = None,
+) -> None:
+    """Draw what a subscription brings until cancelled or ``updates`` events came.
+
+    ``check`` is called before each frame and may raise to end it.
+    """
+    queue = subscription.inbox
+    with contextlib.closing(AlternateScreen(console)) as screen:
+        async with _reports(subscription, watchlist):
+            while updates is None or watchlist.updates < updates:
+                check()
+                now = time.time()
+                while (event := queue.take()) is not None:
+                    watchlist.apply(event, now)
+                watchlist.outage, watchlist.invalid = subscription.outage, queue.counts["invalid"]
+                await draw_frame(screen, view, now)
+                if not watchlist.flashing(now):
+                    await arrival(subscription, IDLE_FRAME_S - FRAME_S)
 
 
 @contextlib.asynccontextmanager
-async def reports(subscription: Subscription, watchlist: Watchlist) -> AsyncIterator[None]:
+async def _reports(subscription: "Subscription", watchlist: Watchlist) -> AsyncIterator[None]:
     """Keep the watchlist's report fresh for the length of the block; an outage of Redis leaves the last one."""
 
     async def poll() -> None:
@@ -51,92 +91,3 @@ async def reports(subscription: Subscription, watchlist: Watchlist) -> AsyncIter
     finally:
         task.cancel()
         await asyncio.wait({task})
-
-
-async def show_live(
-    subscription: Subscription,
-    watchlist: Watchlist,
-    view: View,
-    *,
-    updates: int | None = None,
-    check: Callable[[], None] = lambda: None,
-    console: Console | None = None,
-) -> None:
-    """Draw the view until cancelled or ``updates`` events came; ``check`` may raise at any frame to end it."""
-    inbox = subscription.inbox
-    with contextlib.closing(AlternateScreen(console)) as terminal:
-        async with reports(subscription, watchlist):
-            while updates is None or watchlist.updates < updates:
-                check()
-                now = time.time()
-                while (event := inbox.take()) is not None:
-                    watchlist.apply(event, now)
-                watchlist.outage = subscription.outage
-                started = time.thread_time()
-                terminal.show(view.render(now, invalid=inbox.counts["invalid"]))
-                await asyncio.sleep(max(FRAME_S, (time.thread_time() - started) / DRAWING_SHARE))
-                if not watchlist.flashing(now):
-                    await arrival(subscription, IDLE_FRAME_S - FRAME_S)
-
-
-async def show_lines(
-    subscription: Subscription,
-    line_of: Callable[[Event], str | None],
-    *,
-    updates: int | None = None,
-    check: Callable[[], None] = lambda: None,
-) -> None:
-    """Write one line for each event that has one, until cancelled, ``updates`` lines, or nobody reads them.
-
-    Raises ``OutputUnwritable`` when standard output refuses them.
-    """
-    loop, closed = asyncio.get_running_loop(), asyncio.Event()
-
-    def gone(_error: OSError) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop may be over already
-            loop.call_soon_threadsafe(closed.set)
-
-    writer = LineWriter(gone, escape=safe_lines)
-    written = 0
-    try:
-        while not closed.is_set() and (updates is None or written < updates):
-            check()
-            event = subscription.inbox.take()
-            if event is None:
-                await arrival(subscription, REPORT_EVERY_S)
-            elif (line := line_of(event)) is not None:
-                writer.write(line.encode())
-                written += 1
-    finally:
-        await asyncio.to_thread(writer.close)
-    writer.check()
-
-
-async def arrival(subscription: Subscription, limit_s: float) -> None:
-    """Wait for something new, for so long at most; ``wait_for`` would lose a cancellation that meets it."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(limit_s):
-            await subscription.arrived()
-
-
-async def print_lines(lines: Iterable[str]) -> None:
-    """Write the lines to standard output, however long that takes; raises ``OutputUnwritable`` when it takes none."""
-    await _print((line.encode() for line in lines), safe_lines)
-
-
-async def print_once(renderable: RenderableType) -> None:
-    """Print on a terminal in colour, else as plain lines as wide as they need; raises ``OutputUnwritable``."""
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH, force_terminal=False, no_color=True)
-    with console.capture() as capture:
-        console.print(renderable)
-    await _print(capture.get().encode().splitlines(), bytes)
-
-
-async def _print(lines: Iterable[bytes], escape: Callable[[bytes], bytes]) -> None:
-    writer = LineWriter(escape=escape)
-    for line in lines:
-        writer.write(line)
-    while writer.queued:  # noqa: ASYNC110 - a thread empties the queue, and a stuck terminal must not outlast a signal
-        await asyncio.sleep(PRINT_POLL_S)
-    writer.close()
-    writer.check()

@@ -1,13 +1,15 @@
 """The quote screen: a watchlist as a Rich renderable, from 60 columns up, and as one plain line per update."""
 
+from collections.abc import Iterable
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.text import Text
 
 from schwabstream.escapes import safe
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
+from schwabstream.terminal.page import fitting, footer, headline
 from schwabstream.terminal.watchlist import SORTS, Quote, Watchlist
 
 _COLUMNS: Final = (
@@ -39,24 +41,24 @@ class QuoteTable:
     def __init__(self, watchlist: Watchlist, *, sort: str | None = None) -> None:
         self._watchlist, self._sort = watchlist, sort
         self._widths: dict[int, int] = {}
-        self._delayed = False
 
-    def render(self, now_s: float, *, invalid: int = 0, live: bool = True) -> RenderableType:
-        """The screen as it stands at ``now_s``; ``invalid`` events are told when there are any."""
+    def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
+        """The screen of that ``size`` as it is at ``now_s``; None: a print of all quotes."""
         quotes = self._watchlist.quotes
         if self._sort:
             quotes = sorted(quotes, key=SORTS[self._sort])
-        grid = Grid(_COLUMNS, [self._row(quote, now_s) for quote in quotes], self._widths)
-        parts: list[RenderableType] = [header(self._watchlist, now_s), grid]
-        if any(quote.tick and quote.tick.delayed for quote in quotes):
-            parts.append(Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis"))
+        shown, below = fitting(quotes, self._below(live=size is not None), size)
+        return Group(headline(self._watchlist, now_s), self.grid(shown, now_s), *below)
+
+    def grid(self, quotes: Iterable[Quote], now_s: float) -> Grid:
+        """One row for each of the quotes."""
+        return Grid(_COLUMNS, [self._row(quote, now_s) for quote in quotes], self._widths)
+
+    def _below(self, *, live: bool) -> list[Text]:
+        lines = delayed(self._watchlist.quotes)
         if live and (missing := self._watchlist.not_streamed()):
-            parts.append(Text(missing, "yellow", no_wrap=True, overflow="ellipsis"))
-        if invalid:
-            parts.append(Text(f"{invalid:,} messages on the channels were no events", "bold red"))
-        if live:
-            parts.append(Text("Ctrl-C to leave", "dim"))
-        return Group(*parts)
+            lines.append(Text(missing, "yellow", no_wrap=True, overflow="ellipsis"))
+        return lines + footer(self._watchlist, live=live)
 
     def _row(self, quote: Quote, now_s: float) -> list[Cell]:
         tick, report, decimals = quote.tick, quote.report, quote.decimals
@@ -83,36 +85,9 @@ class QuoteTable:
             Cell(text.clock(tick.trade_time if tick else None, now_s), style),
             Cell(_age(self._watchlist.age_s(quote, now_s), stale), style),
             Cell(safe(contract), style),
-            Cell(f"{report.rate:.1f}/s" if report else text.UNKNOWN, style),
+            Cell(text.rate(report.rate) if report else text.UNKNOWN, style),
             Cell(description[:_DESCRIPTION_WIDTH], style),
         ]
-
-
-def header(watchlist: Watchlist, now_s: float) -> Text:
-    """One line: who streams, its state, and how far behind the exchange and Redis it is."""
-    report = watchlist.report
-    line = Text(no_wrap=True, overflow="ellipsis")
-    if watchlist.outage:
-        return line.append("Redis is away", "bold red").append(f"  {safe(watchlist.outage)}; trying again")
-    if report is None and watchlist.starting:
-        return line.append("starting a stream", "bold").append("  for as long as this is shown")
-    if report is None and watchlist.asked_at is not None:
-        at = text.clock(int(watchlist.asked_at * 1000), now_s)
-        return line.append("no streamer runs", "bold").append(f"  asked Schwab at {at}")
-    if report is None:
-        return line.append("no streamer runs", "bold red").append("  the last known values are shown")
-    good = report.state == "streaming"
-    line.append(report.state.replace("_", " "), "bold green" if good else "bold red")
-    line.append(f" for {text.age(now_s - report.since / 1000)}")
-    if not good and report.reason:
-        line.append(f": {safe(report.reason)}")
-    if report.simulated:
-        line.append("  simulated prices", "bold magenta")
-    if report.lag.exchange_to_here_ms is not None:
-        line.append(f"  lag {report.lag.exchange_to_here_ms:,.0f} ms")
-    if report.lag.here_to_redis_ms is not None:
-        line.append(f" + {report.lag.here_to_redis_ms:.1f} ms")
-    return line.append(f"  {safe(report.host)} pid {report.pid}", "dim")
 
 
 def quote_line(quote: Quote, now_s: float) -> str:
@@ -133,6 +108,12 @@ def quote_line(quote: Quote, now_s: float) -> str:
         "delayed" if tick.delayed else "",
     )
     return "  ".join(part for part in parts if part)
+
+
+def delayed(quotes: Iterable[Quote]) -> list[Text]:
+    """What the mark behind a symbol means, when there is one."""
+    marked = any(quote.tick and quote.tick.delayed for quote in quotes)
+    return [Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis")] if marked else []
 
 
 def _last(quote: Quote, now_s: float, *, stale: bool) -> Cell:

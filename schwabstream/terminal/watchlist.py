@@ -79,7 +79,8 @@ class Quote:
 class Watchlist:
     """Quotes in the order wanted.
 
-    ``outage`` is why Redis is not there, ``report`` the streamer's newest, ``starting`` whether one is on its way.
+    ``outage`` is why Redis is not there, ``invalid`` how many messages could not be parsed as events, ``report`` the
+    streamer's newest, ``starting`` whether one is on its way.
     ``asked_at`` is when Schwab itself was asked, in seconds since the epoch; None when values come from a streamer.
     """
 
@@ -89,6 +90,7 @@ class Watchlist:
         for quote in self.quotes:
             self._by_key.setdefault(quote.symbol.key, []).append(quote)
         self.outage: str | None = None
+        self.invalid = 0
         self.report: StreamerReport | None = None
         self.starting = False
         self.asked_at: float | None = None
@@ -130,19 +132,10 @@ class Watchlist:
             return None
         if report is None:
             return "starting" if self.starting else "no streamer"
-        if report.state != "streaming":
-            return "disconnected"
-        if quote.report is None:
+        if quote.report is None and report.state == "streaming":
             future = future_meant(quote.symbol)
             return f"not streamed: {future}?" if future else "not streamed"
-        if quote.tick is None and quote.book is None:
-            return "no data yet"
-        if paused := _PAUSED.get(quote.report.security_status or ""):
-            return paused
-        if not quote.report.fresh:
-            return "unconfirmed"
-        age_s = quote.age_s(now_s)
-        return "quiet" if age_s is not None and age_s > STALE_AFTER_S else None
+        return why_stale(report, quote.report, quote.age_s(now_s))
 
     def not_streamed(self) -> str | None:
         """Which wanted symbols the running streamer does not stream, what it does, and how to add them; or None."""
@@ -168,6 +161,19 @@ class Watchlist:
     def flashing(self, now_s: float) -> bool:
         """Whether any row changes its looks by time alone within a moment."""
         return any(quote.flashes(now_s) for quote in self.quotes)
+
+
+def why_stale(report: StreamerReport, line: SymbolReport | None, age_s: float | None) -> str | None:
+    """Why data of that age does not show the present market, in a word or two; None when it does."""
+    if report.state != "streaming":
+        return "disconnected"
+    if age_s is None or line is None:
+        return "no data yet"
+    if paused := _PAUSED.get(line.security_status or ""):
+        return paused
+    if not line.fresh:
+        return "unconfirmed"
+    return "quiet" if age_s > STALE_AFTER_S else None
 
 
 def _with_hint(symbol: Symbol) -> str:
