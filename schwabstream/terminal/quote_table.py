@@ -14,6 +14,7 @@ from schwabstream.terminal.watchlist import SORTS, Quote, Watchlist
 
 _COLUMNS: Final = (
     Column("Symbol", 0, left=True),
+    Column("Contract", 8, left=True, sparse=True),
     Column("Last", 1),
     Column("Net", 5),
     Column("%", 6),
@@ -27,7 +28,6 @@ _COLUMNS: Final = (
     Column("Low", 12),
     Column("Trade", 13),
     Column("Age", 4, left=True),
-    Column("Contract", 14, left=True),
     Column("Rate", 15),
     Column("Description", 16, left=True, cut=True),
 )
@@ -71,6 +71,7 @@ class QuoteTable:
         description = safe((report and report.description) or "")
         return [
             Cell(safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), style or "bold"),
+            Cell(safe(contract), style),
             _last(quote, now_s, stale=bool(stale)),
             Cell(text.signed(quote.net_change, decimals), trend),
             Cell(text.percent(quote.percent_change), trend),
@@ -84,7 +85,6 @@ class QuoteTable:
             Cell(text.price(low, decimals), style),
             Cell(text.clock(tick.trade_time if tick else None, now_s), style),
             Cell(_age(self._watchlist.age_s(quote, now_s), stale), style),
-            Cell(safe(contract), style),
             Cell(text.rate(report.rate) if report else text.UNKNOWN, style),
             Cell(description[:_DESCRIPTION_WIDTH], style),
         ]

@@ -203,7 +203,7 @@ def test_numbers_of_another_moment_are_dim() -> None:
     [
         (40, ["Symbol", "Last", "Bid", "Age"]),
         (80, ["Symbol", "Last", "Net", "%", "Size", "Bid", "Ask", "Size", "Age"]),
-        (120, "Symbol Last Net % Size Bid Ask Size Spread Volume High Low Trade Age".split()),
+        (100, ["Symbol", "Contract", "Last", "Net", "%", "Size", "Bid", "Ask", "Size", "Volume", "Age"]),
     ],
 )
 def test_a_narrow_terminal_drops_columns_not_digits(width: int, titles: list[str]) -> None:
