@@ -7,7 +7,7 @@ from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.text import Text
 
 from schwabstream.escapes import safe
-from schwabstream.events import Level, Level2Event
+from schwabstream.events import Channel, Event, Level, Level2Event
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
 from schwabstream.terminal.page import footer, headline
@@ -32,20 +32,41 @@ _OTHER_LINES: Final = 4  # the headline, the title, the titles of the columns an
 
 
 class Ladder:
-    """Draws one symbol's book again and again, ``depth`` levels a side; ``venues`` adds who stands there."""
+    """Draws one symbol's book again and again, ``depth`` levels a side; ``venues`` adds who stands there.
+
+    ``channels`` are those with the events that it shows.
+    """
+
+    channels = frozenset({Channel.LEVEL2, Channel.TICKS})
 
     def __init__(self, watchlist: Watchlist, *, depth: int = 10, venues: bool = False) -> None:
-        self._watchlist, self._quote = watchlist, watchlist.quotes[0]
+        self.watchlist, self._quote = watchlist, watchlist.quotes[0]
         self._depth, self._venues = depth, venues
         self._widths: dict[int, int] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is a book to show."""
+        return self._quote.book is not None
+
+    def line_of(self, event: Event, now_s: float) -> str | None:
+        """The event as a line for people; None when it is not shown here."""
+        return book_line(self._quote, event, now_s, self._depth) if isinstance(event, Level2Event) else None
+
+    def json_of(self, event: Event) -> str | None:
+        """The event as a line for programs, cut to the depth; None when it is not shown here."""
+        if not isinstance(event, Level2Event):
+            return None
+        cut = {"bids": event.bids[: self._depth], "asks": event.asks[: self._depth]}
+        return event.model_copy(update=cut).model_dump_json()
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` as it is at ``now_s``, with the levels that fit; None: a print of all."""
         quote, book = self._quote, self._quote.book
-        parts: list[RenderableType] = [headline(self._watchlist, now_s), self._title(now_s)]
-        below = footer(self._watchlist, live=size is not None)
+        parts: list[RenderableType] = [headline(self.watchlist, now_s), self._title(now_s)]
+        below = footer(self.watchlist, live=size is not None)
         if book is None:
-            parts.append(Text(self._watchlist.not_streamed() or "no book yet", "dim"))
+            parts.append(Text(self.watchlist.not_streamed() or "no book yet", "dim"))
             return Group(*parts, *below)
         if book.source == "top_of_book":
             below.insert(0, Text(why_top_of_book(book), "dim"))
@@ -64,7 +85,7 @@ class Ladder:
         if book is not None:
             age_s = now_s - book.received_us / 1e6
             line.append(f"  {safe(book.service)} {text.clock(book.timestamp, now_s)}, {text.age(age_s)} old")
-        if stale := self._watchlist.why_stale(quote, now_s):
+        if stale := self.watchlist.why_stale(quote, now_s):
             line.append(f"  {stale}", "bold red")
         return line
 

@@ -7,6 +7,7 @@ from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.text import Text
 
 from schwabstream.escapes import safe
+from schwabstream.events import Channel, Event, TickEvent
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
 from schwabstream.terminal.page import fitting, footer, headline
@@ -36,33 +37,52 @@ _DESCRIPTION_WIDTH: Final = 44
 
 
 class QuoteTable:
-    """Draws one watchlist again and again; column widths are remembered from one drawing to the next."""
+    """Draws one watchlist again and again; column widths are remembered from one drawing to the next.
+
+    ``channels`` are those with the events that it shows.
+    """
+
+    channels = frozenset({Channel.TICKS})
 
     def __init__(self, watchlist: Watchlist, *, sort: str | None = None) -> None:
-        self._watchlist, self._sort = watchlist, sort
+        self.watchlist, self._sort = watchlist, sort
         self._widths: dict[int, int] = {}
+
+    @property
+    def complete(self) -> bool:
+        """Whether every symbol has something to show."""
+        return all(quote.tick is not None for quote in self.watchlist.quotes)
+
+    def line_of(self, event: Event, now_s: float) -> str | None:
+        """The event as a line for people, once the watchlist has it; None when it is not shown here."""
+        quote = self.watchlist.quote(event)
+        return None if quote is None or not isinstance(event, TickEvent) else quote_line(quote, now_s)
+
+    def json_of(self, event: Event) -> str | None:
+        """The event as a line for programs; None when it is not shown here."""
+        return event.model_dump_json() if isinstance(event, TickEvent) else None
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` as it is at ``now_s``; None: a print of all quotes."""
-        quotes = self._watchlist.quotes
+        quotes = self.watchlist.quotes
         if self._sort:
             quotes = sorted(quotes, key=SORTS[self._sort])
         shown, below = fitting(quotes, self._below(live=size is not None), size)
-        return Group(headline(self._watchlist, now_s), self.grid(shown, now_s), *below)
+        return Group(headline(self.watchlist, now_s), self.grid(shown, now_s), *below)
 
     def grid(self, quotes: Iterable[Quote], now_s: float) -> Grid:
         """One row for each of the quotes."""
         return Grid(_COLUMNS, [self._row(quote, now_s) for quote in quotes], self._widths)
 
     def _below(self, *, live: bool) -> list[Text]:
-        lines = delayed(self._watchlist.quotes)
-        if live and (missing := self._watchlist.not_streamed()):
+        lines = delayed(self.watchlist.quotes)
+        if live and (missing := self.watchlist.not_streamed()):
             lines.append(Text(missing, "yellow", no_wrap=True, overflow="ellipsis"))
-        return lines + footer(self._watchlist, live=live)
+        return lines + footer(self.watchlist, live=live)
 
     def _row(self, quote: Quote, now_s: float) -> list[Cell]:
         tick, report, decimals = quote.tick, quote.report, quote.decimals
-        stale = self._watchlist.why_stale(quote, now_s)
+        stale = self.watchlist.why_stale(quote, now_s)
         style = _STALE if stale else ""
         trend = _STALE if stale else {1: _UP, -1: _DOWN}.get(_sign(quote.net_change), "")
         bid, bid_size, ask, ask_size = _top(quote)
@@ -84,7 +104,7 @@ class QuoteTable:
             Cell(text.price(high, decimals), style),
             Cell(text.price(low, decimals), style),
             Cell(text.clock(tick.trade_time if tick else None, now_s), style),
-            Cell(_age(self._watchlist.age_s(quote, now_s), stale), style),
+            Cell(_age(self.watchlist.age_s(quote, now_s), stale), style),
             Cell(text.rate(report.rate) if report else text.UNKNOWN, style),
             Cell(description[:_DESCRIPTION_WIDTH], style),
         ]

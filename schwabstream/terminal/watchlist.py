@@ -101,6 +101,10 @@ class Watchlist:
         """The keys wanted."""
         return frozenset(self._by_key)
 
+    def quote(self, event: Event) -> Quote | None:
+        """The first quote that the event is about."""
+        return next(iter(self._by_key.get(event.key or "", ())), None)
+
     def apply(self, event: Event, now_s: float) -> None:
         """Take in one event; only ticks and books matter here."""
         if not isinstance(event, TickEvent | Level2Event):
