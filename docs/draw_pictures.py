@@ -9,7 +9,7 @@ import time
 from datetime import date
 from pathlib import Path
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.terminal_theme import MONOKAI
 
 from schwabstream.commands.child_streamer import own_stream
@@ -20,11 +20,12 @@ from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.terminal.ladder import Ladder
 from schwabstream.terminal.quote_table import QuoteTable
 from schwabstream.terminal.status_page import render_status
-from schwabstream.terminal.watchlist import Board
+from schwabstream.terminal.watchlist import Watchlist
 
 PICTURES = Path(__file__).parent / "pictures"
 SYMBOLS = ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME", "AAPL", "NVDA", "AMD"]
 WATCHED_S = 20.0
+HEIGHT = 40
 
 
 def draw(name: str, renderable: RenderableType, width: int) -> None:
@@ -35,10 +36,10 @@ def draw(name: str, renderable: RenderableType, width: int) -> None:
     console.save_svg(str(PICTURES / f"{name}.svg"), title=f"schwabstream {name}", theme=MONOKAI, unique_id=name)
 
 
-async def watch() -> tuple[Board, Board, Board]:
+async def watch() -> tuple[Watchlist, Watchlist, Watchlist]:
     """A market that has run for a while: all symbols, one stock, one future."""
-    boards = tuple(
-        Board(parse_symbols(texts, date.today()))  # noqa: DTZ011 - contracts expire by the local calendar
+    watchlists = tuple(
+        Watchlist(parse_symbols(texts, date.today()))  # noqa: DTZ011 - contracts expire by the local calendar
         for texts in (SYMBOLS, ["NVDA"], ["/NQ:XCME"])
     )
     async with (
@@ -51,22 +52,25 @@ async def watch() -> tuple[Board, Board, Board]:
             stream.check()
             await subscription.arrived()
             while (event := subscription.inbox.take()) is not None:
-                for board in boards:
-                    board.apply(event, time.time())
+                for watchlist in watchlists:
+                    watchlist.apply(event, time.time())
         report = await subscription.fetch_report()
     shown = report and report.model_copy(update={"host": "desk", "pid": 4711})
-    for board in boards:
-        board.take_report(shown)
-    return boards[0], boards[1], boards[2]
+    for watchlist in watchlists:
+        watchlist.take_report(shown)
+    return watchlists[0], watchlists[1], watchlists[2]
 
 
 def main() -> None:
     """Draw them all."""
     market, stock, future = asyncio.run(watch())
     now = time.time()
-    draw("quote", QuoteTable(market).render(now), 130)
-    draw("book", Ladder(stock, venues=True).render(now), 120)
-    draw("book-futures", Ladder(future).render(now), 80)
+    for name, view, width in (
+        ("quote", QuoteTable(market), 130),
+        ("book", Ladder(stock, venues=True), 120),
+        ("book-futures", Ladder(future), 80),
+    ):
+        draw(name, view.render(now, ConsoleDimensions(width, HEIGHT)), width)
     if market.report is not None:
         draw("status", render_status(market.report, now), 100)
 

@@ -86,9 +86,14 @@ def book(
 def status(*, json: options.Json = False, redis: options.Redis = None) -> None:
     """Tell what the running streamer says of itself; exits 0 when it is healthy, else 4."""
     with lean.loading():
-        from schwabstream.commands import quotes
+        import asyncio
 
-    if not quotes.show_status(redis, json=json):
+        from schwabstream.commands import quotes
+        from schwabstream.terminal.status_page import print_status
+
+    report = quotes.status(redis)
+    asyncio.run(print_status(report, json=json))
+    if report is None or not report.healthy:
         raise typer.Exit(4)
 
 

@@ -6,7 +6,7 @@ import operator
 import os
 import platform
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import orjson
@@ -62,10 +62,9 @@ class Reporter:
         self.started = int(wall() * 1000)
         self.rates: dict[str, float] = {}
 
-    @property
-    def report(self) -> StreamerReport:
-        """The report of this moment, as its readers get it; made anew each time."""
-        return parse_report(self._written())
+    def report(self, keys: Iterable[str] | None = None) -> StreamerReport:
+        """The report of this moment as its readers get it, made anew; only with these ``keys`` and those in trouble."""
+        return parse_report(self._written(keys))
 
     async def run(self) -> None:
         """Renew and publish the report until cancelled.
@@ -130,9 +129,9 @@ class Reporter:
     def _tokens(self) -> TokenSet | None:
         return self._login.tokens if self._login else None
 
-    def _written(self) -> bytes:
+    def _written(self, keys: Iterable[str] | None = None) -> bytes:
         """The report as JSON, without what is not known; not by way of its model, which takes five times as long."""
-        rows = self._rows()
+        rows = self._rows(keys)
         written: list[bytes] = []
         while chunk := list(itertools.islice(rows, _ROWS_AT_ONCE)):
             written.append(orjson.dumps(chunk)[1:-1])
@@ -171,10 +170,12 @@ class Reporter:
             "login_due_at": _ms(self._login_due_at()),
         }
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def _rows(self, keys: Iterable[str] | None) -> Iterator[dict[str, Any]]:
         """One :class:`SymbolReport` each, as its fields."""
         now_ms, troubles = int(self._wall() * 1000), self._client.troubles()
-        for key, instrument in self._client.market.instruments.items():
+        instruments = self._client.market.instruments
+        for key in instruments if keys is None else dict.fromkeys((*keys, *filter(instruments.get, troubles))):
+            instrument = instruments[key]
             row = self._row(instrument, now_ms)
             if key in troubles:
                 row["problem"] = "; ".join(troubles[key])

@@ -15,13 +15,14 @@ from rich.segment import Segment
 class Column(NamedTuple):
     """One column: the higher its ``rank``, the sooner it gives way; ``left`` aligned, or right.
 
-    One that may be ``cut`` gives up width before it gives way.
+    One that may be ``cut`` gives up width before it gives way; a ``sparse`` one is left out while its cells are empty.
     """
 
     title: str
     rank: int
     left: bool = False
     cut: bool = False
+    sparse: bool = False
 
 
 class Cell(NamedTuple):
@@ -50,7 +51,7 @@ class Grid:
         self._widths = {} if widths is None else widths
         for index, column in enumerate(columns):
             widest = max((cell_len(row[index].text) for row in self._rows), default=0)
-            title = cell_len(column.title) if header else 0
+            title = cell_len(column.title) if header and (widest or not column.sparse) else 0
             self._widths[index] = max(self._widths.get(index, 0), widest, title)
 
     def shown(self, width: int) -> dict[int, int]:
@@ -60,7 +61,8 @@ class Grid:
         """
         ranks: dict[int, list[int]] = {}
         for index, column in enumerate(self._columns):
-            ranks.setdefault(column.rank, []).append(index)
+            if self._widths[index] or not column.sparse:
+                ranks.setdefault(column.rank, []).append(index)
         chosen: dict[int, int] = {}
         left = width + len(GAP)
         for _, together in sorted(ranks.items()):

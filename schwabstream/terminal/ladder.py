@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.text import Text
 
 from schwabstream.escapes import safe
-from schwabstream.events import Level, Level2Event
+from schwabstream.events import Channel, Event, Level, Level2Event
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
-from schwabstream.terminal.quote_table import header
-from schwabstream.terminal.watchlist import Board, Quote
+from schwabstream.terminal.page import footer, headline
+from schwabstream.terminal.watchlist import Quote, Watchlist
 
 BAR_WIDTH: Final = 14
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -28,31 +28,52 @@ _COLUMNS: Final = (
     Column("Venues", 5, left=True, cut=True),
 )
 _BID, _ASK = "green", "red"
+_OTHER_LINES: Final = 4  # the headline, the title, the titles of the columns and the summary
 
 
 class Ladder:
-    """Draws one symbol's book again and again, ``depth`` levels a side; ``venues`` adds who stands there."""
+    """Draws one symbol's book again and again, ``depth`` levels a side; ``venues`` adds who stands there.
 
-    def __init__(self, board: Board, *, depth: int = 10, venues: bool = False) -> None:
-        self._board, self._quote = board, board.quotes[0]
+    ``channels`` are those with the events that it shows.
+    """
+
+    channels = frozenset({Channel.LEVEL2, Channel.TICKS})
+
+    def __init__(self, watchlist: Watchlist, *, depth: int = 10, venues: bool = False) -> None:
+        self.watchlist, self._quote = watchlist, watchlist.quotes[0]
         self._depth, self._venues = depth, venues
         self._widths: dict[int, int] = {}
 
-    def render(self, now_s: float, *, invalid: int = 0, live: bool = True) -> RenderableType:
-        """The screen as it stands at ``now_s``; ``invalid`` events are told when there are any."""
+    @property
+    def complete(self) -> bool:
+        """Whether there is a book to show."""
+        return self._quote.book is not None
+
+    def line_of(self, event: Event, now_s: float) -> str | None:
+        """The event as a line for people; None when it is not shown here."""
+        return book_line(self._quote, event, now_s, self._depth) if isinstance(event, Level2Event) else None
+
+    def json_of(self, event: Event) -> str | None:
+        """The event as a line for programs, cut to the depth; None when it is not shown here."""
+        if not isinstance(event, Level2Event):
+            return None
+        cut = {"bids": event.bids[: self._depth], "asks": event.asks[: self._depth]}
+        return event.model_copy(update=cut).model_dump_json()
+
+    def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
+        """The screen of that ``size`` as it is at ``now_s``, with the levels that fit; None: a print of all."""
         quote, book = self._quote, self._quote.book
-        parts: list[RenderableType] = [header(self._board, now_s), self._title(now_s)]
+        parts: list[RenderableType] = [headline(self.watchlist, now_s), self._title(now_s)]
+        below = footer(self.watchlist, live=size is not None)
         if book is None:
-            parts.append(Text(self._board.not_streamed() or "no book yet", "dim"))
-        else:
-            parts += [Grid(_COLUMNS, self._rows(book), self._widths), summary(quote, book, self._depth)]
-            if book.source == "top_of_book":
-                parts.append(Text(why_top_of_book(book), "dim"))
-        if invalid:
-            parts.append(Text(f"{invalid:,} messages on the channels were no events", "bold red"))
-        if live:
-            parts.append(Text("Ctrl-C to leave", "dim"))
-        return Group(*parts)
+            parts.append(Text(self.watchlist.not_streamed() or "no book yet", "dim"))
+            return Group(*parts, *below)
+        if book.source == "top_of_book":
+            below.insert(0, Text(why_top_of_book(book), "dim"))
+        depth = 1 if book.source == "top_of_book" else self._depth
+        if size is not None:
+            depth = max(1, min(depth, (size.height - _OTHER_LINES - len(below)) // 2))
+        return Group(*parts, Grid(_COLUMNS, self._rows(book, depth), self._widths), summary(quote, book, depth), *below)
 
     def _title(self, now_s: float) -> Text:
         quote, book = self._quote, self._quote.book
@@ -64,13 +85,12 @@ class Ladder:
         if book is not None:
             age_s = now_s - book.received_us / 1e6
             line.append(f"  {safe(book.service)} {text.clock(book.timestamp, now_s)}, {text.age(age_s)} old")
-        if stale := self._board.why_stale(quote, now_s):
+        if stale := self.watchlist.why_stale(quote, now_s):
             line.append(f"  {stale}", "bold red")
         return line
 
-    def _rows(self, book: Level2Event) -> list[list[Cell]]:
+    def _rows(self, book: Level2Event, depth: int) -> list[list[Cell]]:
         """Asks from the worst shown to the best, then bids from the best; both padded so that nothing jumps."""
-        depth = 1 if book.source == "top_of_book" else self._depth
         asks, bids = book.asks[:depth], book.bids[:depth]
         largest = max((level.size for level in (*asks, *bids)), default=0)
         rows = self._side(asks, largest, bid=False)

@@ -1,17 +1,21 @@
-"""The quote screen: a board as a Rich renderable, from 60 columns up, and as one plain line per update."""
+"""The quote screen: a watchlist as a Rich renderable, from 60 columns up, and as one plain line per update."""
 
+from collections.abc import Iterable
 from typing import Final
 
-from rich.console import Group, RenderableType
+from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.text import Text
 
 from schwabstream.escapes import safe
+from schwabstream.events import Channel, Event, TickEvent
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
-from schwabstream.terminal.watchlist import SORTS, Board, Quote
+from schwabstream.terminal.page import fitting, footer, headline
+from schwabstream.terminal.watchlist import SORTS, Quote, Watchlist
 
 _COLUMNS: Final = (
     Column("Symbol", 0, left=True),
+    Column("Contract", 8, left=True, sparse=True),
     Column("Last", 1),
     Column("Net", 5),
     Column("%", 6),
@@ -25,7 +29,6 @@ _COLUMNS: Final = (
     Column("Low", 12),
     Column("Trade", 13),
     Column("Age", 4, left=True),
-    Column("Contract", 14, left=True),
     Column("Rate", 15),
     Column("Description", 16, left=True, cut=True),
 )
@@ -34,33 +37,52 @@ _DESCRIPTION_WIDTH: Final = 44
 
 
 class QuoteTable:
-    """Draws one board again and again; column widths are remembered from one drawing to the next."""
+    """Draws one watchlist again and again; column widths are remembered from one drawing to the next.
 
-    def __init__(self, board: Board, *, sort: str | None = None) -> None:
-        self._board, self._sort = board, sort
+    ``channels`` are those with the events that it shows.
+    """
+
+    channels = frozenset({Channel.TICKS})
+
+    def __init__(self, watchlist: Watchlist, *, sort: str | None = None) -> None:
+        self.watchlist, self._sort = watchlist, sort
         self._widths: dict[int, int] = {}
-        self._delayed = False
 
-    def render(self, now_s: float, *, invalid: int = 0, live: bool = True) -> RenderableType:
-        """The screen as it stands at ``now_s``; ``invalid`` events are told when there are any."""
-        quotes = self._board.quotes
+    @property
+    def complete(self) -> bool:
+        """Whether every symbol has something to show."""
+        return all(quote.tick is not None for quote in self.watchlist.quotes)
+
+    def line_of(self, event: Event, now_s: float) -> str | None:
+        """The event as a line for people, once the watchlist has it; None when it is not shown here."""
+        quote = self.watchlist.quote(event)
+        return None if quote is None or not isinstance(event, TickEvent) else quote_line(quote, now_s)
+
+    def json_of(self, event: Event) -> str | None:
+        """The event as a line for programs; None when it is not shown here."""
+        return event.model_dump_json() if isinstance(event, TickEvent) else None
+
+    def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
+        """The screen of that ``size`` as it is at ``now_s``; None: a print of all quotes."""
+        quotes = self.watchlist.quotes
         if self._sort:
             quotes = sorted(quotes, key=SORTS[self._sort])
-        grid = Grid(_COLUMNS, [self._row(quote, now_s) for quote in quotes], self._widths)
-        parts: list[RenderableType] = [header(self._board, now_s), grid]
-        if any(quote.tick and quote.tick.delayed for quote in quotes):
-            parts.append(Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis"))
-        if live and (missing := self._board.not_streamed()):
-            parts.append(Text(missing, "yellow", no_wrap=True, overflow="ellipsis"))
-        if invalid:
-            parts.append(Text(f"{invalid:,} messages on the channels were no events", "bold red"))
-        if live:
-            parts.append(Text("Ctrl-C to leave", "dim"))
-        return Group(*parts)
+        shown, below = fitting(quotes, self._below(live=size is not None), size)
+        return Group(headline(self.watchlist, now_s), self.grid(shown, now_s), *below)
+
+    def grid(self, quotes: Iterable[Quote], now_s: float) -> Grid:
+        """One row for each of the quotes."""
+        return Grid(_COLUMNS, [self._row(quote, now_s) for quote in quotes], self._widths)
+
+    def _below(self, *, live: bool) -> list[Text]:
+        lines = delayed(self.watchlist.quotes)
+        if live and (missing := self.watchlist.not_streamed()):
+            lines.append(Text(missing, "yellow", no_wrap=True, overflow="ellipsis"))
+        return lines + footer(self.watchlist, live=live)
 
     def _row(self, quote: Quote, now_s: float) -> list[Cell]:
         tick, report, decimals = quote.tick, quote.report, quote.decimals
-        stale = self._board.why_stale(quote, now_s)
+        stale = self.watchlist.why_stale(quote, now_s)
         style = _STALE if stale else ""
         trend = _STALE if stale else {1: _UP, -1: _DOWN}.get(_sign(quote.net_change), "")
         bid, bid_size, ask, ask_size = _top(quote)
@@ -69,6 +91,7 @@ class QuoteTable:
         description = safe((report and report.description) or "")
         return [
             Cell(safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), style or "bold"),
+            Cell(safe(contract), style),
             _last(quote, now_s, stale=bool(stale)),
             Cell(text.signed(quote.net_change, decimals), trend),
             Cell(text.percent(quote.percent_change), trend),
@@ -81,38 +104,10 @@ class QuoteTable:
             Cell(text.price(high, decimals), style),
             Cell(text.price(low, decimals), style),
             Cell(text.clock(tick.trade_time if tick else None, now_s), style),
-            Cell(_age(self._board.age_s(quote, now_s), stale), style),
-            Cell(safe(contract), style),
-            Cell(f"{report.rate:.1f}/s" if report else text.UNKNOWN, style),
+            Cell(_age(self.watchlist.age_s(quote, now_s), stale), style),
+            Cell(text.rate(report.rate) if report else text.UNKNOWN, style),
             Cell(description[:_DESCRIPTION_WIDTH], style),
         ]
-
-
-def header(board: Board, now_s: float) -> Text:
-    """One line: who streams, its state, and how far behind the exchange and Redis it is."""
-    report = board.report
-    line = Text(no_wrap=True, overflow="ellipsis")
-    if board.outage:
-        return line.append("Redis is away", "bold red").append(f"  {safe(board.outage)}; trying again")
-    if report is None and board.starting:
-        return line.append("starting a stream", "bold").append("  for as long as this is shown")
-    if report is None and board.asked_at is not None:
-        at = text.clock(int(board.asked_at * 1000), now_s)
-        return line.append("no streamer runs", "bold").append(f"  asked Schwab at {at}")
-    if report is None:
-        return line.append("no streamer runs", "bold red").append("  the last known values are shown")
-    good = report.state == "streaming"
-    line.append(report.state.replace("_", " "), "bold green" if good else "bold red")
-    line.append(f" for {text.age(now_s - report.since / 1000)}")
-    if not good and report.reason:
-        line.append(f": {safe(report.reason)}")
-    if report.simulated:
-        line.append("  simulated prices", "bold magenta")
-    if report.lag.exchange_to_here_ms is not None:
-        line.append(f"  lag {report.lag.exchange_to_here_ms:,.0f} ms")
-    if report.lag.here_to_redis_ms is not None:
-        line.append(f" + {report.lag.here_to_redis_ms:.1f} ms")
-    return line.append(f"  {safe(report.host)} pid {report.pid}", "dim")
 
 
 def quote_line(quote: Quote, now_s: float) -> str:
@@ -133,6 +128,12 @@ def quote_line(quote: Quote, now_s: float) -> str:
         "delayed" if tick.delayed else "",
     )
     return "  ".join(part for part in parts if part)
+
+
+def delayed(quotes: Iterable[Quote]) -> list[Text]:
+    """What the mark behind a symbol means, when there is one."""
+    marked = any(quote.tick and quote.tick.delayed for quote in quotes)
+    return [Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis")] if marked else []
 
 
 def _last(quote: Quote, now_s: float, *, stale: bool) -> Cell:

@@ -1,15 +1,21 @@
-"""The streamer's report of itself as a Rich renderable."""
+"""The report of a streamer: as a Rich renderable, and printed."""
 
+import time
 from datetime import datetime
 from typing import Final
 
+import orjson
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from schwabstream.escapes import safe
+from schwabstream.logs import write_message
 from schwabstream.report import StreamerReport, SymbolReport
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
+from schwabstream.terminal.lines import print_lines, print_once
+from schwabstream.terminal.page import state
+from schwabstream.terminal.watchlist import why_stale
 
 _FACTS: Final = (Column("Fact", 0, left=True), Column("Value", 1, left=True, cut=True))
 _SYMBOLS: Final = (
@@ -23,21 +29,30 @@ _SYMBOLS: Final = (
 )
 
 
+async def print_status(report: StreamerReport | None, *, json: bool) -> None:
+    """Print the report, for programs or for people; None says that no streamer runs. Raises ``OutputUnwritable``."""
+    if json:
+        known = {"v": 1} if report is None else report.model_dump(mode="json")
+        await print_lines([orjson.dumps({**known, "healthy": report is not None and report.healthy}).decode()])
+    elif report is None:
+        write_message("no streamer runs: start one with schwabstream stream run")
+    else:
+        await print_once(render_status(report, time.time()))
+
+
 def render_status(report: StreamerReport, now_s: float) -> RenderableType:
     """The whole report, as it reads at ``now_s``."""
-    state = Text()
+    lead = Text()
     if report.state == "streaming" and report.trouble:
-        state.append(f"unhealthy: {safe(report.trouble)}", "bold yellow").append("  ")
-    style = "" if state else "bold green" if report.healthy else "bold red"
-    state.append(report.state.replace("_", " "), style)
-    state.append(f" for {text.age(now_s - report.since / 1000)}")
+        lead.append(f"unhealthy: {safe(report.trouble)}", "bold yellow").append("  ")
+    lead.append_text(state(report, now_s, "" if lead else None))
     if report.reason:
-        state.append(f"  {safe(report.reason)}")
+        lead.append(f": {safe(report.reason)}")
     if report.simulated:
-        state.append("  simulated prices", "bold magenta")
+        lead.append("  simulated prices", "bold magenta")
     facts = Grid(_FACTS, [[Cell(name, "dim"), Cell(value)] for name, value in _facts(report, now_s)], header=False)
-    symbols = Grid(_SYMBOLS, [_row(symbol) for symbol in report.symbols])
-    return Group(state, facts, Text(), symbols)
+    symbols = Grid(_SYMBOLS, [_row(symbol, report) for symbol in report.symbols])
+    return Group(lead, facts, Text(), symbols)
 
 
 def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
@@ -57,16 +72,16 @@ def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
     ]
 
 
-def _row(symbol: SymbolReport) -> list[Cell]:
-    style = "" if symbol.fresh else "dim"
-    age = text.UNKNOWN if symbol.age_ms is None else text.age(symbol.age_ms / 1000)
-    state = safe(symbol.security_status or "") if symbol.fresh else "unconfirmed"
+def _row(symbol: SymbolReport, report: StreamerReport) -> list[Cell]:
+    age_s = None if symbol.age_ms is None else symbol.age_ms / 1000
+    stale = why_stale(report, symbol, age_s)
+    style = "dim" if stale else ""
     return [
         Cell(safe(symbol.symbol), style or "bold"),
         Cell(safe(symbol.contract or ""), style),
-        Cell(age, style),
-        Cell(f"{symbol.rate:.1f}/s", style),
-        Cell(state, style),
+        Cell(text.UNKNOWN if age_s is None else text.age(age_s), style),
+        Cell(text.rate(symbol.rate), style),
+        Cell(stale or safe(symbol.security_status or ""), style),
         Cell((symbol.book or "").replace("_", " "), style),
         Cell(safe(symbol.description or ""), style),
     ]

@@ -39,6 +39,11 @@ def count(value: float | None) -> str:
     return f"{int(value):,}" if value == int(value) else f"{value:,}"
 
 
+def rate(per_second: float) -> str:
+    """Updates a second."""
+    return f"{per_second:.1f}/s"
+
+
 def age(seconds: float) -> str:
     """A span in at most five characters: 0.4s, 12s, 3m05, 2h10, 5d."""
     seconds = max(seconds, 0.0)

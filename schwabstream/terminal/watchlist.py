@@ -1,4 +1,4 @@
-"""What a screen knows: the newest tick and book of each wanted symbol, where its price moves, why it may be stale.
+"""The symbols on a screen: the newest tick and book of each wanted symbol, where its price moves, why it may be stale.
 
 Pure: events, reports and the time come in. Two symbols of one key share its ticks.
 """
@@ -76,10 +76,11 @@ class Quote:
         return now_s - max(received) / 1e6 if received else None
 
 
-class Board:
+class Watchlist:
     """Quotes in the order wanted.
 
-    ``outage`` is why Redis is not there, ``report`` the streamer's newest, ``starting`` whether one is on its way.
+    ``outage`` is why Redis is not there, ``invalid`` how many messages could not be parsed as events, ``report`` the
+    streamer's newest, ``starting`` whether one is on its way.
     ``asked_at`` is when Schwab itself was asked, in seconds since the epoch; None when values come from a streamer.
     """
 
@@ -89,6 +90,7 @@ class Board:
         for quote in self.quotes:
             self._by_key.setdefault(quote.symbol.key, []).append(quote)
         self.outage: str | None = None
+        self.invalid = 0
         self.report: StreamerReport | None = None
         self.starting = False
         self.asked_at: float | None = None
@@ -98,6 +100,10 @@ class Board:
     def keys(self) -> frozenset[str]:
         """The keys wanted."""
         return frozenset(self._by_key)
+
+    def quote(self, event: Event) -> Quote | None:
+        """The first quote that the event is about."""
+        return next(iter(self._by_key.get(event.key or "", ())), None)
 
     def apply(self, event: Event, now_s: float) -> None:
         """Take in one event; only ticks and books matter here."""
@@ -130,19 +136,10 @@ class Board:
             return None
         if report is None:
             return "starting" if self.starting else "no streamer"
-        if report.state != "streaming":
-            return "disconnected"
-        if quote.report is None:
+        if quote.report is None and report.state == "streaming":
             future = future_meant(quote.symbol)
             return f"not streamed: {future}?" if future else "not streamed"
-        if quote.tick is None and quote.book is None:
-            return "no data yet"
-        if paused := _PAUSED.get(quote.report.security_status or ""):
-            return paused
-        if not quote.report.fresh:
-            return "unconfirmed"
-        age_s = quote.age_s(now_s)
-        return "quiet" if age_s is not None and age_s > STALE_AFTER_S else None
+        return why_stale(report, quote.report, quote.age_s(now_s))
 
     def not_streamed(self) -> str | None:
         """Which wanted symbols the running streamer does not stream, what it does, and how to add them; or None."""
@@ -168,6 +165,19 @@ class Board:
     def flashing(self, now_s: float) -> bool:
         """Whether any row changes its looks by time alone within a moment."""
         return any(quote.flashes(now_s) for quote in self.quotes)
+
+
+def why_stale(report: StreamerReport, line: SymbolReport | None, age_s: float | None) -> str | None:
+    """Why data of that age does not show the present market, in a word or two; None when it does."""
+    if report.state != "streaming":
+        return "disconnected"
+    if age_s is None or line is None:
+        return "no data yet"
+    if paused := _PAUSED.get(line.security_status or ""):
+        return paused
+    if not line.fresh:
+        return "unconfirmed"
+    return "quiet" if age_s > STALE_AFTER_S else None
 
 
 def _with_hint(symbol: Symbol) -> str:

@@ -291,7 +291,7 @@ def test_what_is_no_event_is_counted_and_draws_nothing(streamer: FakeStreamer, r
         shown.until(lambda text: "110.25" in text)
         redis_server.client.publish("market_data:ticks", "\x1b]0;owned\x07")
         redis_server.client.publish("market_data:ticks", '{"seq":1,"symbol":"/MNQ:XCME","key":"/MNQ"}')
-        shown.until(lambda text: "messages on the channels were no events" in text, 5)
+        shown.until(lambda text: "messages could not be parsed as events" in text, 5)
         assert b"owned" not in shown.raw
 
 

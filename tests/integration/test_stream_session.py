@@ -51,7 +51,7 @@ async def moving(stage: Stage, seconds: float, every_s: float = 5.0) -> None:
 def report(stage: Stage) -> Any:
     """What the streamer's report says now."""
     reporter = Reporter(stage.client, _NoRedis(), wall=stage.time.wall)  # type: ignore[arg-type]  # no Redis on stage
-    return reporter.report
+    return reporter.report()
 
 
 class _NoRedis:

@@ -19,7 +19,7 @@ from schwabstream.commands.run.monitors import Operations, operations
 from schwabstream.commands.run.standby import take_turns
 from schwabstream.commands.signals import ending_signals
 from schwabstream.errors import ConfigurationError, RedisUnavailable
-from schwabstream.logs import configure_logging
+from schwabstream.logs import configure_logging, logs_kept_aside
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.output import LineWriter, can_draw, safe_lines
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
@@ -34,7 +34,7 @@ from schwabstream.streaming.supervisor import SchwabStreamClient
 if TYPE_CHECKING:
     from schwabstream.recording.rotation import Rotation
     from schwabstream.recording.writer import FileRecorder
-    from schwabstream.terminal.stream_table import StreamScreen
+    from schwabstream.terminal.stream_table import KeepDrawn
 
 log = structlog.get_logger(__name__)
 
@@ -222,10 +222,10 @@ class _Run:
             reporter = Reporter(client, publisher, login=auth, simulated=self._options.simulated)
             with (
                 self._operations.watching(client, publisher),
-                _screen(client, publisher, reporter, self._options) as screen,
+                _screen(client, publisher, reporter, self._options) as keep_drawn,
             ):
                 background = [self._announce(client, publisher), reporter.run(), _learn_holidays(client)]
-                await self._stream(client, publisher, reporter, [*background, *([screen.run()] if screen else [])])
+                await self._stream(client, publisher, reporter, [*background, *([keep_drawn()] if keep_drawn else [])])
         finally:
             self._client = None
             await publisher.close()
@@ -315,11 +315,13 @@ def _json_lines(stop: Callable[[], None]) -> Iterator[Callable[[bytes], None]]:
 @contextlib.contextmanager
 def _screen(
     client: SchwabStreamClient, publisher: TradingEventPublisher, reporter: Reporter, options: StreamOptions
-) -> "Iterator[StreamScreen | None]":
+) -> "Iterator[KeepDrawn | None]":
     if not options.live or options.json or options.verbosity < 0 or not can_draw():
         yield None
         return
-    from schwabstream.terminal.stream_table import StreamScreen
+    from schwabstream.terminal.stream_table import StreamTable, on_screen
 
-    with StreamScreen(client, publisher, reporter) as screen:
-        yield screen
+    with logs_kept_aside() as logs:
+        table = StreamTable(client.symbols, client.market.instruments, reporter.report, publisher, logs)
+        with on_screen(table) as keep_drawn:
+            yield keep_drawn

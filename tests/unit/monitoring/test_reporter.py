@@ -95,7 +95,7 @@ class Desk:
 
 def test_there_is_a_report_from_the_start() -> None:
     """Before anything arrived the report names every alias, and knows nothing of their values."""
-    report = Desk("/MNQ:XCME", "/MNQ", "AAPL", simulated=True).reporter.report
+    report = Desk("/MNQ:XCME", "/MNQ", "AAPL", simulated=True).reporter.report()
     assert [(symbol.symbol, symbol.key, symbol.asset) for symbol in report.symbols] == [
         ("/MNQ:XCME", "/MNQ", "FUTURE"),
         ("/MNQ", "/MNQ", "FUTURE"),

@@ -81,3 +81,13 @@ def test_no_line_is_wider_than_the_screen(width: int, texts: list[str]) -> None:
     from rich.cells import cell_len
 
     assert all(cell_len(line) <= width for line in drawn(Grid(COLUMNS, [row(*texts)]), width))
+
+
+def test_a_sparse_column_is_there_while_a_cell_of_it_is_filled_or_was() -> None:
+    """Without anything in it the column takes no room; once filled it keeps its width, so that nothing jumps."""
+    columns = (Column("Name", 0, left=True), Column("Contract", 1, left=True, sparse=True), Column("Last", 1))
+    widths: dict[int, int] = {}
+    assert drawn(Grid(columns, [row("A", "", "1")], widths), 80) == ["Name  Last", "A        1"]
+    filled = ["Name  Contract  Last", "A     /NQZ26       1"]
+    assert drawn(Grid(columns, [row("A", "/NQZ26", "1")], widths), 80) == filled
+    assert drawn(Grid(columns, [row("A", "", "1")], widths), 80)[0] == filled[0]

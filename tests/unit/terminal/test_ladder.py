@@ -7,18 +7,19 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, RenderableType
 
 from schwabstream.events import Level2Event, TickEvent
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport, SymbolReport
 from schwabstream.terminal.ladder import BAR_WIDTH, Ladder, bar_of, book_line, summary
-from schwabstream.terminal.watchlist import Board
+from schwabstream.terminal.watchlist import Watchlist
 
 Snapshot = Callable[[str, Callable[[], RenderableType]], None]
 
 NOW = 1_790_000_000.0
 NOW_MS = 1_790_000_000_000
+LIVE = ConsoleDimensions(80, 24)
 
 
 def level(price: float, *venues: tuple[str, int]) -> dict[str, Any]:
@@ -47,9 +48,9 @@ def book(symbol: str = "AMD", **changes: Any) -> Level2Event:
     )
 
 
-def board(event: Level2Event | None, symbol: str = "AMD") -> Board:
-    """A board of one symbol whose streamer streams."""
-    shown = Board(parse_symbols([symbol], date(2026, 11, 21)))
+def watchlist(event: Level2Event | None, symbol: str = "AMD") -> Watchlist:
+    """A watchlist of one symbol whose streamer streams."""
+    shown = Watchlist(parse_symbols([symbol], date(2026, 11, 21)))
     if event is not None:
         shown.apply(event, NOW)
     key = shown.quotes[0].symbol.key
@@ -82,20 +83,20 @@ def text_of(renderable: RenderableType, width: int = 200) -> str:
 
 def test_ladder_of_a_book(snapshot: Snapshot) -> None:
     """Asks stand above, bids below, the best in the middle, as much around them as the width allows."""
-    snapshot("book", lambda: Ladder(board(book()), depth=3, venues=True).render(NOW))
+    snapshot("book", lambda: Ladder(watchlist(book()), depth=3, venues=True).render(NOW, LIVE))
 
 
 def test_ladder_of_a_top_of_book(snapshot: Snapshot) -> None:
     """A symbol without depth shows its one level and a line that says why."""
     top = {"source": "top_of_book", "service": "LEVELONE_FUTURES"}
     one = {"bids": [level(25210.25) | {"size": 3}], "asks": [level(25210.5) | {"size": 5}]}
-    snapshot("book-top", lambda: Ladder(board(book("/NQ", **top, **one), "/NQ")).render(NOW))
+    snapshot("book-top", lambda: Ladder(watchlist(book("/NQ", **top, **one), "/NQ")).render(NOW, LIVE))
 
 
 def test_the_best_prices_do_not_jump_when_levels_come_and_go() -> None:
     """With fewer levels than asked the ladder keeps its height and its middle."""
-    full = text_of(Ladder(board(book()), depth=4).render(NOW)).splitlines()
-    thin = text_of(Ladder(board(book(asks=ASKS[:1])), depth=4).render(NOW)).splitlines()
+    full = text_of(Ladder(watchlist(book()), depth=4).render(NOW, LIVE)).splitlines()
+    thin = text_of(Ladder(watchlist(book(asks=ASKS[:1])), depth=4).render(NOW, LIVE)).splitlines()
     assert len(full) == len(thin)
     assert next(i for i, line in enumerate(full) if "221.38" in line) == next(
         i for i, line in enumerate(thin) if "221.38" in line
@@ -116,20 +117,36 @@ def test_the_best_prices_do_not_jump_when_levels_come_and_go() -> None:
 def test_summary_says_spread_imbalance_and_crossing(changes: dict[str, Any], said: str) -> None:
     """Missing sides, locked and crossed books are named."""
     event = book(**changes)
-    assert summary(board(event).quotes[0], event, 10).plain == said
+    assert summary(watchlist(event).quotes[0], event, 10).plain == said
 
 
 def test_no_book_yet_and_invalid_messages_are_told() -> None:
     """Before the first book the screen says so; what was no event is counted on it."""
-    drawn = text_of(Ladder(board(None)).render(NOW, invalid=2, live=False))
+    shown = watchlist(None)
+    shown.invalid = 2
+    drawn = text_of(Ladder(shown).render(NOW))
     assert "no book yet" in drawn
-    assert "2 messages on the channels were no events" in drawn
+    assert "2 messages could not be parsed as events" in drawn
     assert "Ctrl-C" not in drawn
+
+
+def test_a_low_screen_shows_the_best_levels() -> None:
+    """As many levels as fit are shown, the same number of each side, with the last line in sight; a print shows all."""
+    many = [level(100 - number, ("NSDQ", 1)) for number in range(20)]
+    event = book(bids=many, asks=[{**each, "price": 201 - each["price"]} for each in many])
+    ladder = Ladder(watchlist(event), depth=20)
+    lines = text_of(ladder.render(NOW, LIVE), 80).splitlines()
+    assert len(lines) == LIVE.height - 1
+    assert lines[-1] == "Ctrl-C to leave"
+    assert sum("100.00" in line or "101.00" in line for line in lines) == 2
+    assert len(text_of(ladder.render(NOW), 80).splitlines()) > 40
 
 
 def test_foreign_text_is_shown_as_text() -> None:
     """A venue's name or a service's cannot draw."""
-    drawn = text_of(Ladder(board(book(service="[b]\x1b", bids=[level(1, ("\x1b[2J", 5))])), venues=True).render(NOW))
+    drawn = text_of(
+        Ladder(watchlist(book(service="[b]\x1b", bids=[level(1, ("\x1b[2J", 5))])), venues=True).render(NOW)
+    )
     assert all(character == "\n" or character.isprintable() for character in drawn)
     assert "[b]\\u001b" in drawn
     assert "\\u001b[2J:5" in drawn
@@ -138,7 +155,7 @@ def test_foreign_text_is_shown_as_text() -> None:
 @pytest.mark.usefixtures("utc")
 def test_lines_for_pipes() -> None:
     """One book is one line, best levels first, cut to the depth."""
-    shown = board(book())
+    shown = watchlist(book())
     event = shown.quotes[0].book
     assert event is not None
     assert book_line(shown.quotes[0], event, NOW, 2) == (

@@ -7,18 +7,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, RenderableType
 
 from schwabstream.events import TickEvent
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import LagReport, StreamerReport, SymbolReport
 from schwabstream.terminal.quote_table import QuoteTable, quote_line
-from schwabstream.terminal.watchlist import Board
+from schwabstream.terminal.watchlist import Watchlist
 
 Snapshot = Callable[[str, Callable[[], RenderableType]], None]
 
 NOW = 1_790_000_000.0
 NOW_MS = 1_790_000_000_000
+LIVE = ConsoleDimensions(80, 24)
 # What a terminal theme maps to something readable on its own background, light or dark.
 READABLE = {"", "0", "1", "2", "7", "31", "32", "35"}
 
@@ -29,9 +30,9 @@ def tick(key: str, last: float, **changes: Any) -> TickEvent:
     return TickEvent.model_validate({**known, "asset": "FUTURE", "last_price": last, "is_trade": True, **changes})
 
 
-def board(**report_changes: Any) -> Board:
+def watchlist(**report_changes: Any) -> Watchlist:
     """A market with every kind of row: moving, falling, delayed, halted, in 64ths, and without data."""
-    shown = Board(parse_symbols(["/MNQ:XCME", "AAPL", "NVDA", "GME", "/ZN", "EUR/USD"], date(2026, 11, 21)))
+    shown = Watchlist(parse_symbols(["/MNQ:XCME", "AAPL", "NVDA", "GME", "/ZN", "EUR/USD"], date(2026, 11, 21)))
     nasdaq = {
         "bid_price": 25211.25,
         "bid_size": 3,
@@ -82,13 +83,15 @@ def text_of(renderable: RenderableType, width: int = 200) -> str:
 
 def test_screen_of_a_running_market(snapshot: Snapshot) -> None:
     """Each width from 60 columns shows what matters most, and colours say up, down and stale."""
-    snapshot("quote", lambda: QuoteTable(board()).render(NOW))
+    snapshot("quote", lambda: QuoteTable(watchlist()).render(NOW, LIVE))
 
 
 def test_screen_while_the_streamer_waits(snapshot: Snapshot) -> None:
     """A lost session dims every row and the header says what the streamer waits for."""
     waiting = {"state": "waiting", "reason": "the connection was lost", "simulated": True}
-    snapshot("quote-waiting", lambda: QuoteTable(board(**waiting)).render(NOW, invalid=3))
+    shown = watchlist(**waiting)
+    shown.invalid = 3
+    snapshot("quote-waiting", lambda: QuoteTable(shown).render(NOW, LIVE))
 
 
 @pytest.mark.usefixtures("utc")
@@ -96,7 +99,7 @@ def test_screen_is_readable_on_light_and_dark() -> None:
     """No colour is used that a light or a dark theme cannot show on its background."""
     console = Console(width=200, force_terminal=True, color_system="standard")
     with console.capture() as capture:
-        console.print(QuoteTable(board()).render(NOW))
+        console.print(QuoteTable(watchlist()).render(NOW, LIVE))
     used = {code for codes in re.findall(r"\x1b\[([\d;]*)m", capture.get()) for code in codes.split(";")}
     assert used <= READABLE
     assert {"31", "32"} <= used
@@ -107,7 +110,7 @@ def test_no_color_takes_colours_but_not_directions(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("NO_COLOR", "1")
     console = Console(width=200, force_terminal=True, color_system="standard")
     with console.capture() as capture:
-        console.print(QuoteTable(board()).render(NOW))
+        console.print(QuoteTable(watchlist()).render(NOW, LIVE))
     drawn = capture.get()
     assert not re.search(r"\x1b\[[\d;]*3[1-6]m", drawn)
     assert "▲" in drawn
@@ -116,49 +119,63 @@ def test_no_color_takes_colours_but_not_directions(monkeypatch: pytest.MonkeyPat
 
 def test_header_tells_redis_and_streamer_apart() -> None:
     """No Redis, no streamer, and one on its way read differently."""
-    shown = board()
+    shown = watchlist()
     table = QuoteTable(shown)
     shown.outage = "Connection refused"
-    assert "Redis is away  Connection refused; trying again" in text_of(table.render(NOW))
+    assert "Redis is away  Connection refused; trying again" in text_of(table.render(NOW, LIVE))
     shown.outage = None
     shown.take_report(None)
-    assert "no streamer runs" in text_of(table.render(NOW))
+    assert "no streamer runs" in text_of(table.render(NOW, LIVE))
     shown.starting = True
-    assert "starting a stream" in text_of(table.render(NOW))
+    assert "starting a stream" in text_of(table.render(NOW, LIVE))
 
 
 def test_what_schwab_was_asked_for_says_when() -> None:
     """Values of an answer just got are not called the last known ones: the header has the time of the question."""
-    shown = board()
+    shown = watchlist()
     shown.take_report(None)
     shown.asked_at = NOW
-    drawn = text_of(QuoteTable(shown).render(NOW, live=False))
+    drawn = text_of(QuoteTable(shown).render(NOW))
     assert re.search(r"no streamer runs  asked Schwab at \d\d:\d\d:\d\d\n", drawn)
     assert "last known" not in drawn
 
 
 def test_a_symbol_that_is_not_streamed_is_named_on_the_live_screen() -> None:
     """The screen says how to add what is not streamed; a snapshot leaves that to the error."""
-    shown = board(symbols=[SymbolReport(symbol="AAPL", key="AAPL", asset="EQUITY", fresh=True)])
-    assert "are not streamed (streamed: AAPL): add them to" in text_of(QuoteTable(shown).render(NOW))
-    assert "add them to" not in text_of(QuoteTable(shown).render(NOW, live=False))
+    shown = watchlist(symbols=[SymbolReport(symbol="AAPL", key="AAPL", asset="EQUITY", fresh=True)])
+    assert "are not streamed (streamed: AAPL): add them to" in text_of(QuoteTable(shown).render(NOW, LIVE))
+    assert "add them to" not in text_of(QuoteTable(shown).render(NOW))
+
+
+@pytest.mark.parametrize("height", [24, 9])
+def test_as_many_quotes_are_shown_as_the_screen_has_lines_for(height: int) -> None:
+    """No line is drawn beyond the last of a live screen, and what does not fit is counted; a print shows all."""
+    shown = Watchlist(parse_symbols([f"S{number}" for number in range(100)], date(2026, 11, 21)))
+    shown.take_report(watchlist().report)
+    shown.invalid = 1
+    lines = text_of(QuoteTable(shown).render(NOW, ConsoleDimensions(80, height)), 80).splitlines()
+    rows = [line for line in lines if re.match(r"S\d+ ", line)]
+    assert len(lines) == height
+    assert any(line == f"… and {100 - len(rows)} more that do not fit here" for line in lines)
+    assert lines[-1] == "Ctrl-C to leave"
+    assert "S99" in text_of(QuoteTable(shown).render(NOW), 80)
 
 
 def test_sorting_is_the_users_wish() -> None:
     """By volume the busiest comes first, those without volume last."""
-    lines = text_of(QuoteTable(board(), sort="volume").render(NOW)).splitlines()
+    lines = text_of(QuoteTable(watchlist(), sort="volume").render(NOW, LIVE)).splitlines()
     assert lines[2].startswith("NVDA")
     assert lines[3].startswith("/MNQ:XCME")
 
 
 def test_foreign_text_is_shown_as_text() -> None:
     """Markup, escapes and newlines in what came over the wire do nothing."""
-    shown = board(reason="[red]\x1b[2J", state="waiting", host="h\x07")
+    shown = watchlist(reason="[red]\x1b[2J", state="waiting", host="h\x07")
     evil = shown.quotes[0].report
     assert evil is not None
     shown.quotes[0].report = evil.model_copy(update={"description": "[bold]\x1b]0;t\x07\n", "contract": "[/]\x9b"})
     shown.quotes[0].tick = tick("/MNQ", 1.0)
-    drawn = text_of(QuoteTable(shown).render(NOW))
+    drawn = text_of(QuoteTable(shown).render(NOW, LIVE))
     assert all(character == "\n" or character.isprintable() for character in drawn)
     assert "[red]\\u001b[2J" in drawn
     assert "[bold]\\u001b]0;t\\u0007\\n" in drawn
@@ -168,7 +185,7 @@ def test_foreign_text_is_shown_as_text() -> None:
 @pytest.mark.usefixtures("utc")
 def test_lines_for_pipes() -> None:
     """One update is one line without escape codes; a symbol without data says so."""
-    shown = board()
+    shown = watchlist()
     assert quote_line(shown.quotes[0], NOW) == (
         "14:13:20  /MNQ:XCME  25,211.75  +61.75  +0.25%  3 × 25,211.25  25,211.75 × 15  vol 812,345"
     )

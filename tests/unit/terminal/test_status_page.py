@@ -85,6 +85,23 @@ def test_the_headline_agrees_with_the_exit_code(changes: dict[str, object], head
     assert (style == "bold green") is shown.healthy
 
 
+def test_a_row_is_stale_by_the_rule_of_the_live_screens() -> None:
+    """What ``quote`` calls halted, quiet or disconnected has the same word here."""
+    line = report().symbols[0]
+    halted = line.model_copy(update={"security_status": "Halted"})
+    quiet = line.model_copy(update={"age_ms": 91_000})
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(render_status(report(symbols=[halted, quiet]), NOW_MS / 1000))
+        console.print(render_status(report(state="waiting"), NOW_MS / 1000))
+    rows = [row for row in capture.get().splitlines() if row.startswith("/MNQ")]
+    assert [word for row in rows for word in ("halted", "quiet", "disconnected") if word in row] == [
+        "halted",
+        "quiet",
+        "disconnected",
+    ]
+
+
 def test_a_streamer_that_waits_says_why_and_foreign_text_is_text() -> None:
     """The reason stands beside the state; a time no calendar has is unknown; nothing foreign draws."""
     waiting = report(state="waiting", reason="\x07lost", simulated=True, login_at=10**18)
@@ -92,7 +109,7 @@ def test_a_streamer_that_waits_says_why_and_foreign_text_is_text() -> None:
     with console.capture() as capture:
         console.print(render_status(waiting, NOW_MS / 1000))
     drawn = capture.get()
-    assert "waiting for 1m05  \\u0007lost  simulated prices" in drawn
+    assert "waiting for 1m05: \\u0007lost  simulated prices" in drawn
     assert "[b]\\u001b" in drawn
     assert "of unknown" in drawn
     assert "\x1b" not in drawn

@@ -14,14 +14,18 @@ import structlog
 from rich.console import Console
 
 from schwabstream.auth.tokens import TokenSet
-from schwabstream.logs import configure_logging
+from schwabstream.events import Channel, TickEvent
+from schwabstream.logs import configure_logging, logs_kept_aside
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
-from schwabstream.terminal.stream_table import StreamScreen
+from schwabstream.terminal.live_screen import View
+from schwabstream.terminal.quote_table import QuoteTable
+from schwabstream.terminal.stream_table import StreamTable, on_screen
+from schwabstream.terminal.watchlist import Watchlist
 
 if TYPE_CHECKING:
     from schwabstream.publishing.publisher import TradingEventPublisher
@@ -42,9 +46,12 @@ class Shelf:
     round_trip_s: float | None = None
     refusing: dict[str, bytes | None] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+    events: list[dict[str, Any]] = field(default_factory=list)
 
     def publish(self, channel: object, event: dict[str, Any]) -> None:
         """Take an event."""
+        if channel is Channel.TICKS:
+            self.events.append(event.copy())
 
     def publish_report(self, report: bytes) -> None:
         """Take a report."""
@@ -71,8 +78,8 @@ class Stage:
             StreamState(parse_symbols(symbols.split(","), date(2026, 11, 21)), self.shelf.publish),
         )
         self.console = Console(file=io.StringIO(), width=width, height=30, force_terminal=True, color_system="standard")
-        reporter = Reporter(self.client, publisher, simulated=simulated, login=Login(tokens))
-        self.screen = StreamScreen(self.client, publisher, reporter, console=self.console)
+        self.reporter = reporter = Reporter(self.client, publisher, simulated=simulated, login=Login(tokens))
+        self.table = StreamTable(self.client.symbols, self.client.market.instruments, reporter.report, self.shelf)
 
     def take(self, received_s: float | None = None, **change: Any) -> None:
         """Let the market take an entry; names are field numbers with an f before them."""
@@ -87,7 +94,7 @@ class Stage:
     def drawn(self, *, styled: bool = False) -> str:
         """What the screen shows."""
         with self.console.capture() as capture:
-            self.console.print(self.screen.render())
+            self.console.print(self.table.render(time.time(), self.console.size))
         text = capture.get()
         return (
             text
@@ -101,17 +108,53 @@ class Stage:
 
 
 def test_a_row_shows_what_is_known() -> None:
-    """Symbol, contract, last, bid × ask with sizes, volume, age: with the instrument's decimals and thousands."""
-    stage = Stage()
+    """Symbol, last, change since the close, bid and ask with sizes, volume, age: with the instrument's decimals."""
+    stage = Stage(width=200)
     stage.take()
-    for text in ("/NQZ26", "20,000.25", "11 × 20,000.25", "20,000.50 × 4", "1,234,567"):
+    stage.take(f14=19_900.0)
+    for text in ("/NQZ26", "20,000.25", "11 ×  20,000.25", "20,000.50  × 4", "1,234,567", "+100.25", "+0.50%"):
         assert text in stage.row()
     assert re.search(r"\d\.\ds", stage.row())
 
 
+def test_a_change_of_price_flashes() -> None:
+    """The first screen a newcomer sees shows a new price in reverse for a moment, as ``quote`` does."""
+    stage = Stage()
+    stage.enter(StreamState.STREAMING, "subscribed")
+    stage.take()
+    assert "\x1b[1;7;" not in stage.drawn(styled=True)
+    stage.take(f3=20000.5)
+    assert "\x1b[1;7;32m20,000.50 ▲" in stage.drawn(styled=True)
+
+
+def test_a_symbol_looks_as_it_does_in_quote() -> None:
+    """The row that is drawn from memory is the row that ``quote`` draws from the events and the report in Redis."""
+    stage = Stage("/NQ:XCME,AAPL", width=200)
+    stage.enter(StreamState.STREAMING, "subscribed")
+    stage.take()
+    stage.table.render(time.time())
+    stage.take(f3=20000.5, f14=19_900.0)
+    watchlist = Watchlist(stage.client.symbols)
+    watchlist.take_report(stage.reporter.report())
+    now_s = time.time()
+    for event in stage.shelf.events:
+        watchlist.apply(TickEvent.model_validate(event), now_s - 1)
+    stage.table.render(now_s - 1)
+
+    def rows(view: View) -> list[str]:
+        with stage.console.capture() as capture:
+            stage.console.print(view.render(now_s, stage.console.size))
+        return [line for line in capture.get().splitlines() if "AAPL" in line or "/NQ:XCME" in line or "Symbol" in line]
+
+    assert rows(stage.table) == rows(QuoteTable(watchlist))
+    assert len(rows(stage.table)) == 3
+
+
 def test_what_is_not_known_is_a_dash_never_a_nought() -> None:
     """Before the first data there are dashes, and the age says so."""
-    row = Stage().row()
+    stage = Stage()
+    stage.enter(StreamState.STREAMING, "subscribed")
+    row = stage.row()
     assert "no data yet" in row
     assert "–" in row
     assert " 0 " not in row
@@ -131,9 +174,9 @@ def test_the_arrow_shows_the_last_change_of_price() -> None:
     assert "▼" in stage.row()
 
 
-@pytest.mark.parametrize(("age_s", "shown"), [(3, "3.0s"), (59.2, "59.2s"), (61, "1m01s"), (3_725, "62m05s")])
+@pytest.mark.parametrize(("age_s", "shown"), [(3, "3.0s"), (59.2, "59s"), (61, "1m01"), (3_725, "1h02")])
 def test_age_is_readable(age_s: float, shown: str) -> None:
-    """Seconds with a tenth, then minutes and seconds."""
+    """Tenths of a second at first, then seconds, minutes and hours."""
     stage = Stage()
     stage.take(time.time() - age_s)
     assert shown in stage.row()
@@ -148,24 +191,28 @@ def test_numbers_of_another_moment_are_dim() -> None:
 
     stage = Stage()
     stage.take()
+    assert dim(stage)  # it does not stream yet
+    stage.enter(StreamState.STREAMING, "subscribed")
     assert not dim(stage)
     stage.client.market.begin_session()
     assert dim(stage)
-    stage.take(time.time() - 11)
+    stage.take(time.time() - 91)
     assert dim(stage)
 
 
 @pytest.mark.parametrize(
     ("width", "titles"),
     [
-        (40, ["Symbol", "Last", "Age"]),
-        (80, ["Symbol", "Last", "Bid", "Ask", "Age", "Upd/s"]),
-        (120, ["Symbol", "Contract", "Last", "Bid", "Ask", "Volume", "Age", "Upd/s"]),
+        (40, ["Symbol", "Last", "Bid", "Age"]),
+        (80, ["Symbol", "Last", "Net", "%", "Size", "Bid", "Ask", "Size", "Age"]),
+        (100, ["Symbol", "Contract", "Last", "Net", "%", "Size", "Bid", "Ask", "Size", "Volume", "Age"]),
     ],
 )
 def test_a_narrow_terminal_drops_columns_not_digits(width: int, titles: list[str]) -> None:
     """What does not fit is left out as a whole; no row is wider than the terminal."""
     stage = Stage(width=width)
+    stage.enter(StreamState.STREAMING, "subscribed")
+    stage.take(f14=19_900.0)
     stage.take()
     lines = stage.drawn().splitlines()
     assert next(line for line in lines if "Symbol" in line).split() == titles
@@ -174,16 +221,14 @@ def test_a_narrow_terminal_drops_columns_not_digits(width: int, titles: list[str
 
 
 def test_the_header_says_how_it_goes() -> None:
-    """State, uptime, Redis without a password, events; the footer names the keys."""
+    """State, Redis without a password, events, uptime; the footer names the keys."""
     stage = Stage()
     stage.enter(Status.STREAMING, "1 symbols subscribed")
     text = stage.drawn()
     for part in (
-        "schwabstream",
-        " streaming ",
-        "up 0:00:00",
+        "streaming for 0.0s",
         "Redis redis://127.0.0.1:6379/0",
-        "12,345 events",
+        "12,345 events in 0.",
         "Ctrl-C",
     ):
         assert part in text
@@ -214,7 +259,7 @@ def test_an_outage_of_redis_says_truthfully_what_waits_and_what_is_lost() -> Non
     """While Redis is away the screen counts what waits, and claims that nothing is lost only while that is so."""
     stage = Stage()
     stage.shelf.connected, stage.shelf.outage, stage.shelf.queued = False, "Redis refused a batch (OOM)", 1_234
-    assert "Redis away" in stage.drawn()
+    assert "Redis is away" in stage.drawn()
     assert "1,234 events wait, none is lost yet" in stage.drawn()
     stage.shelf.dropped = 56
     assert "none is lost" not in stage.drawn()
@@ -223,7 +268,7 @@ def test_an_outage_of_redis_says_truthfully_what_waits_and_what_is_lost() -> Non
 
 def test_what_comes_from_outside_draws_nothing() -> None:
     """A contract's name and a reason are shown with their control characters as escapes."""
-    stage = Stage()
+    stage = Stage(width=200)
     stage.take(f3=20000.5, f34="/MNQ\x1b]0;owned\x07")
     stage.enter(Status.WAITING, "refused: \x9b2J\u202e")
     drawn = stage.drawn()
@@ -233,26 +278,29 @@ def test_what_comes_from_outside_draws_nothing() -> None:
     assert "\x9b" not in drawn
 
 
-async def test_the_newest_log_lines_stand_below(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_newest_log_lines_are_below(monkeypatch: pytest.MonkeyPatch) -> None:
     """While the screen is up log lines appear on it, the newest last; the run redraws until it is cancelled."""
     stage = Stage()
     monkeypatch.setattr("sys.stderr", io.StringIO())
     configure_logging("rich")
-    with stage.screen:
-        for n in range(9):
-            structlog.get_logger("x").info(f"line {n}")
-        task = asyncio.create_task(stage.screen.run())
-        await asyncio.sleep(0)
-        assert "line 8" in stage.drawn()
-        assert "line 2" not in stage.drawn()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+    with logs_kept_aside() as logs:
+        arguments = (stage.client.symbols, stage.client.market.instruments, stage.reporter.report, stage.shelf)
+        stage.table = StreamTable(*arguments, logs)
+        with on_screen(stage.table, stage.console) as keep_drawn:
+            for n in range(9):
+                structlog.get_logger("x").info(f"line {n}")
+            task = asyncio.create_task(keep_drawn())
+            await asyncio.sleep(0)
+            assert "line 8" in stage.drawn()
+            assert "line 2" not in stage.drawn()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
     structlog.reset_defaults()
     assert isinstance(stage.console.file, io.StringIO)
     written = stage.console.file.getvalue()
     assert written.count("\x1b[?1049h") == written.count("\x1b[?1049l") == 1
-    assert written.rstrip().endswith("events")
+    assert "12,345 events in" in written.rpartition("\x1b[?1049l")[2]
 
 
 @pytest.mark.parametrize("trouble", ["", "the streamer closed the connection (no close frame) " * 8])
@@ -268,22 +316,3 @@ def test_as_many_symbols_are_shown_as_the_terminal_has_lines_for(trouble: str) -
     assert len(shown) > 10
     assert int(re.search(r"\d+", rest)[0]) == 100 - len(shown)  # type: ignore[index]  # it is there, or the test fails
     assert "Ctrl-C" in lines[-1]
-
-
-async def test_a_screen_that_is_costly_to_draw_is_drawn_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing takes at most its share of a core, but the screen moves every two seconds whatever it costs."""
-    for cost_s, pause_s in ((0.001, 0.25), (0.006, 0.6), (9.0, 2.0)):
-        stage = Stage()
-        slept: list[float] = []
-        clock = iter([0.0, cost_s])
-        monkeypatch.setattr("time.thread_time", lambda clock=clock: next(clock))
-
-        async def sleep(delay: float, slept: list[float] = slept) -> None:
-            slept.append(delay)
-            raise asyncio.CancelledError
-
-        with monkeypatch.context() as patched, stage.screen:
-            patched.setattr("schwabstream.terminal.stream_table.asyncio.sleep", sleep)
-            with pytest.raises(asyncio.CancelledError):
-                await stage.screen.run()
-        assert slept == [pytest.approx(pause_s)]

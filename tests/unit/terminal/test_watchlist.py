@@ -8,14 +8,14 @@ import pytest
 from schwabstream.events import BarEvent, Level2Event, TickEvent
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport, SymbolReport
-from schwabstream.terminal.watchlist import FLASH_S, SORTS, Board
+from schwabstream.terminal.watchlist import FLASH_S, SORTS, Watchlist
 
 NOW = 1_790_000_000.0
 
 
-def board(*texts: str) -> Board:
-    """A board of these symbols."""
-    return Board(parse_symbols(texts, date(2026, 11, 21)))
+def watchlist(*texts: str) -> Watchlist:
+    """A watchlist of these symbols."""
+    return Watchlist(parse_symbols(texts, date(2026, 11, 21)))
 
 
 def tick(key: str, last: float, **changes: Any) -> TickEvent:
@@ -37,7 +37,7 @@ def line(key: str, **changes: Any) -> SymbolReport:
 
 def test_direction_and_flash_follow_the_last_price_that_differed() -> None:
     """Up, then unchanged: still up, and it flashes for a moment only."""
-    shown = board("/MNQ")
+    shown = watchlist("/MNQ")
     quote = shown.quotes[0]
     for price in (10.0, 11.0, 11.0):
         shown.apply(tick("/MNQ", price), NOW)
@@ -50,7 +50,7 @@ def test_direction_and_flash_follow_the_last_price_that_differed() -> None:
 
 def test_two_aliases_share_their_key() -> None:
     """Both rows of one key move; other keys and other events change nothing."""
-    shown = board("/MNQ", "/MNQ:XCME", "AAPL")
+    shown = watchlist("/MNQ", "/MNQ:XCME", "AAPL")
     shown.apply(tick("/MNQ", 10.0), NOW)
     shown.apply(tick("MSFT", 10.0), NOW)
     bar = {"symbol": "AAPL", "key": "AAPL", "seq": 1, "timestamp": 1, "received_us": 1}
@@ -73,7 +73,7 @@ def test_changes_come_from_schwab_or_from_the_close(
     changes: dict[str, float], net: float | None, percent: float | None
 ) -> None:
     """What Schwab says counts; else the close; with neither the change is unknown."""
-    shown = board("AAPL")
+    shown = watchlist("AAPL")
     assert shown.quotes[0].net_change is None
     shown.apply(tick("AAPL", 110.0, **changes), NOW)
     assert (shown.quotes[0].net_change, shown.quotes[0].percent_change) == (net, percent)
@@ -81,7 +81,7 @@ def test_changes_come_from_schwab_or_from_the_close(
 
 def test_spread_is_in_ticks_where_the_tick_is_known() -> None:
     """The streamer's tick comes before the table's; without either the spread is in price units."""
-    shown = board("/MNQ", "/FOO")
+    shown = watchlist("/MNQ", "/FOO")
     for key in ("/MNQ", "/FOO"):
         shown.apply(tick(key, 10.0, bid_price=10.0, ask_price=10.5), NOW)
     assert [quote.spread for quote in shown.quotes] == [2.0, 0.5]
@@ -93,7 +93,7 @@ def test_spread_is_in_ticks_where_the_tick_is_known() -> None:
 
 def test_why_a_row_is_stale() -> None:
     """The first reason that holds is told: Redis, streamer, session, subscription, data, market, confirmation, age."""
-    shown = board("/MNQ")
+    shown = watchlist("/MNQ")
     quote = shown.quotes[0]
     shown.outage = "gone"
     assert shown.why_stale(quote, NOW) == "no Redis"
@@ -122,13 +122,13 @@ def test_why_a_row_is_stale() -> None:
 
 def test_symbols_that_are_not_streamed_are_named_with_the_way_to_add_them() -> None:
     """The sentence says what is missing, what is streamed, and how to add it; nothing where all is streamed."""
-    shown = board("/MNQ", "AAPL")
+    shown = watchlist("/MNQ", "AAPL")
     assert shown.not_streamed() is None
     shown.take_report(report(line("/MNQ")))
     assert shown.not_streamed() == (
         "AAPL is not streamed (streamed: /MNQ): add it to SCHWAB_SYMBOLS or --symbols of the streamer and restart it"
     )
-    hinted = board("MNQ")
+    hinted = watchlist("MNQ")
     hinted.take_report(report(line("/MNQ")))
     assert str(hinted.not_streamed()).startswith("MNQ (did you mean /MNQ?) is not streamed")
     shown.take_report(report(*(line(f"S{number}\x1b") for number in range(1_007))))
@@ -142,14 +142,14 @@ def test_symbols_that_are_not_streamed_are_named_with_the_way_to_add_them() -> N
 
 def test_a_replay_names_no_symbols_and_misses_none() -> None:
     """A report without symbols says nothing about which are streamed."""
-    shown = board("/MNQ")
+    shown = watchlist("/MNQ")
     shown.take_report(report(state="streaming"))
     assert shown.not_streamed() is None
 
 
 def test_what_schwab_was_asked_for_is_as_old_as_the_market_made_it() -> None:
     """Without a streamer the age is that of the quote, not of our question, and the row is not stale."""
-    shown = board("/MNQ", "AAPL")
+    shown = watchlist("/MNQ", "AAPL")
     shown.asked_at = NOW
     shown.apply(tick("/MNQ", 10.0, timestamp=int(NOW * 1000) - 4_000), NOW)
     assert shown.age_s(shown.quotes[0], NOW) == 4.0
@@ -159,7 +159,7 @@ def test_what_schwab_was_asked_for_is_as_old_as_the_market_made_it() -> None:
 
 def test_age_is_of_the_newest_of_tick_and_book() -> None:
     """A book that came after the last tick makes the row younger."""
-    shown = board("AMD")
+    shown = watchlist("AMD")
     quote = shown.quotes[0]
     assert quote.age_s(NOW) is None
     shown.apply(tick("AMD", 1.0), NOW)
@@ -171,7 +171,7 @@ def test_age_is_of_the_newest_of_tick_and_book() -> None:
 
 def test_sorts_put_unknown_values_last() -> None:
     """Every sort has a place for a symbol without data: the end."""
-    shown = board("C", "A", "B")
+    shown = watchlist("C", "A", "B")
     shown.apply(tick("A", 110.0, close_price=100.0, total_volume=5), NOW)
     shown.apply(tick("B", 120.0, close_price=100.0, total_volume=9, received_us=int(NOW * 1e6) + 1), NOW)
     orders = {name: [quote.symbol.key for quote in sorted(shown.quotes, key=key)] for name, key in SORTS.items()}

@@ -1,6 +1,6 @@
-"""A screen of our own on a terminal: frames drawn in memory, written by a thread, each in place of the one before.
+"""The alternate screen of a terminal: frames drawn in memory, written by a thread, each in place of the one before.
 
-The terminal is left as it was found whatever ends the screen, and while the program is suspended (Ctrl-Z). A terminal
+The terminal is left as it was found whatever ends it, and while the program is suspended (Ctrl-Z). A terminal
 that nobody reads costs frames and holds up nothing. Does not decide what is drawn, or how often.
 """
 
@@ -9,7 +9,7 @@ import io
 import signal
 from typing import Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.screen import Screen
 
 from schwabstream.output import FrameWriter, put_all
@@ -18,7 +18,7 @@ LEAVE_LIMIT_S = 0.5
 _OWN_SCREEN, _OLD_SCREEN, _HOME = b"\x1b[?1049h\x1b[?25l", b"\x1b[?1049l\x1b[?25h", b"\x1b[H"
 
 
-class LiveTerminal:
+class AlternateScreen:
     """Shows what is drawn until closed; made and closed in the thread of a running event loop."""
 
     def __init__(self, console: Console | None = None) -> None:
@@ -31,6 +31,11 @@ class LiveTerminal:
         self._suspendable = signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL
         if self._suspendable:
             asyncio.get_running_loop().add_signal_handler(signal.SIGTSTP, self._suspend)
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines, as they are now."""
+        return self._console.size
 
     def show(self, frame: RenderableType) -> None:
         """Fill the screen with this next; returns at once."""

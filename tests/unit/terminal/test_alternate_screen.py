@@ -8,7 +8,7 @@ import signal
 from rich.console import Console
 from rich.text import Text
 
-from schwabstream.terminal.live_terminal import LiveTerminal
+from schwabstream.terminal.alternate_screen import AlternateScreen
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?1049l\x1b[?25h"
 
@@ -22,7 +22,7 @@ def memory() -> tuple[Console, io.StringIO]:
 async def test_the_old_screen_comes_back_with_the_last_words() -> None:
     """Frames are drawn between entering and leaving; what is said last stands on the old screen."""
     console, written = memory()
-    terminal = LiveTerminal(console)
+    terminal = AlternateScreen(console)
     terminal.show(Text("frame"))
     terminal.close(Text("last"))
     text = written.getvalue()
@@ -39,7 +39,7 @@ async def test_a_terminal_that_takes_nothing_holds_up_nobody() -> None:
             os.write(write, b"." * 4096)
     os.set_blocking(write, True)
     with os.fdopen(write, "w") as stuck:
-        terminal = LiveTerminal(Console(file=stuck, force_terminal=True))
+        terminal = AlternateScreen(Console(file=stuck, force_terminal=True))
         for number in range(100):
             terminal.show(Text(str(number)))
         terminal.close()
@@ -50,7 +50,7 @@ async def test_closing_gives_the_suspend_key_back() -> None:
     """Ctrl-Z is handled while the screen is shown, and as before afterwards."""
     before = signal.getsignal(signal.SIGTSTP)
     console, _ = memory()
-    terminal = LiveTerminal(console)
+    terminal = AlternateScreen(console)
     assert signal.getsignal(signal.SIGTSTP) is not before
     terminal.close()
     assert signal.getsignal(signal.SIGTSTP) is before
@@ -61,7 +61,7 @@ async def test_a_suspend_key_that_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGTSTP, signal.SIG_IGN)
     try:
         console, _ = memory()
-        terminal = LiveTerminal(console)
+        terminal = AlternateScreen(console)
         assert signal.getsignal(signal.SIGTSTP) is signal.SIG_IGN
         terminal.close()
         assert signal.getsignal(signal.SIGTSTP) is signal.SIG_IGN

@@ -1,6 +1,7 @@
 """The frame loop: how often it draws, what ends it, and how it leaves the terminal."""
 
 import asyncio
+import contextlib
 import io
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import orjson
 import pytest
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.text import Text
 
 from schwabstream.consumer.conflation import Inbox
@@ -19,8 +20,9 @@ from schwabstream.errors import RedisUnavailable, SchwabUnavailable
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport
-from schwabstream.terminal.live import FRAME_S, show_live
-from schwabstream.terminal.watchlist import Board
+from schwabstream.terminal.alternate_screen import AlternateScreen
+from schwabstream.terminal.live_screen import DRAWING_SHARE, FRAME_S, RAREST_S, draw_frame, watch
+from schwabstream.terminal.watchlist import Watchlist
 
 if TYPE_CHECKING:
     from schwabstream.consumer.subscription import Subscription
@@ -57,29 +59,29 @@ class QuietSubscription:
 class Frames:
     """A view that notes when it was drawn and what it showed."""
 
-    def __init__(self, board: Board) -> None:
-        self._board = board
+    def __init__(self, watchlist: Watchlist) -> None:
+        self._watchlist = watchlist
         self.drawn: list[tuple[float, float | None]] = []
 
-    def render(self, now_s: float, *, invalid: int = 0, live: bool = True) -> RenderableType:
+    def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The last price."""
-        tick = self._board.quotes[0].tick
+        tick = self._watchlist.quotes[0].tick
         last = None if tick is None else tick.last_price
         self.drawn.append((time.monotonic(), last))
         return Text(str(last))
 
 
-def stage() -> tuple[QuietSubscription, Board, Frames, Console]:
+def stage() -> tuple[QuietSubscription, Watchlist, Frames, Console]:
     """All that a showing needs, on a terminal made of memory."""
-    board = Board(parse_symbols(["A"], date(2026, 11, 21)))
+    watchlist = Watchlist(parse_symbols(["A"], date(2026, 11, 21)))
     console = Console(file=io.StringIO(), force_terminal=True, width=80, height=24, color_system="standard")
-    return QuietSubscription(), board, Frames(board), console
+    return QuietSubscription(), watchlist, Frames(watchlist), console
 
 
 async def test_a_fast_market_is_drawn_eight_times_a_second_at_most() -> None:
     """Hundreds of updates a second are as many frames as fit at the frame rate, each showing the newest."""
-    subscription, board, frames, console = stage()
-    showing = asyncio.ensure_future(show_live(cast("Subscription", subscription), board, frames, console=console))
+    subscription, watchlist, frames, console = stage()
+    showing = asyncio.ensure_future(watch(cast("Subscription", subscription), watchlist, frames, console=console))
     ends = time.monotonic() + 1.5
     price = 0.0
     while time.monotonic() < ends:
@@ -95,23 +97,43 @@ async def test_a_fast_market_is_drawn_eight_times_a_second_at_most() -> None:
     assert shown == sorted(shown)
 
 
+@pytest.mark.parametrize(
+    ("cost_s", "pause_s"),
+    [(0.0, FRAME_S), (0.006, 0.006 / DRAWING_SHARE), (9.0, RAREST_S)],
+    ids=["cheap", "dear", "vast"],
+)
+async def test_a_screen_that_is_costly_to_draw_is_drawn_less_often(cost_s: float, pause_s: float) -> None:
+    """Drawing takes at most its share of a core, but the screen moves every two seconds whatever it costs."""
+    _, _, frames, console = stage()
+    spent = iter([1.0, 1.0 + cost_s])
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    with contextlib.closing(AlternateScreen(console)) as screen:
+        await draw_frame(screen, frames, 0.0, cpu_s=lambda: next(spent), sleep=sleep)
+    assert slept == [pytest.approx(pause_s)]
+    assert len(frames.drawn) == 1
+
+
 async def test_it_ends_after_so_many_updates() -> None:
     """``updates`` counts the events shown."""
-    subscription, board, frames, console = stage()
+    subscription, watchlist, frames, console = stage()
     subscription.deliver(1.0)
-    await asyncio.wait_for(show_live(cast("Subscription", subscription), board, frames, updates=1, console=console), 10)
+    await asyncio.wait_for(watch(cast("Subscription", subscription), watchlist, frames, updates=1, console=console), 10)
     assert frames.drawn[-1][1] == 1.0
 
 
 async def test_a_failure_leaves_the_terminal_as_it_was() -> None:
     """Whatever ends the showing, the alternate screen is left and the cursor shown again."""
-    subscription, board, frames, console = stage()
+    subscription, watchlist, frames, console = stage()
 
     def check() -> None:
         raise SchwabUnavailable("gone")
 
     with pytest.raises(SchwabUnavailable):
-        await show_live(cast("Subscription", subscription), board, frames, check=check, console=console)
+        await watch(cast("Subscription", subscription), watchlist, frames, check=check, console=console)
     output = cast("io.StringIO", console.file).getvalue()
     assert output.index("\x1b[?1049h") < output.index("\x1b[?1049l")
     assert output.rindex("\x1b[?25h") > output.index("\x1b[?25l")

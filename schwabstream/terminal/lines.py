@@ -1,0 +1,85 @@
+"""Lines on standard output: one for each event of a subscription, or a whole print at once.
+
+A reader of the pipe that goes away ends them quietly; a terminal that is stuck outlasts no signal.
+"""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console, RenderableType
+
+from schwabstream.events import Event
+from schwabstream.output import LineWriter, safe_lines
+
+if TYPE_CHECKING:  # a run that only draws loads no client for Redis
+    from schwabstream.consumer.subscription import Subscription
+
+CHECK_EVERY_S = 1.0
+PRINT_POLL_S = 0.005
+PIPE_WIDTH = 200
+
+
+async def show_lines(
+    subscription: "Subscription",
+    line_of: Callable[[Event], str | None],
+    *,
+    updates: int | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
+    """Write one line for each event that has one, until cancelled, ``updates`` lines, or nobody reads them.
+
+    Raises ``OutputUnwritable`` when standard output refuses them.
+    """
+    loop, closed = asyncio.get_running_loop(), asyncio.Event()
+
+    def gone(_error: OSError) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may be over already
+            loop.call_soon_threadsafe(closed.set)
+
+    writer = LineWriter(gone, escape=safe_lines)
+    written = 0
+    try:
+        while not closed.is_set() and (updates is None or written < updates):
+            check()
+            event = subscription.inbox.take()
+            if event is None:
+                await arrival(subscription, CHECK_EVERY_S)
+            elif (line := line_of(event)) is not None:
+                writer.write(line.encode())
+                written += 1
+    finally:
+        await asyncio.to_thread(writer.close)
+    writer.check()
+
+
+async def arrival(subscription: "Subscription", limit_s: float) -> None:
+    """Wait for something new, for so long at most; ``wait_for`` would lose a cancellation that meets it."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            await subscription.arrived()
+
+
+async def print_lines(lines: Iterable[str]) -> None:
+    """Write the lines to standard output, however long that takes; raises ``OutputUnwritable`` when it takes none."""
+    await _print((line.encode() for line in lines), safe_lines)
+
+
+async def print_once(renderable: RenderableType) -> None:
+    """Print on a terminal in colour, else as plain lines as wide as they need; raises ``OutputUnwritable``."""
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH, force_terminal=False, no_color=True)
+    with console.capture() as capture:
+        console.print(renderable)
+    await _print(capture.get().encode().splitlines(), bytes)
+
+
+async def _print(lines: Iterable[bytes], escape: Callable[[bytes], bytes]) -> None:
+    writer = LineWriter(escape=escape)
+    for line in lines:
+        writer.write(line)
+    while writer.queued:  # noqa: ASYNC110 - a thread empties the queue, and a stuck terminal must not outlast a signal
+        await asyncio.sleep(PRINT_POLL_S)
+    writer.close()
+    writer.check()
