@@ -15,7 +15,7 @@ import orjson
 import structlog
 
 from schwabstream.commands.signals import until_signalled
-from schwabstream.consumer.conflation import Inbox
+from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.subscription import Subscription, read_report
 from schwabstream.errors import (
     ConfigurationError,
@@ -213,12 +213,12 @@ class _Watch:
     async def _show(self, url: str, check: Callable[[], None] = lambda: None, *, patience_s: float = 0.0) -> None:
         """Show what is in that Redis; ``--once`` waits up to ``patience_s`` for all there is to show."""
         kind, updates = self._kind, self._options.updates
-        inbox = Inbox(keys=kind.board.keys, newest_only=self._live)
+        queue = ConflatingQueue(keys=kind.board.keys, newest_only=self._live)
         prefix = self._settings.schwab_redis_prefix
-        async with Subscription(inbox, kinds=kind.channels, redis_url=url, prefix=prefix) as subscription:
+        async with Subscription(queue, kinds=kind.channels, redis_url=url, prefix=prefix) as subscription:
             if self._options.once:
                 await self._gather(subscription, check, patience_s)
-                await self._print_streamed(inbox)
+                await self._print_streamed(queue)
             elif self._live:
                 await show_live(subscription, kind.board, kind.view, updates=updates, check=check)
             else:
@@ -228,10 +228,10 @@ class _Watch:
 
     async def _gather(self, subscription: Subscription, check: Callable[[], None], patience_s: float) -> None:
         """Take in what is there, and for a while what comes, until there is something of everything."""
-        kind, inbox, started = self._kind, subscription.inbox, time.monotonic()
+        kind, queue, started = self._kind, subscription.queue, time.monotonic()
         while True:
             check()
-            while (event := inbox.take()) is not None:
+            while (event := queue.take()) is not None:
                 kind.board.apply(event, time.time())
             if kind.complete() or time.monotonic() - started >= patience_s:
                 break
@@ -240,12 +240,12 @@ class _Watch:
             raise SchwabUnavailable(f"nothing came for the symbols within {patience_s:.0f} s; try: schwabstream doctor")
         await self._await_report(subscription, REPORT_LIMIT_S if patience_s else 0.0)
 
-    async def _print_streamed(self, inbox: Inbox) -> None:
+    async def _print_streamed(self, queue: ConflatingQueue) -> None:
         """Print what there is; raises ``SchwabUnavailable`` when a symbol is not streamed."""
         board = self._kind.board
         missing = board.not_streamed()
         if not missing or any(quote.report or quote.tick or quote.book for quote in board.quotes):
-            await self._print_once(inbox)
+            await self._print_once(queue)
         if missing:
             raise SchwabUnavailable(missing)
 
@@ -271,12 +271,12 @@ class _Watch:
         for quote in kind.board.quotes:
             if tick := tick_of(quote.symbol, quotes, now_us):
                 kind.board.apply(tick, now_us / 1e6)
-        await self._print_once(Inbox())
+        await self._print_once(ConflatingQueue())
 
-    async def _print_once(self, inbox: Inbox) -> None:
+    async def _print_once(self, queue: ConflatingQueue) -> None:
         kind = self._kind
         if not self._options.json:
-            await print_once(kind.view.render(time.time(), invalid=inbox.counts["invalid"], live=False))
+            await print_once(kind.view.render(time.time(), invalid=queue.counts["invalid"], live=False))
             return
         lines = []
         for quote in kind.board.quotes:

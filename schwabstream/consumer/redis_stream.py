@@ -1,6 +1,6 @@
 """One Redis stream as its readers see it: entries as models, reports of what was trimmed, patience with Redis.
 
-Keeps no position; that is its readers' (``durable``). Writes nothing.
+Keeps no position; that is its readers' (``streams``). Writes nothing.
 """
 
 import asyncio

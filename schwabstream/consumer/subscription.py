@@ -1,8 +1,8 @@
-"""Redis → events, for programs: the last value of each symbol at once, then live, gaps told, restarts outlived.
+"""Redis → events, for programs: the last value of each symbol at once, then live, gaps reported, restarts survived.
 
 ``async for event in subscribe("/MNQ:XCME")`` is the whole of it; :class:`Subscription` is the same with its counters
 and its connection in sight. Opens no connection to Schwab and writes nothing to Redis. Reading that must resume where
-it stopped is in ``durable``.
+it stopped is in ``streams``.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from redis.exceptions import RedisError
 from schwabstream.broker.calls import heed_cancellation
 from schwabstream.broker.kind import reach
 from schwabstream.broker.url import connection_pool, redact_url, translated, unavailable
-from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, Inbox
+from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
 from schwabstream.protocol.symbols import parse_symbols
@@ -61,32 +61,33 @@ async def subscribe(
     ``RedisUnavailable`` when Redis cannot be reached at the start; later outages are waited out.
     """
     wanted = parse_symbols(symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
-    inbox = Inbox([each.alias for each in wanted], keys=[each.key for each in wanted], max_pending=max_pending)
-    subscription = Subscription(inbox, kinds=kinds, redis_url=redis_url, prefix=prefix)
+    aliases, keys = [each.alias for each in wanted], [each.key for each in wanted]
+    queue = ConflatingQueue(aliases, keys=keys, max_pending=max_pending)
+    subscription = Subscription(queue, kinds=kinds, redis_url=redis_url, prefix=prefix)
     async with subscription:
         # A user who may not read the report gets the events all the same.
         with contextlib.suppress(RedisUnavailable):
             report = await subscription.fetch_report()
-            inbox.report_absent(wanted, None if report is None else [line.key for line in report.symbols])
+            queue.report_absent(wanted, None if report is None else [line.key for line in report.symbols])
         async for event in subscription:
             yield event
 
 
 class Subscription:
-    """One reader of the channels ``kinds``, open while its block lasts; iterate it, or take from its ``inbox``.
+    """One reader of the channels ``kinds``, open while its block lasts; iterate it, or take from its ``queue``.
 
     ``outage`` says why Redis is not there, None when it is; ``outages`` counts how often it went.
     """
 
     def __init__(
         self,
-        inbox: Inbox | None = None,
+        queue: ConflatingQueue | None = None,
         *,
         kinds: Collection[Channel] = EVERYTHING,
         redis_url: str = DEFAULT_URL,
         prefix: str = DEFAULT_PREFIX,
     ) -> None:
-        self.inbox = Inbox() if inbox is None else inbox
+        self.queue = ConflatingQueue() if queue is None else queue
         self.url = redact_url(redis_url)
         self.outage: str | None = None
         self.outages = 0
@@ -117,7 +118,7 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Event:
-        while (event := self.inbox.take()) is None:
+        while (event := self.queue.take()) is None:
             await self.arrived()
         return event
 
@@ -129,13 +130,13 @@ class Subscription:
             self._reader.result()
 
     async def fetch_report(self) -> StreamerReport | None:
-        """What the running streamer says of itself; None when none runs. Raises ``RedisUnavailable``."""
+        """The running streamer's report; None when none runs. Raises ``RedisUnavailable``."""
         with translated(self.url):
             return await fetch_report(self._client, self._prefix)
 
     async def _open(self) -> "_Wire":
         """A subscribed connection, the last values merged; raises ``RedisUnavailable``."""
-        self.inbox.hold()
+        self.queue.hold()
         wire = _Wire(self._client.connection_pool)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -148,7 +149,7 @@ class Subscription:
         except (RedisError, OSError, TimeoutError) as error:
             await wire.close()
             raise unavailable(self.url, error) from error
-        self.inbox.catch_up(last_values, _now_us())
+        self.queue.catch_up(last_values, _now_us())
         self._arrived.set()
         return wire
 
@@ -180,8 +181,8 @@ class Subscription:
         while True:
             for reply in await wire.replies():
                 if len(reply) == 3 and reply[0] == b"message" and reply[1] in self._channels:
-                    self.inbox.receive(self._channels[reply[1]], reply[2], _now_us())
-            if len(self.inbox):
+                    self.queue.receive(self._channels[reply[1]], reply[2], _now_us())
+            if len(self.queue):
                 self._arrived.set()
 
     def _note_outage(self, reason: str) -> None:

@@ -19,9 +19,10 @@ import structlog
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.histogram import Histogram
-from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, Lane, weight
+from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, ChannelQueue, weight
 from schwabstream.publishing.fence import Fence
-from schwabstream.publishing.transaction import RedisWriter, bulk, command
+from schwabstream.publishing.packing import bulk, command
+from schwabstream.publishing.transaction import TransactionWriter
 
 log = structlog.get_logger(__name__)
 
@@ -55,10 +56,10 @@ class TradingEventPublisher:
         fence: Fence | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._writer = RedisWriter(redis_url, self._on_replies, self._on_failure, fence=fence)
+        self._writer = TransactionWriter(redis_url, self._on_replies, self._on_failure, fence=fence)
         self.url = self._writer.url
         first_seq = int(wall() * 1e6)
-        self._lanes = {channel: Lane(channel, prefix, stream_maxlen, first_seq) for channel in Channel}
+        self._queues = {channel: ChannelQueue(channel, prefix, stream_maxlen, first_seq) for channel in Channel}
         self._report_key = f"{prefix}:streamer"
         self._report_start = command("SET", self._report_key, more=3)
         # Each batch renews the lease; for the prefix's claim, whose loss stops a batch as well, once a second will do.
@@ -92,12 +93,12 @@ class TradingEventPublisher:
     @property
     def published(self) -> int:
         """Events Redis has taken in this run, all channels."""
-        return sum(lane.published for lane in self._lanes.values())
+        return sum(queue.published for queue in self._queues.values())
 
     @property
     def published_by_channel(self) -> dict[Channel, int]:
         """Events Redis has taken in this run."""
-        return {channel: lane.published for channel, lane in self._lanes.items()}
+        return {channel: queue.published for channel, queue in self._queues.items()}
 
     @property
     def dropped(self) -> int:
@@ -112,13 +113,13 @@ class TradingEventPublisher:
 
     def publish(self, channel: Channel, event: dict[str, Any]) -> None:
         """Number, encode and queue one event; the dictionary may be reused as soon as this returns."""
-        lane = self._lanes[channel]
-        event["seq"] = lane.seq = lane.seq + 1
+        queue = self._queues[channel]
+        event["seq"] = queue.seq = queue.seq + 1
         payload = orjson.dumps(event)
         if self.tap is not None:
             self.tap(payload)
         packed = b"$%d\r\n%b\r\n" % (len(payload), payload)
-        lane.queue.append((event["symbol"] or "", packed))
+        queue.events.append((event["symbol"] or "", packed))
         self.queued += 1
         self.queued_bytes += len(packed) + EVENT_OVERHEAD
         if self.queued > self._shed_above[0] or self.queued_bytes > self._shed_above[1]:
@@ -158,29 +159,29 @@ class TradingEventPublisher:
         """
         unwritten = self.queued
         kept = set() if isinstance(self._failure, LeaseLost) else {Channel.STATUS}
-        for lane in self._lanes.values():
-            lane.unload()
-            if lane.channel not in kept:
-                self.counts["dropped"] += len(lane.queue)
-                lane.queue = []
-        notices = self._lanes[Channel.STATUS].queue
+        for queue in self._queues.values():
+            queue.unload()
+            if queue.channel not in kept:
+                self.counts["dropped"] += len(queue.events)
+                queue.events = []
+        notices = self._queues[Channel.STATUS].events
         self.queued, self.queued_bytes = len(notices), weight(notices)
         return unwritten
 
     async def send_notices(self) -> None:
         """Send the StatusEvents that are queued past all batches, if Redis answers; for the end of a run."""
-        lane = self._lanes[Channel.STATUS]
-        if lane.queue:
-            await self._writer.notify(*lane.pack_singly())
-            self.queued, self.queued_bytes, lane.queue = 0, 0, []
+        queue = self._queues[Channel.STATUS]
+        if queue.events:
+            await self._writer.notify(*queue.pack_singly())
+            self.queued, self.queued_bytes, queue.events = 0, 0, []
 
     async def close(self) -> None:
         """Let go of Redis and the lease; what still waits is counted as dropped."""
         self._idle = False
         self.counts["dropped"] += self.queued
         self.queued = self.queued_bytes = 0
-        for lane in self._lanes.values():
-            lane.queue, lane.in_flight = [], []
+        for queue in self._queues.values():
+            queue.events, queue.in_flight = [], []
         await self._writer.close()
 
     async def _disconnect(self, reason: str) -> None:
@@ -216,10 +217,10 @@ class TradingEventPublisher:
             return
         parts: list[bytes] = []
         commands = 0
-        for lane in self._lanes.values():
-            if lane.queue and (count := lane.load()):
-                parts += lane.pack()
-                commands += (2 if lane.has_stream else 1) * count + (1 if lane.last_key else 0)
+        for queue in self._queues.values():
+            if queue.events and (count := queue.load()):
+                parts += queue.pack()
+                commands += (2 if queue.has_stream else 1) * count + (1 if queue.last_key else 0)
         report, self._repeats = self._report, []
         self._report_in_flight = report
         if report is not None:
@@ -239,12 +240,12 @@ class TradingEventPublisher:
         if self.refusing or not _USUAL_REPLIES.issuperset(map(type, replies)):
             self._note_refusals(replies)
         total = 0
-        for lane in self._lanes.values():
-            if count := len(lane.in_flight):
+        for queue in self._queues.values():
+            if count := len(queue.in_flight):
                 total += count
-                lane.published += count
-                self.queued_bytes -= weight(lane.in_flight)
-                lane.in_flight = []
+                queue.published += count
+                self.queued_bytes -= weight(queue.in_flight)
+                queue.in_flight = []
         if total:
             self.queued -= total
             self.batch_sizes.add(total)
@@ -266,17 +267,17 @@ class TradingEventPublisher:
 
     def _on_failure(self, error: RedisUnavailable | LeaseLost) -> None:
         self._idle = False
-        for lane in self._lanes.values():
-            lane.unload()
+        for queue in self._queues.values():
+            queue.unload()
         self._press(pressed=False)  # what an outage brings, the buffer is for
         self._failure = error
         self._news.set()
 
     def _note_refusals(self, replies: list[Any]) -> None:
-        """Count what Redis refused of a batch that it took otherwise, and tell of each name once, and of its end."""
-        writes: list[tuple[str, Lane | None]] = []
-        for lane in self._lanes.values():
-            writes += [(name, lane) for name in lane.written_to()] if lane.in_flight else []
+        """Count what Redis refused of a batch that it took otherwise, and log each name once, and its end."""
+        writes: list[tuple[str, ChannelQueue | None]] = []
+        for queue in self._queues.values():
+            writes += [(name, queue) for name in queue.written_to()] if queue.in_flight else []
         if self._report_in_flight is not None:
             writes += [(self._report_key, None), *([(self._claim_key, None)] if self._claim_key else [])]
             writes += [(name, None) for name in self._repeats]
@@ -299,19 +300,20 @@ class TradingEventPublisher:
 
         A channel may be quiet for days after its key was repaired.
         """
-        written = {key for lane in self._lanes.values() if lane.in_flight for key in (lane.stream_key, lane.last_key)}
+        writing = [queue for queue in self._queues.values() if queue.in_flight]
+        written = {key for queue in writing for key in (queue.stream_key, queue.last_key)}
         again = {name: packed for name, packed in self.refusing.items() if packed and name not in written}
         self._repeats = list(again)
         return list(again.values())
 
     def _shed(self) -> None:
         """Give up the oldest until an eighth of the bounds is free again: the channel that holds most gives first."""
-        for lane in sorted(self._lanes.values(), key=lambda lane: weight(lane.queue), reverse=True):
+        for queue in sorted(self._queues.values(), key=lambda queue: weight(queue.events), reverse=True):
             events = self.queued - self._max_events * 7 // 8
             size = self.queued_bytes - self._max_bytes * 7 // 8
             if events <= 0 and size <= 0:
                 break
-            freed_events, freed_bytes = lane.shed(events, size)
+            freed_events, freed_bytes = queue.shed(events, size)
             self.counts["dropped"] += freed_events
             self.queued -= freed_events
             self.queued_bytes -= freed_bytes

@@ -63,17 +63,17 @@ async def show_live(
     console: Console | None = None,
 ) -> None:
     """Draw the view until cancelled or ``updates`` events came; ``check`` may raise at any frame to end it."""
-    inbox = subscription.inbox
+    queue = subscription.queue
     with contextlib.closing(LiveTerminal(console)) as terminal:
         async with reports(subscription, board):
             while updates is None or board.updates < updates:
                 check()
                 now = time.time()
-                while (event := inbox.take()) is not None:
+                while (event := queue.take()) is not None:
                     board.apply(event, now)
                 board.outage = subscription.outage
                 started = time.thread_time()
-                terminal.show(view.render(now, invalid=inbox.counts["invalid"]))
+                terminal.show(view.render(now, invalid=queue.counts["invalid"]))
                 await asyncio.sleep(max(FRAME_S, (time.thread_time() - started) / DRAWING_SHARE))
                 if not board.flashing(now):
                     await arrival(subscription, IDLE_FRAME_S - FRAME_S)
@@ -101,7 +101,7 @@ async def show_lines(
     try:
         while not closed.is_set() and (updates is None or written < updates):
             check()
-            event = subscription.inbox.take()
+            event = subscription.queue.take()
             if event is None:
                 await arrival(subscription, REPORT_EVERY_S)
             elif (line := line_of(event)) is not None:
