@@ -7,7 +7,7 @@ writes the schema files. A test holds the committed files to :func:`generate`. W
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from pydantic import BaseModel
 from schwabstream.cli import app
 from schwabstream.errors import SchwabStreamError
 from schwabstream.events import VERSION, BarEvent, Level2Event, StatusEvent, TickEvent
-from schwabstream.protocol.session import TRANSITIONS, State
+from schwabstream.protocol import session
+from schwabstream.publishing import life as publisher
 from schwabstream.report import REPORT_LIFE_S, StreamerReport
 from schwabstream.settings import Settings
 
@@ -60,7 +61,8 @@ def region(name: str) -> str:
         "settings": settings,
         "exit-codes": exit_codes,
         "channels": channels,
-        "session": session,
+        "session": partial(life, session.TRANSITIONS),
+        "publisher": partial(life, publisher.TRANSITIONS),
         "decisions": decisions,
         **{model.__name__: partial(fields, model) for model in EVENTS.values()},
         "Level": lambda: meanings("field", "Level"),
@@ -241,11 +243,11 @@ def schema(model: type[BaseModel]) -> dict[str, Any]:
     return {**head, **found, **({"definitions": definitions} if definitions else {})}
 
 
-def session() -> Iterator[str]:
-    """The life of a session as Mermaid, from its transition table."""
+def life(transitions: Mapping[Any, Mapping[Any, Any]]) -> Iterator[str]:
+    """A life as Mermaid, from its transition table, whose first state is the one it begins with."""
     yield "```mermaid\nstateDiagram-v2"
-    yield f"    [*] --> {State.NEW.name}"
-    for state, exits in TRANSITIONS.items():
+    yield f"    [*] --> {next(iter(transitions)).name}"
+    for state, exits in transitions.items():
         yield f"    {state.name}: {state.value}"
         yield from (f"    {state.name} --> {after.name}: {trigger.value}" for trigger, after in exits.items())
         if not exits:

@@ -21,6 +21,7 @@ from schwabstream.events import Channel
 from schwabstream.histogram import Histogram
 from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, ChannelQueue, weight
 from schwabstream.publishing.fence import Fence
+from schwabstream.publishing.life import TRANSITIONS, UNREACHED, State, Trigger
 from schwabstream.publishing.packing import bulk, command
 from schwabstream.publishing.transaction import TransactionWriter
 
@@ -32,17 +33,19 @@ REPORT_LIFE_MS = 15_000
 WRITE_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 BATCH_BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
 _USUAL_REPLIES = frozenset({int, bytes})
+_IDLE, _WRITING, _BEHIND = State.IDLE, State.WRITING, State.BEHIND  # looked up for every event or batch
 
 
 class TradingEventPublisher:
     """Publishes events under ``prefix``; bounds hold for what waits, in events and in bytes.
 
     ``seq`` of each channel starts at the microseconds since the epoch, so it never falls across runs, whatever
-    became of Redis in between. ``tap`` receives each encoded event as it is published (see ``stream run --json``);
-    ``outage`` says why Redis does not take anything at the moment. ``on_pressure`` is told True when a Redis that
-    answers falls behind, and False when it has caught up or is away. With a ``fence`` nothing is written but while
-    the lease in Redis names its holder. ``refusing`` has the names that Redis refuses to write although it takes the
-    rest, each with the newest command for it, which is repeated with every report until it is taken.
+    became of Redis in between. ``tap`` receives each encoded event as it is published (see ``stream run --json``).
+    ``on_pressure`` is called with True when a Redis that answers falls behind, and with False when it has caught up or
+    is away. With a ``fence`` nothing is written but while the lease in Redis names its holder. ``state`` moves along
+    ``life.TRANSITIONS``; ``outage`` says why Redis does not take anything at the moment. ``refusing`` has the names
+    that Redis refuses to write although it takes the rest, each with the newest command for it, which is repeated with
+    every report until it is taken.
     """
 
     def __init__(
@@ -54,6 +57,8 @@ class TradingEventPublisher:
         max_events: int = 100_000,
         max_bytes: int = 64 * 2**20,
         fence: Fence | None = None,
+        tap: Callable[[bytes], None] | None = None,
+        on_pressure: Callable[[bool], None] = lambda _: None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._writer = TransactionWriter(redis_url, self._on_replies, self._on_failure, fence=fence)
@@ -69,21 +74,23 @@ class TradingEventPublisher:
         self._report_in_flight: bytes | None = None
         self.queued = self.queued_bytes = 0
         self._max_events, self._max_bytes = max_events, max_bytes
-        self._shed_above = max_events, max_bytes
-        self._idle = False
+        self._shed_events, self._shed_bytes = max_events, max_bytes
+        self.state = State.AWAY
         self._news = asyncio.Event()
         self._failure: RedisUnavailable | LeaseLost | None = None
         self._retry_s = RETRY_FIRST_S
-        self._stopping = False
-        self.connected = False
+        self._stop_asked = False
         self.outage: str | None = None
         self.counts: Counter[str] = Counter()
         self.batch_sizes, self.write_times = Histogram(BATCH_BOUNDS), Histogram(WRITE_BOUNDS_S)
         self.refusing: dict[str, bytes | None] = {}
         self._repeats: list[str] = []
-        self.tap: Callable[[bytes], None] | None = None
-        self.on_pressure: Callable[[bool], None] = lambda _: None
-        self._pressed = False
+        self._tap, self._on_pressure = tap, on_pressure
+
+    @property
+    def connected(self) -> bool:
+        """Whether Redis is there."""
+        return self.state not in UNREACHED
 
     @property
     def round_trip_s(self) -> float | None:
@@ -107,48 +114,58 @@ class TradingEventPublisher:
 
     async def connect(self) -> None:
         """Reach Redis; raises ``RedisUnavailable``, or ``LeaseLost`` when the lease is another's."""
-        self._failure = None
-        await self._writer.connect()
-        self.connected, self.outage = True, None
+        self._move(Trigger.CONNECT)
+        try:
+            await self._writer.connect()
+        except BaseException as error:
+            if self.state is State.CONNECTING:
+                self._move(Trigger.LEASE_LOST if isinstance(error, LeaseLost) else Trigger.LOST)
+            raise
+        self._move(Trigger.CONNECTED)
+        self._failure = self.outage = None
 
     def publish(self, channel: Channel, event: dict[str, Any]) -> None:
         """Number, encode and queue one event; the dictionary may be reused as soon as this returns."""
         queue = self._queues[channel]
         event["seq"] = queue.seq = queue.seq + 1
         payload = orjson.dumps(event)
-        if self.tap is not None:
-            self.tap(payload)
+        if self._tap is not None:
+            self._tap(payload)
         packed = b"$%d\r\n%b\r\n" % (len(payload), payload)
         queue.events.append((event["symbol"] or "", packed))
         self.queued += 1
         self.queued_bytes += len(packed) + EVENT_OVERHEAD
-        if self.queued > self._shed_above[0] or self.queued_bytes > self._shed_above[1]:
+        if self.queued > self._shed_events or self.queued_bytes > self._shed_bytes:
             self._shed()
-        if self._idle:
+        if self.state is _IDLE:
             self._write_soon()
 
     def publish_report(self, report: bytes) -> None:
         """Queue the streamer's own report; it expires by itself when nobody renews it."""
         self._report = report
-        if self._idle:
+        if self.state is _IDLE:
             self._write_soon()
 
     def stop(self) -> None:
         """Let :meth:`run` end once everything queued is written."""
-        self._stopping = True
+        self._stop_asked = True
         self._news.set()
 
     async def run(self) -> None:
         """Write until :meth:`stop`; outlives every outage of Redis, and ends with ``LeaseLost`` when fenced off."""
         while True:
             try:
-                if not self.connected:
+                if self.state is State.AWAY:
                     await self.connect()
                     log.info("redis is back", url=self.url, queued=self.queued)
                 await self._write_until_stopped()
                 return
             except RedisUnavailable as error:
-                await self._disconnect(str(error))
+                if self.outage is None:
+                    log.warning("redis is away", reason=str(error))
+                    self.counts["outages"] += 1
+                self.outage = str(error)
+                await self._writer.disconnect()
                 await asyncio.sleep(self._retry_s)
                 self._retry_s = min(2 * self._retry_s, RETRY_CAP_S)
 
@@ -158,7 +175,7 @@ class TradingEventPublisher:
         StatusEvents stay for :meth:`send_notices`, unless the lease is another's.
         """
         unwritten = self.queued
-        kept = set() if isinstance(self._failure, LeaseLost) else {Channel.STATUS}
+        kept = set() if self.state is State.FENCED else {Channel.STATUS}
         for queue in self._queues.values():
             queue.unload()
             if queue.channel not in kept:
@@ -177,25 +194,20 @@ class TradingEventPublisher:
 
     async def close(self) -> None:
         """Let go of Redis and the lease; what still waits is counted as dropped."""
-        self._idle = False
+        self._move(Trigger.CLOSE)
         self.counts["dropped"] += self.queued
         self.queued = self.queued_bytes = 0
         for queue in self._queues.values():
             queue.events, queue.in_flight = [], []
         await self._writer.close()
 
-    async def _disconnect(self, reason: str) -> None:
-        if self.connected:
-            log.warning("redis is away", reason=reason)
-            self.counts["outages"] += 1
-        self.connected, self.outage = False, reason
-        await self._writer.disconnect()
-
     async def _write_until_stopped(self) -> None:
         """Keep the writing going, which is done in callbacks; returns when all is written and nothing more comes."""
-        self._write()
+        self._move(Trigger.RUN)
+        if not self._writer.busy:
+            self._write()
         try:
-            while not (self._idle and self._stopping):
+            while not (self.state is State.IDLE and self._stop_asked):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CHECK_EVERY_S):
                         await self._news.wait()
@@ -204,16 +216,17 @@ class TradingEventPublisher:
                 if self._failure is not None:
                     raise self._failure
         finally:
-            self._idle = False
+            if Trigger.RUN_ENDED in TRANSITIONS[self.state]:
+                self._move(Trigger.RUN_ENDED)
 
     def _write_soon(self) -> None:
         """Write when the loop comes round: all that one chunk from the socket brings goes in one batch."""
-        self._idle = False
+        self._move(Trigger.QUEUED)
         asyncio.get_running_loop().call_soon(self._write)
 
     def _write(self) -> None:
         """Send the next batch; from here its replies, and theirs, keep the writing going until nothing is left."""
-        if not self.connected or self._failure is not None or self._writer.busy:
+        if self.state is not _WRITING and self.state is not _BEHIND:
             return
         parts: list[bytes] = []
         commands = 0
@@ -231,8 +244,8 @@ class TradingEventPublisher:
         if commands:
             self._writer.transact(parts, commands)
         else:
-            self._idle = True
-            if self._stopping:
+            self._move(Trigger.ALL_WRITTEN)
+            if self._stop_asked:
                 self._news.set()
 
     def _on_replies(self, replies: list[Any]) -> None:
@@ -250,28 +263,36 @@ class TradingEventPublisher:
             self.queued -= total
             self.batch_sizes.add(total)
         self.write_times.add(self._writer.round_trip_s or 0.0)
-        self._shed_above = self._max_events, self._max_bytes
+        self._shed_events, self._shed_bytes = self._max_events, self._max_bytes
         if self._report is self._report_in_flight:
             self._report = None
         self._retry_s = RETRY_FIRST_S
-        self._press(self._fills(1 / 8 if self._pressed else 1 / 4))
+        if self.state is _WRITING:
+            if self._fills(1 / 4):
+                self._move(Trigger.FELL_BEHIND)
+                self._on_pressure(True)
+        elif self.state is _BEHIND and not self._fills(1 / 8):
+            self._move(Trigger.CAUGHT_UP)
+            self._on_pressure(False)
         self._write()
 
     def _fills(self, part: float) -> bool:
         return self.queued > self._max_events * part or self.queued_bytes > self._max_bytes * part
 
-    def _press(self, pressed: bool) -> None:
-        if pressed is not self._pressed:
-            self._pressed = pressed
-            self.on_pressure(pressed)
-
     def _on_failure(self, error: RedisUnavailable | LeaseLost) -> None:
-        self._idle = False
+        trigger = Trigger.LEASE_LOST if isinstance(error, LeaseLost) else Trigger.LOST
+        if trigger not in TRANSITIONS[self.state]:
+            return  # the connection that send_notices made
         for queue in self._queues.values():
             queue.unload()
-        self._press(pressed=False)  # what an outage brings, the buffer is for
+        if self.state is _BEHIND:
+            self._on_pressure(False)  # what an outage brings, the buffer is for
+        self._move(trigger)
         self._failure = error
         self._news.set()
+
+    def _move(self, trigger: Trigger) -> None:
+        self.state = TRANSITIONS[self.state][trigger]
 
     def _note_refusals(self, replies: list[Any]) -> None:
         """Count what Redis refused of a batch that it took otherwise, and log each name once, and its end."""
@@ -318,4 +339,5 @@ class TradingEventPublisher:
             self.queued -= freed_events
             self.queued_bytes -= freed_bytes
         # Where the newest alone fill the buffer, looking again at every event would cost more than it frees.
-        self._shed_above = max(self._max_events, self.queued * 9 // 8), max(self._max_bytes, self.queued_bytes * 9 // 8)
+        self._shed_events = max(self._max_events, self.queued * 9 // 8)
+        self._shed_bytes = max(self._max_bytes, self.queued_bytes * 9 // 8)

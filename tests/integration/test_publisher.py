@@ -230,8 +230,7 @@ async def test_the_report_expires_by_itself(redis_server: Any) -> None:
 async def test_a_tap_receives_every_event_as_it_is_published(redis_server: Any) -> None:
     """What ``--json`` writes is what Redis gets, byte for byte, in the same order."""
     tapped: list[bytes] = []
-    async with Audience(redis_server.url) as audience, writing(redis_server.url) as publisher:
-        publisher.tap = tapped.append
+    async with Audience(redis_server.url) as audience, writing(redis_server.url, tap=tapped.append) as publisher:
         for n in range(5):
             publisher.publish(Channel.TICKS, event(n=n))
         await audience.until(lambda it: len(it.heard["ticks"]) == 5)
@@ -608,9 +607,8 @@ async def test_the_channel_that_holds_most_gives_first(redis_server: Any) -> Non
 
 async def test_a_redis_that_falls_behind_is_told_before_anything_is_dropped(redis_server: Any) -> None:
     """While Redis answers, but slower than events come, whoever reads hears it once, and once that it has caught up."""
-    async with writing(redis_server.url, max_events=1_000) as publisher:
-        heard: list[bool] = []
-        publisher.on_pressure = heard.append
+    heard: list[bool] = []
+    async with writing(redis_server.url, max_events=1_000, on_pressure=heard.append) as publisher:
         redis_server.client.client_pause(200, all=False)
         publisher.publish(Channel.TICKS, event(n=0))
         await asyncio.sleep(0)  # the first batch leaves, the next ones queue behind it
@@ -624,15 +622,14 @@ async def test_a_redis_that_falls_behind_is_told_before_anything_is_dropped(redi
 
 async def test_pressure_ends_with_the_connection(redis_server: Any) -> None:
     """A Redis that is away presses nobody: what it misses is what the buffer is for."""
-    async with writing(redis_server.url, max_events=1_000) as publisher:
-        heard: list[bool] = []
+    heard: list[bool] = []
 
-        def hear(pressed: bool) -> None:
-            heard.append(pressed)
-            if pressed:
-                redis_server.kill()
+    def hear(pressed: bool) -> None:
+        heard.append(pressed)
+        if pressed:
+            redis_server.kill()
 
-        publisher.on_pressure = hear
+    async with writing(redis_server.url, max_events=1_000, on_pressure=hear) as publisher:
         redis_server.client.client_pause(200, all=False)
         publisher.publish(Channel.TICKS, event(n=0))
         await asyncio.sleep(0)
