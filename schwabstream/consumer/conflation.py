@@ -20,10 +20,12 @@ from schwabstream.protocol.symbols import Symbol, future_meant
 
 LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
 
-# A channel's numbers start at the microseconds since the epoch, so numbers this far apart belong to two runs of the
-# streamer (docs/adr/0002).
+# Where a jump in ``seq`` stops being a loss. A channel's numbers start at the microseconds since the epoch and rise by
+# one for each event, thousands of times slower than the clock (docs/adr/0002): a streamer that starts again a second
+# later begins a million further on, while a million events lost in one run would take minutes of the busiest stream.
 RUN_APART: Final = 1_000_000
 
+# Reports to a reader that takes nothing: the oldest give way, as the counts have them all.
 _MAX_NOTICES: Final = 64
 _Slot = tuple[Channel, str | int | None]
 
@@ -160,6 +162,8 @@ class ConflatingQueue:
 
     def _shed(self) -> None:
         """Keep the newest tick and book of each symbol; if that is still too much, lose the oldest of the rest."""
+        # It stays so until the reader has taken all: one slot a symbol from now on, as otherwise each message would
+        # overflow the queue again and be paid for with a walk through all of it.
         before, self._newest_only = len(self._pending), True
         pending: dict[_Slot, _Message] = {}
         for message in self._pending.values():

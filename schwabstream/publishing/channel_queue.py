@@ -111,6 +111,8 @@ class ChannelQueue:
 
         Returns how many events and bytes were freed.
         """
+        # The newest of a symbol stays because no later event would bring its value back: a consumer must never be left
+        # with a price that has moved on. Those before it are history, which the jump in ``seq`` accounts for.
         newest = {symbol: index for index, (symbol, _) in enumerate(self.events)}
         freed_events = freed_bytes = 0
         kept: list[Event] = []

@@ -67,11 +67,16 @@ class ReplyProtocol(asyncio.BufferedProtocol):
         return self._space
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take in replies; the word that commands are queued, equal thousands of times, is compared, not parsed."""
+        """Take in replies; the acknowledgements of queued commands are compared, not parsed."""
         data, expected = bytes(self._space[:nbytes]), self._acknowledgements
+        # A transaction of n commands is answered by +OK, n times +QUEUED, and the one reply that counts. Parsing would
+        # make a Python object of each +QUEUED, thousands a batch, to throw them all away; that the bytes are those
+        # expected is one memcmp. They come in pieces as TCP cuts them: ``_taken`` of them have matched so far.
         if expected:
             left = len(expected) - self._taken
             if not expected.startswith(data[:left], self._taken):
+                # A command was refused, or the server pushed something in between. Which one can only be parsed: what
+                # matched so far is put back in front, and each acknowledgement counts as a reply that is waited for.
                 data = expected[: self._taken] + data
                 self._wanted += expected.count(b"\n")
             elif len(data) < left:
