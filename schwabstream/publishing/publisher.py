@@ -8,6 +8,7 @@ channel. While Redis is away the queue is bounded; what is given up is counted, 
 
 import asyncio
 import contextlib
+import random
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from typing import Any
 import orjson
 import structlog
 
+from schwabstream.backoff import Backoff
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.histogram import Histogram
@@ -27,7 +29,7 @@ from schwabstream.publishing.transaction import TransactionWriter
 
 log = structlog.get_logger(__name__)
 
-RETRY_FIRST_S, RETRY_CAP_S = 0.1, 1.0
+RETRY_FIRST_S = 0.1
 CHECK_EVERY_S = 1.0
 REPORT_LIFE_MS = 15_000
 WRITE_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
@@ -78,7 +80,7 @@ class TradingEventPublisher:
         self.state = State.AWAY
         self._news = asyncio.Event()
         self._failure: RedisUnavailable | LeaseLost | None = None
-        self._retry_s = RETRY_FIRST_S
+        self._backoff = Backoff(random.random, base_s=RETRY_FIRST_S, cap_s=1.0, floor_s=RETRY_FIRST_S, healthy_s=1.0)
         self._stop_asked = False
         self.outage: str | None = None
         self.counts: Counter[str] = Counter()
@@ -127,6 +129,7 @@ class TradingEventPublisher:
     def publish(self, channel: Channel, event: dict[str, Any]) -> None:
         """Number, encode and queue one event; the dictionary may be reused as soon as this returns."""
         queue = self._queues[channel]
+        # Into the lent dictionary, where its owner keeps a place for it: a copy of forty fields would cost more.
         event["seq"] = queue.seq = queue.seq + 1
         payload = orjson.dumps(event)
         if self._tap is not None:
@@ -166,8 +169,8 @@ class TradingEventPublisher:
                     self.counts["outages"] += 1
                 self.outage = str(error)
                 await self._writer.disconnect()
-                await asyncio.sleep(self._retry_s)
-                self._retry_s = min(2 * self._retry_s, RETRY_CAP_S)
+                # Never at once: a Redis that refuses a batch takes each new connection, and refuses the batch again.
+                await asyncio.sleep(self._backoff.next_delay(RETRY_FIRST_S))
 
     def give_up(self) -> int:
         """Drop what is still queued, once :meth:`run` has ended; returns how many events Redis did not take.
@@ -203,6 +206,8 @@ class TradingEventPublisher:
 
     async def _write_until_stopped(self) -> None:
         """Keep the writing going, which is done in callbacks; returns when all is written and nothing more comes."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         self._move(Trigger.RUN)
         if not self._writer.busy:
             self._write()
@@ -216,6 +221,7 @@ class TradingEventPublisher:
                 if self._failure is not None:
                     raise self._failure
         finally:
+            self._backoff.streamed(loop.time() - began)
             if Trigger.RUN_ENDED in TRANSITIONS[self.state]:
                 self._move(Trigger.RUN_ENDED)
 
@@ -266,7 +272,6 @@ class TradingEventPublisher:
         self._shed_events, self._shed_bytes = self._max_events, self._max_bytes
         if self._report is self._report_in_flight:
             self._report = None
-        self._retry_s = RETRY_FIRST_S
         if self.state is _WRITING:
             if self._fills(1 / 4):
                 self._move(Trigger.FELL_BEHIND)
@@ -338,6 +343,7 @@ class TradingEventPublisher:
             self.counts["dropped"] += freed_events
             self.queued -= freed_events
             self.queued_bytes -= freed_bytes
-        # Where the newest alone fill the buffer, looking again at every event would cost more than it frees.
+        # This walked through all that is queued. Where the newest of each symbol alone fill the buffer it freed little,
+        # and would be repeated at every event: the next walk waits until the queue has grown by an eighth.
         self._shed_events = max(self._max_events, self.queued * 9 // 8)
         self._shed_bytes = max(self._max_bytes, self.queued_bytes * 9 // 8)
