@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import orjson
 import pytest
@@ -28,9 +28,6 @@ from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from schwabstream.publishing.publisher import TradingEventPublisher
-
-if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
 
 DEADLINE_S = 10.0
 PASSWORD = "pa55@word/äß"
@@ -823,19 +820,3 @@ async def test_an_address_that_cannot_be_one_is_a_wrong_setting(url: str) -> Non
     """A URL redis-py cannot take is named instead of showing a traceback."""
     with pytest.raises(ConfigurationError, match="the Redis URL"):
         TradingEventPublisher(url)
-
-
-async def test_redis_py_still_has_what_the_writer_takes_over(redis_server: Any) -> None:
-    """The private attributes in use: a connected redis-py connection has its streams in ``_writer`` and ``_reader``."""
-    client = Redis.from_url(redis_server.url)
-    pool: Any = client.connection_pool
-    connection: AbstractConnection = await pool.get_connection()
-    try:
-        assert isinstance(connection._writer, asyncio.StreamWriter)
-        assert isinstance(connection._writer.transport.get_protocol(), asyncio.StreamReaderProtocol)
-        assert isinstance(connection._reader, asyncio.StreamReader)
-        await connection.disconnect()
-        assert [connection._writer, connection._reader] == [None, None]
-    finally:
-        await pool.release(connection)
-        await client.aclose()
