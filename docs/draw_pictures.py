@@ -14,7 +14,7 @@ from rich.terminal_theme import MONOKAI
 
 from schwabstream.commands.child_streamer import own_stream
 from schwabstream.commands.embedded_redis import embedded_redis
-from schwabstream.consumer.conflation import Inbox
+from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.subscription import Subscription
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.terminal.ladder import Ladder
@@ -45,13 +45,13 @@ async def watch() -> tuple[Watchlist, Watchlist, Watchlist]:
     async with (
         embedded_redis() as redis,
         own_stream(SYMBOLS, redis.url, simulate=True) as stream,
-        Subscription(Inbox(), redis_url=redis.url) as subscription,
+        Subscription(ConflatingQueue(), redis_url=redis.url) as subscription,
     ):
         ends = time.monotonic() + WATCHED_S
         while time.monotonic() < ends:
             stream.check()
             await subscription.arrived()
-            while (event := subscription.inbox.take()) is not None:
+            while (event := subscription.queue.take()) is not None:
                 for watchlist in watchlists:
                     watchlist.apply(event, time.time())
         report = await subscription.fetch_report()

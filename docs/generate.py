@@ -20,6 +20,7 @@ from schwabstream.cli import app
 from schwabstream.errors import SchwabStreamError
 from schwabstream.events import VERSION, BarEvent, Level2Event, StatusEvent, TickEvent
 from schwabstream.protocol import session
+from schwabstream.publishing import life as publisher
 from schwabstream.report import REPORT_LIFE_S, StreamerReport
 from schwabstream.settings import Settings
 from schwabstream.streaming import status
@@ -62,6 +63,7 @@ def region(name: str) -> str:
         "exit-codes": exit_codes,
         "channels": channels,
         "session": partial(life, session.TRANSITIONS),
+        "publisher": partial(life, publisher.TRANSITIONS),
         "streamer": partial(life, status.TRANSITIONS),
         "decisions": decisions,
         **{model.__name__: partial(fields, model) for model in EVENTS.values()},

@@ -14,7 +14,7 @@ from datetime import date
 import structlog
 
 from schwabstream.commands.signals import until_signalled
-from schwabstream.consumer.conflation import Inbox
+from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.subscription import Subscription, read_report
 from schwabstream.errors import (
     ConfigurationError,
@@ -156,9 +156,9 @@ class _Watch:
     async def _show(self, url: str, check: Callable[[], None] = lambda: None, *, patience_s: float = 0.0) -> None:
         """Show what is in that Redis; ``--once`` waits up to ``patience_s`` for all there is to show."""
         updates = self._options.updates
-        inbox = Inbox(keys=self._watchlist.keys, newest_only=self._live)
+        queue = ConflatingQueue(keys=self._watchlist.keys, newest_only=self._live)
         prefix = self._settings.schwab_redis_prefix
-        async with Subscription(inbox, kinds=self._view.channels, redis_url=url, prefix=prefix) as subscription:
+        async with Subscription(queue, kinds=self._view.channels, redis_url=url, prefix=prefix) as subscription:
             if self._options.once:
                 await self._gather(subscription, check, patience_s)
                 await self._print_streamed()
@@ -171,17 +171,17 @@ class _Watch:
 
     async def _gather(self, subscription: Subscription, check: Callable[[], None], patience_s: float) -> None:
         """Take in what is there, and for a while what comes, until there is something of everything."""
-        inbox, started = subscription.inbox, time.monotonic()
+        queue, started = subscription.queue, time.monotonic()
         while True:
             check()
-            while (event := inbox.take()) is not None:
+            while (event := queue.take()) is not None:
                 self._watchlist.apply(event, time.time())
             if self._view.complete or time.monotonic() - started >= patience_s:
                 break
             await arrival(subscription, 0.2)
         if patience_s and not self._watchlist.updates:
             raise SchwabUnavailable(f"nothing came for the symbols within {patience_s:.0f} s; try: schwabstream doctor")
-        self._watchlist.invalid = inbox.counts["invalid"]
+        self._watchlist.invalid = queue.counts["invalid"]
         await self._await_report(subscription, REPORT_LIMIT_S if patience_s else 0.0)
 
     async def _print_streamed(self) -> None:

@@ -231,9 +231,11 @@ class _Replay:
         settings = self._settings
         await _refuse_beside_a_streamer(url, settings.schwab_redis_prefix)
         publisher = TradingEventPublisher(
-            url, prefix=settings.schwab_redis_prefix, stream_maxlen=settings.schwab_redis_stream_maxlen
+            url,
+            prefix=settings.schwab_redis_prefix,
+            stream_maxlen=settings.schwab_redis_stream_maxlen,
+            tap=self._tap,
         )
-        publisher.tap = self._tap
         try:
             await publisher.connect()
             self._publisher = publisher

@@ -1,6 +1,6 @@
-"""What one reader of the channels still has to take: last values and live messages merged, bounded, gaps told.
+"""The queue of one reader of the channels: last values and live messages merged, bounded, gaps reported.
 
-Pure bookkeeping, no clock and no Redis: ``consumer`` feeds it and takes from it. A message counts once: what is not
+Pure bookkeeping, no clock and no Redis: ``subscription`` fills it and takes from it. A message counts once: what is not
 newer, by ``seq``, than its symbol's newest is dropped, so a late comer may read last values after subscribing. A
 jump in a channel's ``seq`` becomes a StatusEvent ``gap``; when the reader is too slow, older ticks and books give
 way to their symbol's newest, and a StatusEvent ``dropped`` says how many. Payloads are parsed when they are taken, so
@@ -20,10 +20,12 @@ from schwabstream.protocol.symbols import Symbol, future_meant
 
 LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
 
-# A channel's numbers start at the microseconds since the epoch, so numbers this far apart belong to two runs of the
-# streamer (docs/adr/0002).
+# Where a jump in ``seq`` stops being a loss. A channel's numbers start at the microseconds since the epoch and rise by
+# one for each event, thousands of times slower than the clock (docs/adr/0002): a streamer that starts again a second
+# later begins a million further on, while a million events lost in one run would take minutes of the busiest stream.
 RUN_APART: Final = 1_000_000
 
+# Reports to a reader that takes nothing: the oldest give way, as the counts have them all.
 _MAX_NOTICES: Final = 64
 _Slot = tuple[Channel, str | int | None]
 
@@ -38,7 +40,7 @@ class _Message(NamedTuple):
     key: str | None
 
 
-class Inbox:
+class ConflatingQueue:
     """Merges and bounds what arrives for the ``symbols`` or ``keys`` (see ``Selection``); none means all.
 
     ``newest_only`` keeps but the newest tick and book of each symbol from the start, for screens. ``counts`` has
@@ -63,12 +65,12 @@ class Inbox:
         self._newest: dict[tuple[Channel, str | None], int] = {}
         self._notices: deque[StatusEvent] = deque(maxlen=_MAX_NOTICES)
         self._absences: deque[StatusEvent] = deque()
-        self._untold_drops = 0
+        self._unreported_drops = 0
         self._now_us = 0
         self.counts: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._pending) + len(self._notices) + len(self._absences) + bool(self._untold_drops)
+        return len(self._pending) + len(self._notices) + len(self._absences) + bool(self._unreported_drops)
 
     def hold(self) -> None:
         """From now on set live messages aside: last values are about to be read."""
@@ -108,8 +110,8 @@ class Inbox:
 
     def take(self) -> Event | None:
         """The next event, or None when there is none; what does not validate is counted and passed over."""
-        if self._untold_drops:
-            count, self._untold_drops = self._untold_drops, 0
+        if self._unreported_drops:
+            count, self._unreported_drops = self._unreported_drops, 0
             self._notify("dropped", f"this reader was too slow for {count} older values", count)
         for notices in (self._absences, self._notices):
             if notices:
@@ -160,6 +162,8 @@ class Inbox:
 
     def _shed(self) -> None:
         """Keep the newest tick and book of each symbol; if that is still too much, lose the oldest of the rest."""
+        # It stays so until the reader has taken all: one slot a symbol from now on, as otherwise each message would
+        # overflow the queue again and be paid for with a walk through all of it.
         before, self._newest_only = len(self._pending), True
         pending: dict[_Slot, _Message] = {}
         for message in self._pending.values():
@@ -174,10 +178,10 @@ class Inbox:
 
     def _drop(self, count: int) -> None:
         self.counts["dropped"] += count
-        self._untold_drops += count
+        self._unreported_drops += count
 
     def _note_jump(self, message: _Message) -> None:
-        """Tell when the channel's numbers leave out some that no last value brought back."""
+        """Report when the channel's numbers leave out some that no last value brought back."""
         seen, filled = self._seen.get(message.channel), self._filled.get(message.channel)
         if seen is not None and seen.seq - RUN_APART < message.seq <= seen.seq:
             return

@@ -1,6 +1,6 @@
 """One Redis stream as its readers see it: entries as models, reports of what was trimmed, patience with Redis.
 
-Keeps no position; that is its readers' (``durable``). Writes nothing.
+Keeps no position; that is its readers' (``streams``). Writes nothing.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from schwabstream.broker.url import redact_url, unavailable
 from schwabstream.consumer.conflation import RUN_APART
 from schwabstream.consumer.event_header import read_header, read_seq
 from schwabstream.consumer.selection import Selection
-from schwabstream.consumer.subscription import RETRY_CAP_S, RETRY_FIRST_S, redis_client
+from schwabstream.consumer.subscription import redis_backoff, redis_client
 from schwabstream.consumer.trimming import StreamInfo, gap, id_before
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Event, parse_event
@@ -110,7 +110,7 @@ class RedisStream:
 
     async def patiently(self, call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - whatever the call returns
         """The call's result; while Redis is away the call is made again and again."""
-        delay = RETRY_FIRST_S
+        backoff = redis_backoff()
         while True:
             try:
                 return await call(*arguments)
@@ -119,8 +119,7 @@ class RedisStream:
                     raise self.unavailable(error) from error
             except (RedisError, OSError) as error:
                 log.debug("redis is away", url=self._url, reason=str(error))
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, RETRY_CAP_S)
+            await asyncio.sleep(backoff.next_delay())
 
     def entry(self, raw: Raw) -> Entry | None:
         """The entry as its model; None for another symbol's, and for what is not an event."""

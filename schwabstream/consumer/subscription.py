@@ -1,12 +1,13 @@
-"""Redis → events, for programs: the last value of each symbol at once, then live, gaps told, restarts outlived.
+"""Redis → events, for programs: the last value of each symbol at once, then live, gaps reported, restarts survived.
 
 ``async for event in subscribe("/MNQ:XCME")`` is the whole of it; :class:`Subscription` is the same with its counters
 and its connection in sight. Opens no connection to Schwab and writes nothing to Redis. Reading that must resume where
-it stopped is in ``durable``.
+it stopped is in ``streams``.
 """
 
 import asyncio
 import contextlib
+import random
 import time
 from collections.abc import AsyncGenerator, Collection
 from datetime import date
@@ -21,10 +22,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
+from schwabstream.backoff import Backoff
 from schwabstream.broker.calls import heed_cancellation
 from schwabstream.broker.kind import reach
 from schwabstream.broker.url import connection_pool, redact_url, translated, unavailable
-from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, Inbox
+from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
 from schwabstream.protocol.symbols import parse_symbols
@@ -39,7 +41,6 @@ DEFAULT_URL = "redis://127.0.0.1:6379/0"
 DEFAULT_PREFIX = "market_data"
 EVERYTHING = frozenset(Channel)
 CONNECT_TIMEOUT_S = 3.0
-RETRY_FIRST_S, RETRY_CAP_S = 0.05, 0.5
 PROBE_AFTER_S, PROBE_LIMIT_S = 5.0, 5.0
 _READ_BYTES = 65_536
 
@@ -61,32 +62,33 @@ async def subscribe(
     ``RedisUnavailable`` when Redis cannot be reached at the start; later outages are waited out.
     """
     wanted = parse_symbols(symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
-    inbox = Inbox([each.alias for each in wanted], keys=[each.key for each in wanted], max_pending=max_pending)
-    subscription = Subscription(inbox, kinds=kinds, redis_url=redis_url, prefix=prefix)
+    aliases, keys = [each.alias for each in wanted], [each.key for each in wanted]
+    queue = ConflatingQueue(aliases, keys=keys, max_pending=max_pending)
+    subscription = Subscription(queue, kinds=kinds, redis_url=redis_url, prefix=prefix)
     async with subscription:
         # A user who may not read the report gets the events all the same.
         with contextlib.suppress(RedisUnavailable):
             report = await subscription.fetch_report()
-            inbox.report_absent(wanted, None if report is None else [line.key for line in report.symbols])
+            queue.report_absent(wanted, None if report is None else [line.key for line in report.symbols])
         async for event in subscription:
             yield event
 
 
 class Subscription:
-    """One reader of the channels ``kinds``, open while its block lasts; iterate it, or take from its ``inbox``.
+    """One reader of the channels ``kinds``, open while its block lasts; iterate it, or take from its ``queue``.
 
     ``outage`` says why Redis is not there, None when it is; ``outages`` counts how often it went.
     """
 
     def __init__(
         self,
-        inbox: Inbox | None = None,
+        queue: ConflatingQueue | None = None,
         *,
         kinds: Collection[Channel] = EVERYTHING,
         redis_url: str = DEFAULT_URL,
         prefix: str = DEFAULT_PREFIX,
     ) -> None:
-        self.inbox = Inbox() if inbox is None else inbox
+        self.queue = ConflatingQueue() if queue is None else queue
         self.url = redact_url(redis_url)
         self.outage: str | None = None
         self.outages = 0
@@ -98,11 +100,11 @@ class Subscription:
 
     async def __aenter__(self) -> Self:
         try:
-            wire = await self._open()
+            connection = await self._open()
         except RedisUnavailable:
             await self._client.aclose()
             raise
-        self._reader = asyncio.create_task(self._read_on(wire), name="subscription")
+        self._reader = asyncio.create_task(self._read_on(connection), name="subscription")
         return self
 
     async def __aexit__(
@@ -117,7 +119,7 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Event:
-        while (event := self.inbox.take()) is None:
+        while (event := self.queue.take()) is None:
             await self.arrived()
         return event
 
@@ -129,59 +131,61 @@ class Subscription:
             self._reader.result()
 
     async def fetch_report(self) -> StreamerReport | None:
-        """What the running streamer says of itself; None when none runs. Raises ``RedisUnavailable``."""
+        """The running streamer's report; None when none runs. Raises ``RedisUnavailable``."""
         with translated(self.url):
             return await fetch_report(self._client, self._prefix)
 
-    async def _open(self) -> "_Wire":
+    async def _open(self) -> "_SubscribedConnection":
         """A subscribed connection, the last values merged; raises ``RedisUnavailable``."""
-        self.inbox.hold()
-        wire = _Wire(self._client.connection_pool)
+        self.queue.hold()
+        connection = _SubscribedConnection(self._client.connection_pool)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await wire.open(self._channels)
+                await connection.open(self._channels)
                 last_values = {
                     channel: await fetch_last_values(self._client, self._prefix, channel)
                     for channel in self._channels.values()
                     if channel in LAST_VALUE_CHANNELS
                 }
         except (RedisError, OSError, TimeoutError) as error:
-            await wire.close()
+            await connection.close()
             raise unavailable(self.url, error) from error
-        self.inbox.catch_up(last_values, _now_us())
+        self.queue.catch_up(last_values, _now_us())
         self._arrived.set()
-        return wire
+        return connection
 
-    async def _read_on(self, wire: "_Wire | None") -> None:
+    async def _read_on(self, connection: "_SubscribedConnection | None") -> None:
         """Read until cancelled, over as many connections as that takes."""
-        delay = RETRY_FIRST_S
+        backoff, time_of = redis_backoff(), asyncio.get_running_loop().time
         try:
             while True:
                 try:
-                    wire = wire or await self._open()
+                    connection = connection or await self._open()
                     if self.outage:
                         log.info("redis is back", url=self.url)
-                    self.outage, delay = None, RETRY_FIRST_S
-                    await self._read(wire)
+                    self.outage, opened_at = None, time_of()
+                    try:
+                        await self._read(connection)
+                    finally:
+                        backoff.streamed(time_of() - opened_at)
                 except (RedisUnavailable, RedisError, OSError, TimeoutError) as error:
                     self._note_outage(str(error) or "it went silent")
-                if wire is not None:
-                    await wire.close()
-                    wire = None
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, RETRY_CAP_S)
+                if connection is not None:
+                    await connection.close()
+                    connection = None
+                await asyncio.sleep(backoff.next_delay())
         finally:
             self._arrived.set()
-            if wire is not None:
-                await wire.close()
+            if connection is not None:
+                await connection.close()
 
-    async def _read(self, wire: "_Wire") -> None:
+    async def _read(self, connection: "_SubscribedConnection") -> None:
         """Take in what arrives until the connection ends, with an OSError."""
         while True:
-            for reply in await wire.replies():
+            for reply in await connection.replies():
                 if len(reply) == 3 and reply[0] == b"message" and reply[1] in self._channels:
-                    self.inbox.receive(self._channels[reply[1]], reply[2], _now_us())
-            if len(self.inbox):
+                    self.queue.receive(self._channels[reply[1]], reply[2], _now_us())
+            if len(self.queue):
                 self._arrived.set()
 
     def _note_outage(self, reason: str) -> None:
@@ -192,10 +196,11 @@ class Subscription:
         self._arrived.set()
 
 
-class _Wire:
+class _SubscribedConnection:
     """One connection in subscribed state. redis-py makes it; the replies are read here, in whole batches.
 
-    redis-py's own reading of one message costs more than all else that is done with it.
+    A message of 400 bytes costs 1.2 µs of CPU this way, 6 µs with ``PubSub.parse_response`` and 18 µs with
+    ``PubSub.get_message`` (redis-py 8.1 with hiredis), more than all else that is done with it (docs/adr/0003).
     """
 
     def __init__(self, pool: Any) -> None:  # noqa: ANN401 - redis-py does not annotate its pool
@@ -248,6 +253,11 @@ class _Wire:
                     raise RedisError(str(reply))
                 replies.append(reply)
         return replies
+
+
+def redis_backoff() -> Backoff:
+    """The waits between attempts to reach Redis again: at once, then 50 ms to half a second."""
+    return Backoff(random.random, base_s=0.05, cap_s=0.5, floor_s=0.05, healthy_s=1.0)
 
 
 def redis_client(redis_url: str) -> Redis:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
 
 from schwabstream.events import Channel
-from schwabstream.publishing.transaction import bulk, command
+from schwabstream.publishing.packing import bulk, command
 
 MAX_BATCH_EVENTS, MAX_BATCH_BYTES = 5_000, 4 * 2**20
 EVENT_OVERHEAD = 112  # bytes: what Python's objects take for an event that waits, beyond the event itself
@@ -34,8 +34,8 @@ def weight(events: Sequence[Event]) -> int:
     return sum(len(packed) for _, packed in events) + len(events) * EVENT_OVERHEAD
 
 
-class Lane:
-    """One channel: ``seq`` of its newest event, ``queue`` of what waits, ``in_flight`` of what is being written.
+class ChannelQueue:
+    """One channel: ``seq`` of its newest event, ``events`` that are queued, ``in_flight`` those being written.
 
     ``prefix`` and ``maxlen`` are those of the settings; 0 means no stream.
     """
@@ -44,7 +44,7 @@ class Lane:
         self.channel = channel
         self.seq = first_seq
         self.published = 0
-        self.queue: list[Event] = []
+        self.events: list[Event] = []
         self.in_flight: list[Event] = []
         self.name, self.stream_key = f"{prefix}:{channel}", f"{prefix}:stream:{channel}"
         self.last_key = f"{prefix}:last:{channel}" if channel in _LAST_VALUES else None
@@ -56,18 +56,18 @@ class Lane:
 
     def load(self) -> int:
         """Put the oldest of the queue in flight, as many as fit one batch; returns how many."""
-        queue = self.queue
+        queue = self.events
         if len(queue) <= _SMALL_BATCH:
-            self.in_flight, self.queue = queue, []
+            self.in_flight, self.events = queue, []
         else:
             first_bytes = weight(queue[:_SMALL_BATCH])
             limit = min(MAX_BATCH_EVENTS, _SMALL_BATCH + MAX_BATCH_BYTES * _SMALL_BATCH // first_bytes)
-            self.in_flight, self.queue = queue[:limit], queue[limit:]
+            self.in_flight, self.events = queue[:limit], queue[limit:]
         return len(self.in_flight)
 
     def unload(self) -> None:
         """Put what is in flight back to the head of the queue."""
-        self.queue[:0] = self.in_flight
+        self.events[:0] = self.in_flight
         self.in_flight = []
 
     def pack(self) -> Iterator[bytes]:
@@ -85,8 +85,8 @@ class Lane:
 
     def pack_singly(self) -> tuple[list[bytes], list[bytes]]:
         """A PUBLISH and an XADD for each event that queues, apart, to be sent outside of a batch."""
-        adds = [self._add[symbol] + event for symbol, event in self.queue] if self.has_stream else []
-        return [self._publish + event for _, event in self.queue], adds
+        adds = [self._add[symbol] + event for symbol, event in self.events] if self.has_stream else []
+        return [self._publish + event for _, event in self.events], adds
 
     def written_to(self) -> Iterator[str]:
         """The channel or key of each command of :meth:`pack`, in its order."""
@@ -111,14 +111,16 @@ class Lane:
 
         Returns how many events and bytes were freed.
         """
-        newest = {symbol: index for index, (symbol, _) in enumerate(self.queue)}
+        # The newest of a symbol stays because no later event would bring its value back: a consumer must never be left
+        # with a price that has moved on. Those before it are history, which the jump in ``seq`` accounts for.
+        newest = {symbol: index for index, (symbol, _) in enumerate(self.events)}
         freed_events = freed_bytes = 0
         kept: list[Event] = []
-        for index, entry in enumerate(self.queue):
+        for index, entry in enumerate(self.events):
             if (freed_events < events or freed_bytes < size) and newest[entry[0]] != index:
                 freed_events += 1
                 freed_bytes += len(entry[1]) + EVENT_OVERHEAD
             else:
                 kept.append(entry)
-        self.queue = kept
+        self.events = kept
         return freed_events, freed_bytes

@@ -1,7 +1,7 @@
 """The right to stream one account: a key in Redis that names its holder and expires by itself.
 
 Schwab gives a user one streamer connection, and a second login cuts the first (protocol 3.8), so two streamers of one
-account would evict each other for ever. Whoever holds the lease streams; the others wait here as standbys. A prefix
+account would evict each other forever. The holder of the lease streams; the others wait here as standbys. A prefix
 belongs to one account, for two would mix their prices and numbers: a second claim holds that. Holding both is the
 writer's part: it renews them inside its transactions, and Redis discards what comes too late.
 """
@@ -88,13 +88,13 @@ class Lease:
         await self._look()
 
     async def take(self, *, wait: bool, by_force: bool = False) -> Fence:
-        """The lease, ours now: at once when it is free, ``by_force`` from whoever holds it, else when it falls free.
+        """The lease, ours now: at once when it is free, ``by_force`` from its holder, else when it falls free.
 
         One that falls free while this waits is left to its holder for a moment, who may be back from an outage.
         Without ``wait`` a lease that is held raises ``LeaseLost`` naming the holder. A prefix that belongs to another
         account raises it at any time.
         """
-        told: str | None = None
+        logged: str | None = None
         try:
             while True:
                 try:
@@ -102,7 +102,7 @@ class Lease:
                 except RedisUnavailable as error:
                     if not (wait and self._proven):
                         raise
-                    told = self._tell(told, f"standby: {error}")
+                    logged = _warn_of_news(logged, f"standby: {error}")
                     self._grace_s = RETURN_GRACE_S
                     await self._sleep(OUTAGE_PAUSE_S)
                     continue
@@ -117,7 +117,7 @@ class Lease:
                 if holder:
                     self.waiting_for, self.waited = holder, True
                     words = f"standby: {describe(holder)} streams this account; taking over when it ends"
-                    told = self._tell(told, words)
+                    logged = _warn_of_news(logged, words)
                 await self._sleep(POLL_S)
         finally:
             self.waiting_for = None
@@ -182,11 +182,13 @@ class Lease:
             raise foreign_prefix(self._prefix, await self._ask("GET", f"{self._prefix}:lease:{account}"))
         return holder
 
-    def _tell(self, told: str | None, words: str) -> str:
-        if words != told:
-            log.warning(words)
-        return words
-
     async def _ask(self, *words: str | int) -> Any:  # noqa: ANN401 - whatever the command answers
         with translated(self._redis.url):
             return await self._redis.call(*words)
+
+
+def _warn_of_news(logged: str | None, words: str) -> str:
+    """Log the words unless they were the last ones ``logged``; returns them."""
+    if words != logged:
+        log.warning(words)
+    return words

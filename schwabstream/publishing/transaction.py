@@ -10,11 +10,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hiredis
 import structlog
-from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -22,39 +21,30 @@ from redis.exceptions import RedisError
 from schwabstream.broker.url import cause_of, connection_pool, redact_url, unavailable
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.publishing.fence import Fence
+from schwabstream.publishing.packing import command
+from schwabstream.publishing.reply_protocol import Replied, ReplyProtocol
+
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
 
 log = structlog.get_logger(__name__)
 
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
 NOTICE_TIMEOUT_S = 0.4
-_READ_BYTES = 64 * 2**10
-
-
-def bulk(value: bytes) -> bytes:
-    """One argument in Redis's protocol."""
-    return b"$%d\r\n%b\r\n" % (len(value), value)
-
-
-def command(*words: str | bytes | int, more: int = 0) -> bytes:
-    """The start of a packed command: these words, and ``more`` arguments that the caller appends."""
-    encoded = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-    return b"*%d\r\n" % (len(encoded) + more) + b"".join(map(bulk, encoded))
 
 
 _MULTI, _EXEC = command("MULTI"), command("EXEC")
-_QUEUED_FIRST, _QUEUED = b"+OK\r\n", b"+QUEUED\r\n"
-Replied = Callable[[list[Any]], None]
 Failed = Callable[[RedisUnavailable | LeaseLost], None]
 _CLAIM_REPLIES = 5
 
 
-class RedisWriter:
+class TransactionWriter:
     """One connection to Redis, opened again as often as needed, with one transaction under way at a time.
 
-    ``replied`` gets the replies of each transaction, errors of single commands among them. ``failed`` is told once
-    when the connection is of no use any more: what is under way then was either not carried out, or the connection
-    broke before Redis could say. ``round_trip_s`` is how long the last transaction took, None before the first.
+    ``replied`` gets the replies of each transaction, errors of single commands among them. ``failed`` is called once
+    when the connection can no longer be used: the transaction under way was not carried out, or the connection broke
+    before its outcome was known. ``round_trip_s`` is how long the last transaction took, None before the first.
     """
 
     def __init__(self, redis_url: str, replied: Replied, failed: Failed, *, fence: Fence | None = None) -> None:
@@ -64,7 +54,7 @@ class RedisWriter:
             redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=None, retry=Retry(NoBackoff(), 0)
         )
         self._connection: AbstractConnection | None = None
-        self._link: _Link | None = None
+        self._link: ReplyProtocol | None = None
         self._held = self._repeated = False
         self._packed, self._queued = b"", 0
         self._claim, self._renewal, self._watch = b"", b"", b""
@@ -90,14 +80,14 @@ class RedisWriter:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 self._connection = await self._pool.get_connection()
-                self._link = _Link(self._connection, self._fail)
+                self._link = ReplyProtocol(self._connection, self._fail)
                 if self._fence is not None:
                     self._check_claim(self._fence, await self._link.ask(self._claim, _CLAIM_REPLIES))
         except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
             raise unavailable(self.url, error) from error
 
     def transact(self, commands: Iterable[bytes], count: int) -> None:
-        """Send ``count`` packed commands as one transaction; what comes of it is told to ``replied`` or ``failed``."""
+        """Send ``count`` packed commands as one transaction; its outcome goes to ``replied`` or ``failed``."""
         if self._link is None:
             self._fail(ConnectionError("no connection"))
             return
@@ -134,10 +124,10 @@ class RedisWriter:
         await self.disconnect()
         if unanswered:
             return
-        with contextlib.suppress(RedisError, OSError, TimeoutError, hiredis.HiredisError):  # nobody is left to be told
+        with contextlib.suppress(RedisError, OSError, TimeoutError, hiredis.HiredisError):  # the run is over anyway
             async with asyncio.timeout(NOTICE_TIMEOUT_S):
                 self._connection = await self._pool.get_connection()
-                link = self._link = _Link(self._connection, self._fail)
+                link = self._link = ReplyProtocol(self._connection, self._fail)
                 if self._fence is None:
                     await link.ask(b"".join((*publish, *record)), len(publish) + len(record))
                     return
@@ -157,13 +147,13 @@ class RedisWriter:
         await self.disconnect()
         await self._pool.disconnect()
 
-    def _send(self, link: "_Link") -> None:
+    def _send(self, link: ReplyProtocol) -> None:
         """Send the transaction at hand."""
         self._sent_at = time.perf_counter()
         link.exchange(self._packed, self._queued, 1 if self._fence is None else 3, self._take)
 
     def _take(self, replies: list[Any]) -> None:
-        """Tell what a transaction's replies mean; what was not acknowledged stands before them."""
+        """Act on a transaction's replies; acknowledgements that were not as expected come before them."""
         self.round_trip_s = time.perf_counter() - (self._sent_at or 0.0)
         self._sent_at = None
         if self._fence is not None:
@@ -182,7 +172,7 @@ class RedisWriter:
             self._repeated = True
             self._take_back(self._link)
 
-    def _take_back(self, link: "_Link") -> None:
+    def _take_back(self, link: ReplyProtocol) -> None:
         """Claim what nobody holds any more, and then send the transaction at hand, of which nothing was carried out."""
         self._sent_at = time.perf_counter()
         link.request(self._claim, _CLAIM_REPLIES, self._taken_back)
@@ -213,7 +203,7 @@ class RedisWriter:
         self._held = True
 
     def _fail(self, error: Exception) -> None:
-        """Tell the end of this connection once, in our own exceptions."""
+        """Report the end of this connection once, in our own exceptions."""
         self._sent_at = None
         if self._link is not None:
             self._link.release()
@@ -223,92 +213,3 @@ class RedisWriter:
             error = RedisUnavailable(f"the connection to Redis at {self.url} broke ({cause_of(cause)})")
             error.__cause__ = cause
         self._failed(error)
-
-
-# Buffered: asyncio allocates and frees 256 KiB for every read of a protocol that is not, for ten bytes too.
-class _Link(asyncio.BufferedProtocol):
-    """What Redis answers on a connection that redis-py made: its transport is taken over from redis-py's reader."""
-
-    def __init__(self, connection: AbstractConnection, lost: Callable[[Exception], None]) -> None:
-        stream = connection._writer  # private in redis-py, held by a test (docs/adr/0003)
-        if stream is None:
-            raise ConnectionError("no connection")
-        self._lost: Callable[[Exception], None] | None = lost
-        self._transport = stream.transport
-        self._former = self._transport.get_protocol()
-        self._space = memoryview(bytearray(_READ_BYTES))
-        self._transport.set_protocol(self)
-        self._reader = hiredis.Reader()
-        self._replies: list[Any] = []
-        self._acknowledgements, self._taken = b"", 0
-        self._wanted = 0
-        self._then: Replied | None = None
-
-    def exchange(self, packed: bytes, queued: int, wanted: int, then: Replied) -> None:
-        """Send, and give ``then`` the replies: ``wanted`` after those to MULTI and ``queued`` commands, or all."""
-        self._acknowledgements, self._taken = _QUEUED_FIRST + _QUEUED * queued, 0
-        self._wanted, self._then = wanted, then
-        self._transport.write(packed)
-
-    def request(self, packed: bytes, wanted: int, then: Replied) -> None:
-        """Send, and give ``then`` the ``wanted`` replies."""
-        self._acknowledgements, self._wanted, self._then = b"", wanted, then
-        self._transport.write(packed)
-
-    async def ask(self, packed: bytes, count: int) -> list[Any]:
-        """Send, and wait for ``count`` replies; raises ``OSError`` when the connection ends first."""
-        answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        lost, self._lost = self._lost, answer.set_exception
-        self.request(packed, count, answer.set_result)
-        try:
-            return await answer
-        finally:
-            self._lost, self._then = lost, None
-
-    def release(self) -> None:
-        """Tell nothing more; a transaction under way is cut off rather than sent to its end."""
-        self._lost = None
-        if self._then is not None:
-            self._then = None
-            self._transport.abort()
-
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the size is ours to choose
-        """Where the event loop reads to."""
-        return self._space
-
-    def buffer_updated(self, nbytes: int) -> None:
-        """Take in replies; the word that commands are queued, equal thousands of times, is compared, not parsed."""
-        data, expected = bytes(self._space[:nbytes]), self._acknowledgements
-        if expected:
-            left = len(expected) - self._taken
-            if not expected.startswith(data[:left], self._taken):
-                data = expected[: self._taken] + data
-                self._wanted += expected.count(b"\n")
-            elif len(data) < left:
-                self._taken += len(data)
-                return
-            else:
-                data = data[left:]
-            self._acknowledgements = b""
-        try:
-            self._reader.feed(data)
-            while (reply := self._reader.gets()) is not False:
-                if not isinstance(reply, hiredis.PushNotification):  # news of the server's own, such as maintenance
-                    self._replies.append(reply)
-        except hiredis.HiredisError as error:
-            self._end(error)
-            return
-        if self._then is not None and len(self._replies) >= self._wanted:
-            then, replies = self._then, self._replies
-            self._then, self._replies = None, []
-            then(replies)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        """Tell redis-py too: its stream waits for this when it is closed."""
-        self._former.connection_lost(error)
-        self._end(error or ConnectionResetError("Redis closed the connection"))
-
-    def _end(self, error: Exception) -> None:
-        if self._lost is not None:
-            lost, self._lost = self._lost, None
-            lost(error)

@@ -44,7 +44,7 @@ async def show_lines(
     try:
         while not closed.is_set() and (updates is None or written < updates):
             check()
-            event = subscription.inbox.take()
+            event = subscription.queue.take()
             if event is None:
                 await arrival(subscription, CHECK_EVERY_S)
             elif (line := line_of(event)) is not None:

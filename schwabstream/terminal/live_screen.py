@@ -61,7 +61,7 @@ async def watch(
 
     ``check`` is called before each frame and may raise to end it.
     """
-    queue = subscription.inbox
+    queue = subscription.queue
     with contextlib.closing(AlternateScreen(console)) as screen:
         async with _reports(subscription, watchlist):
             while updates is None or watchlist.updates < updates:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from schwabstream.consumer import subscription
-from schwabstream.consumer.conflation import Inbox
+from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.streams import read_stream
 from schwabstream.consumer.subscription import Subscription, read_report, subscribe
 from schwabstream.errors import ConfigurationError, RedisUnavailable, SymbolError
@@ -244,9 +244,9 @@ async def test_a_wrong_url_is_named_and_an_absent_redis_too(read: Callable[..., 
 
 async def test_a_slow_reader_is_bounded_and_told(redis_server: RedisServer) -> None:
     """A reader that does not take gets the newest of its symbol and hears how many it missed."""
-    async with Subscription(Inbox(max_pending=50), redis_url=redis_server.url) as subscription:
+    async with Subscription(ConflatingQueue(max_pending=50), redis_url=redis_server.url) as subscription:
         await asyncio.to_thread(publish, redis_server, *(tick(seq) for seq in range(1, 501)))
-        await until(lambda: subscription.inbox.counts["received"] == 500)
+        await until(lambda: subscription.queue.counts["received"] == 500)
         dropped, newest = await collect(subscription, 2)
         assert isinstance(dropped, StatusEvent)
         assert (dropped.state, dropped.count) == ("dropped", 499)

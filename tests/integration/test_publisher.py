@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import orjson
 import pytest
@@ -28,9 +28,6 @@ from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from schwabstream.publishing.publisher import TradingEventPublisher
-
-if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
 
 DEADLINE_S = 10.0
 PASSWORD = "pa55@word/äß"
@@ -230,8 +227,7 @@ async def test_the_report_expires_by_itself(redis_server: Any) -> None:
 async def test_a_tap_receives_every_event_as_it_is_published(redis_server: Any) -> None:
     """What ``--json`` writes is what Redis gets, byte for byte, in the same order."""
     tapped: list[bytes] = []
-    async with Audience(redis_server.url) as audience, writing(redis_server.url) as publisher:
-        publisher.tap = tapped.append
+    async with Audience(redis_server.url) as audience, writing(redis_server.url, tap=tapped.append) as publisher:
         for n in range(5):
             publisher.publish(Channel.TICKS, event(n=n))
         await audience.until(lambda it: len(it.heard["ticks"]) == 5)
@@ -608,9 +604,8 @@ async def test_the_channel_that_holds_most_gives_first(redis_server: Any) -> Non
 
 async def test_a_redis_that_falls_behind_is_told_before_anything_is_dropped(redis_server: Any) -> None:
     """While Redis answers, but slower than events come, whoever reads hears it once, and once that it has caught up."""
-    async with writing(redis_server.url, max_events=1_000) as publisher:
-        heard: list[bool] = []
-        publisher.on_pressure = heard.append
+    heard: list[bool] = []
+    async with writing(redis_server.url, max_events=1_000, on_pressure=heard.append) as publisher:
         redis_server.client.client_pause(200, all=False)
         publisher.publish(Channel.TICKS, event(n=0))
         await asyncio.sleep(0)  # the first batch leaves, the next ones queue behind it
@@ -624,15 +619,14 @@ async def test_a_redis_that_falls_behind_is_told_before_anything_is_dropped(redi
 
 async def test_pressure_ends_with_the_connection(redis_server: Any) -> None:
     """A Redis that is away presses nobody: what it misses is what the buffer is for."""
-    async with writing(redis_server.url, max_events=1_000) as publisher:
-        heard: list[bool] = []
+    heard: list[bool] = []
 
-        def hear(pressed: bool) -> None:
-            heard.append(pressed)
-            if pressed:
-                redis_server.kill()
+    def hear(pressed: bool) -> None:
+        heard.append(pressed)
+        if pressed:
+            redis_server.kill()
 
-        publisher.on_pressure = hear
+    async with writing(redis_server.url, max_events=1_000, on_pressure=hear) as publisher:
         redis_server.client.client_pause(200, all=False)
         publisher.publish(Channel.TICKS, event(n=0))
         await asyncio.sleep(0)
@@ -826,19 +820,3 @@ async def test_an_address_that_cannot_be_one_is_a_wrong_setting(url: str) -> Non
     """A URL redis-py cannot take is named instead of showing a traceback."""
     with pytest.raises(ConfigurationError, match="the Redis URL"):
         TradingEventPublisher(url)
-
-
-async def test_redis_py_still_has_what_the_writer_takes_over(redis_server: Any) -> None:
-    """The private attributes in use: a connected redis-py connection has its streams in ``_writer`` and ``_reader``."""
-    client = Redis.from_url(redis_server.url)
-    pool: Any = client.connection_pool
-    connection: AbstractConnection = await pool.get_connection()
-    try:
-        assert isinstance(connection._writer, asyncio.StreamWriter)
-        assert isinstance(connection._writer.transport.get_protocol(), asyncio.StreamReaderProtocol)
-        assert isinstance(connection._reader, asyncio.StreamReader)
-        await connection.disconnect()
-        assert [connection._writer, connection._reader] == [None, None]
-    finally:
-        await pool.release(connection)
-        await client.aclose()

@@ -95,7 +95,7 @@ async def test_a_reader_of_a_real_streamer_sees_every_number(redis_server: Redis
                 if len(seen["tick"]) > 40 and len(seen["level2"]) > 5:
                     break
             report = await subscription.fetch_report()
-        assert subscription.inbox.counts["invalid"] == 0
+        assert subscription.queue.counts["invalid"] == 0
     for numbers in seen.values():
         assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert report is not None

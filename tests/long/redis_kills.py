@@ -125,13 +125,12 @@ async def plant(redis: RedisServer, rate: float, *, max_events: int = 100_000) -
             schwab_api_base_url=simulator.base_url,
             schwab_token_path=store.path,
         )
-        publisher = TradingEventPublisher(redis.url, max_events=max_events)
+        publisher = TradingEventPublisher(redis.url, max_events=max_events, tap=lambda payload: working.take(payload))  # noqa: PLW0108 - made below
         await publisher.connect()
         async with SchwabAuthClient(settings, store) as auth, asyncio.TaskGroup() as tasks:
             symbols = parse_symbols(SYMBOLS, datetime.now(UTC).date())
             client = SchwabStreamClient(auth, StreamState(symbols, publisher.publish))
             working = Plant(simulator, client, publisher, redis)
-            publisher.tap = working.take
             writer = tasks.create_task(publisher.run())
             reporter = tasks.create_task(Reporter(client, publisher).run())
             streamer = tasks.create_task(client.run())

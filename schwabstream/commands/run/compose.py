@@ -203,10 +203,11 @@ class _Run:
             max_events=settings.schwab_redis_buffer_events,
             max_bytes=int(settings.schwab_redis_buffer_mb * 2**20),
             fence=fence,
+            tap=tap,
+            on_pressure=self._hold,
         )
         try:
             await publisher.connect()
-            publisher.tap = tap
             heartbeat_s = settings.schwab_heartbeat_timeout_s
             client = SchwabStreamClient(
                 auth,
@@ -218,7 +219,6 @@ class _Run:
             if self._stopping:
                 return
             self._client = client
-            publisher.on_pressure = client.hold
             reporter = Reporter(client, publisher, login=auth, simulated=self._options.simulated)
             with (
                 self._operations.watching(client, publisher),
@@ -229,6 +229,11 @@ class _Run:
         finally:
             self._client = None
             await publisher.close()
+
+    def _hold(self, held: bool) -> None:
+        """Leave incoming frames in the socket while Redis is behind."""
+        if self._client is not None:
+            self._client.hold(held)
 
     async def _stream(
         self,

@@ -1,4 +1,4 @@
-"""The reader's bookkeeping: nothing lost, nothing twice, order kept, bounded, and every gap told."""
+"""The reader's bookkeeping: nothing lost, nothing twice, order kept, bounded, and every gap reported."""
 
 from collections import defaultdict
 from typing import Any
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schwabstream.consumer.conflation import RUN_APART, Inbox
+from schwabstream.consumer.conflation import RUN_APART, ConflatingQueue
 from schwabstream.events import BarEvent, Channel, Event, StatusEvent, TickEvent
 from schwabstream.protocol.symbols import Asset, Symbol
 
@@ -34,19 +34,19 @@ def payload(channel: Channel, seq: int, symbol: str | None = "A", key: str | Non
     return orjson.dumps(event | shapes[channel])
 
 
-def everything(inbox: Inbox) -> list[Event]:
+def everything(queue: ConflatingQueue) -> list[Event]:
     """Take until there is nothing."""
     taken = []
-    while (event := inbox.take()) is not None:
+    while (event := queue.take()) is not None:
         taken.append(event)
     return taken
 
 
-def ready(**options: Any) -> Inbox:
-    """An inbox that has caught up with empty last values."""
-    inbox = Inbox(**options)
-    inbox.catch_up({}, 1)
-    return inbox
+def ready(**options: Any) -> ConflatingQueue:
+    """A queue that has caught up with empty last values."""
+    queue = ConflatingQueue(**options)
+    queue.catch_up({}, 1)
+    return queue
 
 
 def seqs(events: list[Event]) -> list[int]:
@@ -55,7 +55,7 @@ def seqs(events: list[Event]) -> list[int]:
 
 
 def notices(events: list[Event]) -> list[StatusEvent]:
-    """What the inbox itself says."""
+    """What the queue itself says."""
     return [event for event in events if isinstance(event, StatusEvent) and not event.seq]
 
 
@@ -78,10 +78,10 @@ class Streamer:
         if self.wire is not None:
             self.wire.append((channel, message))
 
-    def deliver(self, inbox: Inbox, count: int) -> None:
+    def deliver(self, queue: ConflatingQueue, count: int) -> None:
         for channel, message in (self.wire or [])[:count]:
             self.received[channel].add(orjson.loads(message)["seq"])
-            inbox.receive(channel, message, 1)
+            queue.receive(channel, message, 1)
         self.wire = None if self.wire is None else self.wire[count:]
 
 
@@ -89,7 +89,7 @@ class Reader:
     """One interleaving: each byte of the script is a step of the publisher, the wire, the reader, or the network."""
 
     def __init__(self) -> None:
-        self.streamer, self.inbox, self.taken = Streamer(), Inbox(), list[Event]()
+        self.streamer, self.queue, self.taken = Streamer(), ConflatingQueue(), list[Event]()
         self.behind = False
 
     def play(self, script: bytes) -> None:
@@ -98,21 +98,21 @@ class Reader:
             self.step(step % 16, step // 16)
         if self.streamer.wire is None:
             self.connect()
-        self.streamer.deliver(self.inbox, len(self.streamer.wire or []) // 2)
+        self.streamer.deliver(self.queue, len(self.streamer.wire or []) // 2)
         self.catch_up()
         for channel in (Channel.TICKS, Channel.LEVEL2, Channel.BARS):
             self.streamer.publish(channel, "A")
-        self.streamer.deliver(self.inbox, len(self.streamer.wire or []))
-        self.taken += everything(self.inbox)
+        self.streamer.deliver(self.queue, len(self.streamer.wire or []))
+        self.taken += everything(self.queue)
 
     def step(self, action: int, detail: int) -> None:
         """Publish more often than anything else."""
         if action < 8:
             self.streamer.publish((Channel.TICKS, Channel.LEVEL2, Channel.BARS)[detail % 3], "ABC"[detail % 4 % 3])
         elif action < 11:
-            self.streamer.deliver(self.inbox, detail + 1)
+            self.streamer.deliver(self.queue, detail + 1)
         elif action < 13:
-            self.taken += filter(None, [self.inbox.take()])
+            self.taken += filter(None, [self.queue.take()])
         elif action == 13 and self.streamer.wire is None:
             self.connect()
         elif action == 14:
@@ -122,14 +122,14 @@ class Reader:
 
     def connect(self) -> None:
         """Subscribe; the last values are still to be read."""
-        self.inbox.hold()
+        self.queue.hold()
         self.streamer.wire, self.behind = [], True
 
     def catch_up(self) -> None:
         """Read the last values, if that is due."""
         if self.behind:
             last = {channel: list(values.values()) for channel, values in self.streamer.last.items()}
-            self.inbox.catch_up(last, 1)
+            self.queue.catch_up(last, 1)
             self.behind = False
 
 
@@ -137,7 +137,7 @@ class Reader:
 @settings(max_examples=10_000)
 @given(script=st.binary(max_size=80))
 def test_any_interleaving_of_snapshot_and_live_loses_and_doubles_nothing(script: bytes) -> None:
-    """Per symbol each event comes once and in order, the newest always comes, and what is missing is told."""
+    """Per symbol each event comes once and in order, the newest always comes, and what is missing is reported."""
     reader = Reader()
     reader.play(script)
     streamer = reader.streamer
@@ -172,43 +172,43 @@ def test_any_interleaving_of_snapshot_and_live_loses_and_doubles_nothing(script:
 
 def test_last_values_then_live_without_doubles() -> None:
     """What came live before the last values were read counts once, in the order of seq."""
-    inbox = Inbox()
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 2, "A"), 1)
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 4, "B"), 1)
-    inbox.catch_up({Channel.TICKS: [payload(Channel.TICKS, FIRST + 3, "A"), payload(Channel.TICKS, FIRST + 1, "C")]}, 1)
-    assert seqs(everything(inbox)) == [FIRST + 1, FIRST + 2, FIRST + 3, FIRST + 4]
+    queue = ConflatingQueue()
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 2, "A"), 1)
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 4, "B"), 1)
+    queue.catch_up({Channel.TICKS: [payload(Channel.TICKS, FIRST + 3, "A"), payload(Channel.TICKS, FIRST + 1, "C")]}, 1)
+    assert seqs(everything(queue)) == [FIRST + 1, FIRST + 2, FIRST + 3, FIRST + 4]
 
 
 def test_a_repeated_batch_is_dropped() -> None:
     """A message with a number its symbol has passed is a repetition."""
-    inbox = ready()
+    queue = ready()
     for seq in (1, 2, 1, 2, 3):
-        inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + seq), 1)
-    assert seqs(everything(inbox)) == [FIRST + 1, FIRST + 2, FIRST + 3]
-    assert inbox.counts["repeated"] == 2
+        queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + seq), 1)
+    assert seqs(everything(queue)) == [FIRST + 1, FIRST + 2, FIRST + 3]
+    assert queue.counts["repeated"] == 2
 
 
 def test_a_jump_is_told_with_its_times_and_count() -> None:
     """Three numbers that never came are one gap of three, between the two arrivals, before the event behind it."""
-    inbox = ready()
-    inbox.receive(Channel.BARS, payload(Channel.BARS, FIRST + 1), 5_000_000)
-    inbox.receive(Channel.BARS, payload(Channel.BARS, FIRST + 5), 9_000_000)
-    events = everything(inbox)
+    queue = ready()
+    queue.receive(Channel.BARS, payload(Channel.BARS, FIRST + 1), 5_000_000)
+    queue.receive(Channel.BARS, payload(Channel.BARS, FIRST + 5), 9_000_000)
+    events = everything(queue)
     gap = notices(events)[0]
     assert (gap.state, gap.count, gap.lost_at, gap.restored_at) == ("gap", 3, 5_000, 9_000)
     assert "bars" in gap.reason
-    assert inbox.counts["lost"] == 3
+    assert queue.counts["lost"] == 3
     assert isinstance(events[-1], BarEvent)
 
 
 def test_what_last_values_bring_back_is_not_lost() -> None:
     """After a reconnect only those count as lost that neither came live nor as a last value."""
-    inbox = ready()
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1, "A"), 1)
-    inbox.hold()
-    inbox.catch_up({Channel.TICKS: [payload(Channel.TICKS, FIRST + 3, "A"), payload(Channel.TICKS, FIRST + 4, "B")]}, 1)
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 5, "A"), 1)
-    events = everything(inbox)
+    queue = ready()
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1, "A"), 1)
+    queue.hold()
+    queue.catch_up({Channel.TICKS: [payload(Channel.TICKS, FIRST + 3, "A"), payload(Channel.TICKS, FIRST + 4, "B")]}, 1)
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 5, "A"), 1)
+    events = everything(queue)
     assert [notice.count for notice in notices(events)] == [1]
     assert seqs(events) == [FIRST + 1, FIRST + 3, FIRST + 4, FIRST + 5]
 
@@ -216,55 +216,55 @@ def test_what_last_values_bring_back_is_not_lost() -> None:
 @pytest.mark.parametrize("step", [5 * RUN_APART, -5 * RUN_APART])
 def test_a_new_run_is_told_as_such(step: int) -> None:
     """Numbers of another run are taken, whichever way the clock went, and the gap does not invent a count."""
-    inbox = ready()
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST), 1)
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + step), 1)
-    events = everything(inbox)
+    queue = ready()
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST), 1)
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + step), 1)
+    events = everything(queue)
     assert seqs(events) == [FIRST, FIRST + step]
     assert [(notice.state, notice.count) for notice in notices(events)] == [("gap", None)]
-    assert inbox.counts["lost"] == 0
+    assert queue.counts["lost"] == 0
 
 
-def test_a_slow_reader_gets_the_newest_and_is_told() -> None:
+def test_a_slow_reader_gets_the_newest_and_a_report() -> None:
     """Beyond the bound only the newest tick of each symbol waits; a notice says how many older ones went."""
-    inbox = ready(max_pending=10)
+    queue = ready(max_pending=10)
     for seq in range(1, 101):
-        inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + seq, "AB"[seq % 2]), 1)
-        assert len(inbox) <= 12
-    events = everything(inbox)
+        queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + seq, "AB"[seq % 2]), 1)
+        assert len(queue) <= 12
+    events = everything(queue)
     assert seqs(events) == [FIRST + 99, FIRST + 100]
     assert [(notice.state, notice.count) for notice in notices(events)] == [("dropped", 98)]
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 101, "A"), 1)
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 102, "A"), 1)
-    assert seqs(everything(inbox)) == [FIRST + 101, FIRST + 102]
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 101, "A"), 1)
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 102, "A"), 1)
+    assert seqs(everything(queue)) == [FIRST + 101, FIRST + 102]
 
 
 def test_bars_beyond_the_bound_lose_the_oldest() -> None:
     """What has no newest, such as bars, loses its oldest, counted."""
-    inbox = ready(max_pending=3)
+    queue = ready(max_pending=3)
     for seq in range(1, 6):
-        inbox.receive(Channel.BARS, payload(Channel.BARS, FIRST + seq), 1)
-    assert seqs(everything(inbox)) == [FIRST + 3, FIRST + 4, FIRST + 5]
-    assert inbox.counts["dropped"] == 2
+        queue.receive(Channel.BARS, payload(Channel.BARS, FIRST + seq), 1)
+    assert seqs(everything(queue)) == [FIRST + 3, FIRST + 4, FIRST + 5]
+    assert queue.counts["dropped"] == 2
 
 
 def test_newest_only_keeps_one_of_each_and_says_nothing() -> None:
     """A screen asks for the newest alone: what gives way is as wanted, not a loss."""
-    inbox = ready(newest_only=True)
+    queue = ready(newest_only=True)
     for seq in range(1, 5):
-        inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + seq), 1)
-    assert seqs(everything(inbox)) == [FIRST + 4]
-    assert inbox.counts["dropped"] == 0
+        queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + seq), 1)
+    assert seqs(everything(queue)) == [FIRST + 4]
+    assert queue.counts["dropped"] == 0
 
 
 def test_only_the_wanted_symbols_come_but_every_number_counts() -> None:
     """Others' events are passed over without opening a gap; an event of no symbol concerns everybody."""
-    inbox = ready(symbols={"A"}, keys={"/K"})
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1, "A"), 1)
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 2, "B"), 1)
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 3, "/K:X", "/K"), 1)
-    inbox.receive(Channel.STATUS, payload(Channel.STATUS, FIRST + 1, None), 1)
-    events = everything(inbox)
+    queue = ready(symbols={"A"}, keys={"/K"})
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1, "A"), 1)
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 2, "B"), 1)
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 3, "/K:X", "/K"), 1)
+    queue.receive(Channel.STATUS, payload(Channel.STATUS, FIRST + 1, None), 1)
+    events = everything(queue)
     assert [event.symbol for event in events] == ["A", "/K:X", None]
     assert notices(events) == []
 
@@ -286,26 +286,26 @@ def test_only_the_wanted_symbols_come_but_every_number_counts() -> None:
 )
 def test_what_is_no_event_is_counted(garbage: bytes) -> None:
     """Whatever somebody else publishes on the channel is counted and stops nothing."""
-    inbox = ready()
-    inbox.receive(Channel.TICKS, garbage, 1)
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST), 1)
-    assert seqs(everything(inbox)) == [FIRST]
-    assert inbox.counts["invalid"] == 1
+    queue = ready()
+    queue.receive(Channel.TICKS, garbage, 1)
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST), 1)
+    assert seqs(everything(queue)) == [FIRST]
+    assert queue.counts["invalid"] == 1
 
 
 @pytest.mark.parametrize("digits", [20, 4_300, 4_301, 100_000])
 @pytest.mark.parametrize("usual", [True, False])
 def test_an_endless_seq_is_counted(digits: int, *, usual: bool) -> None:
     """A ``seq`` that no machine integer holds, live or as a last value, is counted as invalid and stops nothing."""
-    inbox = Inbox()
+    queue = ConflatingQueue()
     event = {"v": 1, "type": "tick", **orjson.loads(payload(Channel.TICKS, FIRST))}
     names = list(event) if usual else sorted(event)
     endless = orjson.dumps({name: event[name] for name in names}).replace(b"%d" % FIRST, b"9" * digits)
-    inbox.catch_up({Channel.TICKS: [endless]}, 1)
-    inbox.receive(Channel.TICKS, endless, 1)
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1), 1)
-    assert seqs(everything(inbox)) == [FIRST + 1]
-    assert inbox.counts["invalid"] == 2
+    queue.catch_up({Channel.TICKS: [endless]}, 1)
+    queue.receive(Channel.TICKS, endless, 1)
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1), 1)
+    assert seqs(everything(queue)) == [FIRST + 1]
+    assert queue.counts["invalid"] == 2
 
 
 @given(
@@ -320,30 +320,30 @@ def test_messages_are_read_alike_whatever_the_order_of_names(
     """The streamer's own order of names is read faster, and to the same effect, as any other."""
     event = {"v": 1, "type": "tick", "symbol": symbol, "key": key, "seq": seq, "timestamp": 1}
     names = list(event) if usual else sorted(event)
-    inbox = ready(symbols={"A"}, keys={"B"})
-    inbox.receive(Channel.TICKS, orjson.dumps({name: event[name] for name in names}), 1)
-    assert len(inbox) == (symbol is None or symbol == "A" or key == "B")
-    assert inbox.counts["invalid"] == 0
+    queue = ready(symbols={"A"}, keys={"B"})
+    queue.receive(Channel.TICKS, orjson.dumps({name: event[name] for name in names}), 1)
+    assert len(queue) == (symbol is None or symbol == "A" or key == "B")
+    assert queue.counts["invalid"] == 0
 
 
 def test_absent_symbols_are_all_reported_first() -> None:
     """However many symbols are not streamed, each is named, before anything else is taken."""
-    inbox = ready()
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST, "A"), 5_000)
+    queue = ready()
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST, "A"), 5_000)
     symbols = [Symbol(f"S{number}", f"S{number}", Asset.EQUITY) for number in range(200)]
-    inbox.report_absent([*symbols, Symbol("a", "A", Asset.EQUITY)], ["A"])
-    assert len(inbox) == 201
-    events = everything(inbox)
+    queue.report_absent([*symbols, Symbol("a", "A", Asset.EQUITY)], ["A"])
+    assert len(queue) == 201
+    events = everything(queue)
     assert [event.symbol for event in events] == [*(symbol.alias for symbol in symbols), "A"]
     assert {notice.detail for notice in notices(events)} == {"not-streamed"}
 
 
 def test_what_does_not_validate_is_counted_when_taken() -> None:
     """A numbered message that is no TickEvent is counted and passed over."""
-    inbox = ready()
-    inbox.receive(Channel.TICKS, b'{"type":"tick","seq":%d,"symbol":"A"}' % FIRST, 1)
-    inbox.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1), 1)
-    events = everything(inbox)
+    queue = ready()
+    queue.receive(Channel.TICKS, b'{"type":"tick","seq":%d,"symbol":"A"}' % FIRST, 1)
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1), 1)
+    events = everything(queue)
     assert [type(event) for event in events] == [TickEvent]
-    assert inbox.counts["invalid"] == 1
-    assert len(inbox) == 0
+    assert queue.counts["invalid"] == 1
+    assert len(queue) == 0

@@ -24,8 +24,8 @@ class Desk:
     def __init__(self, folder: Path) -> None:
         self.now = 1_795_000_000.0
         self.folder = folder
-        self.inbox = folder / "inbox"
-        self.command = f"sh -c 'cat >> {self.inbox}; echo >> {self.inbox}'"
+        self.queue = folder / "queue"
+        self.command = f"sh -c 'cat >> {self.queue}; echo >> {self.queue}'"
 
     def alerts(self, command: str | None = None, limit_s: float = 10.0) -> Alerts:
         return Alerts(
@@ -42,7 +42,7 @@ class Desk:
         return common | {"timestamp": now_ms, "received_us": 0, "state": state, "reason": reason, "since": now_ms}
 
     def received(self) -> list[StatusEvent]:
-        lines = self.inbox.read_text().splitlines() if self.inbox.exists() else []
+        lines = self.queue.read_text().splitlines() if self.queue.exists() else []
         events = [parse_event(line) for line in lines]
         return [event for event in events if isinstance(event, StatusEvent)]
 
@@ -184,12 +184,12 @@ async def test_unknown_login_age_tells_nothing(desk: Desk) -> None:
 
 async def test_command_that_hangs_is_killed_with_its_children(desk: Desk) -> None:
     """After its time the command ends, and whatever it started; the streamer goes on."""
-    alerts = desk.alerts(f"sh -c 'sleep 1000 & echo $! > {desk.inbox}; wait'", limit_s=0.5)
+    alerts = desk.alerts(f"sh -c 'sleep 1000 & echo $! > {desk.queue}; wait'", limit_s=0.5)
     with capture_logs() as logs:
         async with alerts.running():
             alerts.take_status(desk.event("evicted"))
             await alerts._idle.wait()
-    child = int(desk.inbox.read_text())
+    child = int(desk.queue.read_text())
     await until(lambda: not _runs(child))
     assert [line["event"] for line in logs] == ["the alert command failed"]
     assert "did not end within 0.5 s" in logs[0]["reason"]
@@ -197,12 +197,12 @@ async def test_command_that_hangs_is_killed_with_its_children(desk: Desk) -> Non
 
 async def test_daemon_of_the_command_is_not_waited_for(desk: Desk) -> None:
     """What the command leaves behind, in a session of its own and with our pipe open, holds up nobody."""
-    alerts = desk.alerts(f"sh -c 'setsid sleep 5 & echo $$ > {desk.inbox}'", limit_s=0.3)
+    alerts = desk.alerts(f"sh -c 'setsid sleep 5 & echo $$ > {desk.queue}'", limit_s=0.3)
     async with asyncio.timeout(4):
         async with alerts.running():
             alerts.take_status(desk.event("evicted"))
             await alerts._idle.wait()
-    assert not _runs(int(desk.inbox.read_text()))
+    assert not _runs(int(desk.queue.read_text()))
 
 
 def _runs(pid: int) -> bool:
@@ -249,11 +249,11 @@ async def test_environment_holds_no_setting_of_ours(desk: Desk, monkeypatch: pyt
     monkeypatch.setenv("SCHWAB_CLIENT_SECRET", "s3cret")
     monkeypatch.setenv("REDIS_URL", "redis://:s3cret@127.0.0.1/0")
     monkeypatch.setenv("CHAT_WEBHOOK_URL", "https://chat.example/hook")
-    alerts = desk.alerts(f"sh -c 'env > {desk.inbox}'")
+    alerts = desk.alerts(f"sh -c 'env > {desk.queue}'")
     async with alerts.running():
         alerts.take_status(desk.event("evicted"))
         await alerts._idle.wait()
-    seen = desk.inbox.read_text()
+    seen = desk.queue.read_text()
     assert "CHAT_WEBHOOK_URL=https://chat.example/hook" in seen
     assert "s3cret" not in seen
     assert "SCHWAB_" not in seen
@@ -261,12 +261,12 @@ async def test_environment_holds_no_setting_of_ours(desk: Desk, monkeypatch: pyt
 
 async def test_leaving_waits_a_moment_only(desk: Desk) -> None:
     """A stop does not wait for a slow command: it is ended."""
-    alerts = desk.alerts(f"sh -c 'echo $$ > {desk.inbox}; sleep 1000'", limit_s=1000)
+    alerts = desk.alerts(f"sh -c 'echo $$ > {desk.queue}; sleep 1000'", limit_s=1000)
     async with asyncio.timeout(10):
         async with alerts.running():
             alerts.take_status(desk.event("evicted"))
-            await until(lambda: desk.inbox.exists() and desk.inbox.read_text().endswith("\n"))
-    assert not _runs(int(desk.inbox.read_text()))
+            await until(lambda: desk.queue.exists() and desk.queue.read_text().endswith("\n"))
+    assert not _runs(int(desk.queue.read_text()))
 
 
 @pytest.mark.parametrize("command", ["notify 'unfinished", " ", ""])

@@ -16,6 +16,7 @@ from schwabstream.monitoring.metrics import Monitor, Stint
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.lease import Lease
+from schwabstream.publishing.life import State
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import load_settings
 from schwabstream.streaming.state import StreamState
@@ -44,7 +45,7 @@ class Watched:
         self.monitor.stint = Stint(client, publisher)
         client.announcer.enter(Status.STREAMING, "2 symbols subscribed")
         client.announcer.since = NOW - 90
-        publisher.connected = True
+        publisher.state = State.CONNECTED
         for key, service in (("/MNQ", "LEVELONE_FUTURES"), ("AAPL", "LEVELONE_EQUITIES")):
             batch = Batch(service, int(NOW * 1000), [{"key": key, "3": 1.0}])
             client.market.apply(batch, int(NOW * 1e6))
@@ -140,7 +141,7 @@ def test_healthy_is_streaming_everything_into_redis(
     """Healthy is: it streams, every symbol is confirmed by this session, and Redis takes it."""
     watched.stream()
     watched.client.announcer.state, watched.client.announcer.reason = state, "because"
-    watched.publisher.connected = connected
+    watched.publisher.state = State.CONNECTED if connected else State.AWAY
     if not fresh:
         watched.client.market.begin_session()
     found, body = watched.monitor.health()

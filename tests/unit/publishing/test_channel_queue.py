@@ -4,18 +4,18 @@ import hiredis
 import pytest
 
 from schwabstream.events import Channel
-from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, Lane, weight
-from schwabstream.publishing.transaction import bulk
+from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, ChannelQueue, weight
+from schwabstream.publishing.packing import bulk
 
 
-def lane(*events: tuple[str, bytes], channel: Channel = Channel.TICKS, maxlen: int = 10) -> Lane:
-    """A lane in which these events wait: symbol and JSON each."""
-    made = Lane(channel, "md", maxlen, 0)
-    made.queue = [(symbol, bulk(event)) for symbol, event in events]
+def queue_of(*events: tuple[str, bytes], channel: Channel = Channel.TICKS, maxlen: int = 10) -> ChannelQueue:
+    """A queue of these events: symbol and JSON each."""
+    made = ChannelQueue(channel, "md", maxlen, 0)
+    made.events = [(symbol, bulk(event)) for symbol, event in events]
     return made
 
 
-def commands(one: Lane) -> list[list[bytes]]:
+def commands(one: ChannelQueue) -> list[list[bytes]]:
     """The commands of what is in flight, as Redis would read them."""
     reader = hiredis.Reader()
     reader.feed(b"".join(one.pack()))
@@ -27,7 +27,7 @@ def commands(one: Lane) -> list[list[bytes]]:
 
 def test_every_event_is_published_and_added_and_the_newest_of_each_symbol_kept() -> None:
     """PUBLISH and XADD for each event in order, then one HSET with the last of each symbol."""
-    one = lane(("A", b"1"), ("B", b"2"), ("A", b"3"))
+    one = queue_of(("A", b"1"), ("B", b"2"), ("A", b"3"))
     one.load()
     added = [[b"XADD", b"md:stream:ticks", b"MAXLEN", b"~", b"10", b"*", b"symbol", s, b"event", e]
              for s, e in ((b"A", b"1"), (b"B", b"2"), (b"A", b"3"))]  # fmt: skip
@@ -40,7 +40,7 @@ def test_every_event_is_published_and_added_and_the_newest_of_each_symbol_kept()
 @pytest.mark.parametrize("channel", list(Channel))
 def test_each_command_has_the_name_it_writes_to(channel: Channel, maxlen: int) -> None:
     """What a refusal is blamed on is what that command named; without streams nothing is added."""
-    one = lane(("A", b"1"), ("B", b"2"), channel=channel, maxlen=maxlen)
+    one = queue_of(("A", b"1"), ("B", b"2"), channel=channel, maxlen=maxlen)
     one.load()
     assert [command[1].decode() for command in commands(one)] == list(one.written_to())
     assert any(command[0] == b"XADD" for command in commands(one)) is (maxlen > 0)
@@ -49,29 +49,29 @@ def test_each_command_has_the_name_it_writes_to(channel: Channel, maxlen: int) -
 @pytest.mark.parametrize("size", [10, 10_000])
 def test_a_batch_is_bounded_and_what_comes_back_goes_first(size: int) -> None:
     """No batch exceeds its bound in events or, by much, in bytes; unloading restores the order."""
-    one = lane(*(("A", b"%d " % n + b"x" * size) for n in range(MAX_BATCH_EVENTS + 1)))
-    before = list(one.queue)
+    one = queue_of(*(("A", b"%d " % n + b"x" * size) for n in range(MAX_BATCH_EVENTS + 1)))
+    before = list(one.events)
     count = one.load()
     assert 0 < count <= MAX_BATCH_EVENTS
     assert weight(one.in_flight) <= MAX_BATCH_BYTES + weight(before[:100])
-    assert one.in_flight + one.queue == before
+    assert one.in_flight + one.events == before
     one.unload()
-    assert (one.in_flight, one.queue) == ([], before)
+    assert (one.in_flight, one.events) == ([], before)
 
 
 def test_the_oldest_go_but_never_the_newest_of_a_symbol() -> None:
     """Shedding gives up no more than is asked for, from the front, and leaves each symbol its last event."""
-    one = lane(("Q", b"0"), *(("A", b"%d" % n) for n in range(1, 6)))
-    each = weight(one.queue[:1])
+    one = queue_of(("Q", b"0"), *(("A", b"%d" % n) for n in range(1, 6)))
+    each = weight(one.events[:1])
     assert one.shed(2, 0) == (2, 2 * each)
-    assert [event for _, event in one.queue] == [bulk(b"%d" % n) for n in (0, 3, 4, 5)]
+    assert [event for _, event in one.events] == [bulk(b"%d" % n) for n in (0, 3, 4, 5)]
     assert one.shed(100, 0) == (2, 2 * each)
-    assert [event for _, event in one.queue] == [bulk(b"0"), bulk(b"5")]
+    assert [event for _, event in one.events] == [bulk(b"0"), bulk(b"5")]
 
 
 def test_one_key_is_written_again_with_the_newest_event_alone() -> None:
     """A key that refused gets the command of the newest event; a channel, which keeps nothing, gets none."""
-    one = lane(("A", b"1"), ("B", b"2"))
+    one = queue_of(("A", b"1"), ("B", b"2"))
     one.load()
     reader = hiredis.Reader()
     reader.feed((one.rewrite("md:stream:ticks") or b"") + (one.rewrite("md:last:ticks") or b""))

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.text import Text
 
-from schwabstream.consumer.conflation import Inbox
+from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.errors import RedisUnavailable, SchwabUnavailable
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
@@ -32,8 +32,8 @@ class QuietSubscription:
     """A subscription to which the test delivers."""
 
     def __init__(self) -> None:
-        self.inbox = Inbox(newest_only=True)
-        self.inbox.catch_up({}, 1)
+        self.queue = ConflatingQueue(newest_only=True)
+        self.queue.catch_up({}, 1)
         self.outage: str | None = None
         self.seq = 1_700_000_000_000_000
         self._arrived = asyncio.Event()
@@ -52,7 +52,7 @@ class QuietSubscription:
         self.seq += 1
         event = {"v": 1, "type": "tick", "symbol": "A", "key": "A", "seq": self.seq, "timestamp": 1, "received_us": 1}
         payload = orjson.dumps(event | {"asset": "EQUITY", "last_price": price, "is_trade": True})
-        self.inbox.receive(Channel.TICKS, payload, 1)
+        self.queue.receive(Channel.TICKS, payload, 1)
         self._arrived.set()
 
 

@@ -19,7 +19,6 @@ from schwabstream.logs import configure_logging, logs_kept_aside
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
 from schwabstream.terminal.live_screen import View
@@ -120,7 +119,7 @@ def test_a_row_shows_what_is_known() -> None:
 def test_a_change_of_price_flashes() -> None:
     """The first screen a newcomer sees shows a new price in reverse for a moment, as ``quote`` does."""
     stage = Stage()
-    stage.enter(StreamState.STREAMING, "subscribed")
+    stage.enter(Status.STREAMING, "subscribed")
     stage.take()
     assert "\x1b[1;7;" not in stage.drawn(styled=True)
     stage.take(f3=20000.5)
@@ -130,7 +129,7 @@ def test_a_change_of_price_flashes() -> None:
 def test_a_symbol_looks_as_it_does_in_quote() -> None:
     """The row that is drawn from memory is the row that ``quote`` draws from the events and the report in Redis."""
     stage = Stage("/NQ:XCME,AAPL", width=200)
-    stage.enter(StreamState.STREAMING, "subscribed")
+    stage.enter(Status.STREAMING, "subscribed")
     stage.take()
     stage.table.render(time.time())
     stage.take(f3=20000.5, f14=19_900.0)
@@ -153,7 +152,7 @@ def test_a_symbol_looks_as_it_does_in_quote() -> None:
 def test_what_is_not_known_is_a_dash_never_a_nought() -> None:
     """Before the first data there are dashes, and the age says so."""
     stage = Stage()
-    stage.enter(StreamState.STREAMING, "subscribed")
+    stage.enter(Status.STREAMING, "subscribed")
     row = stage.row()
     assert "no data yet" in row
     assert "–" in row
@@ -192,7 +191,7 @@ def test_numbers_of_another_moment_are_dim() -> None:
     stage = Stage()
     stage.take()
     assert dim(stage)  # it does not stream yet
-    stage.enter(StreamState.STREAMING, "subscribed")
+    stage.enter(Status.STREAMING, "subscribed")
     assert not dim(stage)
     stage.client.market.begin_session()
     assert dim(stage)
@@ -211,7 +210,7 @@ def test_numbers_of_another_moment_are_dim() -> None:
 def test_a_narrow_terminal_drops_columns_not_digits(width: int, titles: list[str]) -> None:
     """What does not fit is left out as a whole; no row is wider than the terminal."""
     stage = Stage(width=width)
-    stage.enter(StreamState.STREAMING, "subscribed")
+    stage.enter(Status.STREAMING, "subscribed")
     stage.take(f14=19_900.0)
     stage.take()
     lines = stage.drawn().splitlines()

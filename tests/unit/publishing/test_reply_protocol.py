@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.publishing.transaction import _Link
+from schwabstream.publishing.reply_protocol import ReplyProtocol
 
 QUEUED = 3
 ANSWER = b"*3\r\n:1\r\n$3\r\n1-0\r\n:0\r\n"
@@ -25,11 +25,11 @@ class Wire:
     def get_protocol(self) -> Any:
         return self
 
-    def set_protocol(self, protocol: _Link) -> None:
+    def set_protocol(self, protocol: ReplyProtocol) -> None:
         self.protocol = protocol
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.told = error
+        self.lost = error
 
     def write(self, data: bytes) -> None:
         self.sent += data
@@ -38,7 +38,7 @@ class Wire:
         self.aborted = True
 
 
-def hear(link: _Link, data: bytes) -> None:
+def hear(link: ReplyProtocol, data: bytes) -> None:
     """Let the event loop have read this."""
     link.get_buffer(-1)[: len(data)] = data
     link.buffer_updated(len(data))
@@ -47,15 +47,15 @@ def hear(link: _Link, data: bytes) -> None:
 @given(st.sampled_from([TAKEN, REFUSED]), st.lists(st.integers(1, 30), max_size=40))
 def test_replies_are_the_same_however_they_are_cut(said: bytes, sizes: list[int]) -> None:
     """One answer for one transaction: the outcome alone when all was queued, else every reply to the end."""
-    wire, told, lost = Wire(), cast("list[list[Any]]", []), cast("list[Exception]", [])
-    link = _Link(cast("Any", wire), lost.append)
-    link.exchange(b"packed", QUEUED, 1, told.append)
+    wire, answers, lost = Wire(), cast("list[list[Any]]", []), cast("list[Exception]", [])
+    link = ReplyProtocol(cast("Any", wire), lost.append)
+    link.exchange(b"packed", QUEUED, 1, answers.append)
     rest = said
     for size in [*sizes, len(said)]:
         if rest:
             hear(link, rest[:size])
             rest = rest[size:]
-    (replies,) = told
+    (replies,) = answers
     assert (wire.sent, lost) == (b"packed", [])
     if said is TAKEN:
         assert replies == [[1, b"1-0", 0]]
@@ -67,11 +67,11 @@ def test_replies_are_the_same_however_they_are_cut(said: bytes, sizes: list[int]
 def test_the_end_of_a_connection_is_told_once_and_after_release_to_nobody() -> None:
     """Who let go hears nothing more; what was under way then is cut off."""
     wire, lost = Wire(), cast("list[Exception]", [])
-    link = _Link(cast("Any", wire), lost.append)
+    link = ReplyProtocol(cast("Any", wire), lost.append)
     link.connection_lost(None)
     link.connection_lost(None)
     assert [type(error) for error in lost] == [ConnectionResetError]
-    released = _Link(cast("Any", wire), lost.append)
+    released = ReplyProtocol(cast("Any", wire), lost.append)
     released.exchange(b"packed", 1, 1, lambda _: pytest.fail("nobody asked"))
     released.release()
     hear(released, TAKEN)
