@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 
 from schwabstream.errors import ConfigurationError
+from schwabstream.settings import LOOPBACK_HOSTS
 from schwabstream.simulator.connection import Connection
 from schwabstream.simulator.control import Control
 from schwabstream.simulator.faults import Faults
@@ -27,8 +28,6 @@ from schwabstream.simulator.rest import Rest
 from schwabstream.simulator.streamer import EMPTY, Session
 from schwabstream.simulator.tape import Tape, TapeFeed, TapePlayer
 from schwabstream.simulator.web import Reply
-
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class SchwabSimulator:
@@ -53,7 +52,7 @@ class SchwabSimulator:
         faults: Faults | None = None,
         tape: Tape | None = None,
     ) -> None:
-        if host not in _LOOPBACK:
+        if host not in LOOPBACK_HOSTS:
             raise ConfigurationError(f"the simulator listens on loopback only, not on {host}: use 127.0.0.1")
         self.faults = faults if faults is not None else Faults()
         self.received = Received()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from schwabstream.auth.client import SchwabAuthClient, open_store
-from schwabstream.commands.resources import EMBEDDED, lease_for, redis_for, schwab_for
+from schwabstream.commands.embedded_redis import EMBEDDED
+from schwabstream.commands.resources import lease_for, redis_for, schwab_for
 from schwabstream.commands.run.drain import drain
 from schwabstream.commands.run.monitors import Operations, operations
 from schwabstream.commands.run.standby import take_turns
