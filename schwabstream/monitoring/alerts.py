@@ -23,7 +23,7 @@ import structlog
 
 from schwabstream.auth.files import replace_file
 from schwabstream.errors import ConfigurationError, SchwabStreamError
-from schwabstream.events import VERSION
+from schwabstream.events import status_event
 from schwabstream.side_tasks import end, start_beside
 
 log = structlog.get_logger(__name__)
@@ -162,20 +162,7 @@ class Alerts:
             await sleep(LOOK_EVERY_S)
 
     def _event(self, state: str, reason: str, occasion: Occasion) -> dict[str, Any]:
-        now_ms = int(self._wall() * 1000)
-        return {
-            "v": VERSION,
-            "type": "status",
-            "symbol": None,
-            "key": None,
-            "seq": 0,
-            "timestamp": now_ms,
-            "received_us": now_ms * 1000,
-            "state": state,
-            "reason": reason,
-            "detail": occasion.value,
-            "since": now_ms,
-        }
+        return status_event(state, reason, int(self._wall() * 1000) * 1000, detail=occasion.value)
 
     def _tell_once(self, occasion: Occasion, event: dict[str, Any]) -> None:
         if self._told.get(occasion) is None:
