@@ -4,7 +4,7 @@ It follows the project's protocol facts (docs/protocol.md, section 9) and never 
 """
 
 from schwabstream.simulator.faults import Faults
-from schwabstream.simulator.server import SchwabSimulator, serve
+from schwabstream.simulator.server import SchwabSimulator
 from schwabstream.simulator.tape import Tape
 
-__all__ = ["Faults", "SchwabSimulator", "Tape", "serve"]
+__all__ = ["Faults", "SchwabSimulator", "Tape"]

@@ -275,9 +275,3 @@ class SchwabSimulator:
         reply = self.rest.answer(path, query, headers.get("authorization"))
         reply.after_s = self.faults.rest_delay_s
         return reply
-
-
-async def serve(host: str = "127.0.0.1", port: int = 0, *, seed: int = 7, faults: Faults | None = None) -> None:
-    """Run a simulator until cancelled; print nothing. Raises ``ConfigurationError`` when the port is taken."""
-    async with SchwabSimulator(seed=seed, host=host, port=port, faults=faults):
-        await asyncio.get_running_loop().create_future()
