@@ -35,7 +35,6 @@ WARN_BEFORE_S = 86_400.0
 QUIET_S = 3600.0
 _SAME_LOGIN_S = 3600.0
 _STDERR_SHOWN = 500
-_READ_BYTES = 65_536
 
 
 class Occasion(StrEnum):
@@ -199,56 +198,27 @@ class Alerts:
             log.info("a person was told", state=event["state"], reason=event["reason"])
 
     async def _execute(self, payload: bytes) -> tuple[int, str]:
-        """Exit code of the command and the beginning of what it said on stderr; cut short, it dies with its group."""
-        with tempfile.TemporaryFile() as stdin, _Ear() as stderr:
+        """Exit code of the command and the beginning of its standard error; cut short, it dies with its group.
+
+        Files rather than pipes: nobody has to read them while it runs, and what it leaves behind holds nothing open.
+        """
+        with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
             stdin.write(payload)
             stdin.seek(0)
             process = await asyncio.create_subprocess_exec(
                 *self._words,
                 stdin=stdin,
                 stdout=asyncio.subprocess.DEVNULL,
-                stderr=stderr.write_end,
+                stderr=stderr,
                 env=self._environment,
                 start_new_session=True,  # so that whatever it starts can be ended with it
             )
             try:
-                said = await stderr.hear()
-                return await process.wait(), said
+                code = await process.wait()
             finally:
                 if process.returncode is None:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGKILL)
                     await process.wait()
-
-
-class _Ear:
-    """A pipe whose end for reading is ours to close, whoever still holds the other one."""
-
-    def __enter__(self) -> Self:
-        self._read_end, self.write_end = os.pipe()
-        self._write_end_open = True
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        os.close(self._read_end)
-        self._close_write_end()
-
-    async def hear(self) -> str:
-        """Everything until the last writer has closed its end; the beginning of it is returned."""
-        self._close_write_end()
-        reader = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(self._read_end), "rb", buffering=0)
-        )
-        try:
-            said = b""
-            while chunk := await reader.read(_READ_BYTES):
-                said = (said + chunk)[:_STDERR_SHOWN]
-        finally:
-            transport.close()
-        return said.decode(errors="replace").strip()
-
-    def _close_write_end(self) -> None:
-        if self._write_end_open:
-            os.close(self.write_end)
-            self._write_end_open = False
+            stderr.seek(0)
+            return code, stderr.read(_STDERR_SHOWN).decode(errors="replace").strip()
