@@ -1,4 +1,4 @@
-"""What a run says of itself to Prometheus and to health checks, read from its counters when somebody asks.
+"""The state of a run for Prometheus and health checks, read from its counters on request.
 
 Nothing is counted here, so the way of a tick pays nothing for being watched. The names are those of
 docs/operations/alerts.md; none of them carries a token, an account or a symbol.
@@ -30,17 +30,17 @@ _STATES = (*(state.value for state in StreamState), STANDBY)
 
 
 @dataclass(frozen=True, slots=True)
-class Stint:
-    """One time of streaming, from taking the lease to its end."""
+class Lead:
+    """The time that one streamer leads, from taking the lease to losing it."""
 
     client: SchwabStreamClient
     publisher: TradingEventPublisher
 
 
 class Monitor:
-    """Knows the parts of a run: set ``stint`` while it streams, ``lease`` when there is one to wait for.
+    """Knows the parts of a run: set ``lead`` while it streams, ``lease`` when there is one to wait for.
 
-    ``dropped_before`` counts what the stints that are over gave up.
+    ``dropped_before`` counts what earlier leads gave up.
     """
 
     def __init__(self, auth: SchwabAuthClient, *, wall: Callable[[], float] = time.time) -> None:
@@ -49,15 +49,15 @@ class Monitor:
         self._registry = CollectorRegistry()
         self._registry.register(_RunCollector(self))
         ProcessCollector(registry=self._registry)
-        self.stint: Stint | None = None
+        self.lead: Lead | None = None
         self.dropped_before = 0
         self.lease: Lease | None = None
 
     @property
     def state(self) -> str:
         """The streamer's state, or ``standby``."""
-        if self.stint is not None:
-            return self.stint.client.state.value
+        if self.lead is not None:
+            return self.lead.client.state.value
         return STANDBY if self.lease is not None and self.lease.waiting_for else StreamState.CONNECTING.value
 
     def exposition(self) -> bytes:
@@ -67,21 +67,21 @@ class Monitor:
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether the run does what it is for, and the JSON that says so; a standby that waits is healthy."""
         body: dict[str, Any] = {"v": 1, "state": self.state, "version": __version__}
-        stint = self.stint
-        if stint is None:
+        lead = self.lead
+        if lead is None:
             healthy = self.state == STANDBY
             waiting_for = self.lease.waiting_for if self.lease else None
             return healthy, body | {"healthy": healthy, "waiting_for": waiting_for and describe(waiting_for)}
         not_fresh = [
-            alias for each in stint.client.market.instruments.values() if not each.fresh for alias in each.aliases
+            alias for each in lead.client.market.instruments.values() if not each.fresh for alias in each.aliases
         ]
-        publisher = stint.publisher
+        publisher = lead.publisher
         written = publisher.connected and not publisher.refusing
-        healthy = not not_fresh and stint.client.state is StreamState.STREAMING and written
+        healthy = not not_fresh and lead.client.state is StreamState.STREAMING and written
         return healthy, body | {
             "healthy": healthy,
-            "reason": stint.client.reason,
-            "since": int(stint.client.since * 1000),
+            "reason": lead.client.reason,
+            "since": int(lead.client.since * 1000),
             "redis": "connected" if publisher.connected else "away",
             "queued": publisher.queued,
             "dropped": publisher.dropped,
@@ -93,10 +93,10 @@ class Monitor:
         """Every metric of the run at this moment."""
         yield from self._of_run()
         yield from self._of_login()
-        if self.stint is not None:
-            yield from self._of_session(self.stint.client)
-            yield from self._of_flow(self.stint.client)
-            yield from self._of_publisher(self.stint.publisher)
+        if self.lead is not None:
+            yield from self._of_session(self.lead.client)
+            yield from self._of_flow(self.lead.client)
+            yield from self._of_publisher(self.lead.publisher)
 
     def _of_run(self) -> Iterator[Metric]:
         state = self.state
@@ -109,7 +109,7 @@ class Monitor:
             "state",
             {each: float(each == state) for each in _STATES},
         )
-        dropped = self.dropped_before + (self.stint.publisher.dropped if self.stint else 0)
+        dropped = self.dropped_before + (self.lead.publisher.dropped if self.lead else 0)
         yield _counter("dropped", "Events given up: the buffer was full, or another streamer took the lease.", dropped)
         yield _gauge("healthy", "1 while the run does what it is for, as /healthz says.", float(self.health()[0]))
 

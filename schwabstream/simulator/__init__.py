@@ -1,4 +1,4 @@
-"""A stand-in for Schwab on one loopback port: OAuth, REST and streamer, with switchable faults and seeded prices.
+"""A simulated Schwab on one loopback port: OAuth, REST and streamer, with switchable faults and seeded prices.
 
 It follows the project's protocol facts (docs/protocol.md, section 9) and never reaches Schwab.
 """

@@ -59,7 +59,7 @@ class SchwabSimulator:
         self.random = random.Random(f"{seed}:faults")  # noqa: S311 - not secrets
         self.market = Market(seed, clock)
         self.feed = Feed(self.market, self.faults, self.received, self.random, seed)
-        self._pulse: Pulse | TapePlayer = Pulse(self)
+        self._pulse = Pulse(self)
         if tape is not None:
             self.feed = feed = TapeFeed(tape, self.market, self.faults, self.received, self.random, seed)
             self._pulse = TapePlayer(self, feed, tape)

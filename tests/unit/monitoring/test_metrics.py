@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
-from schwabstream.monitoring.metrics import Monitor, Stint
+from schwabstream.monitoring.metrics import Lead, Monitor
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.lease import Lease
@@ -40,7 +40,7 @@ class Watched:
     def stream(self) -> None:
         """Pretend that it streams, with something of everything."""
         client, publisher = self.client, self.publisher
-        self.monitor.stint = Stint(client, publisher)
+        self.monitor.lead = Lead(client, publisher)
         client._announcer.enter(StreamState.STREAMING, "2 symbols subscribed")
         client._announcer.since = NOW - 90
         publisher.connected = True
@@ -92,7 +92,7 @@ def test_numbers_are_those_of_the_run(watched: Watched) -> None:
     assert samples["schwabstream_published_total", "ticks"] == 0
 
 
-def test_what_was_given_up_outlives_its_stint(watched: Watched) -> None:
+def test_what_was_given_up_outlives_its_lead(watched: Watched) -> None:
     """A streamer that lost its lease still shows what it gave up, and adds what it gives up later."""
     watched.monitor.dropped_before = 4
     assert watched.samples()["schwabstream_dropped_total", ""] == 4
