@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
-from schwabstream.events import VERSION, Channel
+from schwabstream.events import VERSION, Channel, TickEvent
 from schwabstream.protocol.books import Book, read_book, write_side
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.fields import FIELDS, Kind, Service, character, whole
@@ -21,24 +21,9 @@ from schwabstream.protocol.symbols import Asset, Symbol
 
 Publish = Callable[[Channel, dict[str, Any]], None]
 
-_TICK_FIELDS = (
-    "last_price",
-    "last_size",
-    "bid_price",
-    "bid_size",
-    "ask_price",
-    "ask_size",
-    "total_volume",
-    "open_price",
-    "high_price",
-    "low_price",
-    "close_price",
-    "net_change",
-    "mark",
-    "open_interest",
-    "trade_time",
-    "quote_time",
-)
+_LEVEL_ONE_FIELDS = {field.name for service in LEVEL_ONE.values() for field in FIELDS[service] if field.number}
+TICK_FIELDS = tuple(name for name in TickEvent.model_fields if name in _LEVEL_ONE_FIELDS)
+"""What a tick has from the fields of level 1, as both name it."""
 _TICKS = Channel.TICKS
 _TRADE_FIELDS = ("last_price", "last_size", "trade_time")
 _TOP_FIELDS = ("bid_price", "bid_size", "ask_price", "ask_size")
@@ -100,7 +85,7 @@ class Instrument:
             "received_us": 0,
             "asset": str(symbol.asset),
             "contract": symbol.key if self.is_contract else None,
-            **dict.fromkeys(_TICK_FIELDS),
+            **dict.fromkeys(TICK_FIELDS),
             "is_trade": False,
             "delayed": None,
             "repeat": False,
@@ -119,7 +104,7 @@ class _Layout:
 
     def __init__(self, service: Service) -> None:
         slots = {str(field.number): (field.name, _ACCEPTED[field.kind]) for field in FIELDS[service] if field.number}
-        self.tick = {number: slot for number, slot in slots.items() if slot[0] in _TICK_FIELDS}
+        self.tick = {number: slot for number, slot in slots.items() if slot[0] in TICK_FIELDS}
         self.tick["delayed"] = ("delayed", (bool,))
         self.info = {number: slot for number, slot in slots.items() if number not in self.tick}
         numbers = {slot[0]: number for number, slot in slots.items()}
