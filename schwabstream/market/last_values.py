@@ -18,6 +18,7 @@ from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.fields import FIELDS, Kind, Service, character, whole
 from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
 from schwabstream.protocol.symbols import Asset, Symbol
+from schwabstream.report import Count
 
 Publish = Callable[[Channel, dict[str, Any]], None]
 
@@ -162,7 +163,7 @@ class Market:
             elif service in _CHART_TIME:
                 self._apply_bars(batch, received_us)
             else:
-                self.counts["unknown services"] += 1
+                self.counts[Count.UNKNOWN_SERVICES] += 1
             return
         answering = self._answering
         for entry in batch.content:
@@ -170,7 +171,7 @@ class Market:
                 instrument = answering[entry["key"]]
             except (KeyError, TypeError):
                 if (root := self._root_answered_by(entry, service)) is None:
-                    self.counts["unknown entries"] += 1
+                    self.counts[Count.UNKNOWN_ENTRIES] += 1
                     continue
                 instrument = root
             self._merge(instrument, layout, entry, timestamp, received_us)
@@ -248,7 +249,7 @@ class Market:
                 return whole(value)
             if accepted is _CHARACTER:
                 return character(value)
-        self.counts["bad values"] += 1
+        self.counts[Count.BAD_VALUES] += 1
         return None
 
     def _publish_top(self, instrument: Instrument) -> None:
@@ -269,7 +270,7 @@ class Market:
                 instrument = self._answering[book.key]
                 bids, asks = write_side(book.bids, descending=True), write_side(book.asks, descending=False)
             except (KeyError, TypeError, ValueError):
-                self.counts["bad books"] += 1
+                self.counts[Count.BAD_BOOKS] += 1
                 continue
             time = book.time
             event = {
@@ -289,10 +290,10 @@ class Market:
                 instrument = self._answering[entry["key"]]
                 start, *prices = (entry[number] for number in (time_number, "2", "3", "4", "5", "6"))
             except (KeyError, TypeError):
-                self.counts["bad bars"] += 1
+                self.counts[Count.BAD_BARS] += 1
                 continue
             if type(start) is not int or start <= 0 or any(type(price) not in _NUMBER for price in prices):
-                self.counts["bad bars"] += 1
+                self.counts[Count.BAD_BARS] += 1
                 continue
             event = _event("bar", instrument.key, start, received_us)
             event.update(zip(("open", "high", "low", "close", "volume"), prices, strict=True))

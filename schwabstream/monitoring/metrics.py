@@ -15,11 +15,13 @@ from prometheus_client.registry import Collector
 
 from schwabstream import __version__
 from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.errors import SessionLost
 from schwabstream.histogram import Histogram
 from schwabstream.publishing.fence import describe
 from schwabstream.publishing.publisher import TradingEventPublisher
+from schwabstream.report import Count
 from schwabstream.streaming.status import StreamState
-from schwabstream.streaming.supervisor import LOST, SchwabStreamClient
+from schwabstream.streaming.supervisor import SchwabStreamClient
 
 if TYPE_CHECKING:
     from schwabstream.publishing.lease import Lease
@@ -128,14 +130,16 @@ class Monitor:
         counts, streaming = client.counts, client.state is StreamState.STREAMING
         text = "Seconds since the present session was subscribed; 0 without one."
         yield _gauge("session_age_seconds", text, self._wall() - client.since if streaming else 0.0)
-        yield _counter("connections", "Connections to the streamer.", counts["connections"])
-        lost = {_snake(name.removeprefix(LOST)): n for name, n in counts.items() if name.startswith(LOST)}
+        yield _counter("connections", "Connections to the streamer.", counts[Count.CONNECTIONS])
+        lost = {kind.label: number for kind, number in client.losses.items()}
         text = "Attempts to stream that ended in an error, by its kind."
-        yield _by_label(CounterMetricFamily, "reconnects", text, "reason", lost or {"session_lost": 0})
-        yield _counter("gaps", "Outages after which a gap was reported.", counts["gap"])
-        yield _counter("stale", "Times a symbol or service was reported stale.", counts["stale"])
-        yield _counter("undecodable", "Frames, or parts of one, that could not be understood.", counts["undecodable"])
-        yield _counter("refused_commands", "Commands that Schwab refused.", counts["refused commands"])
+        yield _by_label(CounterMetricFamily, "reconnects", text, "reason", lost or {SessionLost.label: 0})
+        yield _counter("gaps", "Outages after which a gap was reported.", counts[Count.GAP])
+        yield _counter("stale", "Times a symbol or service was reported stale.", counts[Count.STALE])
+        yield _counter(
+            "undecodable", "Frames, or parts of one, that could not be understood.", counts[Count.UNDECODABLE]
+        )
+        yield _counter("refused_commands", "Commands that Schwab refused.", counts[Count.REFUSED_COMMANDS])
         fresh = [instrument.fresh for instrument in client.market.instruments.values()]
         yield _gauge("symbols", "Keys that are wanted.", len(fresh))
         text = "Wanted keys that the present session has not confirmed."
@@ -157,9 +161,9 @@ class Monitor:
         published = {channel.value: count for channel, count in publisher.published_by_channel.items()}
         yield _by_label(CounterMetricFamily, "published", "Events that Redis took, by channel.", "channel", published)
         yield _gauge("redis_up", "1 while Redis is connected.", float(publisher.connected))
-        yield _counter("redis_outages", "Times that Redis went away.", publisher.counts["outages"])
+        yield _counter("redis_outages", "Times that Redis went away.", publisher.counts[Count.OUTAGES])
         yield _counter(
-            "redis_refused_commands", "Single commands that Redis refused.", publisher.counts["refused commands"]
+            "redis_refused_commands", "Single commands that Redis refused.", publisher.counts[Count.REFUSED_COMMANDS]
         )
         yield _gauge("queue_events", "Events that wait for Redis.", publisher.queued)
         yield _gauge("queue_bytes", "Bytes that wait for Redis.", publisher.queued_bytes)
@@ -210,7 +214,3 @@ def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
         below += count
         buckets.append(("+Inf" if bound == float("inf") else repr(bound), below))
     return HistogramMetricFamily(PREFIX + name, text, buckets=buckets, sum_value=histogram.total)
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).removeprefix("_")

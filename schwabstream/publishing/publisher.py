@@ -22,6 +22,7 @@ from schwabstream.histogram import Histogram
 from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, Lane, weight
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.transaction import RedisWriter, bulk, command
+from schwabstream.report import Count
 
 log = structlog.get_logger(__name__)
 
@@ -102,7 +103,7 @@ class TradingEventPublisher:
     @property
     def dropped(self) -> int:
         """Events given up, for the buffer was full or the lease another's; each is a jump in its channel's ``seq``."""
-        return self.counts["dropped"]
+        return self.counts[Count.DROPPED]
 
     async def connect(self) -> None:
         """Reach Redis; raises ``RedisUnavailable``, or ``LeaseLost`` when the lease is another's."""
@@ -161,7 +162,7 @@ class TradingEventPublisher:
         for lane in self._lanes.values():
             lane.unload()
             if lane.channel not in kept:
-                self.counts["dropped"] += len(lane.queue)
+                self.counts[Count.DROPPED] += len(lane.queue)
                 lane.queue = []
         notices = self._lanes[Channel.STATUS].queue
         self.queued, self.queued_bytes = len(notices), weight(notices)
@@ -177,7 +178,7 @@ class TradingEventPublisher:
     async def close(self) -> None:
         """Let go of Redis and the lease; what still waits is counted as dropped."""
         self._idle = False
-        self.counts["dropped"] += self.queued
+        self.counts[Count.DROPPED] += self.queued
         self.queued = self.queued_bytes = 0
         for lane in self._lanes.values():
             lane.queue, lane.in_flight = [], []
@@ -186,7 +187,7 @@ class TradingEventPublisher:
     async def _disconnect(self, reason: str) -> None:
         if self.connected:
             log.warning("redis is away", reason=reason)
-            self.counts["outages"] += 1
+            self.counts[Count.OUTAGES] += 1
         self.connected, self.outage = False, reason
         await self._writer.disconnect()
 
@@ -286,7 +287,7 @@ class TradingEventPublisher:
                     del self.refusing[name]
                     log.info("redis takes what it refused", name=name)
                 continue
-            self.counts["refused commands"] += 1
+            self.counts[Count.REFUSED_COMMANDS] += 1
             if name not in self.refusing:
                 log.error("redis refuses to write one name; the rest goes on", name=name, reason=str(reply))
             if source is not None:
@@ -312,7 +313,7 @@ class TradingEventPublisher:
             if events <= 0 and size <= 0:
                 break
             freed_events, freed_bytes = lane.shed(events, size)
-            self.counts["dropped"] += freed_events
+            self.counts[Count.DROPPED] += freed_events
             self.queued -= freed_events
             self.queued_bytes -= freed_bytes
         # Where the newest alone fill the buffer, looking again at every event would cost more than it frees.

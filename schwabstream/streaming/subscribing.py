@@ -24,6 +24,7 @@ from schwabstream.protocol.subscriptions import (
     wanted,
 )
 from schwabstream.protocol.symbols import Symbol
+from schwabstream.report import Count
 from schwabstream.streaming.connection import Connection
 from schwabstream.streaming.gaps import Outages
 from schwabstream.streaming.liveness import Known, Liveness, Silence
@@ -171,7 +172,7 @@ class Subscriber:
         why = f"{service} refused: {answer.message}"
         new = [key for key in keys if (service, key) not in self._memory.refused]
         self._memory.refused.update({(service, key): why for key in keys})
-        self._announcer.counts["refused commands"] += 1
+        self._announcer.counts[Count.REFUSED_COMMANDS] += 1
         for key in new:
             for alias in self._market.instruments[key].aliases:
                 self._announcer.tell("stale", f"{alias}: {why}", symbol=alias, key=key, detail=_code(answer))

@@ -33,6 +33,7 @@ from schwabstream.protocol.endings import CutSessions
 from schwabstream.protocol.session import Session, State, StreamerLogin
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import Entitlements
+from schwabstream.report import Count
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.streaming.connection import Connection, Recorder, open_connection
 from schwabstream.streaming.listings import find_listings
@@ -77,7 +78,6 @@ class Authorizer(Protocol):
         """Within the block nothing is refreshed in the background."""
 
 
-LOST = "lost: "
 LIVE_CLOCK = Clock(time.time, time.monotonic, asyncio.sleep, random.random)
 
 
@@ -119,6 +119,7 @@ class SchwabStreamClient:
         self.market = Market(symbols, publisher.publish)
         self.schedule = schedule or Schedule()
         self.ready = asyncio.Event()
+        self.losses: Counter[type[SchwabStreamError]] = Counter()
 
     @property
     def state(self) -> StreamState:
@@ -221,7 +222,7 @@ class SchwabStreamClient:
 
     async def _go_on_after(self, error: SchwabStreamError) -> None:
         """Pause as this error calls for; raises what going on cannot help, and at the start what waiting cannot."""
-        self.counts[f"{LOST}{type(error).__name__}"] += 1
+        self.losses[type(error)] += 1
         match error:
             case LeaseLost() | ConfigurationError():
                 raise error
@@ -260,7 +261,7 @@ class SchwabStreamClient:
         )
         async with opening as connection:
             self._connection = connection
-            self.counts["connections"] += 1
+            self.counts[Count.CONNECTIONS] += 1
             feed = self._feed(connection)
             try:
                 await feed.run()

@@ -92,7 +92,7 @@ def test_numbers_are_those_of_the_run(watched: Watched) -> None:
     """What the streamer, the publisher and the login count comes out under the documented names."""
     watched.stream()
     watched.log_in()
-    watched.client.counts["lost: SessionLost"] = 3
+    watched.client.losses[errors.SessionLost] = 3
     watched.client.counts["undecodable"] = 2
     watched.publisher.counts["dropped"] = 7
     watched.auth.refreshes["ok"] = 4
@@ -117,7 +117,7 @@ def test_exposition_stays_as_it_is(watched: Watched) -> None:
     watched.log_in()
     client, publisher = watched.client, watched.publisher
     for number, kind in enumerate(ERRORS, 1):
-        client.counts[f"lost: {kind.__name__}"] = number
+        client.losses[kind] = number
     client.counts.update({"connections": 21, "gap": 22, "stale": 23, "undecodable": 24, "refused commands": 25})
     publisher.counts.update({"dropped": 31, "outages": 32, "refused commands": 33})
     publisher.write_times.add(0.03)
