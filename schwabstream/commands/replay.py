@@ -103,7 +103,6 @@ class _Replay:
         self._lines: LineWriter | None = None
         self._comparison: Comparison | None = None
         self._publisher: TradingEventPublisher | None = None
-        self._playback: Playback | None = None
         self._reader_gone = False
 
     async def until_stopped(self) -> ReplayResult:
@@ -149,7 +148,7 @@ class _Replay:
         options, first = self._options, self._headers[0]
         from_us = parse_moment(options.since, first) if options.since else 0
         until_us = parse_moment(options.until, first) if options.until else 1 << 62
-        playback = self._playback = Playback(publish, from_us=from_us)
+        playback = Playback(publish, from_us=from_us)
         pace = Pace(options.speed)
         for number, item in enumerate(self._items(show)):
             if isinstance(item, Record) and not item.carried:
