@@ -19,6 +19,7 @@
     └── OutputUnwritable              exit 1   standard output is closed or takes no more data
 
 A message says what failed, on what, and the next step; it never holds a token, a secret or an account number.
+``label`` is the name of the kind in metrics.
 Library exceptions are translated where the library is called, chained with ``raise … from error``.
 """
 
@@ -27,22 +28,27 @@ class SchwabStreamError(Exception):
     """The root: catch it to catch everything this package raises on purpose."""
 
     exit_code = 1
+    label = "schwab_stream_error"
 
 
 class ConfigurationError(SchwabStreamError):
     """A setting or an argument is missing or wrong; nothing was connected."""
 
     exit_code = 2
+    label = "configuration_error"
 
 
 class SymbolError(ConfigurationError):
     """What was written cannot be a symbol; the message proposes the nearest right form."""
+
+    label = "symbol_error"
 
 
 class LoginRequired(SchwabStreamError):
     """Schwab refused the credentials: only ``schwabstream auth login`` helps."""
 
     exit_code = 3
+    label = "login_required"
 
 
 class SchwabUnavailable(SchwabStreamError):
@@ -52,6 +58,7 @@ class SchwabUnavailable(SchwabStreamError):
     """
 
     exit_code = 4
+    label = "schwab_unavailable"
 
     def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -64,6 +71,8 @@ class SessionLost(SchwabUnavailable):
     ``unexplained``: the streamer closed it and gave no reason, neither a notice nor a close code that names one.
     """
 
+    label = "session_lost"
+
     def __init__(self, message: str, *, retry_after_s: float | None = None, unexplained: bool = False) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
         self.unexplained = unexplained
@@ -72,42 +81,56 @@ class SessionLost(SchwabUnavailable):
 class LoginDenied(SchwabUnavailable):
     """The streamer answered LOGIN with code 3: refresh the access token and try once more."""
 
+    label = "login_denied"
+
 
 class ProtocolError(SchwabStreamError):
     """Schwab answered something the protocol does not allow."""
 
     exit_code = 5
+    label = "protocol_error"
 
 
 class Refused(SchwabStreamError):
     """Schwab understood the request and said no."""
 
     exit_code = 6
+    label = "refused"
 
 
 class Evicted(Refused):
     """Another session of the same user took the one streamer connection (code 12)."""
 
+    label = "evicted"
+
 
 class LeaseLost(Refused):
     """Another streamer holds the account's lease in Redis, or another account the prefix: this one must not publish."""
+
+    label = "lease_lost"
 
 
 class TokenFileError(SchwabStreamError):
     """The token file cannot be read or written."""
 
     exit_code = 7
+    label = "token_file_error"
 
 
 class RedisUnavailable(SchwabStreamError):
     """Redis cannot be reached, or refused what was to be written."""
 
     exit_code = 8
+    label = "redis_unavailable"
 
 
 class RedisUnsuitable(RedisUnavailable):
     """What answers can never serve, such as a replica, a Sentinel or a node of a Cluster: only another URL helps."""
 
+    label = "redis_unsuitable"
+
 
 class OutputUnwritable(SchwabStreamError):
     """Standard output is closed, or takes no more data, as on a full disk."""
+
+    label = "output_unwritable"

@@ -6,7 +6,7 @@ A field Schwab never sent is None; NaN never appears.
 """
 
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
@@ -139,6 +139,26 @@ class StatusEvent(BaseModel):
     restored_at: int | None = None
     symbols: tuple[str, ...] | None = None
     count: int | None = None
+
+
+def status_event(state: str, reason: str, now_us: int, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - fields
+    """A :class:`StatusEvent` as a dictionary with ``seq`` 0, which only a publisher changes; ``more`` has other fields.
+
+    Unless ``more`` says otherwise, the state began at ``now_us`` and concerns no symbol.
+    """
+    return {
+        "v": VERSION,
+        "type": "status",
+        "symbol": None,
+        "key": None,
+        "seq": 0,
+        "timestamp": now_us // 1000,
+        "received_us": now_us,
+        "state": state,
+        "reason": reason,
+        "since": now_us // 1000,
+        **more,
+    }
 
 
 Event = Annotated[TickEvent | Level2Event | BarEvent | StatusEvent, Field(discriminator="type")]

@@ -4,6 +4,7 @@ The streamer writes it every few seconds and it expires by itself, so a report t
 lives. All times are integer milliseconds since the Unix epoch, UTC. Holds no token, secret or account number.
 """
 
+from enum import StrEnum
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,6 +13,29 @@ from schwabstream.events import StatusState
 
 REPORT_VERSION: Final = 1
 REPORT_LIFE_S: Final = 15
+
+
+class Count(StrEnum):
+    """What a run counts, by its names in the report; those of the publisher stand there after the word redis."""
+
+    BAD_BARS = "bad bars"
+    BAD_BOOKS = "bad books"
+    BAD_VALUES = "bad values"
+    CONNECTIONS = "connections"
+    DROPPED = "dropped"
+    ENTERED_STREAMING = "entered streaming"
+    GAP = "gap"
+    LATE_ANSWERS = "late answers"
+    OUTAGES = "outages"
+    PROBES = "probes"
+    REFUSED_COMMANDS = "refused commands"
+    STALE = "stale"
+    UNANSWERED = "unanswered"
+    UNDECODABLE = "undecodable"
+    UNKNOWN_ANSWERS = "unknown answers"
+    UNKNOWN_ENTRIES = "unknown entries"
+    UNKNOWN_NOTICES = "unknown notices"
+    UNKNOWN_SERVICES = "unknown services"
 
 
 class _Part(BaseModel):
@@ -73,7 +97,7 @@ class StreamerReport(_Part):
     refusing: tuple[str, ...] = ()
     """Names in Redis that refuse what is written to them, such as a stream's that holds something else."""
     counts: dict[str, int] = Field(default_factory=dict)
-    """What else was counted, by name: bad frames, late answers, refused commands."""
+    """What else was counted: by :class:`Count`, by why a frame could not be read, or by what was announced."""
     lag: LagReport = LagReport()
     token_expires_at: int | None = None
     token_unsaved: str | None = None

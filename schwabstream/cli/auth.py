@@ -108,15 +108,9 @@ def _person() -> "Person":
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end, or until Ctrl-C, which asyncio by itself would only note while a person is being waited for."""
-    import asyncio
-    import signal
+    from schwabstream.commands.signals import run_until_interrupted
 
-    def stop(_number: int, _frame: object) -> None:
-        raise KeyboardInterrupt
-
-    signal.signal(signal.SIGINT, stop)
-    return asyncio.run(work)
+    return run_until_interrupted(work)
 
 
 def _read_line() -> str:

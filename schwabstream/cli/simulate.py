@@ -1,4 +1,4 @@
-"""``schwabstream simulate``: the Schwab stand-in as a server of its own."""
+"""``schwabstream simulate``: the simulated Schwab as a server of its own."""
 
 from pathlib import Path
 from typing import Annotated

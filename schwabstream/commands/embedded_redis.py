@@ -18,6 +18,8 @@ from schwabstream.commands.child_process import dies_with_parent
 from schwabstream.errors import RedisUnavailable
 from schwabstream.settings import foreign_environment
 
+EMBEDDED = "embedded"
+"""What ``--redis`` says for a Redis of its own."""
 HOST = "127.0.0.1"
 USUAL_PORT = 6379
 START_TIMEOUT_S = 5.0

@@ -10,9 +10,9 @@ from typing import Any
 import structlog
 
 from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.commands.resources import refuse_beside_streamer, schwab_for
 from schwabstream.commands.signals import until_signalled
-from schwabstream.consumer.subscription import read_report
-from schwabstream.errors import ConfigurationError, RedisUnavailable, Refused
+from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.logs import configure_logging
 from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
@@ -23,6 +23,8 @@ from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 log = structlog.get_logger(__name__)
+
+_ADVICE = "Schwab allows one connection: record beside it with schwabstream stream run --record FILE, or stop it first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +61,12 @@ def record(options: RecordOptions) -> None:
 
 async def _record(options: RecordOptions, settings: Settings, symbols: list[Symbol]) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        if options.simulate:
-            from schwabstream.commands.simulated import simulated_schwab
-
-            settings = await stack.enter_async_context(simulated_schwab(settings))
-        else:
-            await _refuse_beside_a_streamer(settings)
+        if not options.simulate:
+            with contextlib.suppress(RedisUnavailable):  # no Redis, no report
+                await refuse_beside_streamer(
+                    settings.redis_url, settings.schwab_redis_prefix, _ADVICE, simulated_too=False
+                )
+        settings = await stack.enter_async_context(schwab_for(settings, simulated=options.simulate))
         auth = await stack.enter_async_context(SchwabAuthClient(settings, open_store(settings)))
         auth.start_auto_refresh()
         recording = recording_to(options.file, options.rotation, symbols, simulated=options.simulate)
@@ -92,19 +94,6 @@ async def _stream(client: SchwabStreamClient, duration_s: float | None) -> None:
         client.stop()
         await asyncio.wait({streaming})
         streaming.result()
-
-
-async def _refuse_beside_a_streamer(settings: Settings) -> None:
-    """A second login would end the first, so look whether a streamer reports; no Redis, no report."""
-    try:
-        report = await read_report(settings.redis_url, settings.schwab_redis_prefix)
-    except RedisUnavailable:
-        return
-    if report is not None and not report.simulated:
-        raise Refused(
-            f"a streamer runs already (process {report.pid} on {report.host}), and Schwab allows one connection: "
-            "record beside it with schwabstream stream run --record FILE, or stop it first"
-        )
 
 
 def _discard(_channel: Channel, _event: dict[str, Any]) -> None:

@@ -19,10 +19,10 @@ import structlog
 
 from schwabstream import __version__
 from schwabstream.broker.kind import reach
-from schwabstream.commands.embedded_redis import embedded_redis
+from schwabstream.commands.embedded_redis import EMBEDDED, embedded_redis
+from schwabstream.commands.resources import refuse_beside_streamer
 from schwabstream.commands.signals import until_signalled
-from schwabstream.consumer.subscription import read_report
-from schwabstream.errors import ConfigurationError, Refused
+from schwabstream.errors import ConfigurationError
 from schwabstream.events import Channel
 from schwabstream.logs import configure_logging
 from schwabstream.market.last_values import Publish
@@ -39,8 +39,8 @@ from schwabstream.terminal.progress import progress
 
 log = structlog.get_logger(__name__)
 
-EMBEDDED = "embedded"
 CROWDED = 5_000
+_ADVICE = "old prices must not mix with its own: replay into --redis embedded, or set another SCHWAB_REDIS_PREFIX"
 _RECORDS_PER_TURN = 200
 _POLL_S = 0.002
 _REPORT_EVERY_S, _DRAIN_LIMIT_S = 1.0, 1.5
@@ -103,7 +103,6 @@ class _Replay:
         self._lines: LineWriter | None = None
         self._comparison: Comparison | None = None
         self._publisher: TradingEventPublisher | None = None
-        self._playback: Playback | None = None
         self._reader_gone = False
 
     async def until_stopped(self) -> ReplayResult:
@@ -149,7 +148,7 @@ class _Replay:
         options, first = self._options, self._headers[0]
         from_us = parse_moment(options.since, first) if options.since else 0
         until_us = parse_moment(options.until, first) if options.until else 1 << 62
-        playback = self._playback = Playback(publish, from_us=from_us)
+        playback = Playback(publish, from_us=from_us)
         pace = Pace(options.speed)
         for number, item in enumerate(self._items(show)):
             if isinstance(item, Record) and not item.carried:
@@ -229,7 +228,8 @@ class _Replay:
     @contextlib.asynccontextmanager
     async def _redis(self, url: str) -> AsyncIterator[Publish]:
         settings = self._settings
-        await _refuse_beside_a_streamer(url, settings.schwab_redis_prefix)
+        await reach(url, to_write=True)
+        await refuse_beside_streamer(url, settings.schwab_redis_prefix, _ADVICE, simulated_too=True)
         publisher = TradingEventPublisher(
             url,
             prefix=settings.schwab_redis_prefix,
@@ -280,13 +280,3 @@ class _Replay:
             queued=publisher.queued,
         )
         return report.model_dump_json(exclude_none=True).encode()
-
-
-async def _refuse_beside_a_streamer(url: str, prefix: str) -> None:
-    await reach(url, to_write=True)
-    report = await read_report(url, prefix)
-    if report is not None and report.state != "stopped":
-        raise Refused(
-            f"a streamer publishes under {prefix!r} there (process {report.pid} on {report.host}), and old prices must "
-            "not mix with its own: replay into --redis embedded, or set another SCHWAB_REDIS_PREFIX"
-        )

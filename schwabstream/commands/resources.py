@@ -1,4 +1,4 @@
-"""What a run stands on: a Schwab, real or simulated, a Redis, shared or embedded, and the lease of the account."""
+"""What commands need: a Schwab, real or simulated, a Redis, shared or embedded, the lease, no other streamer."""
 
 import asyncio
 import contextlib
@@ -10,14 +10,14 @@ import structlog
 
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.broker.url import redact_url
-from schwabstream.errors import SchwabUnavailable
+from schwabstream.commands.embedded_redis import EMBEDDED, USUAL_PORT, embedded_redis
+from schwabstream.consumer.subscription import read_report
+from schwabstream.errors import Refused, SchwabUnavailable
 from schwabstream.publishing.lease import Lease
 from schwabstream.settings import Settings, origin
 from schwabstream.streaming.supervisor import STARTUP_LIMIT_S
 
 log = structlog.get_logger(__name__)
-
-EMBEDDED = "embedded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ async def schwab_for(settings: Settings, *, simulated: bool, recording: Path | N
     if not simulated:
         yield settings
         return
-    from schwabstream.commands.simulated import load_tape, simulated_schwab
+    from schwabstream.commands.simulate import load_tape, simulated_schwab
 
     tape = None if recording is None else load_tape(recording)
     async with simulated_schwab(settings, tape) as stand_in:
@@ -45,8 +45,6 @@ async def schwab_for(settings: Settings, *, simulated: bool, recording: Path | N
 async def redis_for(settings: Settings, asked: str | None, *, simulated: bool) -> AsyncIterator[RedisPlace]:
     """The Redis to publish to; made-up prices go into a shared one only when the command line names it."""
     if asked == EMBEDDED or (simulated and asked is None):
-        from schwabstream.commands.embedded_redis import USUAL_PORT, embedded_redis
-
         # A configured Redis that is away for a moment must not come back as one with made-up prices.
         configured = origin("REDIS_URL") in ("environment", ".env")
         async with embedded_redis(0 if simulated and configured else USUAL_PORT) as embedded:
@@ -84,6 +82,13 @@ async def keep_from_live(settings: Settings) -> None:
         await lease.of_simulation()
     finally:
         await lease.close()
+
+
+async def refuse_beside_streamer(redis_url: str, prefix: str, advice: str, *, simulated_too: bool) -> None:
+    """Raise ``Refused``, ending in ``advice``, while a streamer publishes there under the prefix."""
+    report = await read_report(redis_url, prefix)
+    if report is not None and report.state != "stopped" and (simulated_too or not report.simulated):
+        raise Refused(f"a streamer publishes under {prefix!r} (process {report.pid} on {report.host}), and {advice}")
 
 
 async def account_of(auth: SchwabAuthClient) -> str:

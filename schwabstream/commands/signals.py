@@ -2,6 +2,10 @@
 
 import asyncio
 import signal
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:
@@ -35,3 +39,13 @@ async def until_signalled(work: "asyncio.Future[None]") -> None:
     finally:
         for number in signals:
             loop.remove_signal_handler(number)
+
+
+def run_until_interrupted(work: Coroutine[Any, Any, T]) -> T:
+    """Run to the end, or until Ctrl-C, which asyncio by itself would only note while a person is being waited for."""
+
+    def stop(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, stop)
+    return asyncio.run(work)

@@ -1,28 +1,36 @@
-"""``schwabstream simulate``: runs the simulator as a server, and says how to point a client at it."""
+"""``schwabstream simulate`` runs the simulator as a server; other commands run it for the length of a block."""
 
 import asyncio
+import contextlib
 import shlex
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.commands.signals import until_signalled
-from schwabstream.commands.simulated import load_tape
 from schwabstream.logs import configure_logging
-from schwabstream.settings import load_settings
-from schwabstream.simulator import Faults, SchwabSimulator
+from schwabstream.protocol.codec import Response, decode
+from schwabstream.protocol.session import SUCCESS_CODES
+from schwabstream.recording.format import Record
+from schwabstream.recording.reader import Recording
+from schwabstream.settings import Settings, load_settings
+from schwabstream.simulator import Faults, SchwabSimulator, Tape
 
 log = structlog.get_logger(__name__)
+
+# Every command is answered in the first seconds of a recording.
+_RECORDS_LOOKED_AT = 5_000
 
 
 @dataclass(frozen=True, slots=True)
 class SimulateOptions:
-    """What ``simulate`` was asked for."""
+    """The options of ``simulate``."""
 
     recording: Path | None = None
     port: int = 0
@@ -33,35 +41,79 @@ class SimulateOptions:
     verbosity: int = 0
 
 
-def simulate(options: SimulateOptions, tell: Callable[[str], None]) -> None:
-    """Serve until a signal; ``tell`` gets the lines a client needs once the port is open.
+def simulate(options: SimulateOptions, show: Callable[[str], None]) -> None:
+    """Serve until a signal; ``show`` gets the lines a client needs once the port is open.
 
-    Raises ``ConfigurationError`` when the port is taken or the file is no recording.
+    Raises ``ConfigurationError`` when the port is taken or the file is not a recording.
     """
     configure_logging(load_settings().schwab_log_format, verbosity=options.verbosity)
-    asyncio.run(_simulate(options, tell))
+    asyncio.run(_simulate(options, show))
 
 
-async def _simulate(options: SimulateOptions, tell: Callable[[str], None]) -> None:
+async def _simulate(options: SimulateOptions, show: Callable[[str], None]) -> None:
     tape = None
     if options.recording is not None:
         tape = load_tape(options.recording, speed=options.speed, loop=options.loop)
     faults = Faults(futures_depth=options.futures_depth, auto_approve=True)
+    simulator = SchwabSimulator(seed=options.seed, port=options.port, faults=faults, tape=tape)
+    async with _logged_in(simulator) as values:
+        for name, value in values.items():
+            show(f"{name.upper()}={shlex.quote(str(value))}")
+        log.info("simulated Schwab", url=simulator.base_url, control=f"{simulator.base_url}/simulator/state")
+        await until_signalled(asyncio.get_running_loop().create_future())
+
+
+@contextlib.asynccontextmanager
+async def simulated_schwab(settings: Settings, tape: Tape | None = None) -> AsyncIterator[Settings]:
+    """These settings, pointed at a simulator with a login of its own; with a ``tape`` it serves that recording."""
+    no_login = {"schwab_token_key": None, "schwab_refresh_token": None, "schwab_persist_refresh_to_env": False}
+    async with _logged_in(SchwabSimulator(faults=Faults(futures_depth=True), tape=tape)) as values:
+        yield load_settings(**settings.model_dump(exclude_unset=True) | no_login | values)
+
+
+@contextlib.asynccontextmanager
+async def _logged_in(simulator: SchwabSimulator) -> AsyncIterator[dict[str, Any]]:
+    """Run the simulator; the settings that point a client at it, with a token file that ends with the block."""
     with tempfile.TemporaryDirectory(prefix="schwabstream-") as folder:
-        async with SchwabSimulator(seed=options.seed, port=options.port, faults=faults, tape=tape) as simulator:
-            token_path = Path(folder) / "schwab_token.json"
-            TokenStore(token_path).save(TokenSet.from_file(simulator.issue_token()))
-            lines = {
-                "SCHWAB_API_BASE_URL": simulator.base_url,
-                "SCHWAB_CLIENT_ID": simulator.client_id,
-                "SCHWAB_CLIENT_SECRET": simulator.client_secret,
-                "SCHWAB_TOKEN_PATH": str(token_path),
+        async with simulator:
+            path = Path(folder) / "schwab_token.json"
+            TokenStore(path).save(TokenSet.from_file(simulator.issue_token()))
+            yield {
+                "schwab_api_base_url": simulator.base_url,
+                "schwab_client_id": simulator.client_id,
+                "schwab_client_secret": simulator.client_secret,
+                "schwab_token_path": path,
             }
-            for name, value in lines.items():
-                tell(f"{name}={shlex.quote(value)}")
-            log.info("simulated Schwab", url=simulator.base_url, control=f"{simulator.base_url}/simulator/state")
-            await until_signalled(asyncio.ensure_future(_for_ever()))
 
 
-async def _for_ever() -> None:
-    await asyncio.get_running_loop().create_future()
+def load_tape(path: Path, *, speed: float = 1.0, loop: bool = False) -> Tape:
+    """The recording as a tape for the simulator; raises ``ConfigurationError`` when the file is not one.
+
+    What cannot be read is named in the log, once, when the tape gets there.
+    """
+
+    def frames() -> Iterator[tuple[int, str | bytes]]:
+        with Recording(path) as recording:
+            for item in recording.items():
+                if isinstance(item, Record) and item.kind == "in" and _is_data(item.payload):
+                    yield item.at_us, item.payload
+            for problem in recording.problems:
+                log.warning("the recording is damaged", file=str(path), problem=problem)
+
+    with Recording(path) as recording:
+        services = frozenset(recording.header.services) - _refused(recording)
+    return Tape(frames, services, speed, loop)
+
+
+def _refused(recording: Recording) -> frozenset[str]:
+    """The services that Schwab refused while the recording was made."""
+    refused = set()
+    for item, _ in zip(recording.items(), range(_RECORDS_LOOKED_AT), strict=False):
+        if isinstance(item, Record) and item.kind == "in" and not _is_data(item.payload):
+            answers = (message for message in decode(item.payload) if isinstance(message, Response))
+            refused |= {answer.service for answer in answers if answer.code not in SUCCESS_CODES}
+    return frozenset(refused)
+
+
+def _is_data(frame: str | bytes) -> bool:
+    return frame.startswith('{"data"') if isinstance(frame, str) else frame.startswith(b'{"data"')

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from schwabstream.consumer.event_header import read_header
 from schwabstream.consumer.selection import Selection
-from schwabstream.events import Channel, Event, StatusEvent, parse_event
+from schwabstream.events import Channel, Event, StatusEvent, parse_event, status_event
 from schwabstream.protocol.symbols import Symbol, future_meant
 
 LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
@@ -213,20 +213,9 @@ class ConflatingQueue:
         lost_at: int | None = None,
         restored_at: int | None = None,
     ) -> None:
-        now_ms = self._now_us // 1000
-        self._notices.append(
-            StatusEvent(
-                seq=0,  # on no channel: this reader says it, not the streamer
-                timestamp=now_ms,
-                received_us=self._now_us,
-                state=state,
-                reason=reason,
-                since=lost_at or now_ms,
-                lost_at=lost_at,
-                restored_at=restored_at,
-                count=count,
-            )
-        )
+        since = lost_at or self._now_us // 1000
+        more = {"since": since, "lost_at": lost_at, "restored_at": restored_at, "count": count}
+        self._notices.append(StatusEvent(**status_event(state, reason, self._now_us, **more)))
 
 
 def _absence(symbol: Symbol, now_us: int, *, running: bool) -> StatusEvent:
@@ -237,14 +226,4 @@ def _absence(symbol: Symbol, now_us: int, *, running: bool) -> StatusEvent:
         reason = f"{alias} is not streamed: add it to SCHWAB_SYMBOLS or --symbols of the streamer{meant}"
     else:
         reason = f"{alias} is not streamed: no streamer runs; start one with schwabstream stream run{meant}"
-    return StatusEvent(
-        symbol=alias,
-        key=symbol.key,
-        seq=0,  # on no channel: this reader reports it, not the streamer
-        timestamp=now_us // 1000,
-        received_us=now_us,
-        state="stale",
-        reason=reason,
-        detail="not-streamed",
-        since=now_us // 1000,
-    )
+    return StatusEvent(**status_event("stale", reason, now_us, symbol=alias, key=symbol.key, detail="not-streamed"))

@@ -7,7 +7,7 @@ removed from its front, as only trimming does. Entry ids begin with the millisec
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Self
 
-from schwabstream.events import StatusEvent
+from schwabstream.events import StatusEvent, status_event
 
 _MAX_ID_PART = 2**64 - 1
 
@@ -114,17 +114,7 @@ def id_before(entry_id: str) -> str:
 
 def gap(reason: str, count: int | None, lost_after: str, kept_from: str | None, now_us: int) -> StatusEvent:
     """The report of entries lost after one id and, unless that is unknown, before another."""
-    now_ms = now_us // 1000
-    lost_at = id_key(lost_after)[0] or now_ms
-    return StatusEvent(
-        seq=0,  # on no channel: the reader reports it, not the streamer
-        timestamp=now_ms,
-        received_us=now_us,
-        state="gap",
-        reason=reason,
-        detail="trimmed",
-        since=lost_at,
-        lost_at=lost_at,
-        restored_at=None if kept_from is None else id_key(kept_from)[0],
-        count=count,
-    )
+    lost_at = id_key(lost_after)[0] or now_us // 1000
+    restored_at = None if kept_from is None else id_key(kept_from)[0]
+    more = {"detail": "trimmed", "since": lost_at, "lost_at": lost_at, "restored_at": restored_at, "count": count}
+    return StatusEvent(**status_event("gap", reason, now_us, **more))

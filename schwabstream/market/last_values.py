@@ -12,33 +12,19 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Literal
 
-from schwabstream.events import VERSION, Channel
+from schwabstream.events import VERSION, Channel, TickEvent
 from schwabstream.protocol.books import Book, read_book, write_side
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.fields import FIELDS, Kind, Service, character, whole
 from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
 from schwabstream.protocol.symbols import Asset, Symbol
+from schwabstream.report import Count
 
 Publish = Callable[[Channel, dict[str, Any]], None]
 
-_TICK_FIELDS = (
-    "last_price",
-    "last_size",
-    "bid_price",
-    "bid_size",
-    "ask_price",
-    "ask_size",
-    "total_volume",
-    "open_price",
-    "high_price",
-    "low_price",
-    "close_price",
-    "net_change",
-    "mark",
-    "open_interest",
-    "trade_time",
-    "quote_time",
-)
+_LEVEL_ONE_FIELDS = {field.name for service in LEVEL_ONE.values() for field in FIELDS[service] if field.number}
+TICK_FIELDS = tuple(name for name in TickEvent.model_fields if name in _LEVEL_ONE_FIELDS)
+"""What a tick has from the fields of level 1, as both name it."""
 _TICKS = Channel.TICKS
 _TRADE_FIELDS = ("last_price", "last_size", "trade_time")
 _TOP_FIELDS = ("bid_price", "bid_size", "ask_price", "ask_size")
@@ -100,7 +86,7 @@ class Instrument:
             "received_us": 0,
             "asset": str(symbol.asset),
             "contract": symbol.key if self.is_contract else None,
-            **dict.fromkeys(_TICK_FIELDS),
+            **dict.fromkeys(TICK_FIELDS),
             "is_trade": False,
             "delayed": None,
             "repeat": False,
@@ -119,7 +105,7 @@ class _Layout:
 
     def __init__(self, service: Service) -> None:
         slots = {str(field.number): (field.name, _ACCEPTED[field.kind]) for field in FIELDS[service] if field.number}
-        self.tick = {number: slot for number, slot in slots.items() if slot[0] in _TICK_FIELDS}
+        self.tick = {number: slot for number, slot in slots.items() if slot[0] in TICK_FIELDS}
         self.tick["delayed"] = ("delayed", (bool,))
         self.info = {number: slot for number, slot in slots.items() if number not in self.tick}
         numbers = {slot[0]: number for number, slot in slots.items()}
@@ -177,7 +163,7 @@ class LastValues:
             elif service in _CHART_TIME:
                 self._apply_bars(batch, received_us)
             else:
-                self.counts["unknown services"] += 1
+                self.counts[Count.UNKNOWN_SERVICES] += 1
             return
         answering = self._answering
         for entry in batch.content:
@@ -185,7 +171,7 @@ class LastValues:
                 instrument = answering[entry["key"]]
             except (KeyError, TypeError):
                 if (root := self._root_answered_by(entry, service)) is None:
-                    self.counts["unknown entries"] += 1
+                    self.counts[Count.UNKNOWN_ENTRIES] += 1
                     continue
                 instrument = root
             self._merge(instrument, layout, entry, timestamp, received_us)
@@ -267,7 +253,7 @@ class LastValues:
                 return whole(value)
             if accepted is _CHARACTER:
                 return character(value)
-        self.counts["bad values"] += 1
+        self.counts[Count.BAD_VALUES] += 1
         return None
 
     def _publish_top(self, instrument: Instrument) -> None:
@@ -288,7 +274,7 @@ class LastValues:
                 instrument = self._answering[book.key]
                 bids, asks = write_side(book.bids, descending=True), write_side(book.asks, descending=False)
             except (KeyError, TypeError, ValueError):
-                self.counts["bad books"] += 1
+                self.counts[Count.BAD_BOOKS] += 1
                 continue
             time = book.time
             event = {
@@ -308,10 +294,10 @@ class LastValues:
                 instrument = self._answering[entry["key"]]
                 start, *prices = (entry[number] for number in (time_number, "2", "3", "4", "5", "6"))
             except (KeyError, TypeError):
-                self.counts["bad bars"] += 1
+                self.counts[Count.BAD_BARS] += 1
                 continue
             if type(start) is not int or start <= 0 or any(type(price) not in _NUMBER for price in prices):
-                self.counts["bad bars"] += 1
+                self.counts[Count.BAD_BARS] += 1
                 continue
             event = _event("bar", instrument.key, start, received_us)
             event.update(zip(("open", "high", "low", "close", "volume"), prices, strict=True))

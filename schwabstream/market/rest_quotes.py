@@ -1,31 +1,16 @@
 """The quotes endpoint's answer as TickEvents, for one look when no streamer runs; pure (protocol 2.2)."""
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from schwabstream.events import TickEvent
+from schwabstream.market.last_values import TICK_FIELDS
 from schwabstream.protocol.symbols import Asset, Symbol
 
-_NAMES: Final = {
-    "last_size": "lastSize",
-    "bid_price": "bidPrice",
-    "bid_size": "bidSize",
-    "ask_price": "askPrice",
-    "ask_size": "askSize",
-    "total_volume": "totalVolume",
-    "open_price": "openPrice",
-    "high_price": "highPrice",
-    "low_price": "lowPrice",
-    "close_price": "closePrice",
-    "net_change": "netChange",
-    "mark": "mark",
-    "open_interest": "openInterest",
-    "trade_time": "tradeTime",
-    "quote_time": "quoteTime",
-}
-_WHOLE: Final = frozenset(
-    {"last_size", "bid_size", "ask_size", "total_volume", "open_interest", "trade_time", "quote_time"}
-)
+# The endpoint writes lastPrice where the streamer's fields, and so ours, say last_price.
+_NAMES: Final = {name: re.sub("_(.)", lambda match: match[1].upper(), name) for name in TICK_FIELDS}
+_WHOLE: Final = frozenset(name for name in TICK_FIELDS if int in get_args(TickEvent.model_fields[name].annotation))
 
 
 def tick_of(symbol: Symbol, quotes: Mapping[str, Any], now_us: int) -> TickEvent | None:
@@ -47,7 +32,6 @@ def tick_of(symbol: Symbol, quotes: Mapping[str, Any], now_us: int) -> TickEvent
             "received_us": now_us,
             "asset": str(symbol.asset),
             "contract": _contract(symbol, entry),
-            "last_price": _number(quote["lastPrice"]),
             "is_trade": False,
             "delayed": not realtime if isinstance(realtime, bool) else None,
         }

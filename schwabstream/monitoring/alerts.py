@@ -2,7 +2,7 @@
 
 No shell is involved: the command is split into words and started as it stands, without our settings in its environment,
 with the StatusEvent on its standard input and 30 seconds to live. Whatever goes wrong with it is logged and harmless.
-What was told already is kept beside the token file, so that a restart does not tell it again.
+Past calls are kept beside the token file, so that a restart does not repeat them.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ import structlog
 
 from schwabstream.auth.files import replace_file
 from schwabstream.errors import ConfigurationError, SchwabStreamError
-from schwabstream.events import VERSION
+from schwabstream.events import status_event
 from schwabstream.side_tasks import end, start_beside
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,6 @@ WARN_BEFORE_S = 86_400.0
 QUIET_S = 3600.0
 _SAME_LOGIN_S = 3600.0
 _STDERR_SHOWN = 500
-_READ_BYTES = 65_536
 
 
 class Occasion(StrEnum):
@@ -58,8 +57,8 @@ def split_command(command: str) -> list[str]:
     return words
 
 
-class Told:
-    """Which occasions were told already, each with the time it stands for, in seconds since the epoch."""
+class AlertHistory:
+    """The occasions that a person was called for, each with the time it stands for, in seconds since the epoch."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -71,7 +70,7 @@ class Told:
                 self._times = {name: at for name, at in content.items() if isinstance(at, int | float)}
 
     def get(self, occasion: Occasion) -> float | None:
-        """When it was told, or what it was told for; None when it was not."""
+        """When a person was called, or what time it was about; None when nobody was."""
         return self._times.get(occasion)
 
     def add(self, occasion: Occasion, at: float) -> None:
@@ -80,7 +79,7 @@ class Told:
         self._save()
 
     def forget(self, before: Mapping[Occasion, float]) -> None:
-        """Let the next time be a new occasion, for what was told before the time named with it."""
+        """Make each occasion a new one if its last call was before the time named with it."""
         over = [each for each, at in before.items() if self._times.get(each, at) < at]
         for each in over:
             del self._times[each]
@@ -91,25 +90,25 @@ class Told:
         try:
             replace_file(self._path, orjson.dumps(self._times))
         except OSError as error:
-            log.debug("what was told to a person is not kept", reason=error.strerror)
+            log.debug("the alert history was not saved", reason=error.strerror)
 
 
 class Alerts:
-    """Tells a person through ``command``; enter :meth:`running`, and add :meth:`take_status` to the listeners."""
+    """Calls a person through ``command``; enter :meth:`running`, and add :meth:`take_status` to the listeners."""
 
     def __init__(
         self,
         command: str,
-        told: Told,
+        history: AlertHistory,
         *,
         environment: Mapping[str, str],
         limit_s: float = LIMIT_S,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._words = split_command(command)
-        self._told, self._environment = told, environment
+        self._history, self._environment = history, environment
         self._limit_s, self._wall = limit_s, wall
-        self._waiting: deque[dict[str, Any]] = deque()
+        self._queued: deque[dict[str, Any]] = deque()
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -134,56 +133,43 @@ class Alerts:
             now = self._wall()
             # A fight over the connection, or a restart loop, streams for a moment each time: one occasion all the same.
             fought = now - QUIET_S
-            self._told.forget({Occasion.LOGIN_REQUIRED: now, Occasion.EVICTED: fought, Occasion.GAVE_UP: fought})
+            self._history.forget({Occasion.LOGIN_REQUIRED: now, Occasion.EVICTED: fought, Occasion.GAVE_UP: fought})
         elif self._state in (Occasion.LOGIN_REQUIRED, Occasion.EVICTED):
             occasion = Occasion(self._state)
-            self._tell_once(occasion, {"detail": occasion.value, **event})
+            self._call_once(occasion, {"detail": occasion.value, **event})
 
     async def gave_up(self, error: SchwabStreamError) -> None:
-        """Tell that the run ends because of ``error``, and wait until that is told."""
+        """Report that the run ends because of ``error``, and wait until the command has run."""
         reason = f"the streamer gave up: {error}"
-        self._tell_once(Occasion.GAVE_UP, self._event("stopped", reason, Occasion.GAVE_UP))
+        self._call_once(Occasion.GAVE_UP, self._event("stopped", reason, Occasion.GAVE_UP))
         await self._idle.wait()
 
     async def watch_login(
         self, login_due_in_s: Callable[[], float | None], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        """Tell once per login, until cancelled, that the next one is due within 24 hours."""
+        """Report once per login, until cancelled, that the next one is due within 24 hours."""
         while True:
             left = login_due_in_s()
             if left is not None and left <= WARN_BEFORE_S:
                 due_at = self._wall() + left
-                known = self._told.get(Occasion.LOGIN_DUE)
+                known = self._history.get(Occasion.LOGIN_DUE)
                 if known is None or abs(known - due_at) > _SAME_LOGIN_S:
                     hours = max(0, round(left / 3600))
                     reason = f"the login ends in {hours} h; streaming stops then: run schwabstream auth login"
-                    self._tell(self._event(self._state, reason, Occasion.LOGIN_DUE))
-                    self._told.add(Occasion.LOGIN_DUE, due_at)
+                    self._queue(self._event(self._state, reason, Occasion.LOGIN_DUE))
+                    self._history.add(Occasion.LOGIN_DUE, due_at)
             await sleep(LOOK_EVERY_S)
 
     def _event(self, state: str, reason: str, occasion: Occasion) -> dict[str, Any]:
-        now_ms = int(self._wall() * 1000)
-        return {
-            "v": VERSION,
-            "type": "status",
-            "symbol": None,
-            "key": None,
-            "seq": 0,
-            "timestamp": now_ms,
-            "received_us": now_ms * 1000,
-            "state": state,
-            "reason": reason,
-            "detail": occasion.value,
-            "since": now_ms,
-        }
+        return status_event(state, reason, int(self._wall() * 1000) * 1000, detail=occasion.value)
 
-    def _tell_once(self, occasion: Occasion, event: dict[str, Any]) -> None:
-        if self._told.get(occasion) is None:
-            self._told.add(occasion, self._wall())
-            self._tell(event)
+    def _call_once(self, occasion: Occasion, event: dict[str, Any]) -> None:
+        if self._history.get(occasion) is None:
+            self._history.add(occasion, self._wall())
+            self._queue(event)
 
-    def _tell(self, event: dict[str, Any]) -> None:
-        self._waiting.append(event)
+    def _queue(self, event: dict[str, Any]) -> None:
+        self._queued.append(event)
         self._idle.clear()
         self._work.set()
 
@@ -191,8 +177,8 @@ class Alerts:
         while True:
             await self._work.wait()
             self._work.clear()
-            while self._waiting:
-                await self._call(self._waiting.popleft())
+            while self._queued:
+                await self._call(self._queued.popleft())
             self._idle.set()
 
     async def _call(self, event: dict[str, Any]) -> None:
@@ -209,59 +195,30 @@ class Alerts:
         if code:
             log.error("the alert command failed", exit_code=code, said=said)
         else:
-            log.info("a person was told", state=event["state"], reason=event["reason"])
+            log.info("a person was called", state=event["state"], reason=event["reason"])
 
     async def _execute(self, payload: bytes) -> tuple[int, str]:
-        """Exit code of the command and the beginning of what it said on stderr; cut short, it dies with its group."""
-        with tempfile.TemporaryFile() as stdin, _Ear() as stderr:
+        """Exit code of the command and the beginning of its standard error; cut short, it dies with its group.
+
+        Files rather than pipes: nobody has to read them while it runs, and what it leaves behind holds nothing open.
+        """
+        with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
             stdin.write(payload)
             stdin.seek(0)
             process = await asyncio.create_subprocess_exec(
                 *self._words,
                 stdin=stdin,
                 stdout=asyncio.subprocess.DEVNULL,
-                stderr=stderr.write_end,
+                stderr=stderr,
                 env=self._environment,
                 start_new_session=True,  # so that whatever it starts can be ended with it
             )
             try:
-                said = await stderr.hear()
-                return await process.wait(), said
+                code = await process.wait()
             finally:
                 if process.returncode is None:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(process.pid, signal.SIGKILL)
                     await process.wait()
-
-
-class _Ear:
-    """A pipe whose end for reading is ours to close, whoever still holds the other one."""
-
-    def __enter__(self) -> Self:
-        self._read_end, self.write_end = os.pipe()
-        self._write_end_open = True
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        os.close(self._read_end)
-        self._close_write_end()
-
-    async def hear(self) -> str:
-        """Everything until the last writer has closed its end; the beginning of it is returned."""
-        self._close_write_end()
-        reader = asyncio.StreamReader()
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(self._read_end), "rb", buffering=0)
-        )
-        try:
-            said = b""
-            while chunk := await reader.read(_READ_BYTES):
-                said = (said + chunk)[:_STDERR_SHOWN]
-        finally:
-            transport.close()
-        return said.decode(errors="replace").strip()
-
-    def _close_write_end(self) -> None:
-        if self._write_end_open:
-            os.close(self.write_end)
-            self._write_end_open = False
+            stderr.seek(0)
+            return code, stderr.read(_STDERR_SHOWN).decode(errors="replace").strip()

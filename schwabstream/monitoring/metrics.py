@@ -1,4 +1,4 @@
-"""What a run says of itself to Prometheus and to health checks, read from its counters when somebody asks.
+"""The state of a run for Prometheus and health checks, read from its counters on request.
 
 Nothing is counted here, so the way of a tick pays nothing for being watched. The names are those of
 docs/operations/alerts.md; none of them carries a token, an account or a symbol.
@@ -15,11 +15,13 @@ from prometheus_client.registry import Collector
 
 from schwabstream import __version__
 from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.errors import SessionLost
 from schwabstream.histogram import Histogram
 from schwabstream.publishing.fence import describe
 from schwabstream.publishing.publisher import TradingEventPublisher
+from schwabstream.report import Count
 from schwabstream.streaming.status import Status
-from schwabstream.streaming.supervisor import LOST, SchwabStreamClient
+from schwabstream.streaming.supervisor import SchwabStreamClient
 
 if TYPE_CHECKING:
     from schwabstream.publishing.lease import Lease
@@ -30,17 +32,17 @@ _STATES = (*(state.value for state in Status), STANDBY)
 
 
 @dataclass(frozen=True, slots=True)
-class Stint:
-    """One time of streaming, from taking the lease to its end."""
+class Lead:
+    """The time that one streamer leads, from taking the lease to losing it."""
 
     client: SchwabStreamClient
     publisher: TradingEventPublisher
 
 
 class Monitor:
-    """Knows the parts of a run: set ``stint`` while it streams, ``lease`` when there is one to wait for.
+    """Knows the parts of a run: set ``lead`` while it streams, ``lease`` when there is one to wait for.
 
-    ``dropped_before`` counts what the stints that are over gave up.
+    ``dropped_before`` counts what earlier leads gave up.
     """
 
     def __init__(self, auth: SchwabAuthClient, *, wall: Callable[[], float] = time.time) -> None:
@@ -49,15 +51,15 @@ class Monitor:
         self._registry = CollectorRegistry()
         self._registry.register(_RunCollector(self))
         ProcessCollector(registry=self._registry)
-        self.stint: Stint | None = None
+        self.lead: Lead | None = None
         self.dropped_before = 0
         self.lease: Lease | None = None
 
     @property
     def state(self) -> str:
         """The streamer's state, or ``standby``."""
-        if self.stint is not None:
-            return self.stint.client.state.value
+        if self.lead is not None:
+            return self.lead.client.state.value
         return STANDBY if self.lease is not None and self.lease.waiting_for else Status.CONNECTING.value
 
     def exposition(self) -> bytes:
@@ -67,21 +69,21 @@ class Monitor:
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether the run does what it is for, and the JSON that says so; a standby that waits is healthy."""
         body: dict[str, Any] = {"v": 1, "state": self.state, "version": __version__}
-        stint = self.stint
-        if stint is None:
+        lead = self.lead
+        if lead is None:
             healthy = self.state == STANDBY
             waiting_for = self.lease.waiting_for if self.lease else None
             return healthy, body | {"healthy": healthy, "waiting_for": waiting_for and describe(waiting_for)}
         not_fresh = [
-            alias for each in stint.client.market.instruments.values() if not each.fresh for alias in each.aliases
+            alias for each in lead.client.market.instruments.values() if not each.fresh for alias in each.aliases
         ]
-        publisher = stint.publisher
+        publisher = lead.publisher
         written = publisher.connected and not publisher.refusing
-        healthy = not not_fresh and stint.client.state is Status.STREAMING and written
+        healthy = not not_fresh and lead.client.state is Status.STREAMING and written
         return healthy, body | {
             "healthy": healthy,
-            "reason": stint.client.reason,
-            "since": int(stint.client.since * 1000),
+            "reason": lead.client.reason,
+            "since": int(lead.client.since * 1000),
             "redis": "connected" if publisher.connected else "away",
             "queued": publisher.queued,
             "dropped": publisher.dropped,
@@ -93,10 +95,10 @@ class Monitor:
         """Every metric of the run at this moment."""
         yield from self._of_run()
         yield from self._of_login()
-        if self.stint is not None:
-            yield from self._of_session(self.stint.client)
-            yield from self._of_flow(self.stint.client)
-            yield from self._of_publisher(self.stint.publisher)
+        if self.lead is not None:
+            yield from self._of_session(self.lead.client)
+            yield from self._of_flow(self.lead.client)
+            yield from self._of_publisher(self.lead.publisher)
 
     def _of_run(self) -> Iterator[Metric]:
         state = self.state
@@ -109,7 +111,7 @@ class Monitor:
             "state",
             {each: float(each == state) for each in _STATES},
         )
-        dropped = self.dropped_before + (self.stint.publisher.dropped if self.stint else 0)
+        dropped = self.dropped_before + (self.lead.publisher.dropped if self.lead else 0)
         yield _counter("dropped", "Events given up: the buffer was full, or another streamer took the lease.", dropped)
         yield _gauge("healthy", "1 while the run does what it is for, as /healthz says.", float(self.health()[0]))
 
@@ -128,14 +130,16 @@ class Monitor:
         counts, streaming = client.counts, client.state is Status.STREAMING
         text = "Seconds since the present session was subscribed; 0 without one."
         yield _gauge("session_age_seconds", text, self._wall() - client.since if streaming else 0.0)
-        yield _counter("connections", "Connections to the streamer.", counts["connections"])
-        lost = {_snake(name.removeprefix(LOST)): n for name, n in counts.items() if name.startswith(LOST)}
+        yield _counter("connections", "Connections to the streamer.", counts[Count.CONNECTIONS])
+        lost = {kind.label: number for kind, number in client.losses.items()}
         text = "Attempts to stream that ended in an error, by its kind."
-        yield _by_label(CounterMetricFamily, "reconnects", text, "reason", lost or {"session_lost": 0})
-        yield _counter("gaps", "Outages after which a gap was reported.", counts["gap"])
-        yield _counter("stale", "Times a symbol or service was reported stale.", counts["stale"])
-        yield _counter("undecodable", "Frames, or parts of one, that could not be understood.", counts["undecodable"])
-        yield _counter("refused_commands", "Commands that Schwab refused.", counts["refused commands"])
+        yield _by_label(CounterMetricFamily, "reconnects", text, "reason", lost or {SessionLost.label: 0})
+        yield _counter("gaps", "Outages after which a gap was reported.", counts[Count.GAP])
+        yield _counter("stale", "Times a symbol or service was reported stale.", counts[Count.STALE])
+        yield _counter(
+            "undecodable", "Frames, or parts of one, that could not be understood.", counts[Count.UNDECODABLE]
+        )
+        yield _counter("refused_commands", "Commands that Schwab refused.", counts[Count.REFUSED_COMMANDS])
         fresh = [instrument.fresh for instrument in client.market.instruments.values()]
         yield _gauge("symbols", "Keys that are wanted.", len(fresh))
         text = "Wanted keys that the present session has not confirmed."
@@ -157,9 +161,9 @@ class Monitor:
         published = {channel.value: count for channel, count in publisher.published_by_channel.items()}
         yield _by_label(CounterMetricFamily, "published", "Events that Redis took, by channel.", "channel", published)
         yield _gauge("redis_up", "1 while Redis is connected.", float(publisher.connected))
-        yield _counter("redis_outages", "Times that Redis went away.", publisher.counts["outages"])
+        yield _counter("redis_outages", "Times that Redis went away.", publisher.counts[Count.OUTAGES])
         yield _counter(
-            "redis_refused_commands", "Single commands that Redis refused.", publisher.counts["refused commands"]
+            "redis_refused_commands", "Single commands that Redis refused.", publisher.counts[Count.REFUSED_COMMANDS]
         )
         yield _gauge("queue_events", "Events that wait for Redis.", publisher.queued)
         yield _gauge("queue_bytes", "Bytes that wait for Redis.", publisher.queued_bytes)
@@ -210,7 +214,3 @@ def _histogram(name: str, text: str, histogram: Histogram) -> Metric:
         below += count
         buckets.append(("+Inf" if bound == float("inf") else repr(bound), below))
     return HistogramMetricFamily(PREFIX + name, text, buckets=buckets, sum_value=histogram.total)
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name).removeprefix("_")

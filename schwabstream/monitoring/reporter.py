@@ -17,7 +17,7 @@ from schwabstream.errors import TokenFileError
 from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.symbols import tick_size
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.report import REPORT_VERSION, StreamerReport, parse_report
+from schwabstream.report import REPORT_VERSION, Count, StreamerReport, parse_report
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 INTERVAL_S = 1.0
@@ -139,7 +139,7 @@ class Reporter:
 
     def _head(self) -> dict[str, Any]:
         client, publisher, tokens = self._client, self._publisher, self._tokens()
-        connections = client.counts["connections"]
+        connections = client.counts[Count.CONNECTIONS]
         return {
             "v": REPORT_VERSION,
             "state": client.state.value,
@@ -151,24 +151,27 @@ class Reporter:
             "host": platform.node(),
             "version": __version__,
             "simulated": self.simulated,
-            "sessions": client.counts["entered streaming"],
+            "sessions": client.counts[Count.ENTERED_STREAMING],
             "reconnects": max(0, connections - 1),
-            "gaps": client.counts["gap"],
+            "gaps": client.counts[Count.GAP],
             "published": publisher.published,
             "queued": publisher.queued,
             "dropped": publisher.dropped,
             "refusing": list(publisher.refusing),
-            "counts": {
-                **client.counts,
-                **client.market.counts,
-                **{f"redis {name}": count for name, count in publisher.counts.items()},
-            },
+            "counts": self._counts(),
             "lag": _known(self._lag()),
             "token_expires_at": _ms(tokens.expires_at if tokens else None),
             "token_unsaved": str(self._login.unsaved) if self._login and self._login.unsaved else None,
             "login_at": _ms(tokens.login_at if tokens else None),
             "login_due_at": _ms(self._login_due_at()),
         }
+
+    def _counts(self) -> dict[str, int]:
+        client = self._client
+        counts = {str(name): count for name, count in (*client.counts.items(), *client.market.counts.items())}
+        counts.update((f"lost: {kind.__name__}", count) for kind, count in client.losses.items())
+        counts.update((f"redis {name}", count) for name, count in self._publisher.counts.items())
+        return counts
 
     def _rows(self, keys: Iterable[str] | None) -> Iterator[dict[str, Any]]:
         """One :class:`SymbolReport` each, as its fields."""

@@ -67,17 +67,6 @@ def character(value: object) -> str:
     raise TypeError("not the code of a printable character")
 
 
-class Delivery(Enum):
-    """How a service sends its content (protocol 3.5)."""
-
-    CHANGE = "change"
-    """Conflated; after the snapshot only the fields that changed."""
-    WHOLE = "whole"
-    """Conflated; each entry replaces the one before."""
-    ALL_SEQUENCE = "all sequence"
-    """Every entry, numbered by ``seq``."""
-
-
 @dataclass(frozen=True, slots=True)
 class Field:
     """One numbered field: ``name`` is ours, ``official`` the guide's (empty where the guide has none)."""
@@ -418,15 +407,6 @@ FIELDS: Final[dict[Service, tuple[Field, ...]]] = {
     Service.TIMESALE_OPTIONS: _TIME_AND_SALES,
 }
 """Every service's fields, numbers ascending; number 0, the symbol, is asked for but arrives as ``key``."""
-
-
-def delivery(service: Service) -> Delivery:
-    """How the service sends its content: whether an entry is merged, replaces, or is one of a series."""
-    if service.startswith("LEVELONE_"):
-        return Delivery.CHANGE
-    if service.endswith("_BOOK") or service.startswith("SCREENER_"):
-        return Delivery.WHOLE
-    return Delivery.ALL_SEQUENCE
 
 
 def field_numbers(service: Service) -> str:

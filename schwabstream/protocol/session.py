@@ -16,6 +16,7 @@ from schwabstream.errors import Evicted, LoginDenied, SchwabStreamError, Session
 from schwabstream.protocol.codec import Heartbeat, Notice, Response, encode
 from schwabstream.protocol.fields import field_numbers
 from schwabstream.protocol.subscriptions import Command, Verb
+from schwabstream.report import Count
 
 LOGIN_DENIED, EVICTED, SYMBOL_LIMIT, STREAM_NOT_FOUND, STOP_STREAMING = 3, 12, 19, 20, 30
 _DISCARDED = re.compile(r"DISCARDED=(\d{1,6})")
@@ -190,7 +191,7 @@ class StreamerProtocol:
             self._in_flight = None
             self._move(Trigger.ENDED)
             return Ended(message.code, message.message)
-        self.counts["unknown notices"] += 1
+        self.counts[Count.UNKNOWN_NOTICES] += 1
         return None
 
     def check(self, now: float) -> Outcome | None:
@@ -198,7 +199,7 @@ class StreamerProtocol:
         flight = self._in_flight
         if flight is None or now < flight.deadline:
             return None
-        self.counts["unanswered"] += 1
+        self.counts[Count.UNANSWERED] += 1
         self._in_flight = None
         return self._conclude(flight, None, f"no answer within {self._answer_timeout_s:g} s")
 
@@ -206,7 +207,7 @@ class StreamerProtocol:
         flight = self._in_flight
         if flight is None or response.request_id != flight.request_id:
             late = response.request_id in map(str, range(1, self._last_id + 1))
-            self.counts["late answers" if late else "unknown answers"] += 1
+            self.counts[Count.LATE_ANSWERS if late else Count.UNKNOWN_ANSWERS] += 1
             return None
         self._in_flight = None
         return self._conclude(flight, response.code, response.message)

@@ -93,17 +93,6 @@ def future_meant(symbol: Symbol) -> str | None:
     return f"/{symbol.key}" if symbol.asset is Asset.EQUITY and symbol.key in FUTURE_ROOTS else None
 
 
-def to_tastytrade(key: str, mic: str) -> str:
-    """The key in tastytrade's streamer-symbol form; only futures and futures options carry the ``mic``."""
-    if key.startswith(("/", "./")):
-        return f"{key}:{mic}"
-    if match := _OCC.fullmatch(key):
-        whole, thousandths = divmod(int(match["strike"]), 1000)
-        fraction = f".{thousandths:03d}".rstrip("0") if thousandths else ""
-        return f".{match['root']}{match['day']}{match['side']}{whole}{fraction}"
-    return key[1:] if key[1:] in DXFEED_INDICES and key.startswith("$") else key
-
-
 def future_root(symbol: Symbol) -> FutureRoot | None:
     """The contract specification of a future's root, or None when it is no future or not in the table."""
     return FUTURE_ROOTS.get(symbol.root[1:]) if symbol.asset is Asset.FUTURE else None

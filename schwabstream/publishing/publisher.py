@@ -26,6 +26,7 @@ from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.life import TRANSITIONS, UNREACHED, State, Trigger
 from schwabstream.publishing.packing import bulk, command
 from schwabstream.publishing.transaction import TransactionWriter
+from schwabstream.report import Count
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +113,7 @@ class TradingEventPublisher:
     @property
     def dropped(self) -> int:
         """Events given up, for the buffer was full or the lease another's; each is a jump in its channel's ``seq``."""
-        return self.counts["dropped"]
+        return self.counts[Count.DROPPED]
 
     async def connect(self) -> None:
         """Reach Redis; raises ``RedisUnavailable``, or ``LeaseLost`` when the lease is another's."""
@@ -166,7 +167,7 @@ class TradingEventPublisher:
             except RedisUnavailable as error:
                 if self.outage is None:
                     log.warning("redis is away", reason=str(error))
-                    self.counts["outages"] += 1
+                    self.counts[Count.OUTAGES] += 1
                 self.outage = str(error)
                 await self._writer.disconnect()
                 # Never at once: a Redis that refuses a batch takes each new connection, and refuses the batch again.
@@ -182,7 +183,7 @@ class TradingEventPublisher:
         for queue in self._queues.values():
             queue.unload()
             if queue.channel not in kept:
-                self.counts["dropped"] += len(queue.events)
+                self.counts[Count.DROPPED] += len(queue.events)
                 queue.events = []
         notices = self._queues[Channel.STATUS].events
         self.queued, self.queued_bytes = len(notices), weight(notices)
@@ -198,7 +199,7 @@ class TradingEventPublisher:
     async def close(self) -> None:
         """Let go of Redis and the lease; what still waits is counted as dropped."""
         self._move(Trigger.CLOSE)
-        self.counts["dropped"] += self.queued
+        self.counts[Count.DROPPED] += self.queued
         self.queued = self.queued_bytes = 0
         for queue in self._queues.values():
             queue.events, queue.in_flight = [], []
@@ -313,7 +314,7 @@ class TradingEventPublisher:
                     del self.refusing[name]
                     log.info("redis takes what it refused", name=name)
                 continue
-            self.counts["refused commands"] += 1
+            self.counts[Count.REFUSED_COMMANDS] += 1
             if name not in self.refusing:
                 log.error("redis refuses to write one name; the rest goes on", name=name, reason=str(reply))
             if source is not None:
@@ -340,7 +341,7 @@ class TradingEventPublisher:
             if events <= 0 and size <= 0:
                 break
             freed_events, freed_bytes = queue.shed(events, size)
-            self.counts["dropped"] += freed_events
+            self.counts[Count.DROPPED] += freed_events
             self.queued -= freed_events
             self.queued_bytes -= freed_bytes
         # This walked through all that is queued. Where the newest of each symbol alone fill the buffer it freed little,

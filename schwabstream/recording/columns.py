@@ -5,11 +5,12 @@ Pure. A column's kind says what its values are: ``ms`` and ``us`` are moments si
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 import orjson
+from pydantic import BaseModel
 
-from schwabstream.events import Channel
+from schwabstream.events import BarEvent, Channel, TickEvent
 
 Kind = Literal["text", "int", "float", "bool", "ms", "us", "venues"]
 
@@ -24,32 +25,23 @@ class Table:
 
 _COMMON: Final[dict[str, Kind]] = {"timestamp": "ms", "received": "us", "symbol": "text", "key": "text"}
 
-TICKS: Final = Table(
-    "ticks",
-    {
-        **_COMMON,
-        "asset": "text",
-        "contract": "text",
-        "last_price": "float",
-        "last_size": "int",
-        "bid_price": "float",
-        "bid_size": "int",
-        "ask_price": "float",
-        "ask_size": "int",
-        "total_volume": "int",
-        "open_price": "float",
-        "high_price": "float",
-        "low_price": "float",
-        "close_price": "float",
-        "net_change": "float",
-        "mark": "float",
-        "open_interest": "int",
-        "trade_time": "ms",
-        "quote_time": "ms",
-        "is_trade": "bool",
-        "delayed": "bool",
-    },
-)
+_KINDS: Final[Mapping[object, Kind]] = {str: "text", int: "int", float: "float", bool: "bool"}
+_NO_COLUMN: Final = frozenset(
+    {"v", "type", "seq", "repeat", "received_us"}
+)  # of use to a stream only, or named otherwise
+
+
+def _columns(event: type[BaseModel]) -> dict[str, Kind]:
+    """A column for each field of the event, the common ones first."""
+    columns = dict(_COMMON)
+    for name, field in event.model_fields.items():
+        if name not in columns and name not in _NO_COLUMN:
+            kind = (get_args(field.annotation) or (field.annotation,))[0]  # of a type that may be None as well
+            columns[name] = "ms" if name.endswith("_time") else _KINDS[kind]
+    return columns
+
+
+TICKS: Final = Table("ticks", _columns(TickEvent))
 BOOKS: Final = Table(
     "books",
     {
@@ -65,9 +57,7 @@ BOOKS: Final = Table(
         "venues": "venues",
     },
 )
-BARS: Final = Table(
-    "bars", {**_COMMON, "open": "float", "high": "float", "low": "float", "close": "float", "volume": "float"}
-)
+BARS: Final = Table("bars", _columns(BarEvent))
 TABLES: Final = {Channel.TICKS: TICKS, Channel.LEVEL2: BOOKS, Channel.BARS: BARS}
 
 _EVENT_NAMES = {"received": "received_us"}

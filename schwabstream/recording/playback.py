@@ -11,7 +11,7 @@ from typing import Any
 
 from schwabstream.events import Channel
 from schwabstream.market.last_values import LastValues, Publish
-from schwabstream.protocol.codec import Batch, Response, Undecodable, decode, decode_requests
+from schwabstream.protocol.codec import Batch, Response, decode, decode_requests
 from schwabstream.protocol.fields import Service
 from schwabstream.protocol.session import SUCCESS_CODES
 from schwabstream.protocol.symbols import parse_symbols
@@ -35,7 +35,6 @@ class Playback:
         self._continues = False
         self._depth_asked: dict[str, tuple[int, tuple[str, ...]]] = {}
         self.market: LastValues | None = None
-        self.counts: Counter[str] = Counter()
 
     def take(self, item: Header | Record) -> None:
         """Do what the stream did when this went over the wire."""
@@ -60,7 +59,6 @@ class Playback:
             self._publish(channel, event)
 
     def _step(self, market: LastValues, record: Record) -> None:
-        self.counts[record.kind] += 1
         if record.kind == "out":
             self._follow_command(market, record)
         elif record.kind == "in":
@@ -71,10 +69,6 @@ class Playback:
                     market.apply(message, record.at_us)
                 elif isinstance(message, Response):
                     self._follow_answer(market, message)
-                elif isinstance(message, Undecodable):
-                    self.counts["undecodable"] += 1
-        else:
-            self.counts["lost"] += int(record.payload) - 1
 
     def _follow_command(self, market: LastValues, record: Record) -> None:
         try:

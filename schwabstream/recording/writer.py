@@ -10,7 +10,6 @@ import contextlib
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -47,8 +46,8 @@ _OPTIONS: dict[int, int] = {zstd.CompressionParameter.compression_level: 3, zstd
 class FileRecorder:
     """Records into ``path`` from its construction until :meth:`close`; a ``connection.Recorder``.
 
-    Raises ``ConfigurationError`` when nothing can be written there. ``counts`` tells of frames, commands, bytes and
-    losses; ``header`` is written at the start of each file.
+    Raises ``ConfigurationError`` when nothing can be written there. ``frames``, ``commands`` and
+    ``written_bytes`` are in the file, ``frames_lost`` are not; ``header`` is written at the start of each file.
     """
 
     def __init__(
@@ -63,7 +62,8 @@ class FileRecorder:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.path = path
-        self.counts: Counter[str] = Counter()
+        self.frames = self.commands = self.written_bytes = 0
+        self.frames_lost = self.outages = self.rotations = 0
         self._rotation = rotation or Rotation()
         self._flush_interval_s, self._max_waiting_bytes = flush_interval_s, max_waiting_bytes
         self._monotonic, self._wall = monotonic, wall
@@ -111,7 +111,7 @@ class FileRecorder:
                     self._changed.notify()
                 return
             self._lost += 1
-            self.counts["frames not recorded"] += 1
+            self.frames_lost += 1
             if self._lost > 1:
                 return
         log.warning("the recording falls behind; frames are left out of it", file=str(self.path))
@@ -154,14 +154,14 @@ class FileRecorder:
         except OSError as error:
             if not self._stuck:
                 log.warning("cannot write the recording; frames wait", file=str(self.path), reason=error.strerror)
-                self.counts["recording outages"] += 1
+                self.outages += 1
             self._stuck = True
             return
-        self.counts["recorded bytes"] += len(self._unwritten)
+        self.written_bytes += len(self._unwritten)
         self._unwritten = None
         if self._stuck:
             self._stuck = False
-            log.info("the recording goes on", file=str(self.path), lost=self.counts["frames not recorded"])
+            log.info("the recording goes on", file=str(self.path), lost=self.frames_lost)
 
     def _compress(self, records: list[Record]) -> bytes:
         """The records as one zstandard frame; compressing lets other threads run, so it is done in small pieces."""
@@ -176,10 +176,10 @@ class FileRecorder:
     def _clean(self, record: Record) -> Record:
         payload: str | bytes = record.payload
         if record.kind == "in" and isinstance(payload, bytes):
-            self.counts["recorded frames"] += 1
+            self.frames += 1
             payload = self._scrubber.frame(payload)
         elif record.kind == "out":
-            self.counts["recorded commands"] += 1
+            self.commands += 1
             payload = self._scrubber.command(str(payload))
         clean = record if payload is record.payload else record._replace(payload=payload)
         if self._carry is not None:
@@ -227,7 +227,7 @@ class FileRecorder:
                 self._file.move_back()
             return
         old.close()
-        self.counts["recording files"] += 1
+        self.rotations += 1
         prune(self.path, self._rotation.keep)
 
 
@@ -257,13 +257,12 @@ def recording_to(
         yield recorder
     finally:
         recorder.close()
-        counts = recorder.counts
         log.info(
             "recorded",
             file=str(file),
-            frames=counts["recorded frames"],
-            bytes=counts["recorded bytes"],
-            lost=counts["frames not recorded"],
+            frames=recorder.frames,
+            bytes=recorder.written_bytes,
+            lost=recorder.frames_lost,
         )
 
 

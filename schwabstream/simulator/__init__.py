@@ -1,10 +1,10 @@
-"""A stand-in for Schwab on one loopback port: OAuth, REST and streamer, with switchable faults and seeded prices.
+"""A simulated Schwab on one loopback port: OAuth, REST and streamer, with switchable faults and seeded prices.
 
 It follows the project's protocol facts (docs/protocol.md, section 9) and never reaches Schwab.
 """
 
 from schwabstream.simulator.faults import Faults
-from schwabstream.simulator.server import SchwabSimulator, serve
+from schwabstream.simulator.server import SchwabSimulator
 from schwabstream.simulator.tape import Tape
 
-__all__ = ["Faults", "SchwabSimulator", "Tape", "serve"]
+__all__ = ["Faults", "SchwabSimulator", "Tape"]

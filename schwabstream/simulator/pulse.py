@@ -14,7 +14,7 @@ _LONGEST_PULSE_S = 0.5
 _FOLLOWED = (*LEVELONE, *CHARTS)
 
 
-class Floor(Protocol):
+class Simulator(Protocol):
     """What the pulse needs of the simulator."""
 
     faults: Faults
@@ -28,8 +28,8 @@ class Floor(Protocol):
 class Pulse:
     """Owns the one task of the simulator."""
 
-    def __init__(self, floor: Floor) -> None:
-        self._floor = floor
+    def __init__(self, simulator: Simulator) -> None:
+        self._simulator = simulator
         self._credits: dict[Quote, float] = {}
         self._book_credits: dict[Quote, float] = {}
         self._task: asyncio.Task[None] | None = None
@@ -51,7 +51,7 @@ class Pulse:
         loop = asyncio.get_running_loop()
         before = loop.time()
         while True:
-            faults = self._floor.faults
+            faults = self._simulator.faults
             fastest = max(faults.changes_per_s, faults.books_per_s, 1.0)
             await asyncio.sleep(min(0.05, max(0.002, 0.5 / fastest)))
             now = loop.time()
@@ -59,9 +59,9 @@ class Pulse:
             before = now
 
     def _advance(self, elapsed_s: float) -> None:
-        faults, sessions = self._floor.faults, self._floor.live_sessions()
+        faults, sessions = self._simulator.faults, self._simulator.live_sessions()
         self._send_roll(sessions)
-        followed = self._floor.feed.quotes(sessions, _FOLLOWED)
+        followed = self._simulator.feed.quotes(sessions, _FOLLOWED)
         due = _due(self._credits, followed, faults.changes_per_s * elapsed_s)
         while due:
             self._move(sessions, list(due))
@@ -71,7 +71,7 @@ class Pulse:
         self._send_due_books(sessions, faults.books_per_s * elapsed_s)
 
     def _send_due_books(self, sessions: list[Session], credit: float) -> None:
-        feed, now_ms = self._floor.feed, self._floor.market.now_ms()
+        feed, now_ms = self._simulator.feed, self._simulator.market.now_ms()
         due = _due(self._book_credits, feed.quotes(sessions, BOOKS), credit)
         while due:
             for quote in due:
@@ -83,28 +83,28 @@ class Pulse:
 
     def step(self) -> None:
         """Move everything followed once, now."""
-        sessions = self._floor.live_sessions()
+        sessions = self._simulator.live_sessions()
         self._send_roll(sessions)
-        feed = self._floor.feed
+        feed = self._simulator.feed
         self._move(sessions, list(feed.quotes(sessions, (*_FOLLOWED, *BOOKS))))
         feed.send_books(sessions, feed.quotes(sessions, BOOKS))
         self._send_bars(sessions)
 
     def _move(self, sessions: list[Session], quotes: list[Quote]) -> None:
-        now_ms = self._floor.market.now_ms()
+        now_ms = self._simulator.market.now_ms()
         changes: dict[Quote, dict[str, Any]] = {quote: quote.advance(now_ms) for quote in quotes}
-        self._floor.feed.send_changes(sessions, changes)
+        self._simulator.feed.send_changes(sessions, changes)
 
     def _send_bars(self, sessions: list[Session]) -> None:
-        now_ms = self._floor.market.now_ms()
-        followed = self._floor.feed.quotes(sessions, CHARTS)
+        now_ms = self._simulator.market.now_ms()
+        followed = self._simulator.feed.quotes(sessions, CHARTS)
         bars = {quote: bar for quote in followed if (bar := quote.take_bar(now_ms)) is not None}
         if bars:
-            self._floor.feed.send_bars(sessions, bars)
+            self._simulator.feed.send_bars(sessions, bars)
 
     def _send_roll(self, sessions: list[Session]) -> None:
-        if rolled := self._floor.market.roll():
-            self._floor.feed.send_changes(sessions, rolled)
+        if rolled := self._simulator.market.roll():
+            self._simulator.feed.send_changes(sessions, rolled)
 
 
 def _due(owed_to: dict[Quote, float], followed: dict[Quote, None], credit: float) -> dict[Quote, int]:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl, urlsplit
 import orjson
 
 from schwabstream.errors import ConfigurationError
+from schwabstream.settings import LOOPBACK_HOSTS
 from schwabstream.simulator.connection import Connection
 from schwabstream.simulator.control import Control
 from schwabstream.simulator.faults import Faults
@@ -27,8 +28,6 @@ from schwabstream.simulator.rest import Rest
 from schwabstream.simulator.streamer import EMPTY, Session
 from schwabstream.simulator.tape import Tape, TapeFeed, TapePlayer
 from schwabstream.simulator.web import Reply
-
-_LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 class SchwabSimulator:
@@ -53,14 +52,14 @@ class SchwabSimulator:
         faults: Faults | None = None,
         tape: Tape | None = None,
     ) -> None:
-        if host not in _LOOPBACK:
+        if host not in LOOPBACK_HOSTS:
             raise ConfigurationError(f"the simulator listens on loopback only, not on {host}: use 127.0.0.1")
         self.faults = faults if faults is not None else Faults()
         self.received = Received()
         self.random = random.Random(f"{seed}:faults")  # noqa: S311 - not secrets
         self.market = Market(seed, clock)
         self.feed = Feed(self.market, self.faults, self.received, self.random, seed)
-        self._pulse: Pulse | TapePlayer = Pulse(self)
+        self._pulse = Pulse(self)
         if tape is not None:
             self.feed = feed = TapeFeed(tape, self.market, self.faults, self.received, self.random, seed)
             self._pulse = TapePlayer(self, feed, tape)
@@ -276,9 +275,3 @@ class SchwabSimulator:
         reply = self.rest.answer(path, query, headers.get("authorization"))
         reply.after_s = self.faults.rest_delay_s
         return reply
-
-
-async def serve(host: str = "127.0.0.1", port: int = 0, *, seed: int = 7, faults: Faults | None = None) -> None:
-    """Run a simulator until cancelled; print nothing. Raises ``ConfigurationError`` when the port is taken."""
-    async with SchwabSimulator(seed=seed, host=host, port=port, faults=faults):
-        await asyncio.get_running_loop().create_future()

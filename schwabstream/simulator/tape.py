@@ -1,20 +1,21 @@
-"""A recording served instead of made-up prices: the frames of then, at the pace of then, to whoever subscribes now.
+"""A recording served instead of made-up prices: its frames at its own pace, to every client that subscribes.
 
 Sessions, logins and answers stay the simulator's own; only data comes from the tape. It begins with the first
-subscription; who subscribes later gets each key's state so far, as Schwab does (protocol 3.5).
+subscription; a client that subscribes later gets each key's state so far, as Schwab does (protocol 3.5).
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from schwabstream.simulator.faults import Faults
 from schwabstream.simulator.feed import Entry, Feed
 from schwabstream.simulator.market import Market
+from schwabstream.simulator.pulse import Pulse, Simulator
 from schwabstream.simulator.record import Received
 from schwabstream.simulator.streamer import Session
 from schwabstream.simulator.wire import BOOKS, CHARTS
@@ -97,32 +98,12 @@ class TapeFeed(Feed):
                 known.setdefault(entry["key"], {}).update(entry)
 
 
-class Floor(Protocol):
-    """What the player needs of the simulator."""
+class TapePlayer(Pulse):
+    """Plays the tape in place of made-up prices."""
 
-    def live_sessions(self) -> list[Session]:
-        """The sessions that are logged in."""
-
-
-class TapePlayer:
-    """Owns the task that plays the tape; takes the place of ``Pulse``."""
-
-    def __init__(self, floor: Floor, feed: TapeFeed, tape: Tape) -> None:
-        self._floor, self._feed, self._tape = floor, feed, tape
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Play as soon as somebody subscribes."""
-        self._task = asyncio.get_running_loop().create_task(self._run())
-
-    async def stop(self) -> None:
-        """Stop, and wait until stopped; raises what the task died of."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
-            if not task.cancelled():
-                task.result()
+    def __init__(self, simulator: Simulator, feed: TapeFeed, tape: Tape) -> None:
+        super().__init__(simulator)
+        self._feed, self._tape = feed, tape
 
     def step(self) -> None:
         """Nothing: a recording moves at its own pace."""
@@ -145,7 +126,7 @@ class TapePlayer:
             delay_s = began + (at_us - first_us) / 1e6 / self._tape.speed - loop.time()
             if delay_s > 0 or number % _FRAMES_PER_TURN == 0:
                 await asyncio.sleep(max(0.0, delay_s))
-            self._feed.play(self._floor.live_sessions(), frame)
+            self._feed.play(self._simulator.live_sessions(), frame)
 
 
 def _part(session: Session, message: dict[str, Any]) -> dict[str, Any] | None:

@@ -44,14 +44,14 @@ class Reply:
 
     @classmethod
     def failure(cls, error: str, *, retry_after_s: int | None = None) -> Self:
-        """An answer of the gateway in front of Schwab (protocol 1.4, 2.4): weather, not refusal."""
-        reply = cls._weather(error)
+        """An answer of the gateway in front of Schwab (protocol 1.4, 2.4), which passes and refuses nothing."""
+        reply = cls._gateway_answer(error)
         if retry_after_s is not None and reply.status in (429, 503):
             reply.headers["Retry-After"] = str(retry_after_s)
         return reply
 
     @classmethod
-    def _weather(cls, error: str) -> Self:
+    def _gateway_answer(cls, error: str) -> Self:
         match error:
             case "forbidden_html":
                 return cls.html(_DENIED, 403)

@@ -23,6 +23,7 @@ from schwabstream.escapes import safe
 from schwabstream.protocol.codec import Batch, Undecodable, decode
 from schwabstream.protocol.session import Outcome, State, StreamerProtocol
 from schwabstream.protocol.subscriptions import Command
+from schwabstream.settings import LOOPBACK_HOSTS
 from schwabstream.streaming.frame_socket import MAX_FRAME_BYTES, FrameSocket
 from schwabstream.streaming.liveness import Silence
 
@@ -31,7 +32,6 @@ CLOSE_TIMEOUT_S = 1.0
 HOLD_LIMIT_S = 1.0
 PING_INTERVAL_S = 20.0
 PING_TIMEOUT_S = 20.0
-_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Sink(Protocol):
@@ -248,7 +248,7 @@ async def open_connection(
     try:
         address = urlsplit(url)
         plain = address.scheme == "ws"
-        if plain and address.hostname not in _LOOPBACK_HOSTS:
+        if plain and address.hostname not in LOOPBACK_HOSTS:
             raise ProtocolError(
                 f"userPreference names a streamer without encryption ({safe(url)}): nothing is sent there"
             )

@@ -17,6 +17,7 @@ from schwabstream.protocol.codec import Batch, Undecodable
 from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, error_of
 from schwabstream.protocol.subscriptions import LEVEL_ONE
 from schwabstream.protocol.user_preference import SIGN
+from schwabstream.report import Count
 from schwabstream.streaming.connection import Connection, only_error
 from schwabstream.streaming.liveness import (
     UNKNOWN_SYMBOL,
@@ -95,7 +96,7 @@ class StreamSession:
         if not counts[part.reason]:
             log.warning("a frame could not be understood; the stream goes on", reason=part.reason, sample=part.sample)
         counts[part.reason] += 1
-        counts["undecodable"] += 1
+        counts[Count.UNDECODABLE] += 1
 
     def take_outcome(self, outcome: Outcome) -> None:
         """Subscribe after the login, note each answer, be complete when every command is answered."""
@@ -192,7 +193,7 @@ class StreamSession:
 
     def _probe(self, probe: Probe) -> None:
         """Ask again and report nothing: what answers was merely quiet."""
-        self._announcer.counts["probes"] += 1
+        self._announcer.counts[Count.PROBES] += 1
         log.debug("asking again what is silent", service=probe.service, keys=probe.keys)
         if probe.whole:
             self._subscriptions.ask_all_again(probe.service)

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from schwabstream.events import VERSION, Channel
+from schwabstream.events import Channel, status_event
 from schwabstream.market.last_values import Publish
 
 log = structlog.get_logger(__name__)
@@ -92,20 +92,7 @@ class Announcer:
     def _publish_event(self, state: str, reason: str, *, trouble: bool, more: dict[str, Any]) -> None:
         given = {name: value for name, value in more.items() if value is not None}
         (log.warning if trouble else log.info)(state, reason=reason, **given)
-        now_ms = int(self._wall() * 1000)
-        event = {
-            "v": VERSION,
-            "type": "status",
-            "symbol": None,
-            "key": None,
-            "seq": 0,
-            "timestamp": now_ms,
-            "received_us": now_ms * 1000,
-            "state": state,
-            "reason": reason,
-            "since": int(self.since * 1000),
-            **given,
-        }
+        event = status_event(state, reason, int(self._wall() * 1000) * 1000, since=int(self.since * 1000), **given)
         self._publish(Channel.STATUS, event)
         for listener in self.listeners:
             listener(event)

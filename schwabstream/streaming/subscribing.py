@@ -21,6 +21,7 @@ from schwabstream.protocol.subscriptions import (
     plan,
     wanted,
 )
+from schwabstream.report import Count
 from schwabstream.streaming.connection import Connection
 from schwabstream.streaming.liveness import Liveness
 from schwabstream.streaming.state import StreamState
@@ -128,7 +129,7 @@ class Subscriptions:
         why = f"{service} refused: {answer.message}"
         new = [key for key in keys if (service, key) not in self._stream.refused]
         self._stream.refused.update({(service, key): why for key in keys})
-        self._announcer.counts["refused commands"] += 1
+        self._announcer.counts[Count.REFUSED_COMMANDS] += 1
         for key in new:
             for alias in self._market.instruments[key].aliases:
                 self._announcer.announce("stale", f"{alias}: {why}", symbol=alias, key=key, detail=_code(answer))

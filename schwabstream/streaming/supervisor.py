@@ -6,6 +6,7 @@ to stop does.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import date
@@ -27,6 +28,7 @@ from schwabstream.errors import (
 from schwabstream.market.trading_hours import EQUITY_HOURS
 from schwabstream.protocol.session import CutSessions, StreamerLogin, StreamerProtocol
 from schwabstream.protocol.user_preference import Entitlements
+from schwabstream.report import Count
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.streaming.connection import Connection, Recorder, open_connection
 from schwabstream.streaming.listings import find_listings
@@ -69,9 +71,6 @@ class Authorizer(Protocol):
         """Within the block nothing is refreshed in the background."""
 
 
-LOST = "lost: "
-
-
 class SchwabStreamClient:
     """Keeps the symbols of ``stream`` streaming until :meth:`stop`; await :meth:`run` once.
 
@@ -103,6 +102,7 @@ class SchwabStreamClient:
         self.announcer, self.counts = stream.announcer, stream.announcer.counts
         self.meter, self.troubles = stream.meter, stream.troubles
         self.ready = asyncio.Event()
+        self.losses: Counter[type[SchwabStreamError]] = Counter()
 
     @property
     def state(self) -> Status:
@@ -184,7 +184,7 @@ class SchwabStreamClient:
 
     async def _go_on_after(self, error: SchwabStreamError) -> None:
         """Pause as this error calls for; raises what going on cannot help, and at the start what waiting cannot."""
-        self.counts[f"{LOST}{type(error).__name__}"] += 1
+        self.losses[type(error)] += 1
         match error:
             case LeaseLost() | ConfigurationError():
                 raise error
@@ -223,7 +223,7 @@ class SchwabStreamClient:
         )
         async with opening as connection:
             self._connection = connection
-            self.counts["connections"] += 1
+            self.counts[Count.CONNECTIONS] += 1
             session = StreamSession(
                 connection, self.stream, keepalive_s=self._keepalive_s, on_subscribed=self._subscribed
             )

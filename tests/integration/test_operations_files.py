@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from schwabstream.monitoring.alerts import Alerts, Told
+from schwabstream.monitoring.alerts import AlertHistory, Alerts
 from schwabstream.settings import Settings, foreign_environment
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
@@ -63,7 +63,7 @@ async def test_example_posts_to_a_chat(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("CHAT_WEBHOOK_URL", f"http://127.0.0.1:{port}/hook")
     script = OPERATIONS / "alert-to-chat"
     assert os.access(script, os.X_OK)
-    alerts = Alerts(f"{sys.executable} {script}", Told(tmp_path / "told"), environment=foreign_environment())
+    alerts = Alerts(f"{sys.executable} {script}", AlertHistory(tmp_path / "told"), environment=foreign_environment())
     async with alerts.running():
         alerts.take_status({"state": "login_required", "reason": "the login has ended"})
         async with asyncio.timeout(20):

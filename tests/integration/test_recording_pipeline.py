@@ -17,7 +17,7 @@ from schwabstream.auth.tokens import TokenSet
 from schwabstream.commands.export import export
 from schwabstream.commands.record import RecordOptions, record
 from schwabstream.commands.replay import ReplayOptions, replay
-from schwabstream.commands.simulated import load_tape
+from schwabstream.commands.simulate import load_tape
 from schwabstream.errors import ConfigurationError, Refused
 from schwabstream.events import parse_event
 from schwabstream.protocol.symbols import parse_symbols

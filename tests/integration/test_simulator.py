@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatu
 from websockets.protocol import State
 
 from schwabstream.errors import ConfigurationError
-from schwabstream.simulator import Faults, SchwabSimulator, serve
+from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.simulator.statics import EASTERN
 
 FUTURES, EQUITIES = "LEVELONE_FUTURES", "LEVELONE_EQUITIES"
@@ -893,24 +893,13 @@ async def test_only_loopback_is_listened_on(lab: Lab) -> None:
         SchwabSimulator(host="0.0.0.0")
     port = int(lab.simulator.base_url.rpartition(":")[2])
     with pytest.raises(ConfigurationError, match=f"127.0.0.1:{port}"):
-        await serve(port=port)
+        await SchwabSimulator(port=port).__aenter__()
 
 
-async def test_serve_runs_until_cancelled() -> None:
-    """``serve`` answers HTTP until its task is cancelled, and frees the port then."""
-    async with asyncio.timeout(10):
-        async with SchwabSimulator() as simulator:
-            port = int(simulator.base_url.rpartition(":")[2])
-        task = asyncio.ensure_future(serve(port=port))
-        async with httpx.AsyncClient(trust_env=False) as client:
-            while True:
-                try:
-                    answer = await client.get(f"http://127.0.0.1:{port}/simulator/state")
-                    break
-                except httpx.ConnectError:
-                    await asyncio.sleep(0)
-        assert answer.json()["sessions"] == 0
-        task.cancel()
-        await asyncio.wait([task])
+async def test_port_is_free_after_the_block() -> None:
+    """It answers HTTP within its block, and its port can be had again right after."""
+    async with SchwabSimulator() as simulator, httpx.AsyncClient(trust_env=False) as client:
+        port = int(simulator.base_url.rpartition(":")[2])
+        assert (await client.get(f"{simulator.base_url}/simulator/state")).json()["sessions"] == 0
     async with SchwabSimulator(port=port):
         pass

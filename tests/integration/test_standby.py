@@ -167,12 +167,12 @@ async def test_started_at_once_only_one_publishes(redis_server: RedisServer, lea
 async def test_standbys_take_turns(redis_server: RedisServer, leases: list[Lease]) -> None:
     """Three streamers that all want to publish do so one after the other: no two runs of events interleave."""
 
-    async def stint(lease: Lease, name: str) -> None:
+    async def lead(lease: Lease, name: str) -> None:
         for turn in range(10):
             await publish(redis_server, await lease.take(wait=True), f"{name}.{turn}")
 
     async with asyncio.timeout(30):
-        await asyncio.gather(*(stint(lease, str(i)) for i, lease in enumerate(leases)))
+        await asyncio.gather(*(lead(lease, str(i)) for i, lease in enumerate(leases)))
     entries: Any = redis_server.client.xrange("market_data:stream:status")
     reasons = [orjson.loads(each["event"])["reason"] for _, each in entries]
     assert len(reasons) == 3 * 10 * 3

@@ -35,6 +35,12 @@ def test_the_drawing_is_the_tree() -> None:
     }
 
 
+def test_each_kind_has_a_label_of_its_own() -> None:
+    """Metrics keep two kinds apart by their labels, so none inherits its parent's."""
+    assert all("label" in vars(kind) for kind in CLASSES.values())
+    assert len({kind.label for kind in CLASSES.values()}) == len(CLASSES)
+
+
 def test_exit_codes_are_the_contracts() -> None:
     """Usage 2, login 3, Schwab away 4, protocol 5, refused 6, token file 7, Redis 8; 1 for the unexpected only."""
     codes = {

@@ -15,6 +15,7 @@ from schwabstream.events import (
     StatusState,
     TickEvent,
     parse_event,
+    status_event,
 )
 
 COMMON: dict[str, Any] = {
@@ -118,6 +119,23 @@ def test_a_status_needs_no_symbol() -> None:
     assert status.symbol is None
     with pytest.raises(ValidationError):
         parse_event(payload("tick", symbol=None))
+
+
+def test_a_status_is_built_as_it_is_parsed() -> None:
+    """Everybody who reports a status builds one with every common field, dated, of no symbol and beginning now."""
+    status = parse_event(orjson.dumps(status_event("gap", "data is back", 1_765_083_430_071_234, count=3)))
+    assert status == StatusEvent(
+        seq=0,
+        timestamp=1_765_083_430_071,
+        received_us=1_765_083_430_071_234,
+        state="gap",
+        reason="data is back",
+        since=1_765_083_430_071,
+        count=3,
+    )
+    other = status_event("stale", "silent", 1_000, symbol="/NQ:XCME", key="/NQ", since=0)
+    assert (other["symbol"], other["key"], other["since"]) == ("/NQ:XCME", "/NQ", 0)
+    assert list(other)[:9] == list(status_event("waiting", "", 1))[:9]  # what consumers see is written in one order
 
 
 @pytest.mark.parametrize("state", get_args(StatusState))

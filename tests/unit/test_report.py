@@ -1,8 +1,11 @@
 """The streamer's report of itself."""
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+import schwabstream
 from schwabstream.report import StreamerReport, SymbolReport, parse_report
 
 
@@ -62,3 +65,10 @@ def test_what_is_no_report_is_refused() -> None:
     """A value of another shape raises rather than passing for a report."""
     with pytest.raises(ValidationError):
         parse_report(b'{"state": "asleep"}')
+
+
+@pytest.mark.parametrize("room", ["protocol", "market", "streaming", "publishing", "monitoring"])
+def test_what_the_report_counts_is_named_once(room: str) -> None:
+    """A counter that stands in the report is named by ``Count``: a slip of the pen would count beside it, unseen."""
+    sources = (Path(schwabstream.__file__).parent / room).glob("*.py")
+    assert [path.name for path in sources if 'counts["' in path.read_text(encoding="utf-8")] == []

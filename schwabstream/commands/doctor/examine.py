@@ -22,7 +22,8 @@ from schwabstream.commands.doctor.local import (
 )
 from schwabstream.commands.doctor.redis import SERVER_FINDINGS, RedisExaminer
 from schwabstream.commands.doctor.schwab import examine_account, examine_network
-from schwabstream.commands.resources import EMBEDDED, redis_for, schwab_for
+from schwabstream.commands.embedded_redis import EMBEDDED
+from schwabstream.commands.resources import redis_for, schwab_for
 from schwabstream.errors import ConfigurationError, SchwabStreamError
 from schwabstream.logs import redact
 from schwabstream.protocol.symbols import Symbol

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from schwabstream.auth.client import SchwabAuthClient, open_store
-from schwabstream.commands.resources import EMBEDDED, lease_for, redis_for, schwab_for
+from schwabstream.commands.embedded_redis import EMBEDDED
+from schwabstream.commands.resources import lease_for, redis_for, schwab_for
 from schwabstream.commands.run.drain import drain
-from schwabstream.commands.run.monitors import Operations, operations
+from schwabstream.commands.run.monitors import Monitors, monitors_for
 from schwabstream.commands.run.standby import take_turns
 from schwabstream.commands.signals import ending_signals
 from schwabstream.errors import ConfigurationError, RedisUnavailable
@@ -113,7 +114,7 @@ class _Run:
         self.loss: RedisUnavailable | None = None
         self._client: SchwabStreamClient | None = None
         self._recorder: FileRecorder | None = None
-        self._operations = Operations()
+        self._monitors = Monitors()
         self._task: asyncio.Task[None] | None = None
 
     async def until_stopped(self) -> None:
@@ -167,26 +168,26 @@ class _Run:
             place = redis_for(self._settings, options.redis, simulated=options.simulated)
             redis = await stack.enter_async_context(place)
             auth = await stack.enter_async_context(SchwabAuthClient(settings, open_store(settings)))
-            self._operations = await stack.enter_async_context(operations(settings, auth))
-            await stack.enter_async_context(self._operations.telling_the_end())
+            self._monitors = await stack.enter_async_context(monitors_for(settings, auth))
+            await stack.enter_async_context(self._monitors.alerting_on_failure())
             tap = stack.enter_context(_json_lines(self.stop)) if options.json else None
             # A live streamer whose own Redis is away may find an embedded one in its place; the lease keeps it out.
             if not redis.shared and not options.simulated:
                 auth.start_auto_refresh()
-                await self._stint(settings, redis.url, auth, tap)
+                await self._lead(settings, redis.url, auth, tap)
                 return
             lease = await stack.enter_async_context(lease_for(settings, redis.url, auth, simulated=options.simulated))
-            self._operations.know(lease)
+            self._monitors.watch_lease(lease)
             auth.start_auto_refresh()
             await take_turns(
                 lease,
-                functools.partial(self._stint, settings, redis.url, auth, tap, lease),
+                functools.partial(self._lead, settings, redis.url, auth, tap, lease),
                 standby=options.standby,
                 take_over=options.take_over,
                 stopping=lambda: self._stopping,
             )
 
-    async def _stint(
+    async def _lead(
         self,
         settings: Settings,
         redis_url: str,
@@ -221,7 +222,7 @@ class _Run:
             self._client = client
             reporter = Reporter(client, publisher, login=auth, simulated=self._options.simulated)
             with (
-                self._operations.watching(client, publisher),
+                self._monitors.watching(client, publisher),
                 _screen(client, publisher, reporter, self._options) as keep_drawn,
             ):
                 background = [self._announce(client, publisher), reporter.run(), _learn_holidays(client)]
@@ -265,7 +266,7 @@ class _Run:
             )
 
     async def _announce(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> None:
-        """Tell once when everything is subscribed, then stop after the duration asked for, if any."""
+        """Announce once that everything is subscribed, then stop after the duration asked for, if any."""
         await client.ready.wait()
         troubles = client.troubles()
         without = [symbol.alias for symbol in client.symbols if symbol.key in troubles]

@@ -16,13 +16,13 @@ SHORT_PAUSE_S, LONG_PAUSE_S = 10.0, 300.0
 
 async def take_turns(
     lease: Lease,
-    stint: Callable[[Fence], Awaitable[None]],
+    lead: Callable[[Fence], Awaitable[None]],
     *,
     standby: bool,
     take_over: bool,
     stopping: Callable[[], bool],
 ) -> None:
-    """Run ``stint`` under the lease until one ends well, or ``stopping``; raises what ends the run.
+    """Run ``lead`` under the lease until one ends well, or ``stopping``; raises what ends the run.
 
     Without ``standby`` a lease that is held raises ``LeaseLost``; with ``take_over`` the first one is taken by force.
     """
@@ -31,7 +31,7 @@ async def take_turns(
         fence = await lease.take(wait=standby, by_force=take_over)
         take_over = False
         try:
-            await stint(fence)
+            await lead(fence)
             return
         except LeaseLost as error:
             lost = True

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from schwabstream.errors import ConfigurationError, SchwabUnavailable
 from schwabstream.events import StatusEvent, parse_event
-from schwabstream.monitoring.alerts import Alerts, Told, split_command
+from schwabstream.monitoring.alerts import AlertHistory, Alerts, split_command
 from schwabstream.settings import foreign_environment
 
 DAY_S = 86_400.0
@@ -30,7 +30,7 @@ class Desk:
     def alerts(self, command: str | None = None, limit_s: float = 10.0) -> Alerts:
         return Alerts(
             command or self.command,
-            Told(self.folder / "told"),
+            AlertHistory(self.folder / "told"),
             environment=foreign_environment(),
             limit_s=limit_s,
             wall=lambda: self.now,
@@ -111,8 +111,8 @@ async def test_unreadable_memory_is_no_memory(desk: Desk) -> None:
     assert await tell(desk, "evicted") == ["evicted"]
     (desk.folder / "told").write_bytes(b"[1]")
     assert await tell(desk, "evicted") == ["evicted"]
-    told = Told(desk.folder / "missing" / "told")
-    alerts = Alerts(desk.command, told, environment=foreign_environment(), wall=lambda: desk.now)
+    history = AlertHistory(desk.folder / "missing" / "told")
+    alerts = Alerts(desk.command, history, environment=foreign_environment(), wall=lambda: desk.now)
     async with alerts.running():
         alerts.take_status(desk.event("evicted"))
         alerts.take_status(desk.event("evicted"))

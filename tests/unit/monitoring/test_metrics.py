@@ -9,10 +9,11 @@ from typing import Any, cast
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from schwabstream import __version__, errors
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
-from schwabstream.monitoring.metrics import Monitor, Stint
+from schwabstream.monitoring.metrics import Lead, Monitor
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.lease import Lease
@@ -23,6 +24,24 @@ from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
+ERRORS = [
+    errors.SchwabStreamError,
+    errors.ConfigurationError,
+    errors.SymbolError,
+    errors.LoginRequired,
+    errors.SchwabUnavailable,
+    errors.SessionLost,
+    errors.LoginDenied,
+    errors.ProtocolError,
+    errors.Refused,
+    errors.Evicted,
+    errors.LeaseLost,
+    errors.TokenFileError,
+    errors.RedisUnavailable,
+    errors.RedisUnsuitable,
+    errors.OutputUnwritable,
+]
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations"
 NOW = 1_795_000_000.0
 ACCESS, REFRESH = "I0.access-token-of-nobody@", "refresh-token-of-nobody@"
@@ -42,7 +61,7 @@ class Watched:
     def stream(self) -> None:
         """Pretend that it streams, with something of everything."""
         client, publisher = self.client, self.publisher
-        self.monitor.stint = Stint(client, publisher)
+        self.monitor.lead = Lead(client, publisher)
         client.announcer.enter(Status.STREAMING, "2 symbols subscribed")
         client.announcer.since = NOW - 90
         publisher.state = State.CONNECTED
@@ -75,7 +94,7 @@ def test_numbers_are_those_of_the_run(watched: Watched) -> None:
     """What the streamer, the publisher and the login count comes out under the documented names."""
     watched.stream()
     watched.log_in()
-    watched.client.counts["lost: SessionLost"] = 3
+    watched.client.losses[errors.SessionLost] = 3
     watched.client.counts["undecodable"] = 2
     watched.publisher.counts["dropped"] = 7
     watched.auth.refreshes["ok"] = 4
@@ -94,7 +113,26 @@ def test_numbers_are_those_of_the_run(watched: Watched) -> None:
     assert samples["schwabstream_published_total", "ticks"] == 0
 
 
-def test_what_was_given_up_outlives_its_stint(watched: Watched) -> None:
+def test_exposition_stays_as_it_is(watched: Watched) -> None:
+    """Dashboards and rules read these lines: names, help, types, labels, order and values stay to the byte."""
+    watched.stream()
+    watched.log_in()
+    client, publisher = watched.client, watched.publisher
+    for number, kind in enumerate(ERRORS, 1):
+        client.losses[kind] = number
+    client.counts.update({"connections": 21, "gap": 22, "stale": 23, "undecodable": 24, "refused commands": 25})
+    publisher.counts.update({"dropped": 31, "outages": 32, "refused commands": 33})
+    publisher.write_times.add(0.03)
+    publisher.batch_sizes.add(40)
+    client.meter.exchange_lag.add(0.2)
+    watched.auth.refreshes.update({"ok": 41, "refused": 42, "unavailable": 43})
+    text = watched.monitor.exposition().decode()
+    ours = [line for line in text.splitlines() if "process_" not in line]
+    found = "\n".join(ours).replace(f'version="{__version__}"', 'version="0"') + "\n"
+    assert found == (FIXTURES / "metrics.txt").read_text()
+
+
+def test_what_was_given_up_outlives_its_lead(watched: Watched) -> None:
     """A streamer that lost its lease still shows what it gave up, and adds what it gives up later."""
     watched.monitor.dropped_before = 4
     assert watched.samples()["schwabstream_dropped_total", ""] == 4

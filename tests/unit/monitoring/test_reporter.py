@@ -13,7 +13,7 @@ import pytest
 
 from schwabstream import __version__
 from schwabstream.auth.tokens import TokenSet
-from schwabstream.errors import TokenFileError
+from schwabstream.errors import SessionLost, TokenFileError
 from schwabstream.events import Channel, StatusEvent, parse_event
 from schwabstream.monitoring.reporter import RAREST_S, Reporter, login_due_words
 from schwabstream.protocol.codec import Batch
@@ -206,10 +206,12 @@ async def test_no_count_hides_another() -> None:
     """What client, market and publisher counted is all in the report, where two have the same name for it too."""
     desk = Desk("/MNQ")
     desk.client.counts["refused commands"] = 2
+    desk.client.losses[SessionLost] = 3
     desk.receive("LEVELONE_FUTURES", {"key": "/ZZ"})
     desk.shelf.counts.update({"refused commands": 30, "outages": 4})
     counts = (await desk.report_once()).counts
     assert counts["refused commands"] == 2
+    assert counts["lost: SessionLost"] == 3
     assert counts["unknown entries"] == 1
     assert (counts["redis refused commands"], counts["redis outages"]) == (30, 4)
 

@@ -10,11 +10,9 @@ from schwabstream.protocol.fields import (
     FIELDS,
     LEVEL_FIELDS,
     MAKER_FIELDS,
-    Delivery,
     Field,
     Kind,
     Service,
-    delivery,
     field_numbers,
     whole,
 )
@@ -147,15 +145,6 @@ def test_field_numbers_ascend_from_zero() -> None:
     assert field_numbers(Service.CHART_FUTURES) == "0,1,2,3,4,5,6"
     assert field_numbers(Service.LEVELONE_FUTURES).startswith("0,1,2,")
     assert field_numbers(Service.ADMIN) == ""
-
-
-def test_delivery_of_each_family() -> None:
-    """Level 1 sends changes, books and screeners wholes, charts and activity everything (3.5)."""
-    assert delivery(Service.LEVELONE_FOREX) is Delivery.CHANGE
-    assert delivery(Service.NASDAQ_BOOK) is Delivery.WHOLE
-    assert delivery(Service.SCREENER_OPTION) is Delivery.WHOLE
-    assert delivery(Service.CHART_EQUITY) is Delivery.ALL_SEQUENCE
-    assert delivery(Service.ACCT_ACTIVITY) is Delivery.ALL_SEQUENCE
 
 
 @pytest.mark.parametrize("value", [1.5, 1e19, float("inf"), True, "7", None])

@@ -19,7 +19,6 @@ from schwabstream.protocol.symbols import (
     parse_symbols,
     price_decimals,
     tick_size,
-    to_tastytrade,
 )
 
 TODAY = date(2026, 11, 21)
@@ -209,24 +208,22 @@ def test_root(text: str, root: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "mic", "tastytrade"),
+    ("text", "tastytrade"),
     [
-        ("/MNQZ6", "XCME", "/MNQZ26:XCME"),
-        ("/MES", "XCME", "/MES:XCME"),
-        ("./OGG26C4240", "XCEC", "./OGG26C4240:XCEC"),
-        ("SPXW  251219C05000000", "", ".SPXW251219C5000"),
-        ("AAPL  251219P00197500", "", ".AAPL251219P197.5"),
-        ("$SPX", "", "SPX"),
-        ("$TICK", "", "$TICK"),
-        ("BRK/B", "XNYS", "BRK/B"),
-        ("EUR/USD", "", "EUR/USD"),
+        ("/MNQZ6", "/MNQZ26:XCME"),
+        ("/MES", "/MES:XCME"),
+        ("./OGG26C4240", "./OGG26C4240:XCEC"),
+        ("SPXW  251219C05000000", ".SPXW251219C5000"),
+        ("AAPL  251219P00197500", ".AAPL251219P197.5"),
+        ("$SPX", "SPX"),
+        ("$TICK", "$TICK"),
+        ("BRK/B", "BRK/B"),
+        ("EUR/USD", "EUR/USD"),
     ],
 )
-def test_tastytrade_form_and_back(text: str, mic: str, tastytrade: str) -> None:
-    """A key in tastytrade's streamer form reads back as the same key."""
-    key = parse(text).key
-    assert to_tastytrade(key, mic) == tastytrade
-    assert parse(tastytrade).key == key
+def test_tastytrade_form_is_the_same_key(text: str, tastytrade: str) -> None:
+    """A key in tastytrade's streamer form is read as the same key."""
+    assert parse(tastytrade).key == parse(text).key
 
 
 @pytest.mark.parametrize(

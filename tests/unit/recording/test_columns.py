@@ -18,6 +18,19 @@ def test_every_field_of_an_event_has_its_column() -> None:
     assert set(Level.model_fields) <= set(BOOKS.columns)
 
 
+def test_columns_of_ticks_and_bars_stay() -> None:
+    """Programs read the files by these names, in this order, with these types."""
+    common = "timestamp:ms received:us symbol:text key:text "
+    ticks = (
+        "asset:text contract:text last_price:float last_size:int bid_price:float bid_size:int ask_price:float "
+        "ask_size:int total_volume:int open_price:float high_price:float low_price:float close_price:float "
+        "net_change:float mark:float open_interest:int trade_time:ms quote_time:ms is_trade:bool delayed:bool"
+    )
+    bars = "open:float high:float low:float close:float volume:float"
+    for table, columns in ((TICKS, common + ticks), (BARS, common + bars)):
+        assert [f"{name}:{kind}" for name, kind in table.columns.items()] == columns.split()
+
+
 def test_a_tick_is_a_row() -> None:
     """Values stand in the columns' order; what is absent is None."""
     (row,) = rows(Channel.TICKS, COMMON | {"last_price": 1.5, "is_trade": True}, 1)

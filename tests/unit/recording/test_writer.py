@@ -70,8 +70,8 @@ def test_frames_and_commands_come_back_in_order(path: Path) -> None:
     found = records(path)
     assert found[0] == Record(STARTED_US, "out", '{"requests":[{"service":"ADMIN","command":"LOGOUT"}]}')
     assert found[1:] == [Record(STARTED_US + n, "in", each.decode()) for n, each in enumerate(frames)]
-    assert (recorder.counts["recorded frames"], recorder.counts["recorded commands"]) == (1000, 1)
-    assert recorder.counts["recorded bytes"] < path.stat().st_size < sum(map(len, frames))
+    assert (recorder.frames, recorder.commands) == (1000, 1)
+    assert recorder.written_bytes < path.stat().st_size < sum(map(len, frames))
 
 
 def test_it_can_be_read_while_it_is_written(path: Path) -> None:
@@ -110,10 +110,10 @@ def test_a_full_disk_costs_nothing_while_it_lasts_briefly(path: Path, small_disk
         small_disk(path.stat().st_size + 50)
         for number in range(100):
             recorder.take_frame(frame(number), STARTED_US + number)
-        until(lambda: recorder.counts["recording outages"])
+        until(lambda: recorder.outages)
         assert records(path) == []
         small_disk(10**9)
-        until(lambda: recorder.counts["recorded bytes"])
+        until(lambda: recorder.written_bytes)
         recorder.close()
     assert [record.at_us for record in records(path)] == [STARTED_US + number for number in range(100)]
     events = [entry["event"] for entry in logs]
@@ -127,10 +127,10 @@ def test_a_disk_that_stays_full_costs_counted_frames(path: Path, small_disk: Cal
     with capture_logs() as logs:
         small_disk(path.stat().st_size)
         recorder.take_frame(frame(0), STARTED_US)
-        until(lambda: recorder.counts["recording outages"])
+        until(lambda: recorder.outages)
         for number in range(1, 500):
             recorder.take_frame(frame(number), STARTED_US + number)
-        lost = recorder.counts["frames not recorded"]
+        lost = recorder.frames_lost
         assert 300 < lost < 500
         small_disk(10**9)
         until(lambda: len(records(path)) > 1)
@@ -163,7 +163,7 @@ def test_a_disk_that_hangs_holds_nobody_up(path: Path, monkeypatch: pytest.Monke
         recorder.take_frame(frame(number), STARTED_US)
     recorder.close(timeout_s=0.1)
     assert time.monotonic() - began < 5
-    assert recorder.counts["frames not recorded"] > 9_000
+    assert recorder.frames_lost > 9_000
     hanging.set()
 
 
@@ -176,7 +176,7 @@ def test_it_rotates_by_time(path: Path) -> None:
     recorder.take_frame(frame(1), STARTED_US)
     until(lambda: records(path))
     clock.now += 61
-    until(lambda: recorder.counts["recording files"])
+    until(lambda: recorder.rotations)
     recorder.take_frame(frame(2), STARTED_US + 61 * SECOND)
     recorder.close()
     first, second = sorted(path.parent.glob("*.zst"))
@@ -192,7 +192,7 @@ def test_it_rotates_by_size_and_keeps_the_newest(path: Path) -> None:
     """No file grows much beyond the size; the oldest go; what remains is gapless."""
     recorder = FileRecorder(path, HEADER, Rotation(largest_bytes=2_000, keep=3), flush_interval_s=0.005)
     taken = 0
-    while recorder.counts["recording files"] < 6:
+    while recorder.rotations < 6:
         recorder.take_frame(frame(taken), STARTED_US + taken)
         taken += 1
         time.sleep(0.0005)

@@ -19,6 +19,7 @@ from schwabstream.logs import configure_logging, logs_kept_aside
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
 from schwabstream.terminal.live_screen import View
