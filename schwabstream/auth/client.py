@@ -15,12 +15,11 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
 from schwabstream.auth.env_back import keep_refresh_token
-from schwabstream.auth.exchange import patiently
 from schwabstream.auth.http import LOG_IN, SchwabHttp
 from schwabstream.auth.keeper import TokenKeeper
 from schwabstream.auth.store import TokenStore
@@ -34,7 +33,6 @@ from schwabstream.side_tasks import end, start_beside
 if TYPE_CHECKING:
     import httpx
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _QUOTES_PER_CALL = 500  # protocol 2.2
@@ -67,7 +65,7 @@ class SchwabAuthClient:
         self.store = store
         self._clock = clock
         self._sleep = sleep
-        self._http = SchwabHttp(settings, clock=clock)
+        self._http = SchwabHttp(settings, clock=clock, sleep=sleep)
         self._keeper = TokenKeeper(store)
         self._tokens: TokenSet | None = None
         self._refused: tuple[str, str] | None = None
@@ -117,7 +115,7 @@ class SchwabAuthClient:
         """Exchange the code of a browser login for tokens and store them; the seven days start now."""
         callback_url = self.settings.schwab_callback_url
         now = self._clock()
-        answer = await self._patiently(lambda: self._http.exchange(code, callback_url))
+        answer = await self._http.exchange(code, callback_url)
         try:
             tokens = TokenSet.from_answer(answer, now=now, login_at=math.floor(now))
         except ValueError as error:
@@ -239,7 +237,7 @@ class SchwabAuthClient:
             raise LoginRequired(self._refused[1])
         now = self._clock()
         try:
-            answer = await self._patiently(lambda: self._http.refresh(tokens.refresh_token))
+            answer = await self._http.refresh(tokens.refresh_token)
         except LoginRequired as error:
             self._refused = (print_, str(error))
             self.refreshes["refused"] += 1
@@ -257,21 +255,17 @@ class SchwabAuthClient:
 
     async def _get(self, request: Callable[[Any], Awaitable["httpx.Response"]]) -> Any:  # noqa: ANN401 - JSON
         tokens = await self.token()
-        answer = await self._patiently(lambda: self._http.call(tokens.access_token, request))
+        answer = await self._http.call(tokens.access_token, request)
         if not answer.accepted:
             # Schwab ends access tokens early now and then (protocol 1.3); a refreshed one works, or a person must act.
             tokens = await self._refresh(tokens, force=True)
-            answer = await self._patiently(lambda: self._http.call(tokens.access_token, request))
+            answer = await self._http.call(tokens.access_token, request)
         if not answer.accepted:
             raise LoginRequired(
                 "Schwab does not accept this login for market data: the app needs both products, Accounts and "
                 f"Trading and Market Data (developer.schwab.com); then {LOG_IN}"
             )
         return answer.content
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        self._http.open()  # loading the libraries is not part of the exchange
-        return await patiently(call, sleep=self._sleep)
 
     async def _keep_fresh(self) -> None:
         failures = 0

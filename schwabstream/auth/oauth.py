@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from schwabstream.auth.tokens import is_token
 
+SCHWAB = "https://api.schwabapi.com"
 AUTHORIZE_PATH = "/v1/oauth/authorize"
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - a path, not a password
 

@@ -15,8 +15,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from schwabstream.auth.client import SchwabAuthClient, open_store
-from schwabstream.auth.exchange import PATIENCE_S
-from schwabstream.auth.http import MOST_FAILING_CALLS, SchwabHttp
+from schwabstream.auth.http import MOST_FAILING_CALLS, RETRY_LIMIT_S, SchwabHttp
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import ConfigurationError, LoginRequired, ProtocolError, SchwabUnavailable, TokenFileError
@@ -205,7 +204,9 @@ async def test_weather_is_waited_out_and_costs_no_token(
         await client.token()
     assert 2 <= len(schwab.received.requests) <= 4
     assert len(clock.slept) == len(schwab.received.requests) - 1
-    assert all(wait <= PATIENCE_S for wait in clock.slept)  # patience runs on the real clock, which stands still here
+    assert all(
+        wait <= RETRY_LIMIT_S for wait in clock.slept
+    )  # the limit runs on the real clock, which stands still here
     assert client.store.path.read_bytes() == before
     schwab.faults.token_error = None
     assert (await client.token()).is_valid(clock())
@@ -263,7 +264,7 @@ async def test_silence_is_weather(
     schwab: SchwabSimulator, client: SchwabAuthClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that takes the call and says nothing is given up."""
-    monkeypatch.setattr("schwabstream.auth.http.ANSWER_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("schwabstream.auth.session.ANSWER_TIMEOUT_S", 0.05)
     schwab.faults.token_error = "silence"
     with pytest.raises(SchwabUnavailable, match="did not answer"):
         await client.token()
