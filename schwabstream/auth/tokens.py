@@ -9,7 +9,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self, TypeGuard
 
 ACCESS_LIFE_S = 1800
@@ -104,10 +104,6 @@ class TokenSet:
         """Return these tokens after a refresh asked for at ``now``: what Schwab sent is kept, and the login time."""
         merged = {**self.extra, **{name: value for name, value in answer.items() if value is not None}}
         return type(self).from_answer(merged, now=now, refresh_token=self.refresh_token, login_at=self.login_at)
-
-    def logged_in_at(self, login_at: float | None) -> Self:
-        """Return the same tokens with the moment of the browser login known (or unknown)."""
-        return replace(self, login_at=login_at)
 
     @property
     def fingerprint(self) -> str:

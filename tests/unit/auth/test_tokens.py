@@ -1,5 +1,6 @@
 """What a token is worth at a given moment."""
 
+import dataclasses
 import math
 
 import pytest
@@ -59,7 +60,7 @@ def test_the_seven_days_count_from_the_login_and_not_from_a_refresh() -> None:
 
 def test_an_unknown_login_is_never_due_soon() -> None:
     """Nobody is warned of a moment that nobody knows."""
-    unknown = tokens().logged_in_at(None)
+    unknown = dataclasses.replace(tokens(), login_at=None)
     assert unknown.login_due_at is None
     assert unknown.login_due_in_s(NOW) is None
     assert not unknown.login_due_soon(NOW)
