@@ -235,8 +235,12 @@ class TokenStore:
             for snapshot in self.snapshots():
                 if tokens := self._peek(snapshot):
                     files.replace_file(self.path, snapshot.read_bytes())
-                    told = {"reason": reason, "damaged": str(aside), "snapshot": snapshot.name}
-                    log.warning("token file was damaged, its newest good snapshot is restored", **told)
+                    log.warning(
+                        "token file was damaged, its newest good snapshot is restored",
+                        reason=reason,
+                        damaged=str(aside),
+                        snapshot=snapshot.name,
+                    )
                     return tokens
             self.path.unlink(missing_ok=True)
             log.warning("token file was damaged and has no good snapshot", reason=reason, damaged=str(aside))
@@ -252,7 +256,7 @@ class TokenStore:
             if found.is_legacy:
                 original = files.keep_aside(self.path, f"legacy-{self._stamp()}")
                 self.save(found.tokens)
-                _tell_upgrade(found, original)
+                _log_upgrade(found, original)
             return found.tokens
 
     def _encrypt_all(self) -> None:
@@ -291,7 +295,7 @@ def _age_order(tokens: TokenSet) -> tuple[float, float]:
     return (tokens.login_at or 0, tokens.expires_at)
 
 
-def _tell_upgrade(found: Found, original: Path) -> None:
+def _log_upgrade(found: Found, original: Path) -> None:
     age = "known" if found.tokens.login_at else "unknown: its 7 days may end at any time"
     log.warning("an older token file was upgraded", format=found.format, original=str(original), login_age=age)
 

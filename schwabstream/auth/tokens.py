@@ -134,5 +134,17 @@ class TokenSet:
 
     def login_due_soon(self, now: float) -> bool:
         """Whether a person should log in within the next 24 hours, or should have done so."""
+        return self.login_reminder(now) is not None
+
+    def login_reminder(self, now: float) -> str | None:
+        """Return the sentence that asks a person to log in, from a day before the login ends; None until then.
+
+        The log, the StatusEvent, the alert and the live table all say this, each as often as suits it.
+        """
         left = self.login_due_in_s(now)
-        return left is not None and left <= LOGIN_WARNING_S
+        if left is None or left > LOGIN_WARNING_S:
+            return None
+        if left <= 0:
+            return "a new login is overdue: schwabstream auth login"
+        hours, minutes = divmod(int(left / 60), 60)
+        return f"a new login is due in {hours} h {minutes} min: schwabstream auth login"

@@ -15,7 +15,7 @@ from rich.text import Text
 from schwabstream.escapes import safe
 from schwabstream.logs import logs_kept_aside
 from schwabstream.market.last_values import Instrument
-from schwabstream.monitoring.reporter import Reporter, login_due_words
+from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import price_decimals
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.streaming.supervisor import SchwabStreamClient
@@ -99,8 +99,8 @@ class StreamScreen:
         lines: list[Text] = []
         if problem := self._problem():
             lines.append(Text(safe(problem), "bold red"))
-        if (due_s := self._reporter.login_due_s) is not None:
-            lines.append(Text(f"{login_due_words(due_s)}: schwabstream auth login", "bold yellow"))
+        if reminder := self._reporter.login_reminder:
+            lines.append(Text(reminder, "bold yellow"))
         if self._reporter.simulated:
             lines.append(Text("Simulated prices. Futures depth is shown here; live Schwab has none.", "yellow"))
         lines.append(Text("Ctrl-C: log out and stop   Ctrl-C twice: stop at once", "dim"))

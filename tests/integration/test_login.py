@@ -280,7 +280,7 @@ async def test_a_refresh_is_proven(schwab: SchwabSimulator, settings: Settings) 
 
 
 async def test_a_refresh_that_fails_keeps_the_login(schwab: SchwabSimulator, settings: Settings) -> None:
-    """Weather during a refresh is SchwabUnavailable and leaves the file as it was."""
+    """A transient failure of a refresh is SchwabUnavailable and leaves the file as it was."""
     store_login(schwab, settings)
     before = settings.schwab_token_path.read_bytes()
     schwab.faults.token_error, schwab.faults.retry_after_s = "rate_limited", 60

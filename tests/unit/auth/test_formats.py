@@ -44,10 +44,10 @@ FORMATS = {
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_format_is_told_and_read(name: str) -> None:
     """Each format gives its tokens, its expiry and, where it tells it, the age of its login."""
-    content, told, login_at, expires_at = FORMATS[name]
+    content, name_of_format, login_at, expires_at = FORMATS[name]
     found = read_content(content)
-    assert found.format == told
-    assert found.is_legacy == (told != OURS)
+    assert found.format == name_of_format
+    assert found.is_legacy == (name_of_format != OURS)
     assert (found.tokens.login_at, found.tokens.expires_at) == (login_at, expires_at)
     assert found.tokens.access_token == content.get("token", content.get("token_dictionary", content))["access_token"]
 

@@ -195,7 +195,7 @@ def plant(path: Path, name: str) -> bytes:
 
 @pytest.mark.parametrize("name", OLD_FILES)
 def test_an_older_format_is_upgraded_in_place_and_kept(store: TokenStore, path: Path, name: str) -> None:
-    """Each older format becomes ours; the original lies beside it, byte for byte; its age is kept or told unknown."""
+    """Each older format becomes ours; the original lies beside it, byte for byte; its age is kept or unknown."""
     original = plant(path, name)
     with capture_logs() as logs:
         tokens = store.load()
@@ -203,8 +203,8 @@ def test_an_older_format_is_upgraded_in_place_and_kept(store: TokenStore, path: 
     assert tokens.refresh_token == "R0.refresh@"
     assert json.loads(path.read_bytes())["token"]["access_token"] == "I0.access1@"
     assert [aside.read_bytes() for aside in path.parent.glob("*.legacy-*")] == [original]
-    told = next(entry for entry in logs if "upgraded" in entry["event"])
-    assert ("unknown" in told["login_age"]) == (tokens.login_at is None) == (name in ("bare", "flat", "wrapped"))
+    logged = next(entry for entry in logs if "upgraded" in entry["event"])
+    assert ("unknown" in logged["login_age"]) == (tokens.login_at is None) == (name in ("bare", "flat", "wrapped"))
     assert store.load() == tokens
 
 

@@ -55,6 +55,8 @@ def test_the_seven_days_count_from_the_login_and_not_from_a_refresh() -> None:
     assert refreshed.login_due_at == NOW + LOGIN_LIFE_S
     assert refreshed.login_due_in_s(later) == pytest.approx(43_200)
     assert refreshed.login_due_soon(later)
+    assert refreshed.login_reminder(later) == "a new login is due in 12 h 0 min: schwabstream auth login"
+    assert refreshed.login_reminder(NOW + LOGIN_LIFE_S) == "a new login is overdue: schwabstream auth login"
     assert not refreshed.login_due_soon(NOW + 5.9 * 86_400)
 
 
