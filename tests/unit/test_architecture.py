@@ -52,6 +52,19 @@ def test_no_folder_is_crowded() -> None:
     assert {folder.name for folder, size in sizes.items() if size > MOST_IN_A_ROOM} <= {"simulator"}
 
 
+def test_auth_reads_top_down() -> None:
+    """The first lines of ``auth`` name all its modules in an order in which each imports only later ones."""
+    room = REPOSITORY / "schwabstream" / "auth"
+    order = re.findall(
+        r"``(\w+)``", ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8"))) or ""
+    )
+    assert sorted(order) == sorted(path.stem for path in room.glob("*.py") if path.stem != "__init__")
+    for place, name in enumerate(order):
+        text = (room / f"{name}.py").read_text(encoding="utf-8")
+        imported = re.findall(r"from schwabstream\.auth(?:\.(\w+) import| import (\w+))", text)
+        assert {module or name for module, name in imported} <= set(order[place + 1 :])
+
+
 def private_attributes(path: Path) -> Iterator[str]:
     """Names with one leading underscore that a module reads from anything but ``self`` and ``cls``."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
