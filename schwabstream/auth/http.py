@@ -169,13 +169,8 @@ class SchwabHttp:
         """Return schwab-py's client on our session; a refresh alone never loads it."""
         session = self._open()
         if self._schwab is None:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # its imports print deprecation warnings
-                from schwab.client import AsyncClient
-            # At DEBUG it would log whole answers, account numbers included.
-            logging.getLogger("schwab").setLevel(logging.WARNING)
             timeout = session.timeout
-            self._schwab = AsyncClient(self._client_id, session)
+            self._schwab = _load_rest_client()(self._client_id, session)
             self._schwab.set_timeout(timeout)  # its constructor sets one of its own
         return self._schwab
 
@@ -231,6 +226,17 @@ class SchwabHttp:
 def preload() -> None:
     """Load the libraries now, in a thread if need be, so that the first call does not wait for them."""
     from schwabstream.auth import session  # noqa: F401 - to have it loaded
+
+    _load_rest_client()
+
+
+def _load_rest_client() -> Any:  # noqa: ANN401 - untyped library
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its imports print deprecation warnings
+        from schwab.client import AsyncClient
+    # At DEBUG it would log whole answers, account numbers included.
+    logging.getLogger("schwab").setLevel(logging.WARNING)
+    return AsyncClient
 
 
 def app_credentials(settings: Settings) -> tuple[str, str]:
