@@ -1,13 +1,14 @@
-"""The login at work: a fresh token for whoever asks, refreshed once however many ask, in however many processes.
+"""A valid access token for every caller, refreshed once however many ask for it, in however many processes.
 
-Refused credentials stop all further calls until somebody logs in; bad weather is waited out and never costs a token.
-The browser login lives in ``login.py``; the file in ``token_store.py``.
+A refused login stops all further calls until somebody logs in; a transient failure is retried and never costs a token.
+Does not write files (``store.py``), speak HTTP (``http.py``) or talk to a person (``commands/login.py``).
+
+From top to bottom: the tokens in use, how they are refreshed, a new login, the REST calls, the background refresh.
 """
 
 import asyncio
 import contextlib
 import datetime as dt
-import functools
 import math
 import random
 import time
@@ -15,12 +16,11 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 import structlog
 
 from schwabstream.auth.env_back import keep_refresh_token
-from schwabstream.auth.exchange import patiently
 from schwabstream.auth.http import LOG_IN, SchwabHttp
 from schwabstream.auth.keeper import TokenKeeper
 from schwabstream.auth.store import TokenStore
@@ -34,14 +34,13 @@ from schwabstream.side_tasks import end, start_beside
 if TYPE_CHECKING:
     import httpx
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _QUOTES_PER_CALL = 500  # protocol 2.2
 _LONGEST_NAP_S = 30.0
-_WARN_EVERY_S = 3600.0
+_REMIND_EVERY_S = 3600.0
 _LAST_SAVE_LIMIT_S = 1.0
-_WEATHER_WAITS_S = (5.0, 120.0)
+_RETRY_WAITS_S = (5.0, 120.0)
 _NO_LOGIN = f"there is no login; {LOG_IN}"
 
 
@@ -67,13 +66,13 @@ class SchwabAuthClient:
         self.store = store
         self._clock = clock
         self._sleep = sleep
-        self._http = SchwabHttp(settings, clock=clock)
+        self._http = SchwabHttp(settings, clock=clock, sleep=sleep)
         self._keeper = TokenKeeper(store)
         self._tokens: TokenSet | None = None
         self._refused: tuple[str, str] | None = None
         self._one_at_a_time = asyncio.Lock()
         self._auto_refresh: asyncio.Task[None] | None = None
-        self._next_warning_at = 0.0
+        self._next_reminder_at = 0.0
         self.problem: SchwabStreamError | None = None
         self.entitlements: Entitlements | None = None
         self.refreshes: Counter[str] = Counter()
@@ -100,6 +99,21 @@ class SchwabAuthClient:
             )
         await self._http.close()
 
+    @property
+    def tokens(self) -> TokenSet | None:
+        """The tokens in use, as last seen; asks nobody."""
+        return self._tokens
+
+    @property
+    def unsaved(self) -> TokenFileError | None:
+        """Why the newest tokens are in memory only; None when the token file has them."""
+        return self._keeper.unsaved
+
+    def login_mark(self) -> str | None:
+        """Look at the token file without calling anybody: what changes when somebody logs in; None without a login."""
+        tokens = self.store.load()
+        return None if tokens is None else fingerprint(tokens.refresh_token + tokens.access_token)
+
     async def token(self) -> TokenSet:
         """Return tokens whose access token lives at least another minute."""
         tokens = self._tokens
@@ -113,11 +127,55 @@ class SchwabAuthClient:
         """
         return await self._refresh(self._tokens or self.store.load(), force=force)
 
+    async def _refresh(self, seen: TokenSet | None, *, force: bool) -> TokenSet:
+        """Refresh, unless the file holds something better than what the caller has seen."""
+        async with self._one_at_a_time, self.store.lock_async():
+            stored = self._keeper.load() or self._from_environment()
+            adopted = seen is None or stored.access_token != seen.access_token
+            if stored.is_valid(self._clock()) and (adopted or not force):
+                self._tokens = stored
+                return stored
+            fresh = await self._ask(stored)
+            self._keeper.keep(fresh)
+            self._use(fresh)
+            return fresh
+
+    def _from_environment(self) -> TokenSet:
+        """Return the bootstrap login of SCHWAB_REFRESH_TOKEN, or raise ``LoginRequired``."""
+        refresh_token = self.settings.schwab_refresh_token
+        if refresh_token is None:
+            self._tokens = None
+            raise LoginRequired(_NO_LOGIN)
+        return _bootstrap(refresh_token.get_secret_value())
+
+    async def _ask(self, tokens: TokenSet) -> TokenSet:
+        """Refresh at Schwab; once refused, the same refresh token is never sent again."""
+        print_ = fingerprint(tokens.refresh_token)
+        if self._refused and self._refused[0] == print_:
+            raise LoginRequired(self._refused[1])
+        now = self._clock()
+        try:
+            answer = await self._http.refresh(tokens.refresh_token)
+        except LoginRequired as error:
+            self._refused = (print_, str(error))
+            self.refreshes["refused"] += 1
+            raise
+        except SchwabUnavailable:
+            self.refreshes["unavailable"] += 1
+            raise
+        self.refreshes["ok"] += 1
+        return tokens.refreshed(answer, now)
+
+    def _use(self, tokens: TokenSet) -> None:
+        self._tokens, self._refused = tokens, None
+        if self.settings.schwab_persist_refresh_to_env:
+            keep_refresh_token(self.settings.schwab_env_back_path, tokens.refresh_token)
+
     async def log_in_with_code(self, code: str) -> TokenSet:
         """Exchange the code of a browser login for tokens and store them; the seven days start now."""
         callback_url = self.settings.schwab_callback_url
         now = self._clock()
-        answer = await self._patiently(lambda: self._http.exchange(code, callback_url))
+        answer = await self._http.exchange(code, callback_url)
         try:
             tokens = TokenSet.from_answer(answer, now=now, login_at=math.floor(now))
         except ValueError as error:
@@ -135,16 +193,6 @@ class SchwabAuthClient:
             self._use(tokens)
         return tokens
 
-    @property
-    def tokens(self) -> TokenSet | None:
-        """The tokens in use, as last seen; asks nobody."""
-        return self._tokens
-
-    @property
-    def unsaved(self) -> TokenFileError | None:
-        """Why the newest tokens are in memory only; None when the token file has them."""
-        return self._keeper.unsaved
-
     async def fetch_user_preference(self) -> dict[str, Any]:
         """Return userPreference as sent (protocol 2.1); it holds account numbers."""
         content = await self._get(lambda schwab: schwab.get_user_preferences())
@@ -160,9 +208,11 @@ class SchwabAuthClient:
         """Return Schwab's quotes by the key Schwab answers with, as sent (protocol 2.2); any number of keys."""
         quotes: dict[str, Any] = {}
         for start in range(0, len(keys), _QUOTES_PER_CALL):
-            some = list(keys[start : start + _QUOTES_PER_CALL])
-            quotes |= _object(await self._get(functools.partial(_get_quotes, some)))
+            quotes |= await self._fetch_some_quotes(list(keys[start : start + _QUOTES_PER_CALL]))
         return quotes
+
+    async def _fetch_some_quotes(self, keys: list[str]) -> dict[str, Any]:
+        return _object(await self._get(lambda schwab: schwab.get_quotes(keys)))
 
     async def fetch_market_hours(self, markets: Iterable[str], date: dt.date | None = None) -> dict[str, Any]:
         """Return the trading hours of ``equity``, ``option``, ``future``, ... as sent (protocol 2.3)."""
@@ -173,21 +223,22 @@ class SchwabAuthClient:
             )
         )
 
-    def login_mark(self) -> str | None:
-        """Look at the token file without calling anybody: what changes when somebody logs in; None without a login."""
-        tokens = self.store.load()
-        return None if tokens is None else fingerprint(tokens.refresh_token + tokens.access_token)
-
-    def login_due_in_s(self, now: float | None = None) -> float | None:
-        """Seconds until the next browser login is due; negative when overdue, None when nobody knows."""
-        return self._tokens.login_due_in_s(self._clock() if now is None else now) if self._tokens else None
-
-    def login_due_soon(self, now: float | None = None) -> bool:
-        """Whether a person should log in within 24 hours."""
-        return bool(self._tokens and self._tokens.login_due_soon(self._clock() if now is None else now))
+    async def _get(self, request: Callable[[Any], Awaitable["httpx.Response"]]) -> Any:  # noqa: ANN401 - JSON
+        tokens = await self.token()
+        answer = await self._http.call(tokens.access_token, request)
+        if not answer.accepted:
+            # Schwab ends access tokens early now and then (protocol 1.3); a refreshed one works, or a person must act.
+            tokens = await self._refresh(tokens, force=True)
+            answer = await self._http.call(tokens.access_token, request)
+        if not answer.accepted:
+            raise LoginRequired(
+                "Schwab does not accept this login for market data: the app needs both products, Accounts and "
+                f"Trading and Market Data (developer.schwab.com); then {LOG_IN}"
+            )
+        return answer.content
 
     def start_auto_refresh(self) -> None:
-        """Refresh in the background every ``SCHWAB_REFRESH_INTERVAL_S`` until closed; ``problem`` tells of trouble."""
+        """Refresh in the background every ``SCHWAB_REFRESH_INTERVAL_S`` until closed; ``problem`` is why it fails."""
         if self._auto_refresh is None or self._auto_refresh.done():
             self._auto_refresh = start_beside(self._keep_fresh(), "token refresh")
 
@@ -198,80 +249,13 @@ class SchwabAuthClient:
             await end(task)
 
     @contextlib.asynccontextmanager
-    async def at_rest(self) -> AsyncIterator[None]:
+    async def refresh_paused(self) -> AsyncIterator[None]:
         """Within the block nothing is refreshed in the background; afterwards as before."""
         refreshing = self._auto_refresh is not None
         await self.stop_auto_refresh()
         yield  # left by an error or a cancellation there is nothing to go on with
         if refreshing:
             self.start_auto_refresh()
-
-    async def _refresh(self, seen: TokenSet | None, *, force: bool) -> TokenSet:
-        """Refresh, unless the file holds something better than what the caller has seen."""
-        async with self._one_at_a_time, self.store.lock_async():
-            stored = self._keeper.load() or self._from_environment()
-            adopted = seen is None or stored.access_token != seen.access_token
-            if stored.is_valid(self._clock()) and (adopted or not force):
-                self._tokens = stored
-                return stored
-            fresh = await self._ask(stored)
-            self._keeper.keep(fresh)
-            self._use(fresh)
-            return fresh
-
-    async def _save_if_unsaved(self) -> None:
-        if self.unsaved is not None:
-            async with self._one_at_a_time, self.store.lock_async():
-                self._keeper.load()
-
-    def _from_environment(self) -> TokenSet:
-        """Return the bootstrap login of SCHWAB_REFRESH_TOKEN, or raise ``LoginRequired``."""
-        refresh_token = self.settings.schwab_refresh_token
-        if refresh_token is None:
-            self._tokens = None
-            raise LoginRequired(_NO_LOGIN)
-        return _bootstrap(refresh_token.get_secret_value())
-
-    async def _ask(self, tokens: TokenSet) -> TokenSet:
-        """Refresh at Schwab; once refused, the same refresh token is never sent again."""
-        print_ = fingerprint(tokens.refresh_token)
-        if self._refused and self._refused[0] == print_:
-            raise LoginRequired(self._refused[1])
-        now = self._clock()
-        try:
-            answer = await self._patiently(lambda: self._http.refresh(tokens.refresh_token))
-        except LoginRequired as error:
-            self._refused = (print_, str(error))
-            self.refreshes["refused"] += 1
-            raise
-        except SchwabUnavailable:
-            self.refreshes["unavailable"] += 1
-            raise
-        self.refreshes["ok"] += 1
-        return tokens.refreshed(answer, now)
-
-    def _use(self, tokens: TokenSet) -> None:
-        self._tokens, self._refused = tokens, None
-        if self.settings.schwab_persist_refresh_to_env:
-            keep_refresh_token(self.settings.schwab_env_back_path, tokens.refresh_token)
-
-    async def _get(self, request: Callable[[Any], Awaitable["httpx.Response"]]) -> Any:  # noqa: ANN401 - JSON
-        tokens = await self.token()
-        answer = await self._patiently(lambda: self._http.call(tokens.access_token, request))
-        if not answer.accepted:
-            # Schwab ends access tokens early now and then (protocol 1.3); a refreshed one works, or a person must act.
-            tokens = await self._refresh(tokens, force=True)
-            answer = await self._patiently(lambda: self._http.call(tokens.access_token, request))
-        if not answer.accepted:
-            raise LoginRequired(
-                "Schwab does not accept this login for market data: the app needs both products, Accounts and "
-                f"Trading and Market Data (developer.schwab.com); then {LOG_IN}"
-            )
-        return answer.content
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        self._http.open()  # loading the libraries is not part of the exchange
-        return await patiently(call, sleep=self._sleep)
 
     async def _keep_fresh(self) -> None:
         failures = 0
@@ -281,7 +265,7 @@ class SchwabAuthClient:
                 self.problem, failures = None, 0
             except SchwabStreamError as error:
                 failures += 1
-                wait_s = _weather_wait_s(error, failures)
+                wait_s = _retry_wait_s(error, failures)
                 if str(error) != str(self.problem):
                     log.warning("token refresh failed", reason=str(error), again_in_s=round(wait_s))
                 self.problem = error
@@ -298,11 +282,15 @@ class SchwabAuthClient:
         if tokens.refresh_due(self._clock(), interval_s):
             tokens = await self._refresh(tokens, force=True)
         now = self._clock()
-        if tokens.login_due_soon(now) and now >= self._next_warning_at:
-            self._next_warning_at = now + _WARN_EVERY_S
-            hours = round((tokens.login_due_in_s(now) or 0) / 3600, 1)
-            log.warning("a new login is due soon: schwabstream auth login", hours_left=hours)
+        if now >= self._next_reminder_at and (reminder := tokens.login_reminder(now)):
+            self._next_reminder_at = now + _REMIND_EVERY_S
+            log.warning(reminder)
         return min(max(tokens.refresh_at(interval_s) - now, 1.0), _LONGEST_NAP_S)
+
+    async def _save_if_unsaved(self) -> None:
+        if self.unsaved is not None:
+            async with self._one_at_a_time, self.store.lock_async():
+                self._keeper.load()
 
 
 def open_store(settings: Settings, *, clock: Callable[[], float] = time.time) -> TokenStore:
@@ -318,18 +306,13 @@ def _bootstrap(refresh_token: str) -> TokenSet:
     return TokenSet(access_token="", refresh_token=text, expires_at=0.0)
 
 
-def _weather_wait_s(error: SchwabStreamError, failures: int) -> float:
+def _retry_wait_s(error: SchwabStreamError, failures: int) -> float:
     """Seconds until the next background attempt; a refused login is only looked for in the file, so often enough."""
-    shortest, longest = _WEATHER_WAITS_S
+    shortest, longest = _RETRY_WAITS_S
     if not isinstance(error, SchwabUnavailable):
         return shortest
     jittered = random.uniform(shortest, min(longest, shortest * 2.0 ** min(failures, 10)))  # noqa: S311 - no secret
     return max(error.retry_after_s or 0.0, jittered)
-
-
-def _get_quotes(keys: list[str], schwab: Any) -> Awaitable["httpx.Response"]:  # noqa: ANN401 - untyped library
-    answer: Awaitable[httpx.Response] = schwab.get_quotes(keys)
-    return answer
 
 
 def _object(content: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON

@@ -1,6 +1,6 @@
 """The bytes of a token file and the login they hold, in any known format, encrypted or not.
 
-A wrong or missing key is told as that, never taken for a damaged file. Encryption is for those who set
+A wrong or missing key is an error of its own, never taken for a damaged file. Encryption is for those who set
 ``SCHWAB_TOKEN_KEY``: Fernet inside a JSON envelope. It reads one foreign file, Schwabdev's database, and writes none.
 """
 

@@ -4,7 +4,6 @@ Pure: values in, values out; reading files is the edge's part. It never unpickle
 format does not tell when the browser login was, the age is unknown and the caller says so.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,21 +24,14 @@ SCHWABDEV_COLUMNS = (
 )
 _ENCRYPTED_BY_SCHWABDEV = "enc:"
 _MILLISECONDS_FROM = 1e11
-# What people and tools call a Schwab token file; any other word in the name may belong to another broker.
-_USUAL_WORDS = frozenset(
-    {"schwab", "schwabdev", "py", "tda", "api", "ameritrade", "tdameritrade", "tos", "thinkorswim", "token", "tokens"}
-    | {"access", "refresh", "oauth", "auth", "login", "old", "new", "my", "bak", "backup", "copy", "legacy", "db"}
-    | {"data", "creds", "credentials"}
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A login and the format it came in; ``unmistakable`` when only a Schwab tool writes that shape."""
+    """A login and the format it came in."""
 
     tokens: TokenSet
     format: str
-    unmistakable: bool
 
     @property
     def is_legacy(self) -> bool:
@@ -52,12 +44,12 @@ def read_content(content: object) -> Found:
     if not isinstance(content, Mapping):
         raise ValueError("it holds no JSON object")  # noqa: TRY004 - callers know one error
     if isinstance(content.get("token_dictionary"), Mapping):
-        return Found(_from_schwabdev(content, content["token_dictionary"]), "Schwabdev JSON", unmistakable=True)
+        return Found(_from_schwabdev(content, content["token_dictionary"]), "Schwabdev JSON")
     if isinstance(content.get("token"), Mapping):
         known = "creation_timestamp" in content
-        return Found(TokenSet.from_file(content), OURS if known else "schwab-py without metadata", unmistakable=known)
+        return Found(TokenSet.from_file(content), OURS if known else "schwab-py without metadata")
     tokens = TokenSet.from_answer({**content, "expires_at": _moment(content.get("expires_at"))})
-    return Found(tokens, "bare OAuth token", unmistakable=_looks_like_schwab(tokens))
+    return Found(tokens, "bare OAuth token")
 
 
 def read_schwabdev_row(row: Mapping[str, Any]) -> Found:
@@ -65,13 +57,7 @@ def read_schwabdev_row(row: Mapping[str, Any]) -> Found:
     if str(row.get("refresh_token") or "").startswith(_ENCRYPTED_BY_SCHWABDEV):
         raise ValueError("Schwabdev encrypted it; log in again instead")
     token = {name: row.get(name) for name in SCHWABDEV_COLUMNS[2:] if row.get(name) is not None}
-    return Found(_from_schwabdev(row, token), "Schwabdev SQLite", unmistakable=True)
-
-
-def usual_name(stem: str) -> bool:
-    """Whether a file of this name is likely to hold a Schwab token, and not another broker's."""
-    words = [word for word in re.split(r"[^a-z]+", stem.lower()) if word]
-    return bool(words) and all(word in _USUAL_WORDS for word in words)
+    return Found(_from_schwabdev(row, token), "Schwabdev SQLite")
 
 
 def _from_schwabdev(issued: Mapping[str, Any], token: Mapping[str, Any]) -> TokenSet:
@@ -94,8 +80,3 @@ def _moment(value: object) -> float | None:
     if seconds is None or seconds <= 0:
         return None
     return seconds / 1000 if seconds > _MILLISECONDS_FROM else seconds
-
-
-def _looks_like_schwab(tokens: TokenSet) -> bool:
-    # Recorded access tokens begin with "I0." and the scope is "api" (protocol 1.3).
-    return tokens.access_token.startswith("I0.") or tokens.extra.get("scope") == "api"

@@ -1,26 +1,23 @@
-"""Schwab's HTTP side: schwab-py's client on an authlib session whose transport decides where the base URL points.
+"""The calls to Schwab, one method each: refresh a token, exchange a code, ask the REST API through schwab-py's client.
 
-It translates every foreign error into ours and tells refused from weather (protocol 1.4). It keeps no token: what
-comes back is for the caller to store. The libraries are heavy (over a second), so they load with the first call.
+Every failure is one of our errors, and a refusal is never confused with a transient failure (protocol 1.4). It keeps
+no token: what comes back is for the caller to store. The libraries are heavy, so they load with the first call.
 """
 
+import asyncio
 import contextlib
-import importlib
 import logging
-import ssl
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
-from schwabstream import lean
-from schwabstream.auth.answers import PACKING, UnusableAnswer, read_answer
-from schwabstream.auth.oauth import TOKEN_PATH, Verdict, error_name, judge_rest_answer, judge_token_answer
+import tenacity
+
+from schwabstream.auth.oauth import SCHWAB, TOKEN_PATH, Verdict, error_name, judge_rest_answer, judge_token_answer
 from schwabstream.auth.tokens import is_token
 from schwabstream.backoff import Allowance
 from schwabstream.errors import ConfigurationError, LoginRequired, SchwabUnavailable
@@ -29,14 +26,18 @@ from schwabstream.settings import Settings
 if TYPE_CHECKING:
     import httpx
 
-SCHWAB = "https://api.schwabapi.com"
-LOG_IN = "log in: schwabstream auth login"
-CONNECT_TIMEOUT_S = 3.0
-ANSWER_TIMEOUT_S = 6.0
-MOST_FAILING_CALLS, FAILING_SPAN_S = 20, 60.0
-_LONGEST_RETRY_AFTER_S = 3600.0
-_OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")  # as it came, not as it is handed on
+    from schwabstream.auth.session import Session
 
+LOG_IN = "log in: schwabstream auth login"
+EXCHANGE_LIMIT_S = 10.0
+RETRY_LIMIT_S = 3.0
+MOST_FAILING_CALLS, FAILING_SPAN_S = 20, 60.0
+_MOST_ATTEMPTS = 4
+# schwab-py's address whatever the base URL: the session's transport points both kinds of calls there.
+_TOKEN_URL = SCHWAB + TOKEN_PATH
+_LONGEST_RETRY_AFTER_S = 3600.0
+
+T = TypeVar("T")
 RestRequest = Callable[[Any], Awaitable["httpx.Response"]]
 
 
@@ -49,16 +50,25 @@ class RestAnswer:
 
 
 class SchwabHttp:
-    """One HTTP client for the token endpoint and the REST API; close it when done."""
+    """One HTTP client for the token endpoint and the REST API; close it when done.
 
-    def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.time) -> None:
+    Each method repeats a call that failed for a moment, and is over within ``EXCHANGE_LIMIT_S`` whatever the peer does.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         """Check the app's credentials; ``ConfigurationError`` names the variables that miss or cannot be right."""
         self._client_id, self._client_secret = app_credentials(settings)
         self._base_url = settings.schwab_api_base_url
-        self._clock = clock
+        self._peer = urlsplit(self._base_url).netloc
+        self._clock, self._sleep = clock, sleep
         self._allowance = Allowance(MOST_FAILING_CALLS, FAILING_SPAN_S)
-        self._loaded: _Libraries | None = None
-        self._session: Any = None
+        self._session: Session | None = None
         self._schwab: Any = None
 
     async def refresh(self, refresh_token: str) -> Mapping[str, Any]:
@@ -66,6 +76,50 @@ class SchwabHttp:
 
         ``LoginRequired`` when it refuses, ``SchwabUnavailable`` when it may work later or failed too often of late.
         """
+        return await self._repeated(self._refresh_once, refresh_token)
+
+    async def exchange(self, code: str, callback_url: str) -> Mapping[str, Any]:
+        """Return what the token endpoint answers to an authorization code; errors as for :meth:`refresh`."""
+        grant = {"grant_type": "authorization_code", "code": code, "redirect_uri": callback_url}
+        return await self._repeated(self._ask_token, lambda session: session.fetch_token(_TOKEN_URL, **grant))
+
+    async def call(self, access_token: str, request: RestRequest) -> RestAnswer:
+        """Make one request on schwab-py's ``AsyncClient``; ``SchwabUnavailable`` when it may work later."""
+        schwab = self._rest_client()
+        return await self._repeated(self._call_once, access_token, lambda: request(schwab))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.aclose()
+            self._session = self._schwab = None
+
+    async def _repeated(self, call: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:  # noqa: ANN401 - those of call
+        """Return what ``call`` returns; it is called again after ``SchwabUnavailable``, while there is time.
+
+        The last error is raised when there is none, and ``SchwabUnavailable`` after ``EXCHANGE_LIMIT_S`` in any case:
+        no timeout of a library bounds an answer that comes byte by byte.
+        """
+        attempts = tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_exception_type(SchwabUnavailable),
+            wait=_wait_as_asked,
+            stop=tenacity.stop_any(
+                tenacity.stop_before_delay(RETRY_LIMIT_S), tenacity.stop_after_attempt(_MOST_ATTEMPTS)
+            ),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        self._open()  # loading the libraries is not part of the exchange
+        try:
+            async with asyncio.timeout(EXCHANGE_LIMIT_S):
+                return await attempts(call, *arguments)
+        except TimeoutError:
+            raise SchwabUnavailable(
+                f"Schwab's answer was not complete within {EXCHANGE_LIMIT_S:g} s; check the network, try again in a "
+                "minute"
+            ) from None
+
+    async def _refresh_once(self, refresh_token: str) -> Mapping[str, Any]:
         # Background refresh, reconnects and requests each try again on their own: only here are all of them seen.
         wait_s = self._allowance.take(self._clock())
         if wait_s:
@@ -74,71 +128,50 @@ class SchwabHttp:
                 f"untouched, the next call is made in {wait_s:.0f} s",
                 retry_after_s=wait_s,
             )
-        answer = await self._ask_token(lambda url: self._session.refresh_token(url, refresh_token=refresh_token))
+        answer = await self._ask_token(lambda session: session.refresh_token(_TOKEN_URL, refresh_token=refresh_token))
         self._allowance.restore()
         return answer
 
-    async def exchange(self, code: str, callback_url: str) -> Mapping[str, Any]:
-        """Return what the token endpoint answers to an authorization code; errors as for :meth:`refresh`."""
-        return await self._ask_token(
-            lambda url: self._session.fetch_token(
-                url, grant_type="authorization_code", code=code, redirect_uri=callback_url
-            )
-        )
+    async def _ask_token(self, ask: "Callable[[Session], Awaitable[Mapping[str, Any]]]") -> Mapping[str, Any]:
+        session = self._open()
+        with session.translated():
+            return await ask(session)
 
-    async def call(self, access_token: str, request: RestRequest) -> RestAnswer:
-        """Make one request on schwab-py's ``AsyncClient``; ``SchwabUnavailable`` when it may work later."""
-        libraries = self.open()
+    async def _call_once(self, access_token: str, request: "Callable[[], Awaitable[httpx.Response]]") -> RestAnswer:
+        session = self._open()
         # Without an expiry authlib leaves the token alone; when to refresh is the auth client's decision.
-        self._session.token = {"access_token": access_token, "token_type": "Bearer"}
-        with self._translated(libraries):
-            response = await request(self._client())
+        session.token = {"access_token": access_token, "token_type": "Bearer"}
+        with session.translated():
+            response = await request()
         verdict = judge_rest_answer(response.status_code, response.text)
         if verdict is Verdict.UNAUTHORIZED:
             return RestAnswer(accepted=False)
         content = _json(response) if verdict is Verdict.OK else None
         if content is None:
-            raise self._weather(response)
+            raise self._transient(response)
         return RestAnswer(accepted=True, content=content)
 
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.aclose()
-            self._session = self._schwab = None
-
-    async def _ask_token(self, ask: Callable[[str], Awaitable[Mapping[str, Any]]]) -> Mapping[str, Any]:
-        with self._translated(self.open()):
-            # schwab-py's address on purpose: the transport points both kinds of calls to the base URL.
-            return await ask(SCHWAB + TOKEN_PATH)
-
-    def open(self) -> "_Libraries":
-        """Load the libraries and make the session, if that has not happened yet; the first time takes a second."""
-        libraries = self._loaded = self._loaded or _load_libraries()
+    def _open(self) -> "Session":
+        """Return the session; the first one loads authlib and httpx."""
         if self._session is None:
-            _check_proxies(libraries.httpx)
-            options: dict[str, Any] = {}
-            if self._base_url != SCHWAB:
-                inner = libraries.httpx.AsyncHTTPTransport(verify=self._trusted())
-                options["transport"] = _BaseUrlTransport(self._base_url, inner)
-            session = libraries.session_class(self._client_id, self._client_secret, **options)
-            session.headers["Accept-Encoding"] = PACKING
+            from schwabstream.auth.session import Session, check_proxies
+
+            check_proxies()
+            session = self._session = Session(self._client_id, self._client_secret, self._base_url)
+            # authlib takes whatever was answered for a token, and would turn a refusal, whose body is often not JSON
+            # (protocol 1.4), into an error that no longer says what it was. Its hooks see the answer before that: they
+            # let a token through and raise our error, through authlib, for everything else.
             session.register_compliance_hook("refresh_token_response", self._judge_refresh)
             session.register_compliance_hook("access_token_response", self._judge_exchange)
-            session.timeout = libraries.httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-            self._session = session
-        return libraries
+        return self._session
 
-    def _trusted(self) -> bool | ssl.SSLContext:
-        """Whom to trust at the base URL: as usual; without TLS nobody, for loading the authorities takes 30 ms."""
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self._base_url.startswith("http://") else True
-
-    def _client(self) -> Any:  # noqa: ANN401 - untyped library
-        """Return schwab-py's client on our session; a refresh alone never needs to load it."""
+    def _rest_client(self) -> Any:  # noqa: ANN401 - untyped library
+        """Return schwab-py's client on our session; a refresh alone never loads it."""
+        session = self._open()
         if self._schwab is None:
-            timeout = self._session.timeout
-            self._schwab = _load_client_class()(self._client_id, self._session)
-            self._schwab.set_timeout(timeout)
+            timeout = session.timeout
+            self._schwab = _load_rest_client()(self._client_id, session)
+            self._schwab.set_timeout(timeout)  # its constructor sets one of its own
         return self._schwab
 
     def _judge_refresh(self, response: "httpx.Response") -> "httpx.Response":
@@ -166,9 +199,9 @@ class SchwabHttp:
                     "Schwab refused the app itself: check SCHWAB_CLIENT_ID and SCHWAB_CLIENT_SECRET against the "
                     f"app's page at developer.schwab.com, then {LOG_IN}"
                 )
-        raise self._weather(response)
+        raise self._transient(response)
 
-    def _weather(self, response: "httpx.Response") -> SchwabUnavailable:
+    def _transient(self, response: "httpx.Response") -> SchwabUnavailable:
         name = error_name(response.text)
         said = f"HTTP {response.status_code}{f' {name}' if name else ''}"
         if response.status_code < 300:
@@ -176,7 +209,7 @@ class SchwabHttp:
         retry_after_s = self._retry_after_s(response.headers.get("Retry-After"))
         wait = f"in {retry_after_s:.0f} s" if retry_after_s else "in a minute"
         return SchwabUnavailable(
-            f"Schwab ({self._host}) answered {said}; the login is untouched, try again {wait}",
+            f"Schwab ({self._peer}) answered {said}; the login is untouched, try again {wait}",
             retry_after_s=retry_after_s,
         )
 
@@ -189,118 +222,21 @@ class SchwabHttp:
                 seconds = parsedate_to_datetime(value).timestamp() - self._clock()
         return None if seconds is None else min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_S)
 
-    @property
-    def _host(self) -> str:
-        return urlsplit(self._base_url).netloc
-
-    @contextlib.contextmanager
-    def _translated(self, libraries: "_Libraries") -> Any:  # noqa: ANN401 - a generator, given away as a context manager
-        try:
-            yield
-        except libraries.httpx.ConnectError as error:
-            raise SchwabUnavailable(f"cannot connect to Schwab ({self._host}): {error}; check the network") from error
-        except libraries.httpx.TimeoutException as error:
-            raise SchwabUnavailable(f"Schwab ({self._host}) did not answer in time; try again in a minute") from error
-        except libraries.httpx.HTTPError as error:
-            # Not chained and not quoted: such messages can hold a header, and with it a token.
-            reason = type(error).__name__
-            raise SchwabUnavailable(
-                f"the connection to Schwab ({self._host}) broke: {reason}; try again in a minute"
-            ) from None
-        except UnusableAnswer as error:
-            raise SchwabUnavailable(
-                f"the answer of Schwab ({self._host}) cannot be used: {error}; try again in a minute"
-            ) from error
-
-
-class _BaseUrlTransport:
-    """Sends what is meant for Schwab to another base URL, whatever library asks."""
-
-    def __init__(self, base_url: str, inner: "httpx.AsyncHTTPTransport") -> None:
-        self._base = urlsplit(base_url)
-        self._inner = inner
-
-    async def handle_async_request(self, request: "httpx.Request") -> "httpx.Response":
-        path = self._base.path.rstrip("/").encode() + request.url.raw_path
-        host, port = self._base.hostname, self._base.port
-        request.url = request.url.copy_with(scheme=self._base.scheme, host=host, port=port, raw_path=path)
-        request.headers["Host"] = self._base.netloc
-        return await self._inner.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-    async def __aenter__(self) -> Self:
-        await self._inner.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._inner.aclose()
-
-
-@dataclass(frozen=True, slots=True)
-class _Libraries:
-    httpx: ModuleType
-    session_class: Any
-
 
 def preload() -> None:
-    """Load the libraries now, off the event loop if need be, so that the first call does not wait for them."""
-    _load_libraries()
+    """Load the libraries now, in a thread if need be, so that the first call does not wait for them."""
+    from schwabstream.auth import session  # noqa: F401 - to have it loaded
+
+    _load_rest_client()
 
 
-def _load_libraries() -> _Libraries:
-    """Import authlib without the deprecation warnings that it prints at import."""
+def _load_rest_client() -> Any:  # noqa: ANN401 - untyped library
     with warnings.catch_warnings():
-        # authlib switches its own warnings on when this loads, so ignoring them comes after.
-        importlib.import_module("authlib.deprecate")
-        warnings.simplefilter("ignore")
-        oauth2_client = lean.load_authlib()
-    # authlib prefers httpx's successor where that is installed; errors and transports must be of the same make.
-    httpx = importlib.import_module(oauth2_client.Response.__module__.partition(".")[0])
-    return _Libraries(httpx, _bounded(oauth2_client.AsyncOAuth2Client, httpx.Response))
-
-
-def _bounded(session_class: Any, response_class: Any) -> Any:  # noqa: ANN401 - libraries that are loaded late
-    """The session, but for reading answers within bounds: httpx collects and unpacks whatever comes."""
-
-    class Session(session_class):  # type: ignore[misc]  # loaded late, so unknown to mypy
-        async def send(self, request: "httpx.Request", **options: Any) -> "httpx.Response":  # noqa: ANN401 - as given
-            response = await super().send(request, **options | {"stream": True})
-            try:
-                content = await read_answer(response)
-            finally:
-                await response.aclose()
-            headers = [pair for pair in response.headers.multi_items() if pair[0].lower() not in _OF_THE_BODY]
-            answer: httpx.Response = response_class(
-                response.status_code, headers=headers, content=content, request=request
-            )
-            return answer
-
-    return Session
-
-
-def _load_client_class() -> Any:  # noqa: ANN401 - untyped library
-    """Import schwab-py without the deprecation warnings that its imports print."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        client_class = lean.load_schwab_client().AsyncClient
+        warnings.simplefilter("ignore")  # its imports print deprecation warnings
+        from schwab.client import AsyncClient
     # At DEBUG it would log whole answers, account numbers included.
     logging.getLogger("schwab").setLevel(logging.WARNING)
-    return client_class
-
-
-def _check_proxies(httpx: ModuleType) -> None:
-    """Raise ``ConfigurationError`` when the environment's proxies are of a kind that cannot be used."""
-    if not getproxies():
-        return
-    try:
-        httpx.AsyncClient()
-    except (ImportError, ValueError, httpx.InvalidURL) as error:
-        raise ConfigurationError(
-            "the proxy that the environment names (ALL_PROXY, HTTPS_PROXY) cannot be used: only http:// and https:// "
-            "ones can; correct or unset it"
-        ) from error
+    return AsyncClient
 
 
 def app_credentials(settings: Settings) -> tuple[str, str]:
@@ -322,6 +258,12 @@ def app_credentials(settings: Settings) -> tuple[str, str]:
             f"{' and '.join(odd)} cannot be right: it holds a blank or a character outside ASCII; copy it again"
         )
     return str(values["SCHWAB_CLIENT_ID"]), str(values["SCHWAB_CLIENT_SECRET"])
+
+
+def _wait_as_asked(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked_s = error.retry_after_s if isinstance(error, SchwabUnavailable) else None
+    return max(asked_s or 0.0, tenacity.wait_random_exponential(multiplier=0.5, max=4)(state))
 
 
 def _json(response: "httpx.Response") -> Any:  # noqa: ANN401 - whatever JSON holds

@@ -1,7 +1,7 @@
 """The rules of Schwab's OAuth, without a network: the authorize address, the redirect, what an answer means.
 
-Refused and weather are told apart here (protocol 1.4): refused needs a person, weather needs patience and must
-never cost a token. Text in, value out; nothing here ever raises on what a server or a person sends.
+A refusal is distinguished from a transient failure here (protocol 1.4): the one needs a person, the other is retried
+and never costs a token. Text in, value out; nothing here raises on what a server or a person sends.
 """
 
 import re
@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from schwabstream.auth.tokens import is_token
 
+SCHWAB = "https://api.schwabapi.com"
 AUTHORIZE_PATH = "/v1/oauth/authorize"
 TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - a path, not a password
 
@@ -32,7 +33,7 @@ class Verdict(Enum):
     LOGIN_REFUSED = "the login is no longer accepted"
     APP_REFUSED = "the app key or secret is not accepted"
     UNAUTHORIZED = "the access token is not accepted"
-    WEATHER = "try again later"
+    TRANSIENT = "try again later"
 
 
 def authorize_url(base_url: str, client_id: str, callback_url: str, state: str) -> str:
@@ -54,17 +55,17 @@ def judge_token_answer(status: int, body: str, *, code_grant: bool = False) -> V
         return Verdict.APP_REFUSED
     if code_grant and status == 400:
         return Verdict.LOGIN_REFUSED
-    return Verdict.WEATHER
+    return Verdict.TRANSIENT
 
 
 def judge_rest_answer(status: int, body: str) -> Verdict:
-    """Say what a REST answer means for the login (protocol 2.1, 2.4); an HTML 403 is the edge's weather."""
+    """Say what a REST answer means for the login (protocol 2.1, 2.4); an HTML 403 comes from the edge and passes."""
     if status < 400:
         return Verdict.OK
     speaks_json = body.lstrip().startswith(("{", "["))
     if status == 401 or (status == 403 and speaks_json):
         return Verdict.UNAUTHORIZED
-    return Verdict.WEATHER
+    return Verdict.TRANSIENT
 
 
 def error_name(body: str) -> str:

@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from schwabstream.auth import files
 from schwabstream.auth.encoding import TokenCipher, decode, encode, is_encrypted
-from schwabstream.auth.formats import Found, usual_name
+from schwabstream.auth.formats import Found
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import TokenFileError
 
@@ -27,7 +27,6 @@ log = structlog.get_logger(__name__)
 
 SNAPSHOTS_KEPT = 10
 LOCK_TIMEOUT_S = 30.0
-DEFAULT_DIRECTORY = ".tokens"
 _LOCK_POLL_S = 0.05
 _LARGER_AT_MOST = 4096  # bytes by which one refresh makes the file grow
 _ELSEWHERE = "point SCHWAB_TOKEN_PATH to a place that can be written"
@@ -87,7 +86,7 @@ class TokenStore:
         with _explained("read", self.path):
             content = self._read(self.path)
             if content is None:
-                return self._adopt_another_name()
+                return None
             try:
                 found = decode(content, self.path, self._cipher)
             except ValueError as error:
@@ -236,8 +235,12 @@ class TokenStore:
             for snapshot in self.snapshots():
                 if tokens := self._peek(snapshot):
                     files.replace_file(self.path, snapshot.read_bytes())
-                    told = {"reason": reason, "damaged": str(aside), "snapshot": snapshot.name}
-                    log.warning("token file was damaged, its newest good snapshot is restored", **told)
+                    log.warning(
+                        "token file was damaged, its newest good snapshot is restored",
+                        reason=reason,
+                        damaged=str(aside),
+                        snapshot=snapshot.name,
+                    )
                     return tokens
             self.path.unlink(missing_ok=True)
             log.warning("token file was damaged and has no good snapshot", reason=reason, damaged=str(aside))
@@ -253,7 +256,7 @@ class TokenStore:
             if found.is_legacy:
                 original = files.keep_aside(self.path, f"legacy-{self._stamp()}")
                 self.save(found.tokens)
-                _tell_upgrade(found, original)
+                _log_upgrade(found, original)
             return found.tokens
 
     def _encrypt_all(self) -> None:
@@ -264,35 +267,6 @@ class TokenStore:
                 if content and not is_encrypted(content) and (tokens := self._peek(path)):
                     files.replace_file(path, encode(tokens, self._cipher))
             log.info("the token file and its snapshots are encrypted from now on", path=str(self.path))
-
-    def _adopt_another_name(self) -> TokenSet | None:
-        """Take over another tool's file in ``.tokens/``, unless this store has had a login of its own before."""
-        directory = self.path.parent
-        if directory.name != DEFAULT_DIRECTORY or not directory.is_dir() or self.snapshots():
-            return None
-        with self.lock():
-            if self.path.exists():
-                return self.load()
-            found = {path: known for path in sorted(directory.iterdir()) if (known := self._recognise(path))}
-            if not found:
-                return None
-            path, best = max(found.items(), key=lambda item: _age_order(item[1].tokens))
-            self.save(best.tokens)
-            original = files.keep_aside(path, f"legacy-{self._stamp()}")
-            path.unlink()
-            _tell_upgrade(best, original)
-            return best.tokens
-
-    def _recognise(self, path: Path) -> Found | None:
-        aside = path.name.startswith(".") or ".legacy-" in path.name or ".corrupt-" in path.name
-        if aside or not path.is_file():
-            return None
-        try:
-            content = self._read(path)
-            found = None if content is None else decode(content, path, self._cipher)
-        except (OSError, ValueError, TokenFileError):
-            return None
-        return found if found and (found.unmistakable or usual_name(path.stem)) else None
 
     def _keep_snapshot(self, content: bytes) -> Path:
         files.make_private_directory(self.snapshots_directory)
@@ -321,7 +295,7 @@ def _age_order(tokens: TokenSet) -> tuple[float, float]:
     return (tokens.login_at or 0, tokens.expires_at)
 
 
-def _tell_upgrade(found: Found, original: Path) -> None:
+def _log_upgrade(found: Found, original: Path) -> None:
     age = "known" if found.tokens.login_at else "unknown: its 7 days may end at any time"
     log.warning("an older token file was upgraded", format=found.format, original=str(original), login_age=age)
 

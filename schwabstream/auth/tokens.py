@@ -9,7 +9,7 @@ import hashlib
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Self, TypeGuard
 
 ACCESS_LIFE_S = 1800
@@ -105,10 +105,6 @@ class TokenSet:
         merged = {**self.extra, **{name: value for name, value in answer.items() if value is not None}}
         return type(self).from_answer(merged, now=now, refresh_token=self.refresh_token, login_at=self.login_at)
 
-    def logged_in_at(self, login_at: float | None) -> Self:
-        """Return the same tokens with the moment of the browser login known (or unknown)."""
-        return replace(self, login_at=login_at)
-
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the access token, safe to show."""
@@ -138,5 +134,21 @@ class TokenSet:
 
     def login_due_soon(self, now: float) -> bool:
         """Whether a person should log in within the next 24 hours, or should have done so."""
-        left = self.login_due_in_s(now)
-        return left is not None and left <= LOGIN_WARNING_S
+        return self.login_reminder(now) is not None
+
+    def login_reminder(self, now: float) -> str | None:
+        """Return the sentence that asks a person to log in, from a day before the login ends; None until then."""
+        return login_reminder(self.login_due_in_s(now))
+
+
+def login_reminder(left_s: float | None) -> str | None:
+    """Return the sentence for so many seconds until the login ends; None when that is more than a day, or unknown.
+
+    The log, the StatusEvent, the alert and the live table all show this, each as often as suits it.
+    """
+    if left_s is None or left_s > LOGIN_WARNING_S:
+        return None
+    if left_s <= 0:
+        return "a new login is overdue: schwabstream auth login"
+    hours, minutes = divmod(int(left_s / 60), 60)
+    return f"a new login is due in {hours} h {minutes} min: schwabstream auth login"

@@ -1,7 +1,6 @@
 """Single commands over redis-py's own connections, for those who need a handful of them.
 
-redis-py's client brings along hundreds of commands, clusters and sentinels: 5 MB and 50 ms that the streamer can do
-without. Errors are redis-py's; URLs, TLS, AUTH and unix sockets are its connections' business.
+Errors are redis-py's; URLs, TLS, AUTH and unix sockets are its connections' business.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
         LoginReport,
         LoginState,
         LogoutReport,
-        Person,
+        Prompt,
         RefreshReport,
         Report,
         StatusReport,
@@ -46,7 +46,7 @@ def login(
         raise typer.BadParameter("use either --manual or --with-refresh-token")
     method = Method.MANUAL if manual else Method.REFRESH_TOKEN if with_refresh_token else Method.BROWSER
     settings = _settings(verbose)
-    report = _run(log_in(settings, _person(), method=method, browser=browser, force=force))
+    report = _run(log_in(settings, _prompt(), method=method, browser=browser, force=force))
     _show(report, _login_text(report), json=json)
 
 
@@ -96,10 +96,10 @@ def _settings(verbosity: int) -> "Settings":
     return settings
 
 
-def _person() -> "Person":
-    from schwabstream.commands.login import Person, open_browser
+def _prompt() -> "Prompt":
+    from schwabstream.commands.login import Prompt, open_browser
 
-    return Person(
+    return Prompt(
         say=lambda text: typer.echo("\n".join(map(safe, text.split("\n"))), err=True),
         read_line=_read_line,
         read_secret=_read_secret,

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from schwabstream import lean
 from schwabstream.cli import options
+from schwabstream.cli.loading import loading
 
 app = typer.Typer(no_args_is_help=True, help="Stream market data from Schwab into Redis.")
 
@@ -56,7 +56,7 @@ def run(
 
     Ctrl-C logs out, writes what is left and exits 0; a second Ctrl-C stops at once.
     """
-    with lean.loading():
+    with loading():
         from schwabstream.commands.run.compose import StreamOptions, stream
 
     stream(

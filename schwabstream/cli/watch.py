@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from schwabstream import lean
 from schwabstream.cli import options
+from schwabstream.cli.loading import loading
 
 Once = Annotated[bool, typer.Option("--once", help="Show one snapshot and exit.")]
 Updates = Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="Stop after N updates.")]
@@ -34,7 +34,7 @@ def quote(
     quiet: options.Quiet = False,
 ) -> None:
     """Watch prices: a live table on a terminal, lines in a pipe."""
-    with lean.loading():
+    with loading():
         from schwabstream.commands import quotes
 
     quotes.quote(
@@ -65,7 +65,7 @@ def book(
     quiet: options.Quiet = False,
 ) -> None:
     """Watch one order book: a live ladder on a terminal, lines in a pipe."""
-    with lean.loading():
+    with loading():
         from schwabstream.commands import quotes
 
     quotes.book(
@@ -85,7 +85,7 @@ def book(
 
 def status(*, json: options.Json = False, redis: options.Redis = None) -> None:
     """Tell what the running streamer says of itself; exits 0 when it is healthy, else 4."""
-    with lean.loading():
+    with loading():
         import asyncio
 
         from schwabstream.commands import quotes

@@ -1,6 +1,6 @@
 """The use cases of ``schwabstream auth``: log in, refresh, status, log out; each returns a typed report.
 
-What is said to a person and read from one comes in as :class:`Person`; rendering is the command line's part.
+What a person reads and types meanwhile goes through a :class:`Prompt`; rendering is the command line's part.
 """
 
 import dataclasses
@@ -38,8 +38,8 @@ class Method(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """The person in front of the terminal: ``say`` never reaches stdout; reading returns "" at the end of input."""
+class Prompt:
+    """The terminal during a login: ``say`` never reaches stdout; reading returns "" at the end of input."""
 
     say: Callable[[str], None]
     read_line: Callable[[], str]
@@ -118,7 +118,7 @@ def as_json(report: Report) -> dict[str, Any]:
 
 async def log_in(
     settings: Settings,
-    person: Person,
+    prompt: Prompt,
     *,
     method: Method = Method.BROWSER,
     browser: bool = True,
@@ -136,16 +136,16 @@ async def log_in(
         if tokens is not None:
             return LoginReport(_state(store, tokens, clock()), skipped=True, method=method.value)
         if method is Method.REFRESH_TOKEN:
-            tokens = await client.log_in_with_refresh_token(person.read_secret())
+            tokens = await client.log_in_with_refresh_token(prompt.read_secret())
         else:
             state = secrets.token_urlsafe(24)
             url = authorize_url(
                 settings.schwab_api_base_url, str(settings.schwab_client_id), settings.schwab_callback_url, state
             )
             if method is Method.MANUAL:
-                code = _pasted_code(person, url, state)
+                code = _pasted_code(prompt, url, state)
             else:
-                code = await _received_code(settings.schwab_callback_url, person, url, state, browser, limit_s)
+                code = await _received_code(settings.schwab_callback_url, prompt, url, state, browser, limit_s)
             tokens = await client.log_in_with_code(code)
         return LoginReport(_state(store, tokens, clock()), skipped=False, method=method.value)
 
@@ -228,13 +228,13 @@ async def _good_login(client: SchwabAuthClient, store: TokenStore, now: float) -
         return None
 
 
-async def _received_code(callback_url: str, person: Person, url: str, state: str, browser: bool, limit_s: float) -> str:
+async def _received_code(callback_url: str, prompt: Prompt, url: str, state: str, browser: bool, limit_s: float) -> str:
     async with CallbackServer(callback_url, state) as server:
-        if browser and person.open_browser(url):
-            person.say(f"A browser opens Schwab's login page. If it does not, open this address:\n\n  {url}\n")
+        if browser and prompt.open_browser(url):
+            prompt.say(f"A browser opens Schwab's login page. If it does not, open this address:\n\n  {url}\n")
         else:
-            person.say(f"Open this address in a browser on this machine and log in:\n\n  {url}\n")
-        person.say(
+            prompt.say(f"Open this address in a browser on this machine and log in:\n\n  {url}\n")
+        prompt.say(
             "At the end the browser warns about the certificate of 127.0.0.1: it was made here a moment ago; go on to "
             "the page.\nNo browser here? Stop with Ctrl-C and use: schwabstream auth login --manual"
         )
@@ -244,13 +244,13 @@ async def _received_code(callback_url: str, person: Person, url: str, state: str
     return redirect.code
 
 
-def _pasted_code(person: Person, url: str, state: str) -> str:
-    person.say(
+def _pasted_code(prompt: Prompt, url: str, state: str) -> str:
+    prompt.say(
         f"Open this address in any browser and log in:\n\n  {url}\n\nThe browser ends on a page that cannot be shown; "
         "that is right. Copy that page's whole\naddress from the address bar and paste it here within 30 seconds:"
     )
     for _ in range(_MOST_PASTES):
-        redirect, more = _read_pasted(person)
+        redirect, more = _read_pasted(prompt)
         problem = redirect.problem
         if not problem and redirect.state not in (None, state):
             problem = "that address belongs to an earlier login; use the one this login ended on"
@@ -258,20 +258,20 @@ def _pasted_code(person: Person, url: str, state: str) -> str:
             return redirect.code
         if not more:
             break
-        person.say(f"That does not work: {problem}. Paste it again:")
+        prompt.say(f"That does not work: {problem}. Paste it again:")
     raise LoginRequired(f"no login: {problem}; {_AGAIN} --manual")
 
 
-def _read_pasted(person: Person) -> tuple[Redirect, bool]:
+def _read_pasted(prompt: Prompt) -> tuple[Redirect, bool]:
     """Read lines until they make a whole code; an empty line or the end of input means that is all there is."""
     text = ""
     while True:
-        line = person.read_line()
+        line = prompt.read_line()
         text += line
         redirect = read_paste(text)
         if redirect.whole or not line.strip():
             return redirect, bool(line)
-        person.say("(if that was not all of it, paste the rest; else press Enter on an empty line)")
+        prompt.say("(if that was not all of it, paste the rest; else press Enter on an empty line)")
 
 
 def _unwritable(store: TokenStore) -> str | None:

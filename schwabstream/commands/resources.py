@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.http import preload
 from schwabstream.broker.url import redact_url
 from schwabstream.commands.embedded_redis import EMBEDDED, USUAL_PORT, embedded_redis
 from schwabstream.consumer.subscription import read_report
@@ -97,6 +98,7 @@ async def account_of(auth: SchwabAuthClient) -> str:
     A wait that Schwab asks for is waited when it ends within the time of a start (docs/adr/0005); every other failure
     is raised as it is.
     """
+    preload()  # seconds on a small machine, which are not part of Schwab's time to answer
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + STARTUP_LIMIT_S
     try:

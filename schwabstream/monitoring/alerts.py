@@ -22,6 +22,7 @@ import orjson
 import structlog
 
 from schwabstream.auth.files import replace_file
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import ConfigurationError, SchwabStreamError
 from schwabstream.events import status_event
 from schwabstream.side_tasks import end, start_beside
@@ -31,7 +32,6 @@ log = structlog.get_logger(__name__)
 LIMIT_S = 30.0
 LEAVING_LIMIT_S = 1.0
 LOOK_EVERY_S = 60.0
-WARN_BEFORE_S = 86_400.0
 QUIET_S = 3600.0
 _SAME_LOGIN_S = 3600.0
 _STDERR_SHOWN = 500
@@ -145,19 +145,17 @@ class Alerts:
         await self._idle.wait()
 
     async def watch_login(
-        self, login_due_in_s: Callable[[], float | None], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+        self, tokens: Callable[[], TokenSet | None], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
         """Report once per login, until cancelled, that the next one is due within 24 hours."""
         while True:
-            left = login_due_in_s()
-            if left is not None and left <= WARN_BEFORE_S:
-                due_at = self._wall() + left
+            login = tokens()
+            reminder = login.login_reminder(self._wall()) if login else None
+            if login and login.login_due_at is not None and reminder:
                 known = self._history.get(Occasion.LOGIN_DUE)
-                if known is None or abs(known - due_at) > _SAME_LOGIN_S:
-                    hours = max(0, round(left / 3600))
-                    reason = f"the login ends in {hours} h; streaming stops then: run schwabstream auth login"
-                    self._queue(self._event(self._state, reason, Occasion.LOGIN_DUE))
-                    self._history.add(Occasion.LOGIN_DUE, due_at)
+                if known is None or abs(known - login.login_due_at) > _SAME_LOGIN_S:
+                    self._queue(self._event(self._state, reminder, Occasion.LOGIN_DUE))
+                    self._history.add(Occasion.LOGIN_DUE, login.login_due_at)
             await sleep(LOOK_EVERY_S)
 
     def _event(self, state: str, reason: str, occasion: Occasion) -> dict[str, Any]:

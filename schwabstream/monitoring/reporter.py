@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import orjson
 
 from schwabstream import __version__
-from schwabstream.auth.tokens import LOGIN_WARNING_S, TokenSet
+from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import TokenFileError
 from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.symbols import tick_size
@@ -110,17 +110,16 @@ class Reporter:
 
     def _tell_login_due(self) -> None:
         """Remind once per login, a day before the next one is due (protocol 1.3)."""
-        left_s = self.login_due_s
-        if left_s is not None and (due_at := self._login_due_at()) != self._due_told:
+        reminder = self.login_reminder
+        if reminder and (due_at := self._login_due_at()) != self._due_told:
             self._due_told = due_at
-            self._client.announcer.remind(f"{login_due_words(left_s)}: schwabstream auth login", "login_due")
+            self._client.announcer.remind(reminder, "login_due")
 
     @property
-    def login_due_s(self) -> float | None:
-        """Seconds until a new login is due, once that is less than a day; negative when it is overdue."""
-        due_at = self._login_due_at()
-        left_s = None if due_at is None else due_at - self._wall()
-        return left_s if left_s is not None and left_s <= LOGIN_WARNING_S else None
+    def login_reminder(self) -> str | None:
+        """The sentence that asks for the next login, once that is due within a day."""
+        tokens = self._tokens()
+        return tokens.login_reminder(self._wall()) if tokens else None
 
     def _login_due_at(self) -> float | None:
         tokens = self._tokens()
@@ -227,11 +226,3 @@ def _known(fields: dict[str, Any]) -> dict[str, Any]:
 
 def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else int(seconds * 1000)
-
-
-def login_due_words(left_s: float) -> str:
-    """How long there is until a new login, in words."""
-    if left_s <= 0:
-        return "a new login is overdue"
-    hours, minutes = divmod(int(left_s / 60), 60)
-    return f"a new login is due in {hours} h {minutes} min"

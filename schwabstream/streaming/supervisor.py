@@ -67,7 +67,7 @@ class Authorizer(Protocol):
     def login_mark(self) -> str | None:
         """Look at the token file without calling anybody: what changes when somebody logs in."""
 
-    def at_rest(self) -> AbstractAsyncContextManager[None]:
+    def refresh_paused(self) -> AbstractAsyncContextManager[None]:
         """Within the block nothing is refreshed in the background."""
 
 
@@ -269,7 +269,7 @@ class SchwabStreamClient:
         # What this attempt used, when it got that far: a login that came meanwhile is not missed.
         mark = self._login_mark or self._look_for_login()
         self.announcer.enter(Status.LOGIN_REQUIRED, str(error))
-        async with self._auth.at_rest():
+        async with self._auth.refresh_paused():
             while self._look_for_login() == mark:
                 await self._clock.sleep(LOGIN_LOOK_EVERY_S)
         self._denied, self._must_refresh = False, True

@@ -11,11 +11,10 @@ from typing import Protocol
 from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.text import Text
 
-from schwabstream.auth.tokens import LOGIN_WARNING_S
+from schwabstream.auth.tokens import login_reminder
 from schwabstream.escapes import safe
 from schwabstream.events import TickEvent
 from schwabstream.market.last_values import Instrument
-from schwabstream.monitoring.reporter import login_due_words
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
@@ -88,10 +87,9 @@ class StreamTable:
         lines = delayed(self._watchlist.quotes)
         if problem := self._problem(report):
             lines.append(Text(safe(problem), "bold red"))
-        if report.login_due_at is not None:
-            left_s = report.login_due_at / 1000 - now_s
-            if left_s <= LOGIN_WARNING_S:
-                lines.append(Text(f"{login_due_words(left_s)}: schwabstream auth login", "bold yellow"))
+        left_s = None if report.login_due_at is None else report.login_due_at / 1000 - now_s
+        if reminder := login_reminder(left_s):
+            lines.append(Text(reminder, "bold yellow"))
         if report.simulated:
             lines.append(Text("Simulated prices. Futures depth is shown here; live Schwab has none.", "yellow"))
         lines.append(Text("Ctrl-C: log out and stop   Ctrl-C twice: stop at once", "dim"))

@@ -1,4 +1,4 @@
-"""The login at work against the simulator: one refresh however many ask, refused and weather told apart."""
+"""The login at work against the simulator: one refresh however many ask, a refusal is never a transient failure."""
 
 import asyncio
 import json
@@ -15,8 +15,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from schwabstream.auth.client import SchwabAuthClient, open_store
-from schwabstream.auth.exchange import PATIENCE_S
-from schwabstream.auth.http import MOST_FAILING_CALLS, SchwabHttp
+from schwabstream.auth.http import MOST_FAILING_CALLS, RETRY_LIMIT_S, SchwabHttp
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import ConfigurationError, LoginRequired, ProtocolError, SchwabUnavailable, TokenFileError
@@ -29,7 +28,7 @@ PROCESSES = 50
 
 
 class Clock:
-    """Seconds since the epoch that move only when told, or when somebody sleeps."""
+    """Seconds since the epoch that move only when set, or when somebody sleeps."""
 
     def __init__(self) -> None:
         self.now = time.time()
@@ -98,9 +97,10 @@ async def test_a_living_token_is_used_without_asking_schwab(
     """As long as the stored access token lives nobody is asked for another."""
     store = stored_login(schwab, settings)
     async with SchwabAuthClient(settings, store, clock=clock) as client:
-        assert (await client.token()) == store.load()
-        assert client.login_due_in_s() == pytest.approx(7 * 86_400, abs=2)
-        assert not client.login_due_soon()
+        tokens = await client.token()
+        assert tokens == store.load()
+        assert tokens.login_due_in_s(clock()) == pytest.approx(7 * 86_400, abs=2)
+        assert not tokens.login_due_soon(clock())
     assert schwab.received.requests == []
 
 
@@ -176,7 +176,7 @@ REFUSED = {
     "invalid_grant": "no longer accepts",
     "invalid_client": "SCHWAB_CLIENT_SECRET",
 }
-WEATHER = ["bare_unsupported", "forbidden_html", "empty_401", "rate_limited", "server_error", "not_json", "drop"]
+TRANSIENT = ["bare_unsupported", "forbidden_html", "empty_401", "rate_limited", "server_error", "not_json", "drop"]
 
 
 @pytest.mark.parametrize("error", REFUSED)
@@ -194,25 +194,27 @@ async def test_a_refusal_needs_a_person_and_ends_all_calls(
     assert client.store.path.read_bytes() == before
 
 
-@pytest.mark.parametrize("error", WEATHER)
-async def test_weather_is_waited_out_and_costs_no_token(
+@pytest.mark.parametrize("error", TRANSIENT)
+async def test_a_transient_failure_is_waited_out_and_costs_no_token(
     schwab: SchwabSimulator, client: SchwabAuthClient, clock: Clock, error: Any
 ) -> None:
-    """Weather that lasts is SchwabUnavailable after a few jittered attempts; the token stays, and works afterwards."""
+    """A failure that lasts is SchwabUnavailable after a few attempts; the token stays, and works afterwards."""
     before = client.store.path.read_bytes()
     schwab.faults.token_error = error
     with pytest.raises(SchwabUnavailable, match="try again"):
         await client.token()
     assert 2 <= len(schwab.received.requests) <= 4
     assert len(clock.slept) == len(schwab.received.requests) - 1
-    assert all(wait <= PATIENCE_S for wait in clock.slept)  # patience runs on the real clock, which stands still here
+    assert all(
+        wait <= RETRY_LIMIT_S for wait in clock.slept
+    )  # the limit runs on the real clock, which stands still here
     assert client.store.path.read_bytes() == before
     schwab.faults.token_error = None
     assert (await client.token()).is_valid(clock())
 
 
-@pytest.mark.parametrize("error", WEATHER)
-async def test_short_weather_is_not_noticed(schwab: SchwabSimulator, client: SchwabAuthClient, error: Any) -> None:
+@pytest.mark.parametrize("error", TRANSIENT)
+async def test_a_short_failure_is_not_noticed(schwab: SchwabSimulator, client: SchwabAuthClient, error: Any) -> None:
     """One bad answer is followed by a good one without the caller hearing of it."""
     schwab.faults.token_error, schwab.faults.token_error_count = error, 1
     assert (await client.token()).access_token
@@ -248,7 +250,7 @@ def test_retry_after_can_be_a_date(settings: Settings, clock: Clock) -> None:
     assert http._retry_after_s(formatdate(clock() - 60, usegmt=True)) == 0
 
 
-async def test_nobody_listening_is_weather(settings: Settings, schwab: SchwabSimulator, clock: Clock) -> None:
+async def test_nobody_listening_is_transient(settings: Settings, schwab: SchwabSimulator, clock: Clock) -> None:
     """A closed port, or a name that nobody knows, is SchwabUnavailable."""
     store = stored_login(schwab, settings, expired=True)
     await schwab.stop_listening()
@@ -259,11 +261,11 @@ async def test_nobody_listening_is_weather(settings: Settings, schwab: SchwabSim
                 await client.token()
 
 
-async def test_silence_is_weather(
+async def test_silence_is_transient(
     schwab: SchwabSimulator, client: SchwabAuthClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that takes the call and says nothing is given up."""
-    monkeypatch.setattr("schwabstream.auth.http.ANSWER_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("schwabstream.auth.session.ANSWER_TIMEOUT_S", 0.05)
     schwab.faults.token_error = "silence"
     with pytest.raises(SchwabUnavailable, match="did not answer"):
         await client.token()
@@ -342,9 +344,10 @@ async def test_the_login_ends_after_seven_days_however_often_it_was_refreshed(
     """Refreshing does not extend the login; within its last day it is due soon, then it is refused."""
     await client.token()
     clock.now += 6 * 86_400 + 60
-    assert (await client.token()).is_valid(clock())
-    assert client.login_due_soon()
-    left = client.login_due_in_s()
+    tokens = await client.token()
+    assert tokens.is_valid(clock())
+    assert tokens.login_due_soon(clock())
+    left = tokens.login_due_in_s(clock())
     assert left is not None
     assert 0 < left < 86_400
     clock.now += left + 1
@@ -357,8 +360,7 @@ async def test_without_any_login_the_command_is_named(settings: Settings) -> Non
     async with SchwabAuthClient(settings, open_store(settings)) as client:
         with pytest.raises(LoginRequired, match="schwabstream auth login"):
             await client.token()
-        assert client.login_due_in_s() is None
-        assert not client.login_due_soon()
+        assert client.tokens is None
 
 
 async def test_a_refresh_token_from_the_environment_starts_a_login(
@@ -431,7 +433,9 @@ async def test_a_token_that_is_never_accepted_needs_a_person(schwab: SchwabSimul
 @pytest.mark.parametrize(
     "error", ["forbidden_html", "rate_limited", "server_error", "gateway_fault", "not_json", "drop"]
 )
-async def test_rest_weather_keeps_the_login(schwab: SchwabSimulator, client: SchwabAuthClient, error: Any) -> None:
+async def test_a_transient_failure_of_rest_keeps_the_login(
+    schwab: SchwabSimulator, client: SchwabAuthClient, error: Any
+) -> None:
     """Bad answers of the REST API never touch the login."""
     await client.token()
     schwab.faults.rest_error = error
@@ -497,7 +501,7 @@ async def test_the_background_refresh_keeps_the_token_fresh(
 
 
 async def test_the_background_refresh_waits_out_trouble(schwab: SchwabSimulator, client: SchwabAuthClient) -> None:
-    """Weather and refusals show in ``problem`` and in the log once, and pass by themselves."""
+    """Failures and refusals show in ``problem`` and in the log once, and pass by themselves."""
     schwab.faults.token_error = "server_error"
     with capture_logs() as logs:
         client.start_auto_refresh()
@@ -586,13 +590,15 @@ async def test_the_end_of_the_login_is_announced_a_day_before(
         async with SchwabAuthClient(settings, store, clock=clock, sleep=clock.sleep) as client:
             client.start_auto_refresh()
             await until(lambda: clock() - began > 2.5 * 3600)
-    warnings = [entry for entry in logs if "due soon" in entry["event"]]
+    warnings = [entry["event"] for entry in logs if "a new login is due" in entry["event"]]
     assert 3 <= len(warnings) <= 4
-    assert warnings[0]["hours_left"] == pytest.approx(12, abs=0.2)
+    assert warnings[0] in [
+        f"a new login is due in {left}: schwabstream auth login" for left in ("11 h 59 min", "12 h 0 min")
+    ]
 
 
 async def test_a_token_file_that_cannot_be_used_is_an_error_of_its_own(settings: Settings, tmp_path: Path) -> None:
-    """A directory where the token file should be is neither weather nor a login problem."""
+    """A directory where the token file should be is neither transient nor a login problem."""
     changed = with_changes(settings, schwab_token_path=tmp_path)
     async with SchwabAuthClient(changed, open_store(changed)) as client:
         with pytest.raises(TokenFileError):

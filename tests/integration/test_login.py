@@ -24,7 +24,7 @@ from structlog.testing import capture_logs
 from schwabstream.auth.client import open_store
 from schwabstream.auth.oauth import read_paste
 from schwabstream.auth.tokens import TokenSet
-from schwabstream.commands.login import Method, Person, as_json, log_in, log_out, open_browser, refresh, status
+from schwabstream.commands.login import Method, Prompt, as_json, log_in, log_out, open_browser, refresh, status
 from schwabstream.errors import LoginRequired, SchwabUnavailable, TokenFileError
 from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import SchwabSimulator
@@ -42,8 +42,8 @@ class Someone:
     def read(self) -> str:
         return self.lines.pop(0) if self.lines else ""
 
-    def person(self) -> Person:
-        return Person(say=self.said.append, read_line=self.read, read_secret=self.read, open_browser=self.browser)
+    def prompt(self) -> Prompt:
+        return Prompt(say=self.said.append, read_line=self.read, read_secret=self.read, open_browser=self.browser)
 
     @property
     def url(self) -> str:
@@ -120,7 +120,7 @@ async def test_a_browser_login_ends_with_the_token_on_disk(schwab: SchwabSimulat
         threads[0].start()
         return True
 
-    report = await log_in(settings, Someone(browser=browser).person())
+    report = await log_in(settings, Someone(browser=browser).prompt())
     await asyncio.to_thread(threads[0].join)
     stored = open_store(settings).load()
     assert stored is not None
@@ -147,7 +147,7 @@ async def test_a_denied_login_says_so_and_writes_nothing(schwab: SchwabSimulator
         return True
 
     with pytest.raises(LoginRequired, match="access_denied"):
-        await log_in(settings, Someone(browser=browser).person())
+        await log_in(settings, Someone(browser=browser).prompt())
     assert not settings.schwab_token_path.exists()
 
 
@@ -157,8 +157,8 @@ async def test_nobody_logging_in_leaves_nothing_behind(
     """When the time is over, or the login is interrupted, no file is left and the port is free."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(LoginRequired):
-        await log_in(settings, Someone().person(), browser=False, limit_s=0.01)
-    task = asyncio.create_task(log_in(settings, Someone().person(), browser=False))
+        await log_in(settings, Someone().prompt(), browser=False, limit_s=0.01)
+    task = asyncio.create_task(log_in(settings, Someone().prompt(), browser=False))
     await asyncio.sleep(0.05)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -183,7 +183,7 @@ async def test_a_pasted_redirect_logs_in(
     schwab: SchwabSimulator, settings: Settings, typed: Callable[[str], list[str]]
 ) -> None:
     """Whatever slip the paste has, the login succeeds."""
-    report = await log_in(settings, Someone(typed(redirect_of(schwab))).person(), method=Method.MANUAL)
+    report = await log_in(settings, Someone(typed(redirect_of(schwab))).prompt(), method=Method.MANUAL)
     assert report.state.logged_in
     assert open_store(settings).load() is not None
 
@@ -203,7 +203,7 @@ async def test_a_paste_that_cannot_work_is_explained(
 ) -> None:
     """Each unusable paste ends in one sentence about it, and nothing is written."""
     with pytest.raises(LoginRequired, match=words):
-        await log_in(settings, Someone(lines).person(), method=Method.MANUAL)
+        await log_in(settings, Someone(lines).prompt(), method=Method.MANUAL)
     assert not settings.schwab_token_path.exists()
 
 
@@ -211,7 +211,7 @@ async def test_a_late_paste_is_explained(schwab: SchwabSimulator, settings: Sett
     """A code that is too old, or was used before, is explained as that."""
     schwab.faults.code_life_s = -1
     with pytest.raises(LoginRequired, match="works once and for about 30 seconds"):
-        await log_in(settings, Someone([redirect_of(schwab) + "\n"]).person(), method=Method.MANUAL)
+        await log_in(settings, Someone([redirect_of(schwab) + "\n"]).prompt(), method=Method.MANUAL)
 
 
 async def test_hostile_pastes_end_in_a_sentence(settings: Settings) -> None:
@@ -221,7 +221,7 @@ async def test_hostile_pastes_end_in_a_sentence(settings: Settings) -> None:
     @given(st.lists(st.text(max_size=200), max_size=8))
     def fuzz(lines: list[str]) -> None:
         someone = Someone([line + "\n" for line in lines if "C0." not in line and "code=" not in line])
-        coroutine = log_in(settings, someone.person(), method=Method.MANUAL)
+        coroutine = log_in(settings, someone.prompt(), method=Method.MANUAL)
         with pytest.raises(LoginRequired):
             asyncio.run(coroutine)
 
@@ -231,8 +231,8 @@ async def test_hostile_pastes_end_in_a_sentence(settings: Settings) -> None:
 async def test_a_good_login_is_not_repeated_unless_forced(schwab: SchwabSimulator, settings: Settings) -> None:
     """The stored login is used while it is good; --force logs in all the same."""
     store_login(schwab, settings)
-    assert (await log_in(settings, Someone().person(), method=Method.MANUAL)).skipped
-    forced = await log_in(settings, Someone([redirect_of(schwab) + "\n"]).person(), method=Method.MANUAL, force=True)
+    assert (await log_in(settings, Someone().prompt(), method=Method.MANUAL)).skipped
+    forced = await log_in(settings, Someone([redirect_of(schwab) + "\n"]).prompt(), method=Method.MANUAL, force=True)
     assert not forced.skipped
 
 
@@ -240,7 +240,7 @@ async def test_a_good_login_is_not_repeated_unless_forced(schwab: SchwabSimulato
 async def test_a_login_in_its_last_day_is_renewed(schwab: SchwabSimulator, settings: Settings, age_s: float) -> None:
     """Within 24 hours of its end, and after it, a login counts as due without --force."""
     store_login(schwab, settings, age_s)
-    report = await log_in(settings, Someone([redirect_of(schwab) + "\n"]).person(), method=Method.MANUAL)
+    report = await log_in(settings, Someone([redirect_of(schwab) + "\n"]).prompt(), method=Method.MANUAL)
     assert not report.skipped
 
 
@@ -248,7 +248,7 @@ async def test_a_refused_login_is_renewed(schwab: SchwabSimulator, settings: Set
     """A stored login that Schwab refuses does not count as good, whatever its age."""
     store = open_store(settings)
     store.save(TokenSet("I0.x@", "R0.superseded@", 0.0, None))
-    report = await log_in(settings, Someone([redirect_of(schwab) + "\n"]).person(), method=Method.MANUAL)
+    report = await log_in(settings, Someone([redirect_of(schwab) + "\n"]).prompt(), method=Method.MANUAL)
     assert not report.skipped
 
 
@@ -257,9 +257,9 @@ async def test_a_refresh_token_is_proven_before_it_is_stored(schwab: SchwabSimul
     given_token = schwab.issue_token()["token"]["refresh_token"]
     for text in ("R0.refused@", "", "two words"):
         with pytest.raises(LoginRequired):
-            await log_in(settings, Someone([text]).person(), method=Method.REFRESH_TOKEN)
+            await log_in(settings, Someone([text]).prompt(), method=Method.REFRESH_TOKEN)
         assert not settings.schwab_token_path.exists()
-    report = await log_in(settings, Someone([f' "{given_token}"\n']).person(), method=Method.REFRESH_TOKEN)
+    report = await log_in(settings, Someone([f' "{given_token}"\n']).prompt(), method=Method.REFRESH_TOKEN)
     assert report.state.logged_in
     assert report.state.login_due_at is None
 
@@ -280,7 +280,7 @@ async def test_a_refresh_is_proven(schwab: SchwabSimulator, settings: Settings) 
 
 
 async def test_a_refresh_that_fails_keeps_the_login(schwab: SchwabSimulator, settings: Settings) -> None:
-    """Weather during a refresh is SchwabUnavailable and leaves the file as it was."""
+    """A transient failure of a refresh is SchwabUnavailable and leaves the file as it was."""
     store_login(schwab, settings)
     before = settings.schwab_token_path.read_bytes()
     schwab.faults.token_error, schwab.faults.retry_after_s = "rate_limited", 60

@@ -15,7 +15,7 @@ else:
 
 HEAVY = {"redis", "httpx", "schwab", "websockets", "pydantic"}
 NETWORK = {"httpx", "schwab", "websockets"}
-UNUSED = {"rich", "pygments", "joserfc", "sqlite3", "prometheus_client", "redis.client", "redis.cluster"}
+UNUSED = {"sqlite3", "prometheus_client", "schwabstream.terminal.live", "schwabstream.terminal.stream_table"}
 # Told on the last line of stderr, whatever the command itself says or however it ends. What is there before it starts
 # is not its own: where coverage is measured that is a database.
 _TELL = """
@@ -64,7 +64,7 @@ def test_a_quote_from_redis_loads_nothing_of_schwab(redis_server: RedisServer) -
 
 
 def test_streaming_without_a_screen_loads_only_what_it_uses() -> None:
-    """A stream that nobody looks at carries no screen, no database, no OpenID and no cluster for months."""
+    """A stream that nobody looks at carries no screen, no database and no metrics server for months."""
     _, loaded = run("stream", "run", "--simulate", "--no-live", "--duration", "0.1", "--symbols", "AAPL")
     assert {"schwab", "redis", "websockets"} <= loaded
     assert not UNUSED & loaded

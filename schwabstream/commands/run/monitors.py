@@ -78,6 +78,6 @@ async def monitors_for(settings: Settings, auth: SchwabAuthClient) -> AsyncItera
             history = AlertHistory(token_path.with_name(f"{token_path.name}.alerts"))
             alerts = Alerts(settings.schwab_alert_command, history, environment=foreign_environment())
             await stack.enter_async_context(alerts.running())
-            watch = start_beside(alerts.watch_login(auth.login_due_in_s), "login watch")
+            watch = start_beside(alerts.watch_login(lambda: auth.tokens), "login watch")
             stack.push_async_callback(end, watch)
         yield Monitors(monitor, alerts)

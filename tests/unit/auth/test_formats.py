@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.auth.formats import OURS, read_content, read_schwabdev_row, usual_name
+from schwabstream.auth.formats import OURS, read_content, read_schwabdev_row
 
 NOW = 1_800_000_000.0
 ISO = datetime.fromtimestamp(NOW, UTC).isoformat()
@@ -44,10 +44,10 @@ FORMATS = {
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_format_is_told_and_read(name: str) -> None:
     """Each format gives its tokens, its expiry and, where it tells it, the age of its login."""
-    content, told, login_at, expires_at = FORMATS[name]
+    content, name_of_format, login_at, expires_at = FORMATS[name]
     found = read_content(content)
-    assert found.format == told
-    assert found.is_legacy == (told != OURS)
+    assert found.format == name_of_format
+    assert found.is_legacy == (name_of_format != OURS)
     assert (found.tokens.login_at, found.tokens.expires_at) == (login_at, expires_at)
     assert found.tokens.access_token == content.get("token", content.get("token_dictionary", content))["access_token"]
 
@@ -56,7 +56,6 @@ def test_a_row_of_schwabdevs_table_is_read() -> None:
     """Schwabdev's table keeps the age of the login."""
     found = read_schwabdev_row(ROW)
     assert (found.tokens.login_at, found.tokens.expires_at, found.format) == (NOW, NOW + 1800, "Schwabdev SQLite")
-    assert found.unmistakable
 
 
 def test_an_encrypted_row_is_refused() -> None:
@@ -72,27 +71,6 @@ def test_what_is_no_token_file_is_refused(content: object) -> None:
     """A foreign or damaged file is a ValueError, so that it is set aside and not used."""
     with pytest.raises(ValueError, match="it "):
         read_content(content)
-
-
-def test_a_shape_that_only_schwab_tools_write_is_unmistakable() -> None:
-    """Another broker's bare token is recognised as not surely ours."""
-    assert read_content(FORMATS["ours"][0]).unmistakable
-    assert read_content(FORMATS["bare"][0]).unmistakable
-    assert not read_content({"access_token": "a", "refresh_token": "r"}).unmistakable
-
-
-@pytest.mark.parametrize(
-    "stem", ["token", "schwab_token", "schwab-py.tokens", "tokens_old", "tda-api", "my_schwabdev_tokens"]
-)
-def test_usual_names_are_taken(stem: str) -> None:
-    """Names that people and tools give a Schwab token are recognised."""
-    assert usual_name(stem)
-
-
-@pytest.mark.parametrize("stem", ["", "123", "tastytrade_token", "google-credentials", "config"])
-def test_other_names_are_left_alone(stem: str) -> None:
-    """A file that may belong to another broker is left alone."""
-    assert not usual_name(stem)
 
 
 json_values = st.recursive(

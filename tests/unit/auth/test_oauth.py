@@ -43,19 +43,19 @@ def test_the_authorize_address_carries_the_callback_byte_for_byte() -> None:
         (200, "{}", Verdict.OK),
         (400, EXPIRED, Verdict.LOGIN_REFUSED),
         (400, SUPERSEDED, Verdict.LOGIN_REFUSED),
-        (400, BARE, Verdict.WEATHER),
+        (400, BARE, Verdict.TRANSIENT),
         (401, '{"error":"invalid_client","error_description":"Unauthorized"}', Verdict.APP_REFUSED),
         (400, '{"error":"invalid_grant"}', Verdict.LOGIN_REFUSED),
-        (400, '{"error":"invalid_request"}', Verdict.WEATHER),
-        (401, "", Verdict.WEATHER),
-        (403, "<html>Access Denied</html>", Verdict.WEATHER),
-        (429, "", Verdict.WEATHER),
-        (500, EXPIRED, Verdict.WEATHER),
-        (503, "<html>invalid_client</html>", Verdict.WEATHER),
+        (400, '{"error":"invalid_request"}', Verdict.TRANSIENT),
+        (401, "", Verdict.TRANSIENT),
+        (403, "<html>Access Denied</html>", Verdict.TRANSIENT),
+        (429, "", Verdict.TRANSIENT),
+        (500, EXPIRED, Verdict.TRANSIENT),
+        (503, "<html>invalid_client</html>", Verdict.TRANSIENT),
     ],
 )
-def test_each_row_of_the_error_table_is_refused_or_weather(status: int, body: str, verdict: Verdict) -> None:
-    """Only a named refusal in a 400 or 401 costs the login; all else is weather."""
+def test_each_row_of_the_error_table_is_refused_or_transient(status: int, body: str, verdict: Verdict) -> None:
+    """Only a named refusal in a 400 or 401 costs the login; all else is transient."""
     assert judge_token_answer(status, body) is verdict
 
 
@@ -63,7 +63,7 @@ def test_each_row_of_the_error_table_is_refused_or_weather(status: int, body: st
 def test_any_400_to_a_code_means_that_the_code_is_spent(body: str) -> None:
     """A code works once: after a 400 it is never tried again."""
     assert judge_token_answer(400, body, code_grant=True) is Verdict.LOGIN_REFUSED
-    assert judge_token_answer(503, body, code_grant=True) is Verdict.WEATHER
+    assert judge_token_answer(503, body, code_grant=True) is Verdict.TRANSIENT
 
 
 @pytest.mark.parametrize(
@@ -73,9 +73,9 @@ def test_any_400_to_a_code_means_that_the_code_is_spent(body: str) -> None:
         (401, '{"errors":[]}', Verdict.UNAUTHORIZED),
         (401, "", Verdict.UNAUTHORIZED),
         (403, '{"message":"no"}', Verdict.UNAUTHORIZED),
-        (403, "<HTML>Access Denied", Verdict.WEATHER),
-        (429, "{}", Verdict.WEATHER),
-        (502, "", Verdict.WEATHER),
+        (403, "<HTML>Access Denied", Verdict.TRANSIENT),
+        (429, "{}", Verdict.TRANSIENT),
+        (502, "", Verdict.TRANSIENT),
     ],
 )
 def test_rest_answers_are_told_apart(status: int, body: str, verdict: Verdict) -> None:

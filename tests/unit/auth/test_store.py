@@ -195,7 +195,7 @@ def plant(path: Path, name: str) -> bytes:
 
 @pytest.mark.parametrize("name", OLD_FILES)
 def test_an_older_format_is_upgraded_in_place_and_kept(store: TokenStore, path: Path, name: str) -> None:
-    """Each older format becomes ours; the original lies beside it, byte for byte; its age is kept or told unknown."""
+    """Each older format becomes ours; the original lies beside it, byte for byte; its age is kept or unknown."""
     original = plant(path, name)
     with capture_logs() as logs:
         tokens = store.load()
@@ -203,59 +203,30 @@ def test_an_older_format_is_upgraded_in_place_and_kept(store: TokenStore, path: 
     assert tokens.refresh_token == "R0.refresh@"
     assert json.loads(path.read_bytes())["token"]["access_token"] == "I0.access1@"
     assert [aside.read_bytes() for aside in path.parent.glob("*.legacy-*")] == [original]
-    told = next(entry for entry in logs if "upgraded" in entry["event"])
-    assert ("unknown" in told["login_age"]) == (tokens.login_at is None) == (name in ("bare", "flat", "wrapped"))
+    logged = next(entry for entry in logs if "upgraded" in entry["event"])
+    assert ("unknown" in logged["login_age"]) == (tokens.login_at is None) == (name in ("bare", "flat", "wrapped"))
     assert store.load() == tokens
 
 
 @pytest.mark.parametrize("name", OLD_FILES)
-@pytest.mark.parametrize("other", ["token.json", "schwabdev_tokens.db", "tda-token.bak"])
-def test_the_same_is_found_under_other_names(store: TokenStore, path: Path, name: str, other: str) -> None:
-    """When ours is missing, another tool's file in .tokens/ becomes ours; it is renamed, not deleted."""
-    original = plant(path.with_name(other), name)
-    tokens = store.load()
-    assert tokens is not None
-    assert tokens.access_token == "I0.access1@"
-    assert not path.with_name(other).exists()
-    assert [aside.read_bytes() for aside in path.parent.glob(f"{other}.legacy-*")] == [original]
-
-
-def test_the_newest_of_several_is_taken_and_the_others_stay(store: TokenStore, path: Path) -> None:
-    """Of several old files the latest login wins; the rest is untouched."""
-    path.parent.mkdir()
-    for age, name in ((0, "old_token.json"), (50, "token.json")):
-        content = {"creation_timestamp": NOW + age, "token": BARE}
-        path.with_name(name).write_text(json.dumps(content))
-    tokens = store.load()
-    assert tokens is not None
-    assert tokens.login_at == NOW + 50
-    assert path.with_name("old_token.json").exists()
-
-
-def test_another_brokers_file_is_left_alone(store: TokenStore, path: Path) -> None:
-    """A token file that nothing marks as Schwab's is neither used nor renamed."""
-    path.parent.mkdir()
-    other = path.with_name("tastytrade_session.json")
-    other.write_text('{"access_token": "a", "refresh_token": "r", "expires_at": 5}')
-    (path.parent / "notes.txt").write_text("hello")
-    schwabdev_database(path.with_name("schwab_encrypted.db"), secret="enc:x")
-    schwabdev_database(path.with_name("schwab_empty.db"), rows=0)
+def test_a_file_under_another_name_is_left_alone(store: TokenStore, path: Path, name: str) -> None:
+    """Only the file that SCHWAB_TOKEN_PATH names is read: another one beside it is neither used nor renamed."""
+    original = plant(path.with_name("schwab_tokens.json"), name)
     assert store.load() is None
-    assert other.exists()
+    assert path.with_name("schwab_tokens.json").read_bytes() == original
+    assert TokenStore(path.with_name("schwab_tokens.json")).load() is not None
 
 
-def test_old_files_are_not_taken_after_a_logout(store: TokenStore, path: Path) -> None:
-    """Logging out is not undone by some other file that still lies there."""
-    store.save(login())
-    store.forget()
-    plant(path.with_name("token.json"), "bare")
+@pytest.mark.parametrize(("secret", "rows"), [("enc:x", 1), ("R0.refresh@", 0)])
+def test_a_database_without_a_readable_login_is_set_aside(
+    store: TokenStore, path: Path, secret: str, rows: int
+) -> None:
+    """A database of Schwabdev that is encrypted or empty is no login, and stays beside the file, byte for byte."""
+    path.parent.mkdir()
+    schwabdev_database(path, secret=secret, rows=rows)
+    original = path.read_bytes()
     assert store.load() is None
-
-
-def test_old_files_are_only_looked_for_in_the_tokens_directory(tmp_path: Path) -> None:
-    """In any other directory a foreign file is none of our business."""
-    plant(tmp_path / "elsewhere" / "token.json", "bare")
-    assert TokenStore(tmp_path / "elsewhere" / "schwab_token.json").load() is None
+    assert [aside.read_bytes() for aside in path.parent.glob("*.corrupt-*")] == [original]
 
 
 def test_a_killed_writers_whole_temporary_is_taken_over(store: TokenStore, path: Path) -> None:

@@ -1,5 +1,6 @@
 """What a token is worth at a given moment."""
 
+import dataclasses
 import math
 
 import pytest
@@ -54,12 +55,14 @@ def test_the_seven_days_count_from_the_login_and_not_from_a_refresh() -> None:
     assert refreshed.login_due_at == NOW + LOGIN_LIFE_S
     assert refreshed.login_due_in_s(later) == pytest.approx(43_200)
     assert refreshed.login_due_soon(later)
+    assert refreshed.login_reminder(later) == "a new login is due in 12 h 0 min: schwabstream auth login"
+    assert refreshed.login_reminder(NOW + LOGIN_LIFE_S) == "a new login is overdue: schwabstream auth login"
     assert not refreshed.login_due_soon(NOW + 5.9 * 86_400)
 
 
 def test_an_unknown_login_is_never_due_soon() -> None:
     """Nobody is warned of a moment that nobody knows."""
-    unknown = tokens().logged_in_at(None)
+    unknown = dataclasses.replace(tokens(), login_at=None)
     assert unknown.login_due_at is None
     assert unknown.login_due_in_s(NOW) is None
     assert not unknown.login_due_soon(NOW)

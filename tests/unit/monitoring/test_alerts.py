@@ -10,6 +10,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from schwabstream.auth.tokens import LOGIN_LIFE_S, TokenSet
 from schwabstream.errors import ConfigurationError, SchwabUnavailable
 from schwabstream.events import StatusEvent, parse_event
 from schwabstream.monitoring.alerts import AlertHistory, Alerts, split_command
@@ -45,6 +46,11 @@ class Desk:
         lines = self.queue.read_text().splitlines() if self.queue.exists() else []
         events = [parse_event(line) for line in lines]
         return [event for event in events if isinstance(event, StatusEvent)]
+
+
+def login_due(at: float | None) -> TokenSet:
+    """A login that ends then, or at a time that nobody knows."""
+    return TokenSet("I0.access@", "R0.refresh@", 0.0, None if at is None else at - LOGIN_LIFE_S)
 
 
 @pytest.fixture
@@ -145,24 +151,24 @@ async def test_login_that_ends_within_a_day_is_told_once_per_login(desk: Desk) -
     for expected in (1, 1):
         alerts = desk.alerts()
         async with alerts.running():
-            watch = asyncio.create_task(alerts.watch_login(lambda: due_at - desk.now, sleep=look))
+            watch = asyncio.create_task(alerts.watch_login(lambda: login_due(due_at), sleep=look))
             await until(lambda: len(looks) >= 14)
             watch.cancel()
             await asyncio.wait({watch})
         assert len(desk.received()) == expected
         looks.clear()
-    assert "ends in 24 h" in desk.received()[0].reason
+    assert desk.received()[0].reason == "a new login is due in 24 h 0 min: schwabstream auth login"
     assert desk.received()[0].detail == "login_due"
     due_at += 5 * DAY_S
     alerts = desk.alerts()
     async with alerts.running():
-        watch = asyncio.create_task(alerts.watch_login(lambda: due_at - desk.now, sleep=look))
+        watch = asyncio.create_task(alerts.watch_login(lambda: login_due(due_at), sleep=look))
         await until(lambda: len(looks) >= 14)
         desk.now = due_at - 10
         looks.clear()
         watch.cancel()
         await asyncio.wait({watch})
-        watch = asyncio.create_task(alerts.watch_login(lambda: due_at - desk.now, sleep=look))
+        watch = asyncio.create_task(alerts.watch_login(lambda: login_due(due_at), sleep=look))
         await until(lambda: len(looks) >= 1)
         watch.cancel()
         await asyncio.wait({watch})
@@ -178,7 +184,7 @@ async def test_unknown_login_age_tells_nothing(desk: Desk) -> None:
 
     async with alerts.running():
         with pytest.raises(asyncio.CancelledError):
-            await alerts.watch_login(lambda: None, sleep=once)
+            await alerts.watch_login(lambda: login_due(None), sleep=once)
     assert desk.received() == []
 
 

@@ -15,7 +15,7 @@ from schwabstream import __version__
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import SessionLost, TokenFileError
 from schwabstream.events import Channel, StatusEvent, parse_event
-from schwabstream.monitoring.reporter import RAREST_S, Reporter, login_due_words
+from schwabstream.monitoring.reporter import RAREST_S, Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.fence import LIFE_MS
@@ -251,7 +251,7 @@ async def test_a_login_due_within_a_day_is_told_once_per_login() -> None:
     assert (channel, reminder.state, reminder.detail) == (Channel.STATUS, "connecting", "login_due")
     assert reminder.reason == "a new login is due in 23 h 0 min: schwabstream auth login"
     desk.now += 86_400
-    assert login_due_words(desk.reporter.login_due_s or 0) == "a new login is overdue"
+    assert desk.reporter.login_reminder == "a new login is overdue: schwabstream auth login"
 
 
 def test_the_report_is_what_its_model_would_write() -> None:
