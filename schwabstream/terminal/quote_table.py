@@ -30,7 +30,7 @@ _COLUMNS: Final = (
     Column("Trade", 13),
     Column("Age", 4, left=True),
     Column("Rate", 15),
-    Column("Description", 16, left=True, cut=True),
+    Column("Description", 16, left=True, cut=True, sparse=True),
 )
 _UP, _DOWN, _STALE = "green", "red", "dim"
 _DESCRIPTION_WIDTH: Final = 44
