@@ -25,7 +25,7 @@ _COLUMNS: Final = (
     Column("", 2, left=True),
     Column("Total", 3, left=True),
     Column("Makers", 4),
-    Column("Venues", 5, left=True, cut=True),
+    Column("Venues", 5, left=True, cut=True, sparse=True),
 )
 _BID, _ASK = "green", "red"
 _OTHER_LINES: Final = 4  # the headline, the title, the titles of the columns and the summary

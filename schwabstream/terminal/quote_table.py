@@ -30,14 +30,14 @@ _COLUMNS: Final = (
     Column("Trade", 13),
     Column("Age", 4, left=True),
     Column("Rate", 15),
-    Column("Description", 16, left=True, cut=True),
+    Column("Description", 16, left=True, cut=True, sparse=True),
 )
 _UP, _DOWN, _STALE = "green", "red", "dim"
 _DESCRIPTION_WIDTH: Final = 44
 
 
 class QuoteTable:
-    """Draws one watchlist again and again; column widths are remembered from one drawing to the next.
+    """Draws one watchlist again and again; columns keep their widths while the streamer's state stays the same.
 
     ``channels`` are those with the events that it shows.
     """
@@ -47,6 +47,7 @@ class QuoteTable:
     def __init__(self, watchlist: Watchlist, *, sort: str | None = None) -> None:
         self.watchlist, self._sort = watchlist, sort
         self._widths: dict[int, int] = {}
+        self._state: str | None = None
 
     @property
     def complete(self) -> bool:
@@ -72,6 +73,10 @@ class QuoteTable:
 
     def grid(self, quotes: Iterable[Quote], now_s: float) -> Grid:
         """One row for each of the quotes."""
+        report = self.watchlist.report
+        state = None if report is None else report.state
+        if state != self._state:  # "disconnected" in each row is not to cost other columns their room afterwards
+            self._state, self._widths = state, {}
         return Grid(_COLUMNS, [self._row(quote, now_s) for quote in quotes], self._widths)
 
     def _below(self, *, live: bool) -> list[Text]:

@@ -20,12 +20,12 @@ from schwabstream.terminal.watchlist import why_stale
 _FACTS: Final = (Column("Fact", 0, left=True), Column("Value", 1, left=True, cut=True))
 _SYMBOLS: Final = (
     Column("Symbol", 0, left=True),
-    Column("Contract", 4, left=True),
+    Column("Contract", 4, left=True, sparse=True),
     Column("Age", 1),
     Column("Rate", 2),
     Column("State", 3, left=True),
-    Column("Book", 5, left=True),
-    Column("Description", 6, left=True, cut=True),
+    Column("Book", 5, left=True, sparse=True),
+    Column("Description", 6, left=True, cut=True, sparse=True),
 )
 
 

@@ -147,6 +147,17 @@ def test_a_symbol_that_is_not_streamed_is_named_on_the_live_screen() -> None:
     assert "add them to" not in text_of(QuoteTable(shown).render(NOW))
 
 
+def test_columns_that_gave_way_to_an_outage_come_back() -> None:
+    """A lost session widens the age of every row for as long as it lasts, and no longer."""
+    shown = watchlist()
+    table = QuoteTable(shown)
+    before = text_of(table.render(NOW, LIVE), 80)
+    shown.take_report(watchlist(state="waiting").report)
+    assert "disconnected" in text_of(table.render(NOW, LIVE), 80)
+    shown.take_report(watchlist().report)
+    assert text_of(table.render(NOW, LIVE), 80) == before
+
+
 @pytest.mark.parametrize("height", [24, 9])
 def test_as_many_quotes_are_shown_as_the_screen_has_lines_for(height: int) -> None:
     """No line is drawn beyond the last of a live screen, and what does not fit is counted; a print shows all."""
