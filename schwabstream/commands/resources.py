@@ -12,7 +12,6 @@ from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.http import preload
 from schwabstream.broker.url import redact_url
 from schwabstream.commands.embedded_redis import EMBEDDED, USUAL_PORT, embedded_redis
-from schwabstream.consumer.subscription import read_report
 from schwabstream.errors import Refused, SchwabUnavailable
 from schwabstream.publishing.lease import Lease
 from schwabstream.settings import Settings, origin
@@ -87,6 +86,8 @@ async def keep_from_live(settings: Settings) -> None:
 
 async def refuse_beside_streamer(redis_url: str, prefix: str, advice: str, *, simulated_too: bool) -> None:
     """Raise ``Refused``, ending in ``advice``, while a streamer publishes there under the prefix."""
+    from schwabstream.consumer.subscription import read_report  # a stream for months needs no reader's libraries
+
     report = await read_report(redis_url, prefix)
     if report is not None and report.state != "stopped" and (simulated_too or not report.simulated):
         raise Refused(f"a streamer publishes under {prefix!r} (process {report.pid} on {report.host}), and {advice}")
