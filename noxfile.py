@@ -15,6 +15,7 @@ nox.options.sessions = ["lint", "typing", "layers", "tests", "docs", "wheel", "s
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 CONSTRAINTS = ("-c", "constraints.txt")
+PARALLEL = ("-n", "4", "--dist", "worksteal")  # not in pytest's options: it would take --pdb and -s from a developer
 
 
 @nox.session
@@ -44,7 +45,7 @@ def tests(session: nox.Session) -> None:
     """All tests, with branch coverage."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("coverage", "erase")
-    session.run("pytest", "--cov", "--cov-report=", *session.posargs)
+    session.run("pytest", *PARALLEL, "--cov", "--cov-report=", *session.posargs)
     session.run("coverage", "report", "--fail-under=95")
 
 
@@ -104,7 +105,7 @@ def _dead_links(site: Path) -> list[str]:
 def quickstart(session: nox.Session) -> None:
     """What a newcomer does, word for word: installs from the package index, ends at a live table."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
-    session.run("pytest", "-m", "slow", *session.posargs)
+    session.run("pytest", *PARALLEL, "-m", "slow", *session.posargs)
 
 
 @nox.session
@@ -133,7 +134,7 @@ def soak(session: nox.Session) -> None:
 def live(session: nox.Session) -> None:
     """The checks that need a real account: read-only, environment variables only, recordings left behind."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
-    session.run("pytest", "tests/live", "--live", "-n", "0", "-rs", *session.posargs)
+    session.run("pytest", "tests/live", "--live", "-rs", *session.posargs)
 
 
 @nox.session

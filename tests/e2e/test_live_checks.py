@@ -15,7 +15,7 @@ LIVE = Path(__file__).parents[1] / "live"
 
 def run_live(environment: dict[str, str], *options: str) -> subprocess.CompletedProcess[str]:
     """The live checks as their own run, in this environment and no other."""
-    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-n", "0", "-p", "no:cacheprovider", str(LIVE), *options]
+    command = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", str(LIVE), *options]
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, cwd=LIVE.parents[1], timeout=110, check=False
     )

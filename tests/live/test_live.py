@@ -2,7 +2,7 @@
 
     SCHWAB_CLIENT_ID=… SCHWAB_CLIENT_SECRET=… SCHWAB_TOKEN_PATH=/absolute/path nox -s live
 
-One at a time (``-n 0``): an account has one streamer connection, and a second check would take it from the first.
+One at a time: an account has one streamer connection, and a second check would take it from the first.
 
 A failure here is news: compare it with docs/protocol.md, section 10, and correct that page.
 """
