@@ -28,7 +28,7 @@ if __name__ == "__main__":  # as a script: schwab-py installs a package named te
     from pathlib import Path
 
     sys.modules["tests"] = types.ModuleType("tests")
-    sys.modules["tests"].__path__ = [str(Path(__file__).parent)]
+    sys.modules["tests"].__path__ = [str(Path(__file__).parents[1])]
 
 from tests.support.fault_proxy import Spoil
 from tests.support.stage import Stage, play

@@ -23,7 +23,7 @@ if __name__ == "__main__":  # as a script: schwab-py installs a package named te
     import types
 
     sys.modules["tests"] = types.ModuleType("tests")
-    sys.modules["tests"].__path__ = [str(Path(__file__).parent)]
+    sys.modules["tests"].__path__ = [str(Path(__file__).parents[1])]
 
 from tests.conftest import RedisServer
 
