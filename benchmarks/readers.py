@@ -118,7 +118,7 @@ async def _picows(url: str, tally: Tally) -> None:
     import picows
 
     class Listener(picows.WSListener):
-        def on_ws_frame(self, transport: Any, frame: Any) -> None:  # noqa: ANN401, ARG002 - picows's
+        def on_ws_frame(self, transport: Any, frame: Any) -> None:  # noqa: ARG002 - picows's
             frame.get_payload_as_bytes()
             tally.take(1)
 

@@ -101,7 +101,7 @@ def commands() -> Iterator[str]:
             yield row(", ".join(f"`{name}{value}`" for name in names), default(each), str(each.help))
 
 
-def leaves(command: Any, words: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN401 - typer's own, without public types
+def leaves(command: Any, words: str) -> Iterator[tuple[str, Any]]:
     """The commands that do something, by name."""
     for name, child in sorted(command.commands.items(), key=lambda each: str(each[0])):
         if hasattr(child, "commands"):
@@ -110,17 +110,17 @@ def leaves(command: Any, words: str) -> Iterator[tuple[str, Any]]:  # noqa: ANN4
             yield f"{words} {name}", child
 
 
-def is_argument(option: Any) -> bool:  # noqa: ANN401 - typer's own
+def is_argument(option: Any) -> bool:
     """Whether it is written without a name."""
     return not option.opts[0].startswith("-")
 
 
-def spelling(argument: Any) -> str:  # noqa: ANN401 - typer's own
+def spelling(argument: Any) -> str:
     """How an argument is written."""
     return str(argument.metavar or argument.name.upper())
 
 
-def default(option: Any) -> str:  # noqa: ANN401 - typer's own
+def default(option: Any) -> str:
     """What an option is when nobody gives it; empty when it is then just not there."""
     if option.required:
         return "required"

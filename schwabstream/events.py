@@ -141,7 +141,7 @@ class StatusEvent(BaseModel):
     count: int | None = None
 
 
-def status_event(state: str, reason: str, now_us: int, **more: Any) -> dict[str, Any]:  # noqa: ANN401 - fields
+def status_event(state: str, reason: str, now_us: int, **more: Any) -> dict[str, Any]:
     """A :class:`StatusEvent` as a dictionary with ``seq`` 0, which only a publisher changes; ``more`` has other fields.
 
     Unless ``more`` says otherwise, the state began at ``now_us`` and concerns no symbol.

@@ -182,7 +182,7 @@ def foreign_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
 
 
-def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - whatever a field takes
+def load_settings(**overrides: Any) -> Settings:
     """Read environment and files; ``None`` among the overrides means "not given".
 
     Raises ``ConfigurationError`` that names the variable, or the option it was given by, and what is wrong with it,
@@ -194,7 +194,7 @@ def load_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - whatever a fi
     return settings
 
 
-def examine_settings(**overrides: Any) -> tuple[Settings, list[str]]:  # noqa: ANN401 - whatever a field takes
+def examine_settings(**overrides: Any) -> tuple[Settings, list[str]]:
     """As :func:`load_settings`, but a wrong setting has its default, and what is wrong is told, a sentence each."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:

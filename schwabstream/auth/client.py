@@ -223,7 +223,7 @@ class SchwabAuthClient:
             )
         )
 
-    async def _get(self, request: Callable[[Any], Awaitable["httpx.Response"]]) -> Any:  # noqa: ANN401 - JSON
+    async def _get(self, request: Callable[[Any], Awaitable["httpx.Response"]]) -> Any:
         tokens = await self.token()
         answer = await self._http.call(tokens.access_token, request)
         if not answer.accepted:
@@ -315,7 +315,7 @@ def _retry_wait_s(error: SchwabStreamError, failures: int) -> float:
     return max(error.retry_after_s or 0.0, jittered)
 
 
-def _object(content: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def _object(content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ProtocolError("Schwab answered something else than a JSON object; if it lasts, report it")
     return content

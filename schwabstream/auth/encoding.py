@@ -85,7 +85,7 @@ def decode(content: bytes, path: Path, cipher: TokenCipher | None) -> Found:
     return read_content(parsed)
 
 
-def _parse(content: bytes) -> Any:  # noqa: ANN401 - whatever JSON holds
+def _parse(content: bytes) -> Any:
     try:
         return json.loads(content)
     except (ValueError, RecursionError):

@@ -94,7 +94,7 @@ class SchwabHttp:
             await self._session.aclose()
             self._session = self._schwab = None
 
-    async def _repeated(self, call: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:  # noqa: ANN401 - those of call
+    async def _repeated(self, call: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:
         """Return what ``call`` returns; it is called again after ``SchwabUnavailable``, while there is time.
 
         The last error is raised when there is none, and ``SchwabUnavailable`` after ``EXCHANGE_LIMIT_S`` in any case:
@@ -165,7 +165,7 @@ class SchwabHttp:
             session.register_compliance_hook("access_token_response", self._judge_exchange)
         return self._session
 
-    def _rest_client(self) -> Any:  # noqa: ANN401 - untyped library
+    def _rest_client(self) -> Any:
         """Return schwab-py's client on our session; a refresh alone never loads it."""
         session = self._open()
         if self._schwab is None:
@@ -230,7 +230,7 @@ def preload() -> None:
     _load_rest_client()
 
 
-def _load_rest_client() -> Any:  # noqa: ANN401 - untyped library
+def _load_rest_client() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # its imports print deprecation warnings
         from schwab.client import AsyncClient
@@ -266,7 +266,7 @@ def _wait_as_asked(state: tenacity.RetryCallState) -> float:
     return max(asked_s or 0.0, tenacity.wait_random_exponential(multiplier=0.5, max=4)(state))
 
 
-def _json(response: "httpx.Response") -> Any:  # noqa: ANN401 - whatever JSON holds
+def _json(response: "httpx.Response") -> Any:
     try:
         return response.json()
     except (ValueError, RecursionError):

@@ -56,7 +56,7 @@ class Session(AsyncOAuth2Client):  # type: ignore[misc]  # authlib has no types
         self.headers["Accept-Encoding"] = PACKING
         self.timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
 
-    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:  # noqa: ANN401 - as given
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
         """Read the answer within bounds: httpx by itself collects and unpacks whatever comes."""
         response = await super().send(request, **options | {"stream": True})
         try:

@@ -44,7 +44,7 @@ class RedisCalls:
             retry=Retry(NoBackoff(), 1),
         )
 
-    async def call(self, *words: str | int) -> Any:  # noqa: ANN401 - whatever the command answers
+    async def call(self, *words: str | int) -> Any:
         """The answer to one command."""
         connection: AbstractConnection = await self._pool.get_connection()
         try:
@@ -66,6 +66,6 @@ class RedisCalls:
         await self._pool.disconnect()
 
 
-async def _ask(connection: AbstractConnection, words: tuple[str | int, ...]) -> Any:  # noqa: ANN401 - as above
+async def _ask(connection: AbstractConnection, words: tuple[str | int, ...]) -> Any:
     await connection.send_command(*words)
     return await connection.read_response()

@@ -70,7 +70,7 @@ def _give(places: list[tuple[Any, ...]]) -> str:
     return f"give the URL of its primary ({' or '.join(urls)}) to REDIS_URL or --redis" if urls else OTHER_URL
 
 
-def _pairs(answer: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever Redis says
+def _pairs(answer: Any) -> dict[str, Any]:
     """Names and values, which come as a flat list or, in RESP3, as a map."""
     if isinstance(answer, dict):
         return answer

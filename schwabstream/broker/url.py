@@ -129,7 +129,7 @@ def _check_options(parts: SplitResult) -> None:
             raise ValueError(f"{name} must be {option.what}")
 
 
-def connection_pool(url: str, **options: Any) -> Any:  # noqa: ANN401 - redis-py does not annotate its pool
+def connection_pool(url: str, **options: Any) -> Any:
     """Redis-py's pool of connections to that URL, none open yet; raises ``ConfigurationError`` for a wrong URL."""
     from redis.asyncio.connection import ConnectionPool
 

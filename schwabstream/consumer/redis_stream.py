@@ -108,7 +108,7 @@ class RedisStream:
         reason = f"{len(ids)} entries of {self.key} were trimmed before they were acknowledged (from id {ids[0]})"
         return [Entry(ids[-1], gap(reason, len(ids), ids[0], None, time.time_ns() // 1000))]
 
-    async def patiently(self, call: Any, *arguments: Any) -> Any:  # noqa: ANN401 - whatever the call returns
+    async def patiently(self, call: Any, *arguments: Any) -> Any:
         """The call's result; while Redis is away the call is made again and again."""
         backoff = redis_backoff()
         while True:

@@ -203,7 +203,7 @@ class _SubscribedConnection:
     ``PubSub.get_message`` (redis-py 8.1 with hiredis), more than all else that is done with it (docs/adr/0003).
     """
 
-    def __init__(self, pool: Any) -> None:  # noqa: ANN401 - redis-py does not annotate its pool
+    def __init__(self, pool: Any) -> None:
         self._pool = pool
         self._connection: AbstractConnection | None = None
         self._parser = hiredis.Reader()

@@ -38,13 +38,13 @@ class Entitlements:
         return found
 
 
-def read_entitlements(content: Any) -> Entitlements:  # noqa: ANN401 - JSON
+def read_entitlements(content: Any) -> Entitlements:
     """Return what the account may see; what userPreference does not grant counts as not granted."""
     offer = first(_preference(content).get("offers"))
     return Entitlements(offer.get("level2Permissions") is True, _KINDS.get(str(offer.get("mktDataPermission"))))
 
 
-def read_streamer_login(content: Any, access_token: str, correl_id: str) -> StreamerLogin:  # noqa: ANN401 - JSON
+def read_streamer_login(content: Any, access_token: str, correl_id: str) -> StreamerLogin:
     """Return the login, with ``correl_id`` unless Schwab names one; ``ProtocolError`` when no streamer is named."""
     info = first(_preference(content).get("streamerInfo"))
     names = ("streamerSocketUrl", "schwabClientCustomerId", "schwabClientChannel", "schwabClientFunctionId")
@@ -56,11 +56,11 @@ def read_streamer_login(content: Any, access_token: str, correl_id: str) -> Stre
     return StreamerLogin(socket_url, customer_id, named, channel, function_id, access_token)
 
 
-def first(entries: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
+def first(entries: Any) -> Mapping[str, Any]:
     """The first object of a list; an empty one when there is none."""
     entry = entries[0] if isinstance(entries, list) and entries else None
     return entry if isinstance(entry, dict) else {}
 
 
-def _preference(content: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON
+def _preference(content: Any) -> Mapping[str, Any]:
     return first(content) if isinstance(content, list) else first([content])

@@ -182,7 +182,7 @@ class Lease:
             raise foreign_prefix(self._prefix, await self._ask("GET", f"{self._prefix}:lease:{account}"))
         return holder
 
-    async def _ask(self, *words: str | int) -> Any:  # noqa: ANN401 - whatever the command answers
+    async def _ask(self, *words: str | int) -> Any:
         with translated(self._redis.url):
             return await self._redis.call(*words)
 

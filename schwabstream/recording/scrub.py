@@ -78,7 +78,7 @@ def _without_account_data(frame: bytes) -> bytes:
     return orjson.dumps(envelope)
 
 
-def _emptied(element: Any) -> Any:  # noqa: ANN401 - whatever stands in a frame
+def _emptied(element: Any) -> Any:
     """The element without content when it tells of an account, or is nothing that can be judged."""
     if not isinstance(element, dict):
         return {}

@@ -136,7 +136,7 @@ class Control:
                 raise ValueError(f"no such action: {unknown}")
 
 
-def _close_code(code: Any) -> int | None:  # noqa: ANN401 - whatever JSON holds
+def _close_code(code: Any) -> int | None:
     """A close code that may be sent, 1006 for a reset, or None; raises ``ValueError``."""
     if code is None or code in _CLOSE_CODES:
         return None if code is None else int(code)

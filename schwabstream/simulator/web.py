@@ -33,7 +33,7 @@ class Reply:
     drop: bool = False
 
     @classmethod
-    def json(cls, value: Any, status: int = 200) -> Self:  # noqa: ANN401 - whatever JSON holds
+    def json(cls, value: Any, status: int = 200) -> Self:
         """An answer in JSON."""
         return cls(status, orjson.dumps(value), {"Content-Type": "application/json"})
 

@@ -34,7 +34,7 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
 
     limit = MAX_FRAME_BYTES
 
-    def __init__(self, protocol: ClientProtocol, **options: Any) -> None:  # noqa: ANN401 - the library's, unseen
+    def __init__(self, protocol: ClientProtocol, **options: Any) -> None:
         super().__init__(protocol, **options)
         self._space = memoryview(bytearray(CHUNK_BYTES))
         self._filled = 0  # of it: the last bytes of an unfinished head, the beginning of an unfinished frame

@@ -27,7 +27,7 @@ async def find_listings(symbols: Sequence[Symbol], fetch: FetchQuotes) -> dict[s
     return {key: exchange for key, exchange in exchanges.items() if exchange}
 
 
-def _exchange(quote: Any) -> str | None:  # noqa: ANN401 - JSON
+def _exchange(quote: Any) -> str | None:
     """The exchange code in one entry of the quotes endpoint."""
     reference = quote.get("reference") if isinstance(quote, dict) else None
     exchange = reference.get("exchange") if isinstance(reference, dict) else None

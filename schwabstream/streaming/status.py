@@ -68,14 +68,14 @@ class Announcer:
         """Announce the first state."""
         self._announce_state({})
 
-    def enter(self, state: Status, reason: str, **more: Any) -> None:  # noqa: ANN401 - fields of StatusEvent
+    def enter(self, state: Status, reason: str, **more: Any) -> None:
         """Change the lasting state, as ``TRANSITIONS`` allows."""
         if state not in TRANSITIONS[self.state].values():
             raise AssertionError(f"{self.state} does not lead to {state}")
         self.state, self.reason, self.since = state, reason, self._wall()
         self._announce_state(more)
 
-    def announce(self, occasion: str, reason: str, **more: Any) -> None:  # noqa: ANN401 - fields of StatusEvent
+    def announce(self, occasion: str, reason: str, **more: Any) -> None:
         """Announce something that passes while the lasting state stays: ``stale``, ``gap`` or ``dropped``."""
         self.counts[occasion] += 1
         self._publish_event(occasion, reason, trouble=True, more=more)

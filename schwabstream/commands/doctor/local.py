@@ -25,7 +25,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 _LOG_IN = "run schwabstream auth login"
 
 
-def ensure_environment(*, simulated: bool, **overrides: Any) -> None:  # noqa: ANN401 - whatever a setting takes
+def ensure_environment(*, simulated: bool, **overrides: Any) -> None:
     """Return when nothing is missing that a run needs before it connects; the overrides are those of the run.
 
     Raises one ``ConfigurationError`` that names everything that is missing or wrong.
@@ -39,7 +39,7 @@ def ensure_environment(*, simulated: bool, **overrides: Any) -> None:  # noqa: A
         raise ConfigurationError(f"the run cannot start: {'; '.join(missing)}")
 
 
-def checked_settings(**overrides: Any) -> Settings:  # noqa: ANN401 - as above
+def checked_settings(**overrides: Any) -> Settings:
     """The settings; raises one ``ConfigurationError`` that names every wrong one."""
     settings, problems = examine_settings(**overrides)
     if problems:
