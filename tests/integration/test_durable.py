@@ -149,9 +149,12 @@ async def test_what_trimming_takes_from_a_dead_consumer_is_reported(redis_server
     """Entries left lying and trimmed before another consumer could take them over are a gap with their count."""
     add(redis_server, *range(1, 7))
     async with GroupReader(Channel.BARS, "desk", "dead", redis_url=redis_server.url, batch=4) as dead:
-        await take(dead, 4)
+        taken = await take(dead, 4)
+    redis_server.client.xclaim(
+        STREAM, "desk", "dead", 0, [entry.id for entry in taken], idle=60_000
+    )  # died a minute ago
     redis_server.client.xtrim(STREAM, maxlen=3, approximate=False)
-    async with GroupReader(Channel.BARS, "desk", "alive", redis_url=redis_server.url, idle_ms=1) as alive:
+    async with GroupReader(Channel.BARS, "desk", "alive", redis_url=redis_server.url, idle_ms=30_000) as alive:
         lost, *kept = await take(alive, 4)
     assert gap_of(lost) == ("gap", "trimmed", 3)
     assert numbers(kept) == [4, 5, 6]

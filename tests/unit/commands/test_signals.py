@@ -28,6 +28,15 @@ def test_a_sighup_that_was_ignored_stays_ignored() -> None:
     assert ending_signals() == (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@pytest.fixture
+def no_nohup() -> Iterator[None]:
+    """SIGHUP is not ignored, even where the tests themselves run under nohup."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("no_nohup")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_a_signal_ends_the_work_quietly(number: signal.Signals) -> None:
     """The work is cancelled, and waiting for it raises nothing."""
@@ -37,6 +46,7 @@ async def test_a_signal_ends_the_work_quietly(number: signal.Signals) -> None:
     assert work.cancelled()
 
 
+@pytest.mark.usefixtures("no_nohup")
 async def test_a_second_sighup_does_not_cut_the_end_short() -> None:
     """The kernel and the shell both send SIGHUP when a window closes: what the first one began is finished."""
     finished = asyncio.Event()
