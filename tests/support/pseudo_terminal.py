@@ -120,7 +120,8 @@ class Terminal:
         while os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is None:
             assert time.monotonic() < deadline, "it does not stop"
             self.read(0.05)
-        self.read(0.2)
+        while select.select([self._master], [], [], 0.2)[0]:  # a terminal hands on 4 kB at a time
+            self.read(0)
 
     def end(self, seconds: float = 15, *, unread: bool = False) -> int:
         """Wait for the program's end, reading what it writes unless ``unread``; returns its exit code."""
