@@ -43,7 +43,8 @@ from tests.conftest import RedisServer
 
 FUTURES = ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME", "/ES:XCME"]
 SYMBOLS = [*FUTURES, "AAPL", "MSFT", "NVDA", "TSLA", "AMZN", "META", "GOOGL", "AMD", "SPY", "QQQ"]
-RESUMED_WITHIN_S = 5.0
+RESUMED_WITHIN_S = 5.0  # asked of the long form, alone on a machine; the tests wait for as long as a busy one may need
+HANGS_AFTER_S = 60.0
 TICKS = "market_data:stream:ticks"
 
 
@@ -93,12 +94,20 @@ class Plant:
             assert expected < seq, "the stream holds what was never published"
             self.missing.add(expected)
 
-    async def resumed(self, within_s: float = RESUMED_WITHIN_S) -> float:
-        """Wait until Redis has what was published last when this began; returns the seconds that took."""
+    async def published(self, count: float) -> None:
+        """Wait until the streamer has published so many ticks in all."""
+        began = time.monotonic()
+        while self.taken < count:
+            assert time.monotonic() - began < HANGS_AFTER_S, f"the streamer reads no more: {self.taken} of {count}"
+            await asyncio.sleep(0.02)
+
+    async def resumed(self) -> float:
+        """Wait until Redis has the tick that was published last when this began; returns the seconds that took."""
         began = time.monotonic()
         target = self.newest
         while not (self.publisher.connected and self._is_written(target)):
-            assert time.monotonic() - began < within_s, f"not resumed: {self.publisher.outage}, {self.publisher.queued}"
+            waited = time.monotonic() - began
+            assert waited < HANGS_AFTER_S, f"not resumed: {self.publisher.outage}, {self.publisher.queued} queued"
             await asyncio.sleep(0.02)
         return time.monotonic() - began
 
@@ -160,7 +169,7 @@ class Figures:
 
 
 async def kill_redis(redis: RedisServer, *, kills: int, seconds: float, rate: float) -> Figures:
-    """Kill Redis again and again under load; asserts that it is resumed in time and every tick is accounted for."""
+    """Kill Redis again and again under load; asserts that the writing resumes and that every tick is accounted for."""
     figures = Figures()
     async with plant(redis, rate) as working:
         began = time.monotonic()
@@ -208,7 +217,9 @@ def main() -> int:
     half = len(figures.rss_mb) // 2
     grown = max(figures.rss_mb[half:]) / max(figures.rss_mb[: half or 1])
     print(f"memory: the second half peaks at {grown:.3f} of the first")
-    return 0 if figures.missing <= figures.dropped and figures.sessions == 1 and grown < 1.1 else 1
+    resumed_in_time = figures.slowest_resume_s <= RESUMED_WITHIN_S
+    complete = figures.missing <= figures.dropped and figures.sessions == 1
+    return 0 if complete and resumed_in_time and grown < 1.1 else 1
 
 
 if __name__ == "__main__":
