@@ -105,7 +105,7 @@ def test_the_table_of_contents_is_complete() -> None:
 
 def test_the_house_names_every_module() -> None:
     """The table of docs/architecture.md has each room with each of its modules, and no other."""
-    table = (DOCS / "architecture.md").read_text().partition("## The way of one tick")[0]
+    table = (DOCS / "architecture.md").read_text().partition("## The path of a tick")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| ")][1:]
     named = {room.strip("`/"): set(re.findall(r"`(\w+)`", modules)) for room, _, modules in rows}
     package = ROOT / "schwabstream"
