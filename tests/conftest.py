@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import redis
 from hypothesis import settings
 
 from schwabstream.simulator import SchwabSimulator
+from tests.support.waiting import block_until
 
 PLANTED_ENV = b"# planted by the test suite\nCLIENT_SECRET_OF_NOBODY=untouched\n"
 
@@ -72,14 +72,16 @@ class RedisServer:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                self.client.ping()
-            except redis.ConnectionError:
-                assert time.monotonic() < deadline, "redis-server does not start"
-            else:
-                return
+        block_until(self._answers)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "redis-server ended"
+        try:
+            self.client.ping()
+        except redis.ConnectionError:
+            return False
+        return True
 
     def kill(self) -> None:
         """End it at once, as a crash would."""

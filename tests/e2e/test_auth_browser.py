@@ -18,6 +18,7 @@ import websockets.asyncio.client as ws
 
 from schwabstream.auth.store import TokenStore
 from schwabstream.simulator import SchwabSimulator
+from tests.support.waiting import until
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -45,11 +46,11 @@ class Page:
 
     async def until(self, script: str) -> Any:
         """Wait until a script in the page gives something, and return it."""
-        while True:
-            found = (await self.call("Runtime.evaluate", expression=script)).get("result", {}).get("value")
-            if found:
-                return found
-            await asyncio.sleep(0.05)
+
+        async def found() -> Any:
+            return (await self.call("Runtime.evaluate", expression=script)).get("result", {}).get("value")
+
+        return await until(found, show=lambda: script)
 
 
 @pytest.fixture

@@ -4,15 +4,12 @@ import asyncio
 import hashlib
 import json
 import os
-import pty
 import re
-import select
-import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,53 +18,10 @@ import pytest
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.simulator import SchwabSimulator
+from tests.support.terminal import COMMAND, CTRL_C, Terminal
 
 TOKEN_FILE = Path(".tokens/schwab_token.json")
-COMMAND = [sys.executable, "-m", "schwabstream"]
 LIMIT_S = 40.0
-
-
-class Terminal:
-    """A command in a pseudo-terminal: everything it shows, whatever is typed into it."""
-
-    def __init__(self, arguments: list[str], variables: dict[str, str]) -> None:
-        self._terminal, inner = pty.openpty()
-        self.process = subprocess.Popen(
-            [*COMMAND, *arguments], stdin=inner, stdout=inner, stderr=inner, env=variables, start_new_session=True
-        )
-        os.close(inner)
-        self.shown = ""
-        self._deadline = time.monotonic() + LIMIT_S
-
-    def until(self, pattern: str) -> re.Match[str]:
-        """Read on until this is shown."""
-        while not (found := re.search(pattern, self.shown)):
-            assert self._more(), f"{pattern!r} was never shown, but:\n{self.shown}"
-        return found
-
-    def type(self, text: str) -> None:
-        """Type this."""
-        os.write(self._terminal, text.encode("utf-8", "surrogateescape"))
-
-    def finish(self) -> int:
-        """Read on to the end and return the exit code."""
-        while self._more():
-            pass
-        os.close(self._terminal)
-        return self.process.wait(10)
-
-    def _more(self) -> bool:
-        ready, _, _ = select.select([self._terminal], [], [], max(0, self._deadline - time.monotonic()))
-        if not ready:
-            self.process.kill()
-            self.process.wait()
-            pytest.fail(f"no end within {LIMIT_S} s:\n{self.shown}")
-        try:
-            chunk = os.read(self._terminal, 65536)
-        except OSError:  # the other end is closed
-            return False
-        self.shown += chunk.decode("utf-8", "replace")
-        return bool(chunk)
 
 
 @pytest.fixture
@@ -135,17 +89,23 @@ async def run(
     )  # fmt: skip
 
 
-async def in_terminal(
-    arguments: str, variables: dict[str, str], typed: Callable[[Terminal], object] = lambda _: None, **changes: str
-) -> tuple[int, str]:
-    """Run a command in a terminal and return its exit code and all that was shown."""
+@contextmanager
+def in_terminal(arguments: str, variables: dict[str, str]) -> Iterator[Terminal]:
+    """A command in a terminal for the length of the block."""
+    shown = Terminal([*COMMAND, *arguments.split()], variables, columns=200)
+    try:
+        yield shown
+        assert shown.unchanged()
+    finally:
+        shown.close()
 
-    def session() -> tuple[int, str]:
-        terminal = Terminal(arguments.split(), variables | changes)
-        typed(terminal)
-        return terminal.finish(), terminal.shown
 
-    return await asyncio.to_thread(session)
+async def shows(shown: Terminal, pattern: str) -> re.Match[str]:
+    """Wait until this was shown."""
+    await shown.until(lambda _screen: re.search(pattern, shown.written))
+    found = re.search(pattern, shown.written)
+    assert found
+    return found
 
 
 def secrets_of(schwab: SchwabSimulator) -> list[str]:
@@ -224,18 +184,13 @@ PASTES = {
 @pytest.mark.parametrize("slip", PASTES)
 async def test_a_paste_in_a_terminal_logs_in(schwab: SchwabSimulator, variables: dict[str, str], slip: str) -> None:
     """In a real terminal every common slip of the paste still logs in, with our own state in the address."""
-    typed: list[str] = []
-
-    def paste(terminal: Terminal) -> None:
-        url = terminal.until(r"state=([\w-]+)\s")
-        terminal.until("paste it here")
-        typed.append(PASTES[slip](redirect_of(schwab, url[1])))
-        terminal.type(typed[0])
-
-    code, shown = await in_terminal("auth login --manual", variables, paste)
-    assert code == 0, shown
-    assert "Logged in." in shown
-    assert "next one due" in shown
+    with in_terminal("auth login --manual", variables) as shown:
+        url = await shows(shown, r"state=([\w-]+)\s")
+        await shows(shown, "paste it here")
+        shown.type(PASTES[slip](redirect_of(schwab, url[1])).encode())
+        assert await shown.end() == 0, shown.written
+    assert "Logged in." in shown.written
+    assert "next one due" in shown.written
     assert token_bytes() is not None
 
 
@@ -254,15 +209,12 @@ async def test_hostile_input_in_a_terminal_ends_in_a_sentence(
     schwab: SchwabSimulator, variables: dict[str, str], name: str
 ) -> None:
     """Wrong, empty and hostile input ends with exit code 3, one sentence, no traceback, and nothing written."""
-
-    def paste(terminal: Terminal) -> None:
-        terminal.until("paste it here")
-        terminal.type(HOSTILE[name])
-
-    code, shown = await in_terminal("auth login --manual", variables, paste)
-    assert code == 3, shown
-    assert shown.rstrip().splitlines()[-1].startswith("schwabstream: ")
-    assert_harmless(shown, schwab)
+    with in_terminal("auth login --manual", variables) as shown:
+        await shows(shown, "paste it here")
+        shown.type(HOSTILE[name].encode("utf-8", "surrogateescape"))
+        assert await shown.end() == 3, shown.written
+    assert shown.written.rstrip().splitlines()[-1].startswith("schwabstream: ")
+    assert_harmless(shown.written, schwab)
     assert token_bytes() is None
 
 
@@ -281,29 +233,23 @@ async def test_a_refresh_token_typed_in_a_terminal_is_not_shown(
 ) -> None:
     """In a terminal the refresh token is asked for without echo, and proven."""
     given = schwab.issue_token()["token"]["refresh_token"]
-
-    def enter(terminal: Terminal) -> None:
-        terminal.until("not shown")
-        terminal.type(given + "\n")
-
-    code, shown = await in_terminal("auth login --with-refresh-token", variables, enter)
-    assert code == 0, shown
-    assert "unknown age" in shown
-    assert_harmless(shown, schwab)
+    with in_terminal("auth login --with-refresh-token", variables) as shown:
+        await shows(shown, "not shown")
+        shown.type(f"{given}\n".encode())
+        assert await shown.end() == 0, shown.written
+    assert "unknown age" in shown.written
+    assert_harmless(shown.written, schwab)
 
 
 async def test_ctrl_c_leaves_nothing_behind(schwab: SchwabSimulator, variables: dict[str, str]) -> None:
     """Interrupting a waiting login frees the port and leaves no file; no traceback is shown."""
     for arguments in ("auth login --no-browser", "auth login --manual"):
-
-        def interrupt(terminal: Terminal) -> None:
-            terminal.until("/v1/oauth/authorize")
-            terminal.until("--manual|paste it here")
-            terminal.process.send_signal(signal.SIGINT)
-
-        code, shown = await in_terminal(arguments, variables, interrupt)
-        assert code not in (0, -2), shown
-        assert "Traceback" not in shown
+        with in_terminal(arguments, variables) as shown:
+            await shows(shown, "/v1/oauth/authorize")
+            await shows(shown, "--manual|paste it here")
+            shown.type(CTRL_C)
+            assert await shown.end() not in (0, -2), shown.written
+        assert "Traceback" not in shown.written
         assert not directory_exists()
         socket.create_server(("127.0.0.1", int(schwab.callback_url.rsplit(":", 1)[1]))).close()
 

@@ -22,6 +22,7 @@ import pytest
 
 from schwabstream.simulator import Faults, SchwabSimulator
 from tests.conftest import RedisServer
+from tests.support.waiting import block_until
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(
@@ -39,6 +40,7 @@ ELSEWHERE = ("not run", "run", "command")
 LIMIT_S = 60.0
 BROWSER = f"""#!{sys.executable}
 import ssl, sys, urllib.request
+from tests.support.waiting import block_until
 urllib.request.urlopen(sys.argv[1], context=ssl._create_unverified_context()).read()
 """
 
@@ -109,11 +111,16 @@ class Running:
 
     def says(self, words: str) -> None:
         """Wait until it has said this."""
-        deadline = time.monotonic() + LIMIT_S
-        while words not in self.said():
-            assert self._process.poll() is None, f"{self.text}\n{self.said()}"
-            assert time.monotonic() < deadline, f"{self.text}\n{self.said()}"
-            time.sleep(0.05)
+
+        def show() -> str:
+            return f"{self.text}\n{self.said()}"
+
+        def said() -> bool:
+            found = words in self.said()
+            assert found or self._process.poll() is None, show()
+            return found
+
+        block_until(said, show=show, within_s=LIMIT_S)
 
     def said(self) -> str:
         """Everything it has said so far."""

@@ -19,6 +19,7 @@ import pytest
 
 from schwabstream.recording.format import Record
 from schwabstream.recording.reader import Recording
+from tests.support.waiting import block_until
 
 COMMAND = shutil.which("schwabstream", path=str(Path(sys.executable).parent)) or "schwabstream"
 KILLS = int(os.environ.get("SCHWABSTREAM_KILLS", "3"))
@@ -57,11 +58,13 @@ class Child:
 
     def until(self, condition: Callable[[], object]) -> None:
         """Wait until something is true while it runs."""
-        deadline = time.monotonic() + LIMIT_S
-        while not condition():
-            assert self.process.poll() is None, "".join(self.lines)
-            assert time.monotonic() < deadline, "".join(self.lines)
-            time.sleep(0.01)
+
+        def holds() -> object:
+            found = condition()
+            assert found or self.process.poll() is None, "".join(self.lines)
+            return found
+
+        block_until(holds, show=lambda: "".join(self.lines))
 
     def end(self, number: signal.Signals) -> int:
         """Signal it, and wait for its exit code."""

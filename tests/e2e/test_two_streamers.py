@@ -15,6 +15,7 @@ import pytest
 
 from schwabstream.simulator import SchwabSimulator
 from tests.conftest import RedisServer
+from tests.support.waiting import until
 
 COMMAND = shutil.which("schwabstream", path=str(Path(sys.executable).parent)) or "schwabstream"
 TAKEOVER_LIMIT_S = 15.0
@@ -36,11 +37,13 @@ class Streamer:
 
     async def says(self, words: str, limit_s: float = START_LIMIT_S, count: int = 1) -> None:
         """Wait until it has said something ``count`` times."""
-        deadline = time.monotonic() + limit_s
-        while sum(words in line for line in self.lines) < count:
-            assert time.monotonic() < deadline, f"never said {words!r}: {''.join(self.lines)}"
-            assert self.process.returncode is None, f"ended without {words!r}: {''.join(self.lines)}"
-            await asyncio.sleep(0.05)
+
+        def said() -> bool:
+            found = sum(words in line for line in self.lines) >= count
+            assert found or self.process.returncode is None, f"ended without {words!r}: {''.join(self.lines)}"
+            return found
+
+        await until(said, show=lambda: f"{words!r} in {''.join(self.lines)}", within_s=limit_s)
 
     def send(self, number: signal.Signals) -> None:
         """Signal it, as an operator would."""
@@ -152,13 +155,6 @@ async def test_one_that_was_paused_past_its_lease_publishes_nothing_more(
     assert_one_after_the_other(redis_server)
 
 
-async def wait_until(condition: Callable[[], object], limit_s: float = START_LIMIT_S) -> None:
-    """Wait for something that Redis shows."""
-    async with asyncio.timeout(limit_s):
-        while not condition():  # noqa: ASYNC110 - a peer
-            await asyncio.sleep(0.05)
-
-
 def lease_of(redis: RedisServer) -> str:
     """The key of the one lease."""
     keys: Any = redis.client.keys("market_data:lease:*")
@@ -179,7 +175,7 @@ async def test_a_lease_that_lapsed_costs_nothing(
     """Paused past its lease, or robbed of it, a streamer goes on in the same session without a number missing."""
     first = await start()
     await first.says("ready: ")
-    await wait_until(lambda: newest_seq(redis_server))
+    await until(lambda: newest_seq(redis_server))
     key, seq = lease_of(redis_server), newest_seq(redis_server)
     if lapse == "paused":
         first.send(signal.SIGSTOP)
@@ -197,7 +193,7 @@ async def test_a_lease_that_lapsed_costs_nothing(
             await asyncio.sleep(0)
         assert lapse == "flushed" or before
     await first.says("taken back")
-    await wait_until(lambda: newest_seq(redis_server) > seq + 200)
+    await until(lambda: newest_seq(redis_server) > seq + 200)
     first.send(signal.SIGTERM)
     assert await first.end() == 0
     entries: Any = redis_server.client.xrange("market_data:stream:ticks")
@@ -214,7 +210,7 @@ async def test_what_the_loser_of_the_lease_gives_up_is_announced(
     """A streamer that finds its lease with another names it, and publishes ``dropped`` with the count."""
     first = await start()
     await first.says("ready: ")
-    await wait_until(lambda: newest_seq(redis_server))
+    await until(lambda: newest_seq(redis_server))
     client: Any = redis_server.client  # Any: redis-py leaves pubsub untyped
     pubsub = client.pubsub(ignore_subscribe_messages=True)
     pubsub.subscribe("market_data:status")

@@ -8,10 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ import pytest
 
 from schwabstream.simulator import SchwabSimulator
 from tests.conftest import RedisServer
+from tests.support.waiting import until
 
 COMMAND = shutil.which("schwabstream", path=str(Path(sys.executable).parent)) or "schwabstream"
 LIMIT_S = 60.0
@@ -41,14 +40,6 @@ def fetch(port: int, path: str) -> tuple[int, str]:
             return error.code, error.read().decode()
     except OSError:
         return 0, ""
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for something the run does."""
-    deadline = time.monotonic() + LIMIT_S
-    while not await asyncio.to_thread(condition):
-        assert time.monotonic() < deadline, f"never: {what}"
-        await asyncio.sleep(0.1)
 
 
 @pytest.fixture
@@ -84,15 +75,15 @@ async def test_eviction_shows_and_calls_a_person(
         COMMAND, "stream", "run", "--symbols", "/MES:XCME", env=environment, stderr=asyncio.subprocess.DEVNULL
     )
     try:
-        await until(lambda: fetch(port, "/healthz")[0] == 200, "healthy")
+        await until(lambda: fetch(port, "/healthz")[0] == 200)
         status, text = fetch(port, "/metrics")
         assert status == 200
         assert 'schwabstream_received_frames_total{service="LEVELONE_FUTURES"}' in text
         assert simulator.customer_id not in text
         simulator.evict_all()
-        await until(lambda: 'schwabstream_state{state="evicted"} 1.0' in fetch(port, "/metrics")[1], "evicted")
+        await until(lambda: 'schwabstream_state{state="evicted"} 1.0' in fetch(port, "/metrics")[1])
         assert fetch(port, "/healthz")[0] == 503
-        await until(lambda: bool(told(clean)), "a person was told")
+        await until(lambda: told(clean))
     finally:
         run.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(run.wait(), 20) == 0

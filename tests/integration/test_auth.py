@@ -23,6 +23,7 @@ from schwabstream.settings import Settings, load_settings
 from schwabstream.simulator import SchwabSimulator
 from tests.support.full_disk import full_disk
 from tests.support.stage import most_within
+from tests.support.waiting import until
 
 PROCESSES = 50
 
@@ -477,13 +478,6 @@ def _nothing() -> Any:
     import contextlib
 
     return contextlib.nullcontext()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for something to come true."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the condition is anybody's, no event announces it
-            await asyncio.sleep(0.005)
 
 
 async def test_the_background_refresh_keeps_the_token_fresh(

@@ -34,6 +34,7 @@ from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.connection import CLOSE_TIMEOUT_S, Connection, open_connection
 from schwabstream.streaming.liveness import Silence
 from tests.support.virtual_time import VirtualLoop, run_virtual
+from tests.support.waiting import until
 
 DEADLINE_S = 10.0
 FUTURES = Command(Verb.SUBS, Service.LEVELONE_FUTURES, ("/MES", "/MNQ"))
@@ -46,7 +47,6 @@ class Deliveries:
 
     def __init__(self, session: StreamerProtocol, *commands: Command) -> None:
         self.session, self._commands = session, commands
-        self._change = asyncio.Event()
         self.batches: list[tuple[Batch, int]] = []
         self.outcomes: list[Outcome] = []
         self.undecodable: list[Undecodable] = []
@@ -54,25 +54,20 @@ class Deliveries:
     def take_batch(self, batch: Batch, received_us: int) -> None:
         """Keep a batch."""
         self.batches.append((batch, received_us))
-        self._change.set()
 
     def take_outcome(self, outcome: Outcome) -> None:
         """Keep an outcome."""
         self.outcomes.append(outcome)
         if isinstance(outcome, LoggedIn):
             self.session.request(*self._commands)
-        self._change.set()
 
     def take_undecodable(self, part: Undecodable) -> None:
         """Keep what was not understood."""
         self.undecodable.append(part)
-        self._change.set()
 
     async def until(self, condition: Callable[["Deliveries"], bool]) -> None:
         """Wait for something to have been delivered."""
-        while not condition(self):
-            self._change.clear()
-            await self._change.wait()
+        await until(lambda: condition(self), show=lambda: (self.outcomes, self.batches, self.undecodable))
 
 
 def login_of(simulator: SchwabSimulator, token: str | None = None) -> StreamerLogin:
@@ -272,9 +267,7 @@ async def test_heartbeats_alone_keep_a_session(simulator: SchwabSimulator) -> No
     simulator.faults.heartbeat_interval_s = 0.02
     async with running(simulator, FUTURES, silence=Silence(0.5)) as (connection, _sink, task):
         started = connection.traffic.last_at
-        async with asyncio.timeout(DEADLINE_S):
-            while connection.traffic.last_at < started + 1.2 and not task.done():  # noqa: ASYNC110 - the peer sets the pace
-                await asyncio.sleep(0.02)
+        await until(lambda: connection.traffic.last_at >= started + 1.2 or task.done())
         assert not task.done()
 
 

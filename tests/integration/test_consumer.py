@@ -16,6 +16,7 @@ from schwabstream.consumer.subscription import Subscription, read_report, subscr
 from schwabstream.errors import ConfigurationError, RedisUnavailable, SymbolError
 from schwabstream.events import Channel, Event, StatusEvent, TickEvent
 from schwabstream.report import StreamerReport, SymbolReport
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer
@@ -46,13 +47,6 @@ def publish(server: RedisServer, *ticks: bytes) -> None:
         pipe.hset("market_data:last:ticks", orjson.loads(payload)["symbol"], payload.decode())
         pipe.publish("market_data:ticks", payload.decode())
         pipe.execute()
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the condition is another process's
-            await asyncio.sleep(0.01)
 
 
 async def collect(subscription: Subscription, count: int) -> list[Event]:
@@ -184,7 +178,7 @@ async def test_redis_restarts_are_outlived_and_the_gap_told(redis_server: RedisS
             await until(lambda: subscription.outage is not None)
             assert subscription.outages == restart
             redis_server.start()
-            await until(lambda: subscription.outage is None, 5)
+            await until(lambda: subscription.outage is None)
             seq += 3
             await asyncio.to_thread(publish, redis_server, tick(seq))
             gap, live = await collect(subscription, 2)
@@ -217,7 +211,7 @@ async def test_a_silent_connection_is_probed(redis_server: RedisServer, monkeypa
         assert reader.outages == 0
         redis_server.client.client_pause(800)
         await until(lambda: reader.outages == 1)
-        await until(lambda: reader.outage is None, 5)
+        await until(lambda: reader.outage is None)
 
 
 async def test_the_report_of_a_running_streamer(redis_server: RedisServer) -> None:

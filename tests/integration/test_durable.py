@@ -5,7 +5,6 @@ import contextlib
 import subprocess
 import sys
 import textwrap
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import structlog
 from schwabstream.consumer.streams import Entry, GroupReader, read_stream
 from schwabstream.errors import RedisUnavailable, SymbolError
 from schwabstream.events import Channel, StatusEvent
+from tests.support.waiting import block_until, until
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer
@@ -88,9 +88,7 @@ async def test_from_now_on_misses_nothing_between_two_reads(redis_server: RedisS
     add(redis_server, 1)
     async with contextlib.aclosing(read_stream(Channel.BARS, redis_url=redis_server.url)) as entries:
         first = asyncio.ensure_future(take(entries, 1))
-        while not redis_server.client.client_list(_type="normal")[1:]:  # noqa: ASYNC110 - another process's state
-            await asyncio.sleep(0.01)
-        await asyncio.sleep(0.05)
+        await until(lambda: any(each["cmd"].startswith("xread") for each in redis_server.client.client_list()))
         add(redis_server, 2, 3)
         assert numbers(await first) == [2]
         add(redis_server, 4)
@@ -261,8 +259,7 @@ async def test_a_group_waiting_for_news_loses_nothing_unreported(redis_server: R
     """A burst that is trimmed in the same moment shows as well to a reader that waits."""
     async with GroupReader(Channel.BARS, "desk", "one", redis_url=redis_server.url) as reader:
         waiting = asyncio.ensure_future(take(reader, 11))
-        while "xread" not in {each["cmd"] for each in redis_server.client.client_list()}:  # noqa: ASYNC110 - as above
-            await asyncio.sleep(0.01)
+        await until(lambda: "xread" in {each["cmd"] for each in redis_server.client.client_list()})
         add(redis_server, *range(1, 101), trim_to=10)
         lost, *kept = await waiting
     assert gap_of(lost) == ("gap", "trimmed", 90)
@@ -305,8 +302,7 @@ async def test_acknowledgements_reach_redis_without_more_to_come(redis_server: R
     async with GroupReader(Channel.BARS, "desk", "one", redis_url=redis_server.url) as reader:
         first, second, _ = await take(reader, 3)
         await reader.acknowledge(first.id)
-        while redis_server.client.xpending(STREAM, "desk")["pending"] != 2:  # noqa: ASYNC110 - another process's state
-            await asyncio.sleep(0.01)
+        await until(lambda: redis_server.client.xpending(STREAM, "desk")["pending"] == 2)
         await reader.acknowledge(second.id)
         await reader.flush()
         assert redis_server.client.xpending(STREAM, "desk")["pending"] == 1
@@ -441,8 +437,7 @@ def test_a_killed_process_goes_on_where_it_acknowledged(redis_server: RedisServe
                 run.append(int(line))
                 if run[-1] == end:
                     process.kill()
-        while len(redis_server.client.client_list()) > 1:
-            time.sleep(0.01)  # what the killed process had sent is still being read
+        block_until(lambda: len(redis_server.client.client_list()) == 1)  # what the killed process sent is read first
         open_ids = {each["message_id"] for each in redis_server.client.xpending_range(STREAM, "desk", "-", "+", 200)}
         given = ids.index(redis_server.client.xinfo_groups(STREAM)[0]["last-delivered-id"]) + 1
         runs.append((run, [number for number, each in enumerate(ids, 1) if each in open_ids or number > given]))

@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import redis
 
 from schwabstream.commands.embedded_redis import HOST, embedded_redis
 from schwabstream.errors import RedisUnavailable
+from tests.support.waiting import until
 
 DEADLINE_S = 10.0
 
@@ -52,15 +53,6 @@ def listens(port: int) -> bool:
     """Whether anybody accepts connections there."""
     with socket.socket() as probe:
         return probe.connect_ex((HOST, port)) == 0
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition, on the event loop."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.01)
 
 
 def pid_in(folder: Path) -> int | None:

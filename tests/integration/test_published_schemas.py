@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from tests.conftest import RedisServer
+from tests.support.waiting import until
 
 DOCS = Path(__file__).parents[2] / "docs"
 ASYNCAPI: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text(encoding="utf-8"))
@@ -125,25 +126,16 @@ async def run_with_an_outage(redis_server: RedisServer, simulator: SchwabSimulat
         writer = tasks.create_task(publisher.run())
         reporter = tasks.create_task(Reporter(client, publisher).run())
         run = tasks.create_task(client.run())
-        async with asyncio.timeout(DEADLINE_S):
-            await client.ready.wait()
-            minute = {"1": 1795225260000, "2": 1.0, "3": 2.0, "4": 0.5, "5": 1.5, "6": 7.0}
-            simulator.push_data("CHART_FUTURES", {"key": "/NQ", **minute})
-            await until(lambda: all(redis.xlen(f"market_data:stream:{name}") for name in ("ticks", "level2", "bars")))
-            await simulator.drop_all()
-            await until(lambda: '"state":"gap"' in str(redis.xrange("market_data:stream:status")))
-            await until(lambda: redis.exists("market_data:streamer"))
+        await until(client.ready.is_set)
+        minute = {"1": 1795225260000, "2": 1.0, "3": 2.0, "4": 0.5, "5": 1.5, "6": 7.0}
+        simulator.push_data("CHART_FUTURES", {"key": "/NQ", **minute})
+        await until(lambda: all(redis.xlen(f"market_data:stream:{name}") for name in ("ticks", "level2", "bars")))
+        await simulator.drop_all()
+        await until(lambda: '"state":"gap"' in str(redis.xrange("market_data:stream:status")))
+        await until(lambda: redis.exists("market_data:streamer"))
         client.stop()
         await run
         reporter.cancel()
         publisher.stop()
         await writer
     await publisher.close()
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """Wait for something; the caller limits the time."""
-    while True:
-        if condition():
-            return
-        await asyncio.sleep(0.05)

@@ -28,6 +28,7 @@ from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from schwabstream.publishing.publisher import TradingEventPublisher
+from tests.support.waiting import until
 
 DEADLINE_S = 10.0
 PASSWORD = "pa55@word/äß"
@@ -44,7 +45,6 @@ class Audience:
 
     def __init__(self, url: str) -> None:
         self._client = Redis.from_url(url, socket_timeout=None)
-        self._change = asyncio.Event()
         self.heard: dict[str, list[dict[str, Any]]] = {str(channel): [] for channel in Channel}
 
     async def __aenter__(self) -> Self:
@@ -63,14 +63,10 @@ class Audience:
         async for message in self._pubsub.listen():
             if message["type"] == "pmessage":
                 self.heard[message["channel"].decode().partition(":")[2]].append(orjson.loads(message["data"]))
-                self._change.set()
 
     async def until(self, condition: Callable[["Audience"], bool]) -> None:
         """Wait until something was heard."""
-        async with asyncio.timeout(DEADLINE_S):
-            while not condition(self):
-                self._change.clear()
-                await self._change.wait()
+        await until(lambda: condition(self), show=lambda: self.heard)
 
     def numbers(self, channel: str = "ticks") -> list[int]:
         """The ``n`` of each event heard on a channel."""
@@ -117,15 +113,6 @@ async def writing(url: str, **options: Any) -> AsyncIterator[TradingEventPublish
             await asyncio.wait({task})
     finally:
         await publisher.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a condition that nothing signals."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            if condition():
-                return
-            await asyncio.sleep(0.01)
 
 
 # -- what is written
@@ -686,16 +673,17 @@ def free_port() -> int:
 
 async def connected(publisher: TradingEventPublisher) -> None:
     """Connect as soon as the server is up."""
-    async with asyncio.timeout(DEADLINE_S):
-        while True:
-            try:
-                await publisher.connect()
-            except RedisUnavailable as error:
-                if "Connection refused" not in str(error) and "No such file" not in str(error):
-                    raise
-                await asyncio.sleep(0.02)
-            else:
-                return
+
+    async def tried() -> bool:
+        try:
+            await publisher.connect()
+        except RedisUnavailable as error:
+            if "Connection refused" not in str(error) and "No such file" not in str(error):
+                raise
+            return False
+        return True
+
+    await until(tried)
 
 
 async def takes_an_event(url: str, plain: "redis.Redis") -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from schwabstream.simulator import Faults, SchwabSimulator, Tape
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from tests.conftest import RedisServer
+from tests.support.waiting import until
 
 SYMBOLS = ["/NQ:XCME", "/MES:XCME", "/MES", "AAPL"]
 T0 = 1_795_228_667_000_000
@@ -82,14 +82,6 @@ async def streaming(
             finally:
                 client.stop()
                 await run
-
-
-async def until(condition: Callable[[], object], limit_s: float = 15.0) -> None:
-    """Wait for something to become true."""
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 def played(*files: Path) -> list[bytes]:

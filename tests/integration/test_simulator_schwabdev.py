@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from schwabstream.simulator import Faults, SchwabSimulator
+from tests.support.waiting import until
 
 schwabdev = pytest.importorskip("schwabdev")
 
@@ -34,10 +35,7 @@ class Peer:
         self.arrived.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
-            while not condition():
-                self.arrived.clear()
-                await self.arrived.wait()
+        await until(condition, show=lambda: self.frames)
 
     def entries(self, service: str) -> list[dict[str, Any]]:
         messages = [message for frame in self.frames for message in frame.get("data", [])]

@@ -24,6 +24,7 @@ from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from tests.conftest import RedisServer
+from tests.support.waiting import until
 
 CUSTOMER = "0123456789abcdef" * 4
 ROUNDS = 100
@@ -43,13 +44,6 @@ async def leases(redis_server: RedisServer) -> AsyncIterator[list[Lease]]:
     yield contenders
     for each in contenders:
         await each.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let everybody else go on until something is true."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
-            await asyncio.sleep(0)
 
 
 def key() -> str:
@@ -283,9 +277,8 @@ async def test_who_lost_the_lease_does_not_log_in(
 
 async def streamed(redis: RedisServer, count: int) -> None:
     """Wait until the status stream holds so many entries."""
-    async with asyncio.timeout(10):
-        while redis.client.xlen("market_data:stream:status") < count:  # noqa: ASYNC110 - a peer
-            await asyncio.sleep(0.01)
+    client: Any = redis.client  # Any: redis-py's answers may be awaitable
+    await until(lambda: client.xlen("market_data:stream:status") >= count)
 
 
 def sequence(redis: RedisServer) -> list[int]:

@@ -24,6 +24,7 @@ from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.state import Clock, StreamState
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import EVICTION_PAUSE_S, STARTUP_LIMIT_S, SchwabStreamClient
+from tests.support.waiting import until
 
 DEADLINE_S = 10.0
 TODAY = date(2026, 11, 21)
@@ -91,14 +92,16 @@ class Run:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for something to be true; what ends the run early is raised."""
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                if condition():
-                    return
-                if self.task.done():
-                    self.task.result()
-                    pytest.fail("the run ended")
-                await asyncio.sleep(0.005)
+
+        def holds() -> bool:
+            if condition():
+                return True
+            if self.task.done():
+                self.task.result()
+                pytest.fail("the run ended")
+            return False
+
+        await until(holds, show=lambda: self.published.events["status"])
 
     async def reaches(self, state: Status) -> None:
         """Wait for a lasting state."""

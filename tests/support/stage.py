@@ -23,6 +23,7 @@ from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.virtual_time import START, VirtualLoop, VirtualTime, run_virtual
+from tests.support.waiting import until
 
 
 class Tape:
@@ -90,12 +91,15 @@ class Stage:
         """Wait for a condition; returns the virtual seconds that took, fails after ``within_s``."""
         loop = asyncio.get_running_loop()
         began = loop.time()
-        while not condition():
-            assert loop.time() - began <= within_s, (
-                f"not within {within_s:g} s: {self.client.state}, {self.tape.statuses[-3:]}"
-            )
+
+        def holds() -> bool:
+            if condition():
+                return True
             assert self.run is None or not self.run.done() or self.run.result() is None
-            await asyncio.sleep(0.1)
+            return False
+
+        show = lambda: f"{self.client.state}, {self.tape.statuses[-3:]}"  # noqa: E731
+        await until(holds, show=show, within_s=within_s, every_s=0.1)
         return loop.time() - began
 
     async def until_state(self, state: str, within_s: float) -> float:

@@ -1,9 +1,11 @@
-"""What the tests of screens share: drawing at the widths that count, and the pictures they must equal."""
+"""What unit tests may not do, and what the tests of screens share: drawing at several widths, and the kept pictures."""
 
 import io
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from rich.console import Console, RenderableType
@@ -11,7 +13,40 @@ from rich.console import Console, RenderableType
 SCREENS = Path(__file__).parents[1] / "fixtures" / "screens"
 WIDTHS = (60, 80, 120, 200)
 
+FORBIDDEN = {
+    *("os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.system", "subprocess.Popen"),
+    *("socket.bind", "socket.connect"),
+}
+"""Python's audit events of a process or a connection."""
+
 Snapshot = Callable[[str, Callable[[], RenderableType]], None]
+
+
+class _Unit:
+    """What was refused to the running unit test; None while no unit test runs."""
+
+    refused: ClassVar[list[str] | None] = None
+
+    @classmethod
+    def hear(cls, event: str, arguments: tuple[object, ...]) -> None:
+        """Refuse a process or a connection."""
+        if event in FORBIDDEN and cls.refused is not None:
+            cls.refused.append(f"{event}{arguments}")
+            raise AssertionError(f"{RULE}: {event}{arguments}")
+
+
+RULE = "a test in tests/unit starts no process and uses no socket; move it to tests/integration"
+sys.addaudithook(_Unit.hear)
+
+
+@pytest.fixture(autouse=True)
+def refused() -> Iterator[list[str]]:
+    """Fail a unit test that starts a process or uses a socket, also when it survives the refusal."""
+    refused: list[str] = []
+    _Unit.refused = refused
+    yield refused
+    _Unit.refused = None
+    assert refused == [], RULE
 
 
 def draw(renderable: RenderableType, width: int, *, colour: bool) -> str:

@@ -6,9 +6,8 @@ import os
 import shutil
 import sqlite3
 import stat
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -67,19 +66,6 @@ def test_a_login_comes_back_as_it_was_saved(store: TokenStore, path: Path) -> No
     assert content["token"]["refresh_token"] == "R0.refresh@"
     assert (mode(path), mode(path.parent), mode(store.snapshots_directory)) == (0o600, 0o700, 0o700)
     assert [entry for entry in path.parent.iterdir() if entry.suffix == ".tmp"] == []
-
-
-def test_schwab_py_itself_reads_the_file(store: TokenStore, path: Path) -> None:
-    """A file of ours is a token file to schwab-py's own loader."""
-    store.save(login())
-    code = (
-        "import json, sys, warnings; warnings.simplefilter('ignore')\n"
-        "from schwab.auth import TokenMetadata\n"
-        "meta = TokenMetadata.from_loaded_token(json.load(open(sys.argv[1])), None)\n"
-        "print(meta.token['access_token'], meta.creation_timestamp)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["I0.access1@", str(int(NOW))]
 
 
 def test_each_rotation_leaves_a_snapshot_and_ten_are_kept(path: Path) -> None:
@@ -303,39 +289,6 @@ def test_a_file_of_nobody_we_know_is_not_swept(store: TokenStore, path: Path) ->
     assert other.exists()
 
 
-@pytest.fixture
-def holder(store: TokenStore, path: Path) -> Iterator[subprocess.Popen[str]]:
-    """Another process that holds the lock."""
-    code = (
-        "import sys; from pathlib import Path; from schwabstream.auth.store import TokenStore\n"
-        "with TokenStore(Path(sys.argv[1])).lock(): print('held', flush=True); sys.stdin.read()"
-    )
-    root = Path(__file__).parents[3]
-    command = [sys.executable, "-c", code, str(path)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(root)}
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        yield process
-        process.kill()
-
-
-def test_the_holder_of_the_lock_is_named(path: Path, holder: subprocess.Popen[str]) -> None:
-    """Whoever waits too long for the lock learns which process holds it."""
-    store = TokenStore(path, lock_timeout_s=0.1)
-    with pytest.raises(TokenFileError, match=f"process {holder.pid}"):
-        store.save(login())
-    with pytest.raises(TokenFileError, match=f"process {holder.pid}"):
-        asyncio.run(_lock_async(store))
-
-
-def test_a_killed_holder_holds_nothing(path: Path, holder: subprocess.Popen[str]) -> None:
-    """The lock ends with its process, however that ends."""
-    holder.kill()
-    TokenStore(path, lock_timeout_s=5).save(login())
-
-
 async def _lock_async(store: TokenStore) -> None:
     async with store.lock_async():
         pass
@@ -400,33 +353,6 @@ def test_a_failing_snapshot_does_not_fail_the_save(store: TokenStore) -> None:
         store.save(login(2))
     assert store.load() == login(2)
     assert any("no snapshot" in entry["event"] for entry in logs)
-
-
-@pytest.mark.skipif(
-    os.geteuid() == 0 and shutil.which("setpriv") is None, reason="root writes everywhere; needs setpriv"
-)
-def test_a_read_only_directory_is_explained(path: Path, tmp_path: Path) -> None:
-    """Without the right to write, the error says so and the old token stays."""
-    TokenStore(path).save(login(1))
-    path.parent.chmod(0o500)
-    code = (
-        "import sys; from pathlib import Path; from schwabstream.auth.store import TokenStore\n"
-        "from schwabstream.errors import TokenFileError\n"
-        "store = TokenStore(Path(sys.argv[1])); tokens = store.load()\n"
-        "try: store.save(tokens)\n"
-        "except TokenFileError as error: print(error)\n"
-        "assert store.load() == tokens"
-    )
-    command = [sys.executable, "-c", code, str(path)]
-    if os.geteuid() == 0:
-        command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all", *command]
-    root = Path(__file__).parents[3]
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(root)}
-    )
-    path.parent.chmod(0o700)
-    assert done.returncode == 0, done.stderr
-    assert "Permission denied; give yourself access" in done.stdout
 
 
 def test_an_encrypted_store_shows_no_token_on_disk(path: Path) -> None:

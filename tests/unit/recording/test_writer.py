@@ -17,6 +17,7 @@ from schwabstream.recording.format import Header, Record
 from schwabstream.recording.reader import Recording
 from schwabstream.recording.rotation import RecordingFile, Rotation
 from schwabstream.recording.writer import FileRecorder, local_zone, recording_to
+from tests.support.waiting import block_until
 
 STARTED_US = 1_795_228_666_976_396
 HEADER = Header("1", ("/NQ",), ("LEVELONE_FUTURES",), "UTC", STARTED_US)
@@ -35,14 +36,6 @@ def records(path: Path) -> list[Record]:
         found = [item for item in recording.items() if isinstance(item, Record)]
         assert recording.problems == []
         return found
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for something another thread does."""
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.fixture
@@ -79,9 +72,9 @@ def test_it_can_be_read_while_it_is_written(path: Path) -> None:
     recorder = FileRecorder(path, HEADER, flush_interval_s=0.01)
     assert records(path) == []
     recorder.take_frame(frame(1), STARTED_US)
-    until(lambda: len(records(path)) == 1)
+    block_until(lambda: len(records(path)) == 1)
     recorder.take_frame(frame(2), STARTED_US)
-    until(lambda: len(records(path)) == 2)
+    block_until(lambda: len(records(path)) == 2)
     recorder.close()
 
 
@@ -110,10 +103,10 @@ def test_a_full_disk_costs_nothing_while_it_lasts_briefly(path: Path, small_disk
         small_disk(path.stat().st_size + 50)
         for number in range(100):
             recorder.take_frame(frame(number), STARTED_US + number)
-        until(lambda: recorder.outages)
+        block_until(lambda: recorder.outages)
         assert records(path) == []
         small_disk(10**9)
-        until(lambda: recorder.written_bytes)
+        block_until(lambda: recorder.written_bytes)
         recorder.close()
     assert [record.at_us for record in records(path)] == [STARTED_US + number for number in range(100)]
     events = [entry["event"] for entry in logs]
@@ -127,13 +120,13 @@ def test_a_disk_that_stays_full_costs_counted_frames(path: Path, small_disk: Cal
     with capture_logs() as logs:
         small_disk(path.stat().st_size)
         recorder.take_frame(frame(0), STARTED_US)
-        until(lambda: recorder.outages)
+        block_until(lambda: recorder.outages)
         for number in range(1, 500):
             recorder.take_frame(frame(number), STARTED_US + number)
         lost = recorder.frames_lost
         assert 300 < lost < 500
         small_disk(10**9)
-        until(lambda: len(records(path)) > 1)
+        block_until(lambda: len(records(path)) > 1)
         recorder.take_frame(frame(500), STARTED_US + 500)
         recorder.close()
     found = records(path)
@@ -174,9 +167,9 @@ def test_it_rotates_by_time(path: Path) -> None:
         path, HEADER, Rotation(every_s=60), flush_interval_s=0.01, monotonic=clock.monotonic, wall=clock.wall
     )
     recorder.take_frame(frame(1), STARTED_US)
-    until(lambda: records(path))
+    block_until(lambda: records(path))
     clock.now += 61
-    until(lambda: recorder.rotations)
+    block_until(lambda: recorder.rotations)
     recorder.take_frame(frame(2), STARTED_US + 61 * SECOND)
     recorder.close()
     first, second = sorted(path.parent.glob("*.zst"))
@@ -216,7 +209,7 @@ def test_a_rotation_that_fails_goes_on_in_the_same_file(path: Path, monkeypatch:
     monkeypatch.setattr(RecordingFile, "__init__", refuse)
     with capture_logs() as logs:
         clock.now += 61
-        until(lambda: any(entry["event"] == "cannot begin another recording file" for entry in logs))
+        block_until(lambda: any(entry["event"] == "cannot begin another recording file" for entry in logs))
     recorder.take_frame(frame(1), STARTED_US)
     recorder.close()
     assert len(records(path)) == 1

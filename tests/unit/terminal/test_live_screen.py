@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import io
-import subprocess
-import sys
 import time
 from datetime import date
 from itertools import pairwise
@@ -137,11 +135,3 @@ async def test_a_failure_leaves_the_terminal_as_it_was() -> None:
     output = cast("io.StringIO", console.file).getvalue()
     assert output.index("\x1b[?1049h") < output.index("\x1b[?1049l")
     assert output.rindex("\x1b[?25h") > output.index("\x1b[?25l")
-
-
-def test_looking_at_the_market_loads_nothing_that_talks_to_schwab() -> None:
-    """``quote`` from Redis imports neither REST nor WebSocket libraries."""
-    heavy = {"schwab", "httpx", "websockets", "authlib", "fakeredis"}
-    script = "import sys, schwabstream.commands.quotes; print(*{name.split('.')[0] for name in sys.modules})"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert heavy.isdisjoint(done.stdout.split())

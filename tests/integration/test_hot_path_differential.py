@@ -21,6 +21,7 @@ from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
 from tests.support.random_frames import SERVICE_OF_KEY, RandomFrames
 from tests.support.slow_model import SlowMarket
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer
@@ -82,9 +83,7 @@ class Fast:
 
     async def written(self) -> dict[str, list[bytes]]:
         """What has newly come into Redis, once everything is there; streams and subscribers agree."""
-        async with asyncio.timeout(DEADLINE_S):
-            while self.publisher.queued:  # noqa: ASYNC110 - the publisher tells nobody when it is done
-                await asyncio.sleep(0)
+        await until(lambda: not self.publisher.queued, every_s=0)
         events = {channel: self._from_stream(channel) for channel in CHANNELS}
         assert self._listener.take(sum(map(len, events.values()))) == events
         return events

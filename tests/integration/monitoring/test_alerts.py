@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from schwabstream.errors import ConfigurationError, SchwabUnavailable
 from schwabstream.events import StatusEvent, parse_event
 from schwabstream.monitoring.alerts import AlertHistory, Alerts, split_command
 from schwabstream.settings import foreign_environment
+from tests.support.waiting import until
 
 DAY_S = 86_400.0
 
@@ -57,13 +57,6 @@ def login_due(at: float | None) -> TokenSet:
 def desk(tmp_path: Path) -> Desk:
     """A desk in an empty directory."""
     return Desk(tmp_path)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let the command go on until something is true."""
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - another process makes it true
-            await asyncio.sleep(0.01)
 
 
 async def tell(desk: Desk, *states: str) -> list[str]:

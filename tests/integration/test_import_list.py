@@ -14,7 +14,7 @@ else:
     RedisServer = Any
 
 HEAVY = {"redis", "httpx", "schwab", "websockets", "pydantic"}
-NETWORK = {"httpx", "schwab", "websockets"}
+NETWORK = {"httpx", "schwab", "websockets", "authlib", "fakeredis"}
 UNUSED = {"sqlite3", "prometheus_client", "schwabstream.terminal.live", "schwabstream.terminal.stream_table"}
 # Told on the last line of stderr, whatever the command itself says or however it ends. What is there before it starts
 # is not its own: where coverage is measured that is a database.
