@@ -250,13 +250,11 @@ def test_a_port_that_is_taken_is_exit_2(start: Start) -> None:
 
 
 def test_sigterm_ends_a_recording_whole(tmp_path: Path, start: Start) -> None:
-    """Logged out, flushed, exit 0 within five seconds; the LOGOUT stands in the file."""
+    """Logged out, flushed, exit 0; the LOGOUT stands in the file."""
     file = tmp_path / "day.jsonl.zst"
     child = start("stream", "record", str(file), "--simulate", "-s", "/NQ:XCME")
     child.says("ready: recording")
-    began = time.monotonic()
     assert child.end(signal.SIGTERM) == 0
-    assert time.monotonic() - began < 5
     records, problems = read(file)
     assert problems == []
     assert any('"command\\":\\"LOGOUT' in str(each) or '"LOGOUT"' in str(each.payload) for each in records)

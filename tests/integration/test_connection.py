@@ -34,9 +34,8 @@ from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.connection import CLOSE_TIMEOUT_S, Connection, open_connection
 from schwabstream.streaming.liveness import Silence
 from tests.support.virtual_time import VirtualLoop, run_virtual
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE_S, until
 
-DEADLINE_S = 10.0
 FUTURES = Command(Verb.SUBS, Service.LEVELONE_FUTURES, ("/MES", "/MNQ"))
 CHARTS = Command(Verb.SUBS, Service.CHART_FUTURES, ("/MES",))
 EQUITIES = Command(Verb.SUBS, Service.LEVELONE_EQUITIES, ("AAPL",))

@@ -16,7 +16,7 @@ from schwabstream.consumer.subscription import Subscription, read_report, subscr
 from schwabstream.errors import ConfigurationError, RedisUnavailable, SymbolError
 from schwabstream.events import Channel, Event, StatusEvent, TickEvent
 from schwabstream.report import StreamerReport, SymbolReport
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer
@@ -52,7 +52,7 @@ def publish(server: RedisServer, *ticks: bytes) -> None:
 async def collect(subscription: Subscription, count: int) -> list[Event]:
     """The next events."""
     events: list[Event] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         async for event in subscription:
             events.append(event)
             if len(events) == count:
@@ -101,7 +101,7 @@ async def test_subscribe_finds_a_streamed_symbol_under_any_alias(redis_server: R
     put_report(redis_server, "/MNQ:XCME", "AAPL", "/ES")
     publish(redis_server, tick(1, "/MNQ:XCME"), tick(2, "AAPL"))
     events = subscribe(text, kinds={Channel.TICKS}, redis_url=redis_server.url)
-    async with asyncio.timeout(10), contextlib.aclosing(events):
+    async with asyncio.timeout(DEADLINE_S), contextlib.aclosing(events):
         first = await anext(events)
         await asyncio.to_thread(publish, redis_server, tick(3, "AAPL"), tick(4, "/MNQ:XCME"))
         second = await anext(events)
@@ -113,7 +113,7 @@ async def test_a_symbol_that_is_not_streamed_is_reported_and_waited_for(redis_se
     put_report(redis_server, "AAPL")
     publish(redis_server, tick(1, "AAPL"), tick(2, "NOPE"))
     events = subscribe("nope", "MNQ", "AAPL", redis_url=redis_server.url)
-    async with asyncio.timeout(10), contextlib.aclosing(events):
+    async with asyncio.timeout(DEADLINE_S), contextlib.aclosing(events):
         absent = [await anext(events), await anext(events)]
         assert [(await anext(events)).symbol, (await anext(events)).symbol] == ["AAPL", "NOPE"]
         await asyncio.to_thread(publish, redis_server, tick(3, "MNQ"))
@@ -132,7 +132,7 @@ async def test_without_a_streamer_what_redis_does_not_know_is_reported(redis_ser
     """A last value is enough to say nothing; a symbol without one is named, with the way to a streamer."""
     publish(redis_server, tick(1, "AAPL"))
     events = subscribe("AAPL", "NVDA", redis_url=redis_server.url)
-    async with asyncio.timeout(10), contextlib.aclosing(events):
+    async with asyncio.timeout(DEADLINE_S), contextlib.aclosing(events):
         absent, known = await anext(events), await anext(events)
     assert (absent.symbol, known.symbol) == ("NVDA", "AAPL")
     assert isinstance(absent, StatusEvent)

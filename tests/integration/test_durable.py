@@ -16,7 +16,7 @@ import structlog
 from schwabstream.consumer.streams import Entry, GroupReader, read_stream
 from schwabstream.errors import RedisUnavailable, SymbolError
 from schwabstream.events import Channel, StatusEvent
-from tests.support.waiting import block_until, until
+from tests.support.waiting import DEADLINE_S, block_until, until
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer
@@ -48,7 +48,7 @@ def add(server: RedisServer, *numbers: int, symbol: str = "/MNQ", trim_to: int |
 async def take(entries: AsyncIterator[Entry] | GroupReader, count: int) -> list[Entry]:
     """The next entries."""
     taken: list[Entry] = []
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(DEADLINE_S):
         async for entry in entries:
             taken.append(entry)
             if len(taken) == count:

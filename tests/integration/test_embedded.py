@@ -13,9 +13,7 @@ import redis
 
 from schwabstream.commands.embedded_redis import HOST, embedded_redis
 from schwabstream.errors import RedisUnavailable
-from tests.support.waiting import until
-
-DEADLINE_S = 10.0
+from tests.support.waiting import DEADLINE_S, until
 
 
 def free_port() -> int:

@@ -19,8 +19,8 @@ from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 
 from schwabstream.streaming.frame_socket import FrameSocket
+from tests.support.waiting import DEADLINE_S
 
-DEADLINE_S = 20.0
 LOOPS = ["asyncio", "uvloop"]
 SENT: list[bytes] = [b"a", b"b" * 200, os.urandom(500_000), b"", b"c" * 70_000]
 

@@ -21,7 +21,7 @@ from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
 from tests.support.random_frames import SERVICE_OF_KEY, RandomFrames
 from tests.support.slow_model import SlowMarket
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer
@@ -30,7 +30,6 @@ else:
 
 FRAMES = int(os.environ.get("DIFFERENTIAL_FRAMES", "6000"))
 ROUND = 500
-DEADLINE_S = 30.0
 CHANNELS = ("ticks", "level2", "bars")
 ALIASES = ("/ES:XCME", "/ES", "/NQZ5:XCME", "AAPL", "aapl", "AAPL  271217C00200000", "EUR/USD")
 SYMBOLS = parse_symbols(ALIASES, date(2025, 12, 7))

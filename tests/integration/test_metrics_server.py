@@ -19,6 +19,7 @@ from schwabstream.monitoring.metrics import Monitor
 from schwabstream.monitoring.server import MOST_CONNECTIONS, serve_metrics
 from schwabstream.publishing.lease import Lease
 from schwabstream.settings import load_settings
+from tests.support.waiting import DEADLINE_S, until
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ async def ask(port: int, request: str) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of the answer to a request."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request.encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         answer = await reader.read()
     writer.close()
     await writer.wait_closed()
@@ -94,7 +95,7 @@ async def test_too_large_a_request_is_cut_off(port: int) -> None:
     """A request without an end is not kept in memory: the connection ends at once."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"x" * 100_000)
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(DEADLINE_S):
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
     writer.close()
@@ -109,7 +110,7 @@ async def test_idle_connections_are_bounded_and_the_rest_is_answered(port: int) 
     """However many connect and say nothing, a few descriptors are used; a request gets its turn when those run out."""
     before = descriptors()
     idle = [socket.create_connection(("127.0.0.1", port)) for _ in range(3 * MOST_CONNECTIONS)]
-    await asyncio.sleep(0.1)
+    await until(lambda: descriptors() - before - len(idle) >= MOST_CONNECTIONS)
     assert descriptors() - before - len(idle) <= MOST_CONNECTIONS
     asked = asyncio.create_task(ask(port, "GET /healthz HTTP/1.1\r\n\r\n"))
     for each in idle:
@@ -132,7 +133,7 @@ async def test_running_out_of_descriptors_is_one_line_in_the_log(
         try:
             for client in clients:
                 client.connect_ex(("127.0.0.1", port))
-            await asyncio.sleep(0.3)
+            written = await until(lambda: capsys.readouterr().err)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         assert (await ask(port, "GET / HTTP/1.1\r\n\r\n"))[0] == 404
@@ -140,7 +141,7 @@ async def test_running_out_of_descriptors_is_one_line_in_the_log(
             client.close()
         writer.close()
         await writer.wait_closed()
-    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    lines = [json.loads(line) for line in (written + capsys.readouterr().err).splitlines()]
     assert [(line["event"], line["reason"]) for line in lines] == [
         ("metrics cannot be served for the moment", "Too many open files")
     ]
@@ -149,7 +150,7 @@ async def test_running_out_of_descriptors_is_one_line_in_the_log(
 
 async def test_leaving_ends_open_connections(monitor: Monitor) -> None:
     """Whoever connected and says nothing does not hold up the end."""
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(DEADLINE_S):
         async with serve_metrics(monitor, 0) as port:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             assert (await ask(port, "GET / HTTP/1.1\r\n\r\n"))[0] == 404

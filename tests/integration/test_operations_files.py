@@ -13,6 +13,7 @@ import pytest
 
 from schwabstream.monitoring.alerts import AlertHistory, Alerts
 from schwabstream.settings import Settings, foreign_environment
+from tests.support.waiting import DEADLINE_S
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations"
 
@@ -66,7 +67,7 @@ async def test_example_posts_to_a_chat(tmp_path: Path, monkeypatch: pytest.Monke
     alerts = Alerts(f"{sys.executable} {script}", AlertHistory(tmp_path / "told"), environment=foreign_environment())
     async with alerts.running():
         alerts.take_status({"state": "login_required", "reason": "the login has ended"})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             body = await posted
     server.close()
     assert "login required: the login has ended" in json.loads(body)["text"]

@@ -27,7 +27,6 @@ from tests.support.waiting import until
 DOCS = Path(__file__).parents[2] / "docs"
 ASYNCAPI: dict[str, Any] = yaml.safe_load((DOCS / "asyncapi.yaml").read_text(encoding="utf-8"))
 SYMBOLS = ["/NQ:XCME", "/MES:XCME", "AAPL", "NVDA", "$SPX"]
-DEADLINE_S = 30.0
 
 
 def strict(definition: dict[str, Any]) -> dict[str, Any]:

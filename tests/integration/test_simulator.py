@@ -16,6 +16,7 @@ from websockets.protocol import State
 from schwabstream.errors import ConfigurationError
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.simulator.statics import EASTERN
+from tests.support.waiting import DEADLINE_S
 
 FUTURES, EQUITIES = "LEVELONE_FUTURES", "LEVELONE_EQUITIES"
 ALL_FIELDS = ",".join(map(str, range(57)))
@@ -53,7 +54,7 @@ class RawClient:
         return str(request["requestid"])
 
     async def receive(self) -> Any:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             text = await self.socket.recv()
         try:
             frame = json.loads(text)
@@ -819,7 +820,7 @@ async def test_pongs_can_stop_while_data_flows(lab: Lab) -> None:
     client = await lab.connect()
     await client.subscribe(FUTURES, "/NQ")
     await client.entry(FUTURES)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         await (await client.socket.ping())
     lab.faults.pongs = False
     pong = await client.socket.ping()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from schwabstream.simulator import Faults, SchwabSimulator
+from tests.support.waiting import DEADLINE_S
 
 schwab_auth = pytest.importorskip("schwab.auth")
 streaming = pytest.importorskip("schwab.streaming")
@@ -37,7 +38,7 @@ class Peer:
         self.messages.setdefault(message["service"], []).append(message)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while not condition():
                 await self.stream.handle_message()
 

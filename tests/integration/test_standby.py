@@ -24,7 +24,7 @@ from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from tests.conftest import RedisServer
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE_S, until
 
 CUSTOMER = "0123456789abcdef" * 4
 ROUNDS = 100
@@ -90,7 +90,7 @@ async def test_standby_takes_over_when_the_lease_falls_free(redis_server: RedisS
     waiting = asyncio.create_task(leases[0].take(wait=True))
     await until(lambda: leases[0].waiting_for == "7:tower:4711")
     redis_server.client.delete(key())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         fence = await waiting
     assert redis_server.client.get(key()) == fence.holder
     assert leases[0].waiting_for is None
@@ -151,7 +151,7 @@ async def test_started_at_once_only_one_publishes(redis_server: RedisServer, lea
         tries = [asyncio.create_task(compete(lease, f"{number}.{i}", everyone_tried)) for i, lease in enumerate(leases)]
         await until(lambda: sum(task.done() for task in tries) == len(tries) - 1)  # noqa: B023 - used at once
         everyone_tried.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             winners = [name for name in await asyncio.gather(*tries) if name]
         assert len(winners) == 1
     assert redis_server.client.xlen("market_data:stream:status") == ROUNDS
@@ -165,7 +165,7 @@ async def test_standbys_take_turns(redis_server: RedisServer, leases: list[Lease
         for turn in range(10):
             await publish(redis_server, await lease.take(wait=True), f"{name}.{turn}")
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_S):
         await asyncio.gather(*(lead(lease, str(i)) for i, lease in enumerate(leases)))
     entries: Any = redis_server.client.xrange("market_data:stream:status")
     reasons = [orjson.loads(each["event"])["reason"] for _, each in entries]
@@ -189,7 +189,7 @@ async def test_standby_outlives_an_outage_of_redis(redis_server: RedisServer, le
     await until(lambda: leases[0].waiting_for is not None)
     redis_server.kill()
     redis_server.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         fence = await waiting
     assert redis_server.client.get(key()) == fence.holder
 
@@ -355,8 +355,8 @@ async def test_what_was_given_up_is_still_said(redis_server: RedisServer, leases
     publisher.publish(Channel.STATUS, status("given up"))
     await publisher.send_notices()
     await publisher.close()
-    assert heard.get_message(timeout=5) is None  # the subscription itself
-    assert orjson.loads(heard.get_message(timeout=5)["data"])["reason"] == "given up"
+    assert heard.get_message(timeout=DEADLINE_S) is None  # the subscription itself
+    assert orjson.loads(heard.get_message(timeout=DEADLINE_S)["data"])["reason"] == "given up"
     assert heard.get_message(timeout=0.2) is None
     heard.close()
     assert redis_server.client.xlen("market_data:stream:status") == 0

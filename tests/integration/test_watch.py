@@ -21,6 +21,7 @@ from schwabstream.market.rest_quotes import tick_of
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
+from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from tests.conftest import RedisServer
@@ -105,7 +106,7 @@ async def test_a_reader_of_a_real_streamer_sees_every_number(redis_server: Redis
 async def test_a_stream_of_its_own_that_fails_passes_its_error_on(redis_server: RedisServer) -> None:
     """What ends the child comes out as the error of its exit code, with its message."""
     async with own_stream(["/MNQ"], redis_server.url, simulate=False) as stream:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             await stream.ended.wait()
         with pytest.raises(ConfigurationError, match="SCHWAB_CLIENT_ID"):
             stream.check()

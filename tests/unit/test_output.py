@@ -12,8 +12,7 @@ import pytest
 
 from schwabstream.errors import OutputUnwritable
 from schwabstream.output import MAX_LINES, FrameWriter, LineWriter, put_all, safe_lines
-
-DEADLINE_S = 10.0
+from tests.support.waiting import DEADLINE_S
 
 
 @dataclass

@@ -13,6 +13,7 @@ import pytest
 
 from schwabstream.auth.callback import CallbackServer
 from schwabstream.errors import ConfigurationError, LoginRequired
+from tests.support.waiting import DEADLINE_S
 
 STATE = "st4te"
 GOOD = f"/?code=C0.abc%40&session=1&state={STATE}"
@@ -112,7 +113,7 @@ async def test_a_connection_left_open_ends_without_a_word(callback_url: str) -> 
         reader, writer = await asyncio.open_connection("127.0.0.1", urlsplit(callback_url).port, ssl=trusting)
         await ask(callback_url, GOOD)
         await server.redirect()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         with contextlib.suppress(ConnectionError):
             assert await reader.read() == b""
     writer.transport.abort()

@@ -4,14 +4,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import block_until
+
 PARENT = """
 import subprocess, sys
 from schwabstream.commands.child_process import dies_with_parent
+from tests.support.waiting import block_until
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], preexec_fn=dies_with_parent())
 print(child.pid, flush=True)
 child.wait()
@@ -25,9 +27,7 @@ def test_a_child_ends_when_its_parent_is_killed() -> None:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while _runs(child):
-        assert time.monotonic() < deadline, "the child outlives its parent"
+    block_until(lambda: not _runs(child))
 
 
 def _runs(pid: int) -> bool:

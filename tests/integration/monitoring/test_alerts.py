@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from schwabstream.errors import ConfigurationError, SchwabUnavailable
 from schwabstream.events import StatusEvent, parse_event
 from schwabstream.monitoring.alerts import AlertHistory, Alerts, split_command
 from schwabstream.settings import foreign_environment
-from tests.support.waiting import until
+from tests.support.waiting import DEADLINE_S, until
 
 DAY_S = 86_400.0
 
@@ -196,12 +197,15 @@ async def test_command_that_hangs_is_killed_with_its_children(desk: Desk) -> Non
 
 async def test_daemon_of_the_command_is_not_waited_for(desk: Desk) -> None:
     """What the command leaves behind, in a session of its own and with our pipe open, holds up nobody."""
-    alerts = desk.alerts(f"sh -c 'setsid sleep 5 & echo $$ > {desk.queue}'", limit_s=0.3)
-    async with asyncio.timeout(4):
+    alerts = desk.alerts(f"sh -c 'setsid sleep 1000 & echo $! $$ > {desk.queue}'", limit_s=0.3)
+    async with asyncio.timeout(DEADLINE_S):
         async with alerts.running():
             alerts.take_status(desk.event("evicted"))
             await alerts._idle.wait()
-    assert not _runs(int(desk.queue.read_text()))
+    daemon, command = map(int, desk.queue.read_text().split())
+    assert _runs(daemon)
+    assert not _runs(command)
+    os.kill(daemon, signal.SIGKILL)
 
 
 def _runs(pid: int) -> bool:
@@ -261,7 +265,7 @@ async def test_environment_holds_no_setting_of_ours(desk: Desk, monkeypatch: pyt
 async def test_leaving_waits_a_moment_only(desk: Desk) -> None:
     """A stop does not wait for a slow command: it is ended."""
     alerts = desk.alerts(f"sh -c 'echo $$ > {desk.queue}; sleep 1000'", limit_s=1000)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(DEADLINE_S):
         async with alerts.running():
             alerts.take_status(desk.event("evicted"))
             await until(lambda: desk.queue.exists() and desk.queue.read_text().endswith("\n"))

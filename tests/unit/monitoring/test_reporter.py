@@ -23,6 +23,7 @@ from schwabstream.report import StreamerReport, SymbolReport, parse_report
 from schwabstream.streaming.state import Clock, StreamState
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
+from tests.support.waiting import DEADLINE_S
 
 if TYPE_CHECKING:
     from schwabstream.publishing.publisher import TradingEventPublisher
@@ -85,7 +86,7 @@ class Desk:
         """Let the reporter run for one turn, and read what it published."""
         self.shelf.reported.clear()
         running = asyncio.create_task(self.reporter.run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(DEADLINE_S):
             await self.shelf.reported.wait()
         running.cancel()
         with suppress(asyncio.CancelledError):
