@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 else:
     RedisServer = Any
 
-FRAMES = int(os.environ.get("DIFFERENTIAL_FRAMES", "6000"))
+FRAMES = int(os.environ.get("DIFFERENTIAL_FRAMES", "3000"))
 ROUND = 500
 CHANNELS = ("ticks", "level2", "bars")
 ALIASES = ("/ES:XCME", "/ES", "/NQZ5:XCME", "AAPL", "aapl", "AAPL  271217C00200000", "EUR/USD")

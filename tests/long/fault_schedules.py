@@ -1,6 +1,6 @@
 """Random troubles, seeded, played on virtual time, and the promises that must hold whatever happened.
 
-``python -m pytest tests/integration/test_faults.py`` plays 500, always the same; ``python
+``python -m pytest tests/integration/test_faults.py`` plays 100, always the same; ``python
 tests/long/fault_schedules.py`` plays 10,000 that nobody has seen, on all cores, and ``--first SEED --count 1`` one of
 them again.
 """

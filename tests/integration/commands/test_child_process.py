@@ -13,7 +13,6 @@ from tests.support.waiting import block_until
 PARENT = """
 import subprocess, sys
 from schwabstream.commands.child_process import dies_with_parent
-from tests.support.waiting import block_until
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], preexec_fn=dies_with_parent())
 print(child.pid, flush=True)
 child.wait()
