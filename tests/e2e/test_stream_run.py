@@ -72,10 +72,9 @@ class Process:
 
     async def end(self) -> int:
         """Wait for the end; returns the exit code."""
-        async with asyncio.timeout(DEADLINE_S):
-            code = await self.process.wait()
-            await asyncio.gather(*self._readers)
-        return code
+        await until(lambda: self.process.returncode is not None, show=lambda: self.err.decode(errors="replace"))
+        await asyncio.gather(*self._readers)
+        return int(self.process.returncode or 0)
 
     def logs(self) -> list[dict[str, Any]]:
         """Stderr as the JSON lines that a pipe gets."""
