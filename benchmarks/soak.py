@@ -149,7 +149,7 @@ async def _streamer(
             await publisher.connect()
         await asyncio.sleep(0.1)
     async with SchwabAuthClient(settings, store) as auth, asyncio.TaskGroup() as tasks:
-        auth.start_auto_refresh()
+        auth.auto_refresh.start()
         symbols = parse_symbols(SYMBOLS, datetime.now(UTC).date())
         client = SchwabStreamClient(auth, StreamState(symbols, publisher.publish))
         reporter = tasks.create_task(Reporter(client, publisher, simulated=True).run())

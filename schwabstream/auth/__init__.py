@@ -1,11 +1,21 @@
 """A login that lasts: OAuth, the browser callback, the token file, Schwab's REST API.
 
-Read from the top: each module imports only those below it.
+The way of an access token, from the caller down. Each module imports only those below it, and does one job:
 
-* ``client``: a valid access token for every caller, and the REST calls made with it
-* ``http`` → ``session`` → ``answers``: one call to Schwab → one HTTP session → one bounded answer
-* ``keeper`` → ``store`` → ``encoding`` → ``formats``: the newest login → the token file → its bytes → older layouts
-* ``callback``, ``env_back``: the redirect of a browser login; the refresh token in ``.env.back``
+* ``client``: calls the REST API with a valid access token
+* ``auto_refresh``: keeps that token fresh in the background
+* ``access``: a valid access token, from memory, from the token file or from Schwab
+* ``http``: one kind of call to Schwab each, repeated while that makes sense
+* ``session``: one call, its answer bounded and judged
+* ``store``: the token file, locked and repaired
+* ``encoding``: its bytes, encrypted or not
+* ``formats``: its layout, ours or that of another tool
+
+Beside the way:
+
+* ``callback``: the redirect of a browser login
+* ``env_back``: the refresh token in ``.env.back``
 * ``files``: a private file, replaced whole
-* ``oauth``, ``tokens``: the rules of OAuth and of a token's life, without any I/O
+* ``oauth``: the rules of OAuth, without I/O
+* ``tokens``: the rules of a token's life, without I/O
 """

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from schwabstream.auth.formats import SCHWABDEV_COLUMNS, Found, read_content, read_schwabdev_row
+from schwabstream.auth.formats import Found, read_content, read_schwabdev_row
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import ConfigurationError, TokenFileError
 
@@ -95,16 +95,15 @@ def _parse(content: bytes) -> Any:
 def _read_schwabdev_database(path: Path) -> Found:
     import sqlite3
 
-    columns = ", ".join(SCHWABDEV_COLUMNS)
-    query = f"SELECT {columns} FROM schwabdev LIMIT 1"  # noqa: S608 - our own constants
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
-            row = connection.execute(query).fetchone()
+            connection.row_factory = sqlite3.Row
+            row = connection.execute("SELECT * FROM schwabdev LIMIT 1").fetchone()
     except sqlite3.Error:
         raise ValueError("it is a database without Schwabdev's table") from None
     if row is None:
         raise ValueError("Schwabdev's table is empty")
-    return read_schwabdev_row(dict(zip(SCHWABDEV_COLUMNS, row, strict=True)))
+    return read_schwabdev_row(dict(row))
 
 
 def _key_from_keyring(path: Path) -> str:

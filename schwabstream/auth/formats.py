@@ -12,16 +12,7 @@ from typing import Any
 from schwabstream.auth.tokens import ACCESS_LIFE_S, TokenSet, number
 
 OURS = "schwabstream"
-SCHWABDEV_COLUMNS = (
-    "access_token_issued",
-    "refresh_token_issued",
-    "access_token",
-    "refresh_token",
-    "id_token",
-    "expires_in",
-    "token_type",
-    "scope",
-)
+_SCHWABDEV_TOKEN = ("access_token", "refresh_token", "id_token", "expires_in", "token_type", "scope")
 _ENCRYPTED_BY_SCHWABDEV = "enc:"
 _MILLISECONDS_FROM = 1e11
 
@@ -42,7 +33,7 @@ class Found:
 def read_content(content: object) -> Found:
     """Tell the format of a parsed token file and read it; ``ValueError`` (quoting nothing) when it is none of ours."""
     if not isinstance(content, Mapping):
-        raise ValueError("it holds no JSON object")  # noqa: TRY004 - callers know one error
+        raise ValueError("it holds no JSON object")
     if isinstance(content.get("token_dictionary"), Mapping):
         return Found(_from_schwabdev(content, content["token_dictionary"]), "Schwabdev JSON")
     if isinstance(content.get("token"), Mapping):
@@ -56,7 +47,7 @@ def read_schwabdev_row(row: Mapping[str, Any]) -> Found:
     """Read a row of Schwabdev's SQLite table; ``ValueError`` when it is encrypted or incomplete."""
     if str(row.get("refresh_token") or "").startswith(_ENCRYPTED_BY_SCHWABDEV):
         raise ValueError("Schwabdev encrypted it; log in again instead")
-    token = {name: row.get(name) for name in SCHWABDEV_COLUMNS[2:] if row.get(name) is not None}
+    token = {name: row.get(name) for name in _SCHWABDEV_TOKEN if row.get(name) is not None}
     return Found(_from_schwabdev(row, token), "Schwabdev SQLite")
 
 

@@ -4,9 +4,11 @@ A refusal is distinguished from a transient failure here (protocol 1.4): the one
 and never costs a token. Text in, value out; nothing here raises on what a server or a person sends.
 """
 
+import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from enum import Enum
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
@@ -14,7 +16,7 @@ from schwabstream.auth.tokens import is_token
 
 SCHWAB = "https://api.schwabapi.com"
 AUTHORIZE_PATH = "/v1/oauth/authorize"
-TOKEN_PATH = "/v1/oauth/token"  # noqa: S105 - a path, not a password
+TOKEN_PATH = "/v1/oauth/token"
 
 _ERROR_NAME = re.compile(r'"error"\s*:\s*"([a-z_]{1,40})"')
 _TERMINAL_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z~]")
@@ -23,6 +25,7 @@ _WRAPPING = "\"'`\u2018\u2019\u201c\u201d\u00ab\u00bb<>()[]{},;"
 _CODE_PARAMETER = re.compile(r"(?:^|[?&#])code=([^&#]*)")
 _RECORDED_CODE = re.compile(r"(C0\.[A-Za-z0-9_.~+/=-]+)@?")
 _LONGEST_CODE = 2048
+_LONGEST_RETRY_AFTER_S = 3600.0
 _REFUSED_LOGIN = ("invalid_grant", "refresh_token_authentication_error")
 
 
@@ -72,6 +75,17 @@ def error_name(body: str) -> str:
     """Return the OAuth error's name when the body has one that is safe to show, else an empty string."""
     found = _ERROR_NAME.search(body)
     return found.group(1) if found else ""
+
+
+def retry_after_s(header: str | None, now: float) -> float | None:
+    """Return the seconds that a Retry-After asks for, in seconds or as a date; None when it asks for none."""
+    seconds: float | None = None
+    with contextlib.suppress(ValueError, TypeError):
+        if header and header.strip().isdecimal():
+            seconds = float(header)
+        elif header:
+            seconds = parsedate_to_datetime(header).timestamp() - now
+    return None if seconds is None else min(max(seconds, 0.0), _LONGEST_RETRY_AFTER_S)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from schwabstream.auth.encoding import TokenCipher, decode, encode, is_encrypted
 from schwabstream.auth.formats import Found
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import TokenFileError
+from schwabstream.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -281,6 +282,12 @@ class TokenStore:
 
     def _stamp(self) -> str:
         return datetime.fromtimestamp(self._clock(), UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+def open_store(settings: Settings, *, clock: Callable[[], float] = time.time) -> TokenStore:
+    """Return the token store that the settings name, encrypted when they hold a key."""
+    key = settings.schwab_token_key
+    return TokenStore(settings.schwab_token_path, key=key.get_secret_value() if key else None, clock=clock)
 
 
 def _resolved(path: Path) -> Path:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeGuard
 
+LOG_IN = "log in: schwabstream auth login"
 ACCESS_LIFE_S = 1800
 LOGIN_LIFE_S = 7 * 24 * 3600
 LOGIN_WARNING_S = 24 * 3600
@@ -61,7 +62,7 @@ class TokenSet:
         """
         token = content.get("token")
         if not isinstance(token, Mapping):
-            raise ValueError("it has no member 'token'")  # noqa: TRY004 - callers know one error
+            raise ValueError("it has no member 'token'")
         login_at = number(content.get("creation_timestamp"))
         return cls.from_answer(token, login_at=login_at if login_at and login_at > 0 else None)
 

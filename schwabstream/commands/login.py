@@ -15,11 +15,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from schwabstream.auth.access import AccessTokens
 from schwabstream.auth.callback import LIMIT_S, CallbackServer
-from schwabstream.auth.client import SchwabAuthClient, open_store
 from schwabstream.auth.env_back import drop_refresh_token
 from schwabstream.auth.oauth import Redirect, authorize_url, read_paste
-from schwabstream.auth.store import TokenStore
+from schwabstream.auth.store import TokenStore, open_store
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import LoginRequired, TokenFileError
 from schwabstream.settings import Settings, foreign_environment, origin
@@ -34,7 +34,7 @@ class Method(StrEnum):
 
     BROWSER = "browser"
     MANUAL = "manual"
-    REFRESH_TOKEN = "refresh token"  # noqa: S105 - the name of a way, not a token
+    REFRESH_TOKEN = "refresh token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +131,14 @@ async def log_in(
     A login that ends within 24 hours is not good any more. ``browser``: open one, if this machine has one.
     """
     store = open_store(settings, clock=clock)
-    async with SchwabAuthClient(settings, store, clock=clock) as client:
-        tokens = None if force else await _good_login(client, store, clock())
+    async with AccessTokens(settings, store, clock=clock) as access:
+        tokens = None if force else await _good_login(access, store, clock())
+        if access.lost is not None:
+            raise access.lost
         if tokens is not None:
             return LoginReport(_state(store, tokens, clock()), skipped=True, method=method.value)
         if method is Method.REFRESH_TOKEN:
-            tokens = await client.log_in_with_refresh_token(prompt.read_secret())
+            tokens = await access.log_in_with_refresh_token(prompt.read_secret())
         else:
             state = secrets.token_urlsafe(24)
             url = authorize_url(
@@ -146,7 +148,7 @@ async def log_in(
                 code = _pasted_code(prompt, url, state)
             else:
                 code = await _received_code(settings.schwab_callback_url, prompt, url, state, browser, limit_s)
-            tokens = await client.log_in_with_code(code)
+            tokens = await access.log_in_with_code(code)
         return LoginReport(_state(store, tokens, clock()), skipped=False, method=method.value)
 
 
@@ -156,14 +158,14 @@ async def refresh(settings: Settings, *, if_due: bool = False, clock: Callable[[
     ``TokenFileError`` before Schwab is asked when the file cannot be written: the new token would end with the command.
     """
     store = open_store(settings, clock=clock)
-    async with SchwabAuthClient(settings, store, clock=clock) as client:
+    async with AccessTokens(settings, store, clock=clock) as access:
         before = store.load()
         due = before is None or not if_due or before.refresh_due(clock(), settings.schwab_refresh_interval_s)
         if due:
             store.prove_writable()
-        after = await client.refresh_tokens(force=True) if due or before is None else before
-        if client.unsaved is not None:
-            raise client.unsaved
+        after = await access.refresh_tokens(force=True) if due or before is None else before
+        if error := access.lost or access.unsaved:
+            raise error
     snapshots = store.snapshots()
     return RefreshReport(
         _state(store, after, clock()),
@@ -218,12 +220,12 @@ def open_browser(url: str) -> bool:
     return True
 
 
-async def _good_login(client: SchwabAuthClient, store: TokenStore, now: float) -> TokenSet | None:
+async def _good_login(access: AccessTokens, store: TokenStore, now: float) -> TokenSet | None:
     stored = store.load()
     if stored is None or stored.login_due_soon(now):
         return None
     try:
-        return await client.token()
+        return await access.token()
     except LoginRequired:
         return None
 

@@ -205,17 +205,20 @@ class _Watch:
 
     async def _once_over_rest(self) -> None:
         """Ask Schwab's REST interface, which a streamer's connection does not mind."""
-        from schwabstream.auth.client import SchwabAuthClient, open_store
+        from schwabstream.auth.client import SchwabAuthClient
+        from schwabstream.auth.store import open_store
 
         settings, watchlist = self._settings.require(), self._watchlist
         async with SchwabAuthClient(settings, open_store(settings)) as auth:
             quotes = await auth.fetch_quotes(sorted(watchlist.keys))
-        now_us = time.time_ns() // 1000
-        watchlist.asked_at = now_us / 1e6
-        for quote in watchlist.quotes:
-            if tick := tick_of(quote.symbol, quotes, now_us):
-                watchlist.apply(tick, now_us / 1e6)
-        await self._print_once()
+            now_us = time.time_ns() // 1000
+            watchlist.asked_at = now_us / 1e6
+            for quote in watchlist.quotes:
+                if tick := tick_of(quote.symbol, quotes, now_us):
+                    watchlist.apply(tick, now_us / 1e6)
+            await self._print_once()
+            if auth.lost is not None:
+                raise auth.lost
 
     async def _print_once(self) -> None:
         if not self._options.json:

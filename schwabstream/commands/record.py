@@ -9,7 +9,8 @@ from typing import Any
 
 import structlog
 
-from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import open_store
 from schwabstream.commands.resources import refuse_beside_streamer, schwab_for
 from schwabstream.commands.signals import until_signalled
 from schwabstream.errors import ConfigurationError, RedisUnavailable
@@ -68,7 +69,7 @@ async def _record(options: RecordOptions, settings: Settings, symbols: list[Symb
                 )
         settings = await stack.enter_async_context(schwab_for(settings, simulated=options.simulate))
         auth = await stack.enter_async_context(SchwabAuthClient(settings, open_store(settings)))
-        auth.start_auto_refresh()
+        auth.auto_refresh.start()
         recording = recording_to(options.file, options.rotation, symbols, simulated=options.simulate)
         client = SchwabStreamClient(
             auth,

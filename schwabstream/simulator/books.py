@@ -22,7 +22,7 @@ class Book:
         self.quote = quote
         # A future trades in one place; every other book has many makers.
         self._venues = _VENUES.get(service, (quote.instrument.exchange,))
-        self._rng = random.Random(f"{seed}:{service}:{quote.instrument.key}")  # noqa: S311 - prices, not secrets
+        self._rng = random.Random(f"{seed}:{service}:{quote.instrument.key}")
         self._lot = 100 if quote.instrument.asset == "EQUITY" else 1
         self._bids: dict[int, dict[str, Any]] = {}
         self._asks: dict[int, dict[str, Any]] = {}

@@ -283,7 +283,7 @@ def _share(key: str) -> Instrument | None:
     found = _TICKER.match(key)
     if not found:
         return None
-    price = round(6 * 60 ** random.Random(key).random(), 2)  # noqa: S311 - prices, not secrets
+    price = round(6 * 60 ** random.Random(key).random(), 2)
     listing = "NYSE" if len(found["stem"]) <= 3 else "NASDAQ"
     return _equity(key, f"{key} COMMON STOCK", price, 3_000_000, "000000000", listing)
 

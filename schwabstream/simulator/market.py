@@ -45,14 +45,14 @@ class Quote:
 
     def __init__(self, instrument: Instrument, seed: int) -> None:
         self.instrument = instrument
-        self.rng = random.Random(f"{seed}:{instrument.key}")  # noqa: S311 - prices, not secrets
+        self.rng = random.Random(f"{seed}:{instrument.key}")
         self.values: dict[str, Any] = {}
         self.bar: Bar | None = None
         self.finished: Bar | None = None
         self._home = round(instrument.price / instrument.tick)
         self._reach = max(40, self._home // 50)
         # A micro contract starts where its big brother does: both have the same price in the catalogue.
-        start = random.Random(f"{seed}:{instrument.price}")  # noqa: S311 - prices, not secrets
+        start = random.Random(f"{seed}:{instrument.price}")
         self.bid = self._home + start.randint(-self._reach // 8, self._reach // 8)
         self.spread = 1
         self.phase = self.rng.random()

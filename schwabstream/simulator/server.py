@@ -39,7 +39,7 @@ class SchwabSimulator:
     """
 
     client_id = "simulated-app-key-00000000000000"
-    client_secret = "simulated-secret"  # noqa: S105 - opens nothing but the simulator
+    client_secret = "simulated-secret"
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class SchwabSimulator:
             raise ConfigurationError(f"the simulator listens on loopback only, not on {host}: use 127.0.0.1")
         self.faults = faults if faults is not None else Faults()
         self.received = Received()
-        self.random = random.Random(f"{seed}:faults")  # noqa: S311 - not secrets
+        self.random = random.Random(f"{seed}:faults")
         self.market = Market(seed, clock)
         self.feed = Feed(self.market, self.faults, self.received, self.random, seed)
         self._pulse = Pulse(self)
@@ -64,7 +64,7 @@ class SchwabSimulator:
             self.feed = feed = TapeFeed(tape, self.market, self.faults, self.received, self.random, seed)
             self._pulse = TapePlayer(self, feed, tape)
         self.callback_url = callback_url
-        tokens = random.Random(f"{seed}:tokens")  # noqa: S311 - they open nothing
+        tokens = random.Random(f"{seed}:tokens")
         self.oauth = OAuth(self.client_id, self.client_secret, callback_url, self.faults, tokens, clock)
         self.rest = Rest(self.oauth, self.market, self.faults, tokens)
         self.customer_id = self.rest.customer_id

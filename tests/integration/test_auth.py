@@ -6,7 +6,6 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,9 @@ import pytest
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from schwabstream.auth.client import SchwabAuthClient, open_store
-from schwabstream.auth.http import MOST_FAILING_CALLS, RETRY_LIMIT_S, SchwabHttp
-from schwabstream.auth.store import TokenStore
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.http import MOST_FAILING_CALLS, RETRY_LIMIT_S
+from schwabstream.auth.store import TokenStore, open_store
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import ConfigurationError, LoginRequired, ProtocolError, SchwabUnavailable, TokenFileError
 from schwabstream.settings import Settings, load_settings
@@ -121,7 +120,8 @@ async def test_fifty_forced_tasks_need_one_refresh(schwab: SchwabSimulator, clie
 
 FORK_AND_ASK = """
 import asyncio, os, sys
-from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import open_store
 from schwabstream.settings import load_settings
 
 async def ask(settings):
@@ -235,22 +235,6 @@ async def test_what_schwab_asks_to_wait_is_obeyed(
     assert caught.value.retry_after_s == 120
 
 
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [("7", 7), ("99999999", 3600), ("soon", None), ("", None), ("-5", None), ("\u0664\u0662\u00b2", None)],
-)
-def test_retry_after_is_read_or_unknown(settings: Settings, header: str, seconds: float | None) -> None:
-    """A Retry-After counts in seconds or as a date, at most an hour; nonsense is as if it were not there."""
-    assert SchwabHttp(settings)._retry_after_s(header) == seconds
-
-
-def test_retry_after_can_be_a_date(settings: Settings, clock: Clock) -> None:
-    """A date in the future is the time until then, one in the past is now."""
-    http = SchwabHttp(settings, clock=clock)
-    assert http._retry_after_s(formatdate(clock() + 60, usegmt=True)) == pytest.approx(60, abs=1)
-    assert http._retry_after_s(formatdate(clock() - 60, usegmt=True)) == 0
-
-
 async def test_nobody_listening_is_transient(settings: Settings, schwab: SchwabSimulator, clock: Clock) -> None:
     """A closed port, or a name that nobody knows, is SchwabUnavailable."""
     store = stored_login(schwab, settings, expired=True)
@@ -314,7 +298,7 @@ async def test_a_logout_elsewhere_is_not_undone(schwab: SchwabSimulator, client:
     """Once the file is gone a running client stops refreshing and writes no new one."""
     await client.token()
     client.store.forget()
-    with pytest.raises(LoginRequired, match="no login"):
+    with pytest.raises(LoginRequired, match="nobody is logged in"):
         await client.refresh_tokens(force=True)
     assert not client.store.path.exists()
 
@@ -485,12 +469,12 @@ async def test_the_background_refresh_keeps_the_token_fresh(
 ) -> None:
     """Every interval one refresh happens, asked for or not, and the task ends with the client."""
     began = clock()
-    client.start_auto_refresh()
-    client.start_auto_refresh()
+    client.auto_refresh.start()
+    client.auto_refresh.start()
     await until(lambda: schwab.received.refreshes >= 4)
-    await client.stop_auto_refresh()
+    await client.auto_refresh.stop()
     assert (clock() - began) / (schwab.received.refreshes - 1) == pytest.approx(1500, rel=0.4)
-    assert client.problem is None
+    assert client.auto_refresh.problem is None
     assert max(clock.slept) <= 30
 
 
@@ -498,17 +482,17 @@ async def test_the_background_refresh_waits_out_trouble(schwab: SchwabSimulator,
     """Failures and refusals show in ``problem`` and in the log once, and pass by themselves."""
     schwab.faults.token_error = "server_error"
     with capture_logs() as logs:
-        client.start_auto_refresh()
-        await until(lambda: isinstance(client.problem, SchwabUnavailable))
+        client.auto_refresh.start()
+        await until(lambda: isinstance(client.auto_refresh.problem, SchwabUnavailable))
         schwab.faults.token_error = "refresh_expired"
-        await until(lambda: isinstance(client.problem, LoginRequired))
+        await until(lambda: isinstance(client.auto_refresh.problem, LoginRequired))
         seen = len(schwab.received.requests)
         for _ in range(50):
             await asyncio.sleep(0)
         assert len(schwab.received.requests) == seen
         schwab.faults.token_error = None
         stored_login(schwab, client.settings)
-        await until(lambda: client.problem is None)
+        await until(lambda: client.auto_refresh.problem is None)
     await client.close()
     assert [entry["event"] for entry in logs].count("token refresh failed") == 2
 
@@ -537,7 +521,7 @@ async def test_the_background_refresh_writes_when_there_is_space(
     rotating: SchwabSimulator, client: SchwabAuthClient, settings: Settings, clock: Clock
 ) -> None:
     """Half a minute after there is space again the file has the newest login, and any process can go on from it."""
-    client.start_auto_refresh()
+    client.auto_refresh.start()
     with full_disk():
         await until(lambda: rotating.received.refreshes >= 4)
         assert client.unsaved is not None
@@ -557,8 +541,8 @@ async def test_the_end_is_the_last_chance_to_write(rotating: SchwabSimulator, cl
     await client.close()
     assert client.store.load() == tokens
     with full_disk(), capture_logs() as logs:
-        await client.refresh_tokens(force=True)
-        await client.close()
+        async with client:
+            await client.refresh_tokens(force=True)
     assert [line["log_level"] for line in logs] == ["warning", "error"]
     assert "schwabstream auth login" in logs[1]["event"]
 
@@ -582,7 +566,7 @@ async def test_the_end_of_the_login_is_announced_a_day_before(
     began = clock()
     with capture_logs() as logs:
         async with SchwabAuthClient(settings, store, clock=clock, sleep=clock.sleep) as client:
-            client.start_auto_refresh()
+            client.auto_refresh.start()
             await until(lambda: clock() - began > 2.5 * 3600)
     warnings = [entry["event"] for entry in logs if "a new login is due" in entry["event"]]
     assert 3 <= len(warnings) <= 4

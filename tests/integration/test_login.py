@@ -21,8 +21,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from schwabstream.auth.client import open_store
 from schwabstream.auth.oauth import read_paste
+from schwabstream.auth.store import open_store
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.commands.login import Method, Prompt, as_json, log_in, log_out, open_browser, refresh, status
 from schwabstream.errors import LoginRequired, SchwabUnavailable, TokenFileError

@@ -11,7 +11,8 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import open_store
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.events import Channel
 from schwabstream.monitoring.reporter import Reporter

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import open_store
 from schwabstream.settings import Settings, load_settings
 
 # Read once, before any fixture cleans the environment; the developer's .env is never looked at.

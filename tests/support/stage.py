@@ -169,7 +169,7 @@ def play(
             if pulse:
                 stage.simulator._pulse.start()  # private: __aenter__ starts both, a story wants the choice
             if auto_refresh:
-                stage.auth.start_auto_refresh()
+                stage.auth.auto_refresh.start()
             await story(stage)
 
     random.seed(seed)  # tenacity's jitter

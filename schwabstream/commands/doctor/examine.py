@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.http import preload
+from schwabstream.auth.store import open_store
 from schwabstream.commands.doctor.findings import Diagnosis, Finding, failure, unchecked
 from schwabstream.commands.doctor.local import (
     checked_settings,

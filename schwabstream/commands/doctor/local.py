@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from schwabstream.auth.client import open_store
+from schwabstream.auth.store import open_store
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.commands.doctor.findings import Finding, Verdict, failed, failure, ok, warning
 from schwabstream.errors import ConfigurationError, SchwabStreamError

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import open_store
 from schwabstream.commands.embedded_redis import EMBEDDED
 from schwabstream.commands.resources import lease_for, redis_for, schwab_for
 from schwabstream.commands.run.drain import drain
@@ -173,12 +174,12 @@ class _Run:
             tap = stack.enter_context(_json_lines(self.stop)) if options.json else None
             # A live streamer whose own Redis is away may find an embedded one in its place; the lease keeps it out.
             if not redis.shared and not options.simulated:
-                auth.start_auto_refresh()
+                auth.auto_refresh.start()
                 await self._lead(settings, redis.url, auth, tap)
                 return
             lease = await stack.enter_async_context(lease_for(settings, redis.url, auth, simulated=options.simulated))
             self._monitors.watch_lease(lease)
-            auth.start_auto_refresh()
+            auth.auto_refresh.start()
             await take_turns(
                 lease,
                 functools.partial(self._lead, settings, redis.url, auth, tap, lease),

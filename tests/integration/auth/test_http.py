@@ -13,7 +13,8 @@ from schwabstream.settings import load_settings
 USERS_PROGRAM = """
 import asyncio, logging
 logging.basicConfig(level=logging.DEBUG)
-from schwabstream.auth.client import SchwabAuthClient, open_store
+from schwabstream.auth.client import SchwabAuthClient
+from schwabstream.auth.store import open_store
 from schwabstream.auth.http import SchwabHttp
 from schwabstream.consumer import subscribe
 from schwabstream.errors import SchwabUnavailable

@@ -1,5 +1,6 @@
 """The rules of Schwab's OAuth: what an answer means, and what a person may paste."""
 
+from email.utils import formatdate
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
@@ -14,8 +15,10 @@ from schwabstream.auth.oauth import (
     judge_token_answer,
     read_paste,
     read_redirect,
+    retry_after_s,
 )
 
+NOW = 1_800_000_000.0
 CODE = "C0.b2F1dGgyLmJkYy5zY2h3YWIuY29t.abcDEF0123456789_-abcDEF0123456789_-abcdefg@"
 URL = f"https://127.0.0.1:8182/?code={quote(CODE)}&session=1d2c&state=st4te"
 EXPIRED = (
@@ -183,3 +186,26 @@ def test_the_redirect_of_schwab_is_read_strictly() -> None:
 def test_no_code_shows_in_a_representation() -> None:
     """A redirect can be logged without giving its code away."""
     assert CODE not in repr(read_paste(URL))
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7),
+        ("99999999", 3600),
+        ("soon", None),
+        ("", None),
+        (None, None),
+        ("-5", None),
+        ("\u0664\u0662\u00b2", None),
+    ],
+)
+def test_retry_after_is_read_or_unknown(header: str | None, seconds: float | None) -> None:
+    """A Retry-After counts in seconds, at most an hour; nonsense is as if it were not there."""
+    assert retry_after_s(header, NOW) == seconds
+
+
+def test_retry_after_can_be_a_date() -> None:
+    """A date in the future is the time until then, one in the past is now."""
+    assert retry_after_s(formatdate(NOW + 60, usegmt=True), NOW) == 60
+    assert retry_after_s(formatdate(NOW - 60, usegmt=True), NOW) == 0

@@ -72,7 +72,7 @@ class Watched:
 
     def log_in(self) -> None:
         """Have tokens: the access token for ten minutes, the login for two more days."""
-        self.auth._tokens = TokenSet(ACCESS, REFRESH, NOW + 600, NOW - 5 * 86_400)
+        self.auth.tokens = TokenSet(ACCESS, REFRESH, NOW + 600, NOW - 5 * 86_400)
 
     def samples(self) -> dict[tuple[str, str], float]:
         """Everything exposed, by name and the value of its label."""

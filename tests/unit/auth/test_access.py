@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from schwabstream.auth.keeper import TokenKeeper
+from schwabstream.auth.access import TokenKeeper
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
 from tests.support.full_disk import full_disk

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 import httpx
 import pytest
 
-from schwabstream.auth.answers import UnusableAnswer, read_answer
+from schwabstream.auth.session import UnusableAnswer, read_answer
 
 LIMIT = 1000
 
