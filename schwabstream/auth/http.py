@@ -77,10 +77,9 @@ class SchwabHttp:
     def _open(self) -> "Session":
         """Return the session; the first one loads authlib and httpx."""
         if self._session is None:
-            from schwabstream.auth.session import Session, check_proxies
+            from schwabstream.auth.session import open_session
 
-            check_proxies()
-            self._session = Session(*self._app, self._base_url, self._clock)
+            self._session = open_session(self._app, self._base_url, self._clock)
         return self._session
 
     async def _repeated(self, call: Callable[..., Coroutine[Any, Any, T]], *arguments: Any) -> T:

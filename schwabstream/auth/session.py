@@ -257,17 +257,17 @@ def _some_temporary_directory() -> Iterator[None]:
         tempfile.tempdir = before
 
 
-def check_proxies() -> None:
-    """Raise ``ConfigurationError`` when the environment names a proxy that cannot be used."""
-    if not getproxies():
-        return
-    try:
-        httpx.AsyncClient()
-    except (ImportError, ValueError, httpx.InvalidURL) as error:
-        raise ConfigurationError(
-            "the proxy that the environment names (ALL_PROXY, HTTPS_PROXY) cannot be used: only http:// and https:// "
-            "ones can; correct or unset it"
-        ) from error
+def open_session(app: tuple[str, str], base_url: str, clock: Callable[[], float]) -> Session:
+    """Return a session; ``ConfigurationError`` when the environment names a proxy that cannot be used."""
+    if getproxies():
+        try:
+            httpx.AsyncClient()
+        except (ImportError, ValueError, httpx.InvalidURL) as error:
+            raise ConfigurationError(
+                "the proxy that the environment names (ALL_PROXY, HTTPS_PROXY) cannot be used: only http:// and "
+                "https:// ones can; correct or unset it"
+            ) from error
+    return Session(*app, base_url, clock)
 
 
 class _BaseUrlTransport(httpx.AsyncBaseTransport):

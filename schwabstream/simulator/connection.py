@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Callable
 from http.client import responses
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import h11
 from websockets.datastructures import Headers
@@ -17,43 +17,21 @@ from websockets.http11 import Request as UpgradeRequest
 from websockets.protocol import CLOSED, OPEN
 from websockets.server import ServerProtocol
 
-from schwabstream.simulator.faults import Faults
 from schwabstream.simulator.streamer import SLOW, Session
 from schwabstream.simulator.web import Reply
+
+if TYPE_CHECKING:
+    from schwabstream.simulator.server import SchwabSimulator
 
 # Linger for no time: the peer gets RST instead of FIN.
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Host(Protocol):
-    """What a connection needs of the server that took it in."""
-
-    faults: Faults
-
-    def attach(self, connection: "Connection") -> None:
-        """A connection began."""
-
-    def detach(self, connection: "Connection") -> None:
-        """A connection ended."""
-
-    def changed(self) -> None:
-        """Something happened that a test may wait for."""
-
-    def http_date(self) -> str:
-        """The clock as an HTTP date."""
-
-    def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> Reply:
-        """The answer to one HTTP request."""
-
-    def open_session(self, connection: "Connection") -> Session:
-        """A client upgraded to WebSocket."""
-
-
 class Connection(asyncio.Protocol):
-    """A client's connection; a :class:`~schwabstream.simulator.streamer.Socket` to its session."""
+    """A client's connection; what its session sends goes through it."""
 
-    def __init__(self, host: Host) -> None:
-        self._host, self._faults = host, host.faults
+    def __init__(self, simulator: "SchwabSimulator") -> None:
+        self._simulator, self._faults = simulator, simulator.faults
         self._http = h11.Connection(h11.SERVER)
         self._request: h11.Request | None = None
         self._body = b""
@@ -67,7 +45,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection in."""
         self._transport = cast("asyncio.Transport", transport)  # not by its class: uvloop's has another
-        self._host.attach(self)
+        self._simulator.attach(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything that was still to happen."""
@@ -76,7 +54,7 @@ class Connection(asyncio.Protocol):
             timer.cancel()
         self._timers.clear()
         self._transport = None
-        self._host.detach(self)
+        self._simulator.detach(self)
 
     def data_received(self, data: bytes) -> None:
         """Feed HTTP or WebSocket."""
@@ -114,7 +92,7 @@ class Connection(asyncio.Protocol):
             return
         websocket.send_text(text.encode() if isinstance(text, str) else text)
         self._flush()
-        self._host.changed()
+        self._simulator.changed()
         session = self.session
         if session is not None and self._transport.get_write_buffer_size() > self._faults.slow_consumer_bytes:
             self.session = None
@@ -175,7 +153,7 @@ class Connection(asyncio.Protocol):
         if headers.get("upgrade", "").lower() == "websocket":
             self._upgrade(target)
             return
-        reply = self._host.answer(self._request.method.decode(), target, headers, self._body)
+        reply = self._simulator.answer(self._request.method.decode(), target, headers, self._body)
         if reply.silence:
             return
         if reply.after_s > 0:
@@ -193,7 +171,7 @@ class Connection(asyncio.Protocol):
         if reply.drop:
             self.abort()
             return
-        headers = {"Date": self._host.http_date(), "Content-Length": str(len(reply.body)), **reply.headers}
+        headers = {"Date": self._simulator.http_date(), "Content-Length": str(len(reply.body)), **reply.headers}
         reason = responses.get(reply.status, "")
         response = h11.Response(status_code=reply.status, headers=list(headers.items()), reason=reason)
         for event in (response, h11.Data(data=reply.body), h11.EndOfMessage()):
@@ -229,7 +207,7 @@ class Connection(asyncio.Protocol):
         if websocket.state is not OPEN:
             self.close(None)
             return
-        self.session = self._host.open_session(self)
+        self.session = self._simulator.open_session(self)
         trailing, _ = self._http.trailing_data
         if trailing:
             self._feed_websocket(trailing)

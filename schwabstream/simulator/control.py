@@ -11,60 +11,23 @@ POST     /simulator/actions       ``{"action": "drop", …}``: drop (code), evic
 =======  =======================  =====================================================================
 """
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from schwabstream.simulator.faults import Faults
-from schwabstream.simulator.oauth import OAuth
-from schwabstream.simulator.record import Received
-from schwabstream.simulator.streamer import Session
 from schwabstream.simulator.web import Reply
+
+if TYPE_CHECKING:
+    from schwabstream.simulator.server import SchwabSimulator
 
 # 1004, 1005 and 1015 never stand in a close frame; 1006 stands for none at all.
 _CLOSE_CODES = frozenset({*range(1000, 1004), *range(1006, 1015), *range(3000, 5000)})
 
 
-class Controlled(Protocol):
-    """What the control path needs of the simulator."""
-
-    faults: Faults
-    received: Received
-    oauth: OAuth
-
-    @property
-    def connections_total(self) -> int:
-        """How many WebSockets were ever opened."""
-
-    def live_sessions(self) -> list[Session]:
-        """The sessions that are logged in."""
-
-    def issue_token(self, age_s: float = 0.0) -> dict[str, Any]:
-        """A token file's content."""
-
-    def step(self, count: int = 1) -> None:
-        """Move the market."""
-
-    def push_frame(self, text: str) -> None:
-        """Send a frame as it stands."""
-
-    def heartbeat(self) -> None:
-        """Send a heartbeat."""
-
-    def evict_all(self) -> None:
-        """Code 12."""
-
-    def stop_all(self) -> None:
-        """Code 30."""
-
-    def close_all(self, code: int | None = None) -> object:
-        """End every streamer connection."""
-
-
 class Control:
     """Answers the control path."""
 
-    def __init__(self, simulator: Controlled) -> None:
+    def __init__(self, simulator: "SchwabSimulator") -> None:
         self._simulator = simulator
 
     def answer(self, method: str, path: str, body: bytes) -> Reply:

@@ -2,22 +2,45 @@
 
 import random
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Container, Iterable
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from schwabstream.protocol.fields import Service
+from schwabstream.protocol.fields import FIELDS, Service
 from schwabstream.simulator.books import Book
 from schwabstream.simulator.faults import Faults
 from schwabstream.simulator.market import Bar, Market, Quote
 from schwabstream.simulator.record import Received
-from schwabstream.simulator.wire import ASSETS, BOOKS, CHARTS, LEVELONE, numbered
 
 if TYPE_CHECKING:
     from schwabstream.simulator.streamer import Session
 
 Entry = dict[str, Any]
+
+LEVELONE: Final[dict[str, tuple[str, ...]]] = {
+    Service.LEVELONE_EQUITIES: ("EQUITY", "INDEX"),
+    Service.LEVELONE_FUTURES: ("FUTURE",),
+    Service.LEVELONE_OPTIONS: ("OPTION",),
+    Service.LEVELONE_FUTURES_OPTIONS: ("FUTURE_OPTION",),
+    Service.LEVELONE_FOREX: ("FOREX",),
+}
+CHARTS: Final[dict[str, tuple[str, ...]]] = {
+    Service.CHART_EQUITY: ("EQUITY", "INDEX"),
+    Service.CHART_FUTURES: ("FUTURE",),
+}
+BOOKS: Final[dict[str, tuple[str, ...]]] = {
+    Service.NASDAQ_BOOK: ("EQUITY",),
+    Service.NYSE_BOOK: ("EQUITY",),
+    Service.OPTIONS_BOOK: ("OPTION",),
+    Service.FUTURES_BOOK: ("FUTURE",),
+}
+ASSETS: Final[dict[str, tuple[str, ...]]] = {**LEVELONE, **CHARTS, **BOOKS}
+"""Every service with data, and the assets whose keys it knows; other services are unavailable (code 11)."""
+
+_NUMBERS: Final[dict[str, dict[str, str]]] = {
+    service: {field.name: str(field.number) for field in FIELDS[Service(service)]} for service in LEVELONE
+}
 
 _UNKNOWN = (
     '{"data":[{"service":"LEVELONE_FUTURES", "timestamp":%d,"command":"SUBS","content":[{"key":"%s","delayed":false,'
@@ -116,49 +139,49 @@ class Feed:
 
     def send_changes(self, sessions: Iterable["Session"], changes: dict[Quote, dict[str, Any]]) -> None:
         """Level-1 changes to everyone who follows the quotes."""
-        for session in sessions:
-            services: dict[str, list[Entry]] = {}
-            for service in LEVELONE:
-                entries = self._changed(session, service, changes)
-                if entries:
-                    services[service] = entries
-            self._send(session, services)
 
-    def _changed(self, session: "Session", service: str, changes: dict[Quote, dict[str, Any]]) -> list[Entry]:
-        entries = []
-        for key, wanted in session.subscriptions.get(service, {}).items():
-            quote = self.find(service, key)
-            if quote is None or quote not in changes or self._is_silent(session, service, key):
-                continue
-            if part := numbered(service, changes[quote], wanted):
-                entries.append({"key": key, **part})
-        return entries
+        def changed(_: "Session", service: str, key: str, quote: Quote, wanted: frozenset[str]) -> Entry | None:
+            part = numbered(service, changes[quote], wanted)
+            return {"key": key, **part} if part else None
+
+        self._send_each(sessions, LEVELONE, changes, changed)
 
     def send_books(self, sessions: Iterable["Session"], moved: Iterable[Quote]) -> None:
         """Whole books of the quotes to everyone who follows them."""
-        moved = set(moved)
-        for session in sessions:
-            services: dict[str, list[Entry]] = {}
-            for service in BOOKS:
-                for key, wanted in session.subscriptions.get(service, {}).items():
-                    quote = self.find(service, key)
-                    if quote in moved and quote is not None and not self._is_silent(session, service, key):
-                        services.setdefault(service, []).append(self._book_entry(service, key, quote, wanted))
-            self._send(session, services)
+
+        def whole(_: "Session", service: str, key: str, quote: Quote, wanted: frozenset[str]) -> Entry:
+            return self._book_entry(service, key, quote, wanted)
+
+        self._send_each(sessions, BOOKS, set(moved), whole)
 
     def send_bars(self, sessions: Iterable["Session"], bars: dict[Quote, Bar]) -> None:
         """Finished minutes to everyone who follows them, each with its sequence number."""
+
+        def bar(session: "Session", service: str, key: str, quote: Quote, wanted: frozenset[str]) -> Entry:
+            number = session.sequences[service] = session.sequences.get(service, 0) + 1
+            values = self._bar_values(service, bars[quote])
+            return {"key": key, "seq": number, **{name: value for name, value in values.items() if name in wanted}}
+
+        self._send_each(sessions, CHARTS, bars, bar)
+
+    def _send_each(
+        self,
+        sessions: Iterable["Session"],
+        services: Iterable[str],
+        moved: Container[Quote],
+        entry_of: Callable[["Session", str, str, Quote, frozenset[str]], Entry | None],
+    ) -> None:
+        """Send each session an entry for each of its keys whose quote has moved, but none for a silent key."""
         for session in sessions:
-            services: dict[str, list[Entry]] = {}
-            for service in CHARTS:
+            entries: dict[str, list[Entry]] = {}
+            for service in services:
                 for key, wanted in session.subscriptions.get(service, {}).items():
                     quote = self.find(service, key)
-                    if quote is not None and quote in bars and not self._is_silent(session, service, key):
-                        number = session.sequences[service] = session.sequences.get(service, 0) + 1
-                        values = self._bar_values(service, bars[quote])
-                        part = {name: value for name, value in values.items() if name in wanted}
-                        services.setdefault(service, []).append({"key": key, "seq": number, **part})
-            self._send(session, services)
+                    if quote is None or quote not in moved or self._is_silent(session, service, key):
+                        continue
+                    if (entry := entry_of(session, service, key, quote, wanted)) is not None:
+                        entries.setdefault(service, []).append(entry)
+            self._send(session, entries)
 
     def _bar_values(self, service: str, bar: Bar) -> Entry:
         prices = (bar.open, bar.high, bar.low, bar.close, bar.volume)
@@ -215,3 +238,14 @@ class Feed:
             session.socket.send(
                 rng.choice(("", "null", "[]", '{"data":', "\x00\x01\x02", '{"data":[{"content":7}]}', "{}"))
             )
+
+
+def numbered(service: str, values: dict[str, Any], wanted: frozenset[str]) -> dict[str, Any]:
+    """The named values under their field numbers, only those asked for; None is left out, as Schwab does."""
+    numbers = _NUMBERS[service]
+    entry = {}
+    for name, value in values.items():
+        number = numbers.get(name)
+        if number in wanted and value is not None:
+            entry[number] = value
+    return entry

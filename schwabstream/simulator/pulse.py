@@ -1,34 +1,24 @@
 """What makes the market move: steps at the rates the switches name, independent of how often the loop wakes up."""
 
 import asyncio
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from schwabstream.simulator.faults import Faults
-from schwabstream.simulator.feed import Feed
-from schwabstream.simulator.market import Market, Quote
+from schwabstream.simulator.feed import BOOKS, CHARTS, LEVELONE
+from schwabstream.simulator.market import Quote
 from schwabstream.simulator.streamer import Session
-from schwabstream.simulator.wire import BOOKS, CHARTS, LEVELONE
+
+if TYPE_CHECKING:
+    from schwabstream.simulator.server import SchwabSimulator
 
 # After a stall the market does not catch up more than this.
 _LONGEST_PULSE_S = 0.5
 _FOLLOWED = (*LEVELONE, *CHARTS)
 
 
-class Simulator(Protocol):
-    """What the pulse needs of the simulator."""
-
-    faults: Faults
-    market: Market
-    feed: Feed
-
-    def live_sessions(self) -> list[Session]:
-        """The sessions that are logged in."""
-
-
 class Pulse:
     """Owns the one task of the simulator."""
 
-    def __init__(self, simulator: Simulator) -> None:
+    def __init__(self, simulator: "SchwabSimulator") -> None:
         self._simulator = simulator
         self._credits: dict[Quote, float] = {}
         self._book_credits: dict[Quote, float] = {}

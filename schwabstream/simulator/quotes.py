@@ -4,130 +4,65 @@ from typing import Any
 
 from schwabstream.simulator.market import Quote
 
-# Ours on the left, REST's on the right; absent values are left out, as Schwab does. Shares, indices, options and
-# currencies differ in what they have.
-_EQUITY = {
-    "high_price_52_week": "52WeekHigh",
-    "low_price_52_week": "52WeekLow",
-    "ask_mic_id": "askMICId",
-    "ask_price": "askPrice",
-    "ask_size": "askSize",
-    "ask_time": "askTime",
-    "bid_mic_id": "bidMICId",
-    "bid_price": "bidPrice",
-    "bid_size": "bidSize",
-    "bid_time": "bidTime",
-    "close_price": "closePrice",
-    "high_price": "highPrice",
-    "last_mic_id": "lastMICId",
-    "last_price": "lastPrice",
-    "last_size": "lastSize",
-    "low_price": "lowPrice",
-    "mark": "mark",
-    "mark_change": "markChange",
-    "mark_percent_change": "markPercentChange",
-    "net_change": "netChange",
-    "percent_change": "netPercentChange",
-    "open_interest": "openInterest",
-    "open_price": "openPrice",
-    "post_market_net_change": "postMarketChange",
-    "post_market_percent_change": "postMarketPercentChange",
-    "quote_time": "quoteTime",
-    "security_status": "securityStatus",
-    "total_volume": "totalVolume",
-    "trade_time": "tradeTime",
-    "volatility": "volatility",
-    "implied_yield": "impliedYield",
-    "indicative_ask_price": "indAskPrice",
-    "indicative_bid_price": "indBidPrice",
-    "indicative_quote_time": "indQuoteTime",
-    "money_intrinsic_value": "moneyIntrinsicValue",
-    "time_value": "timeValue",
-    "underlying_price": "underlyingPrice",
-}
-_OPTION_REFERENCE = {
-    "contract_type": "contractType",
-    "days_to_expiration": "daysToExpiration",
-    "deliverables": "deliverables",
-    "exercise_type": "exerciseType",
-    "expiration_day": "expirationDay",
-    "expiration_month": "expirationMonth",
-    "expiration_year": "expirationYear",
-    "is_penny_pilot": "isPennyPilot",
-    "last_trading_day": "lastTradingDay",
-    "multiplier": "multiplier",
-    "settlement_type": "settlementType",
-    "strike_price": "strikePrice",
-    "underlying_symbol": "underlying",
-    "uv_expiration_type": "uvExpirationType",
-}
-_FUTURE = {
-    "ask_price": "askPrice",
-    "ask_size": "askSize",
-    "ask_time": "askTime",
-    "bid_price": "bidPrice",
-    "bid_size": "bidSize",
-    "bid_time": "bidTime",
-    "close_price": "closePrice",
-    "percent_change": "futurePercentChange",
-    "high_price": "highPrice",
-    "last_price": "lastPrice",
-    "last_size": "lastSize",
-    "low_price": "lowPrice",
-    "mark": "mark",
-    "net_change": "netChange",
-    "open_interest": "openInterest",
-    "open_price": "openPrice",
-    "quote_time": "quoteTime",
-    "is_quoted_in_session": "quotedInSession",
-    "security_status": "securityStatus",
-    "settlement_date": "settleTime",
-    "tick": "tick",
-    "tick_amount": "tickAmount",
-    "total_volume": "totalVolume",
-    "trade_time": "tradeTime",
-}
-_FUTURE_OPTION = {
-    "ask_price": "askPrice",
-    "ask_size": "askSize",
-    "bid_price": "bidPrice",
-    "bid_size": "bidSize",
-    "close_price": "closePrice",
-    "high_price": "highPrice",
-    "last_price": "lastPrice",
-    "last_size": "lastSize",
-    "low_price": "lowPrice",
-    "mark": "mark",
-    "net_change": "netChange",
-    "percent_change": "netPercentChange",
-    "open_interest": "openInterest",
-    "open_price": "openPrice",
-    "quote_time": "quoteTime",
-    "security_status": "securityStatus",
-    "settlement_price": "settlemetPrice",  # as Schwab spells it
-    "tick": "tick",
-    "tick_amount": "tickAmount",
-    "total_volume": "totalVolume",
-    "trade_time": "tradeTime",
-}
-_FUTURE_OPTION_REFERENCE = {
-    "contract_type": "contractType",
-    "expiration_date": "expirationDate",
-    "expiration_style": "expirationStyle",
-    "multiplier": "multiplier",
-    "strike_price": "strikePrice",
-    "underlying_symbol": "underlying",
-}
-_FUTURE_REFERENCE = {
-    "active_contract": "futureActiveSymbol",
-    "expiration_date": "futureExpirationDate",
-    "is_active": "futureIsActive",
-    "multiplier": "futureMultiplier",
-    "price_format": "futurePriceFormat",
-    "settlement_price": "futureSettlementPrice",
-    "trading_hours": "futureTradingHours",
-    "product": "product",
-}
+
+def _names(regular: str, **others: str) -> dict[str, str]:
+    """Our field names and those of REST: the same words in camel case, but for ``others``."""
+    return {name: _camel_case(name) for name in regular.split()} | others
+
+
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(map(str.capitalize, rest))
+
+
+_EVERYWHERE = (
+    "ask_price ask_size bid_price bid_size close_price high_price last_price last_size low_price mark net_change "
+    "open_interest open_price quote_time security_status total_volume trade_time "
+)
+# Shares, indices, options and currencies differ in what they have; absent values are left out, as Schwab does.
+_EQUITY = _names(
+    _EVERYWHERE + "ask_time bid_time mark_change mark_percent_change post_market_percent_change volatility "
+    "implied_yield money_intrinsic_value time_value underlying_price",
+    high_price_52_week="52WeekHigh",
+    low_price_52_week="52WeekLow",
+    ask_mic_id="askMICId",
+    bid_mic_id="bidMICId",
+    last_mic_id="lastMICId",
+    percent_change="netPercentChange",
+    post_market_net_change="postMarketChange",
+    indicative_ask_price="indAskPrice",
+    indicative_bid_price="indBidPrice",
+    indicative_quote_time="indQuoteTime",
+)
+_OPTION_REFERENCE = _names(
+    "contract_type days_to_expiration deliverables exercise_type expiration_day expiration_month expiration_year "
+    "is_penny_pilot last_trading_day multiplier settlement_type strike_price uv_expiration_type",
+    underlying_symbol="underlying",
+)
+_FUTURE = _names(
+    _EVERYWHERE + "ask_time bid_time tick tick_amount",
+    percent_change="futurePercentChange",
+    is_quoted_in_session="quotedInSession",
+    settlement_date="settleTime",
+)
+_FUTURE_REFERENCE = _names(
+    "product",
+    active_contract="futureActiveSymbol",
+    expiration_date="futureExpirationDate",
+    is_active="futureIsActive",
+    multiplier="futureMultiplier",
+    price_format="futurePriceFormat",
+    settlement_price="futureSettlementPrice",
+    trading_hours="futureTradingHours",
+)
+_FUTURE_OPTION = _names(
+    _EVERYWHERE + "tick tick_amount",
+    percent_change="netPercentChange",
+    settlement_price="settlemetPrice",  # as Schwab spells it
+)
+_FUTURE_OPTION_REFERENCE = _names(
+    "contract_type expiration_date expiration_style multiplier strike_price", underlying_symbol="underlying"
+)
 
 
 def _named(values: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
@@ -136,70 +71,51 @@ def _named(values: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 
 def quote_entry(key: str, quote: Quote, blocks: frozenset[str], *, realtime: bool) -> dict[str, Any]:
     """One entry of the quotes answer under ``key``, with the blocks asked for."""
-    it = quote.instrument
-    entry: dict[str, Any] = {"assetMainType": it.asset, "symbol": key, "realtime": realtime}
+    it, values = quote.instrument, quote.values
+    entry: dict[str, Any] = {"assetMainType": it.asset, "symbol": key, "realtime": realtime, "ssid": 0}
+    reference: dict[str, Any] = {"description": it.description, "exchange": it.exchange_id, "exchangeName": it.exchange}
     if it.asset == "FUTURE":
-        entry["ssid"] = 0
-        parts = _future_blocks(quote)
+        # Schwab's own example of REST says tradable, the recorded stream does not.
+        reference |= {"futureIsTradable": True, **_named(values, _FUTURE_REFERENCE)}
+        parts = {"quote": _named(values, _FUTURE), "reference": reference}
     elif it.asset == "FUTURE_OPTION":
-        entry["ssid"] = 0
-        parts = _future_option_blocks(quote)
+        reference |= _named(values, _FUTURE_OPTION_REFERENCE)
+        parts = {"quote": _named(values, _FUTURE_OPTION), "reference": reference}
     else:
         entry["ssid"] = sum(map(ord, it.key)) * 7919
-        if it.asset == "EQUITY":
+        parts = {"quote": _named(values, _EQUITY), "reference": reference}
+        if it.asset == "OPTION":
+            reference |= _named(values, _OPTION_REFERENCE)
+        elif it.asset == "EQUITY":
             entry |= {"assetSubType": it.sub_type, "quoteType": "NBBO"}
-        parts = _equity_blocks(quote)
+            parts |= _share_blocks(quote)
+            reference |= {"cusip": it.cusip, "isHardToBorrow": False, "isShortable": True, "htbRate": 0.0}
     return entry | {name: block for name, block in parts.items() if name in blocks}
 
 
-def _future_blocks(quote: Quote) -> dict[str, Any]:
-    it, values = quote.instrument, quote.values
-    # Schwab's own example of REST says tradable, the recorded stream does not.
-    reference = {
-        "description": it.description,
-        "exchange": it.exchange_id,
-        "exchangeName": it.exchange,
-        "futureIsTradable": True,
-    }
-    return {"quote": _named(values, _FUTURE), "reference": reference | _named(values, _FUTURE_REFERENCE)}
-
-
-def _future_option_blocks(quote: Quote) -> dict[str, Any]:
-    it, values = quote.instrument, quote.values
-    reference = {"description": it.description, "exchange": it.exchange_id, "exchangeName": it.exchange}
+def _share_blocks(quote: Quote) -> dict[str, Any]:
+    """The blocks that only shares have."""
+    values = quote.values
     return {
-        "quote": _named(values, _FUTURE_OPTION),
-        "reference": reference | _named(values, _FUTURE_OPTION_REFERENCE),
+        "regular": {
+            "regularMarketLastPrice": values["last_price"],
+            "regularMarketLastSize": values["last_size"],
+            "regularMarketNetChange": values["net_change"],
+            "regularMarketPercentChange": values["percent_change"],
+            "regularMarketTradeTime": values["trade_time"],
+        },
+        "extended": {
+            "lastPrice": values["last_price"],
+            "lastSize": values["last_size"],
+            "tradeTime": values["trade_time"],
+            **dict.fromkeys(("askPrice", "bidPrice"), 0.0),
+            **dict.fromkeys(("askSize", "bidSize", "totalVolume"), 0),
+        },
+        "fundamental": {
+            "avg10DaysVolume": float(quote.instrument.volume),
+            "divAmount": values["dividend_amount"],
+            "divYield": values["dividend_yield"],
+            "peRatio": values["pe_ratio"],
+            "fundLeverageFactor": 0.0,
+        },
     }
-
-
-def _equity_blocks(quote: Quote) -> dict[str, Any]:
-    it, values = quote.instrument, quote.values
-    reference: dict[str, Any] = {
-        "description": it.description,
-        "exchange": it.exchange_id,
-        "exchangeName": it.exchange,
-    }
-    blocks = {"quote": _named(values, _EQUITY), "reference": reference}
-    if it.asset == "OPTION":
-        reference |= _named(values, _OPTION_REFERENCE)
-    if it.asset != "EQUITY":
-        return blocks
-    reference |= {"cusip": it.cusip, "isHardToBorrow": False, "isShortable": True, "htbRate": 0.0}
-    traded = {"lastPrice": values["last_price"], "lastSize": values["last_size"], "tradeTime": values["trade_time"]}
-    blocks["regular"] = {
-        "regularMarketLastPrice": values["last_price"],
-        "regularMarketLastSize": values["last_size"],
-        "regularMarketNetChange": values["net_change"],
-        "regularMarketPercentChange": values["percent_change"],
-        "regularMarketTradeTime": values["trade_time"],
-    }
-    blocks["extended"] = {**traded, "askPrice": 0.0, "askSize": 0, "bidPrice": 0.0, "bidSize": 0, "totalVolume": 0}
-    blocks["fundamental"] = {
-        "avg10DaysVolume": float(it.volume),
-        "divAmount": values["dividend_amount"],
-        "divYield": values["dividend_yield"],
-        "peRatio": values["pe_ratio"],
-        "fundLeverageFactor": 0.0,
-    }
-    return blocks

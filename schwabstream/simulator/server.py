@@ -211,7 +211,7 @@ class SchwabSimulator:
         for session in self.live_sessions():
             session.stop(text)
 
-    # -- Host and Exchange: what connections and sessions ask for
+    # -- what connections and sessions ask for
 
     def now_ms(self) -> int:
         """The clock in milliseconds."""
@@ -220,10 +220,6 @@ class SchwabSimulator:
     def http_date(self) -> str:
         """The clock as an HTTP date."""
         return email.utils.formatdate(self._clock(), usegmt=True)
-
-    def access_is_valid(self, token: str) -> bool:
-        """Whether an access token lives."""
-        return self.oauth.access_is_valid(token)
 
     def attach(self, connection: Connection) -> None:
         """A connection began."""

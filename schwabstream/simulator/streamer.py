@@ -1,18 +1,18 @@
 """One streamer session on the server's side: commands in, answers and data out (protocol 3).
 
-Knows no socket: it talks to a :class:`Socket`, and asks the :class:`Exchange` about tokens, market and switches.
+Does not cut frames out of the socket: that is ``connection``.
 """
 
-import random
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from schwabstream.simulator.faults import Faults, matches
-from schwabstream.simulator.feed import Feed
-from schwabstream.simulator.record import Received
-from schwabstream.simulator.wire import CHARTS
+from schwabstream.simulator.faults import matches
+from schwabstream.simulator.feed import CHARTS
+
+if TYPE_CHECKING:
+    from schwabstream.simulator.connection import Connection
+    from schwabstream.simulator.server import SchwabSimulator
 
 EVICTED = (
     "This Streamer was disconnected because of another connection for this username and password. "
@@ -35,46 +35,11 @@ _TEXTS = {
 _REQUIRED = ("service", "command", "requestid", "SchwabClientCustomerId", "SchwabClientCorrelId")
 
 
-class Socket(Protocol):
-    """What a session needs of its WebSocket."""
-
-    def send(self, text: str | bytes) -> None:
-        """Send one text frame."""
-
-    def close(self, code: int | None) -> None:
-        """End the connection with a close frame of that code; None: reset it without one."""
-
-    def later(self, delay_s: float, action: Callable[[], None]) -> None:
-        """Act after a delay, unless the connection has ended."""
-
-
-class Exchange(Protocol):
-    """What all sessions share."""
-
-    faults: Faults
-    received: Received
-    feed: Feed
-    random: random.Random
-    customer_id: str
-
-    def now_ms(self) -> int:
-        """The clock in milliseconds."""
-
-    def access_is_valid(self, token: str) -> bool:
-        """Whether an access token lives."""
-
-    def logged_in(self, session: "Session") -> None:
-        """Take the session in; the user's other session is evicted."""
-
-    def changed(self) -> None:
-        """Something happened that a test may wait for."""
-
-
 class Session:
     """The state of one WebSocket: logged in or not, and what it is subscribed to."""
 
-    def __init__(self, exchange: Exchange, socket: Socket) -> None:
-        self.exchange, self.socket = exchange, socket
+    def __init__(self, simulator: "SchwabSimulator", socket: "Connection") -> None:
+        self.simulator, self.socket = simulator, socket
         self.is_logged_in = False
         self.correl_id = self.customer_id = ""
         self.subscriptions: dict[str, dict[str, frozenset[str]]] = {}
@@ -94,7 +59,7 @@ class Session:
             # A number comes back as a string (protocol 3.2).
             "requestid": str(request.get("requestid", "")),
             "SchwabClientCorrelId": request.get("SchwabClientCorrelId", self.correl_id),
-            "timestamp": self.exchange.now_ms(),
+            "timestamp": self.simulator.now_ms(),
             "content": {"code": code, "msg": text},
         }
         self.socket.send(orjson.dumps({"response": [answer]}))
@@ -102,7 +67,7 @@ class Session:
     def notify(self, service: str, code: int, text: str) -> None:
         """Tell the client something nobody asked for."""
         content = {"code": code, "msg": text}
-        notice = {"service": service, "timestamp": self.exchange.now_ms(), "content": content}
+        notice = {"service": service, "timestamp": self.simulator.now_ms(), "content": content}
         self.socket.send(orjson.dumps({"notify": [notice]}))
 
     def stop(self, text: str = EMPTY) -> None:
@@ -113,19 +78,19 @@ class Session:
     def evict(self) -> None:
         """Code 12 as ``Invalid Service``, then the end without a close frame (protocol 3.8)."""
         self.is_logged_in = False
-        faults = self.exchange.faults
+        faults = self.simulator.faults
         if faults.evict_notify:
             self.notify("Invalid Service", 12, EVICTED)
         self.socket.close(faults.evict_close_code)
 
     def heartbeat(self) -> None:
         """One heartbeat; its time is a string (protocol 3.4)."""
-        self.socket.send(orjson.dumps({"notify": [{"heartbeat": str(self.exchange.now_ms())}]}))
+        self.socket.send(orjson.dumps({"notify": [{"heartbeat": str(self.simulator.now_ms())}]}))
 
     def _beat(self) -> None:
-        if self.exchange.faults.heartbeats:
+        if self.simulator.faults.heartbeats:
             self.heartbeat()
-        self.socket.later(self.exchange.faults.heartbeat_interval_s, self._beat)
+        self.socket.later(self.simulator.faults.heartbeat_interval_s, self._beat)
 
     # -- what comes in
 
@@ -140,19 +105,19 @@ class Session:
             if not isinstance(request, dict) or any(request.get(name) in (None, "") for name in _REQUIRED):
                 self._bad_format(request if isinstance(request, dict) else {})
                 return
-            self.exchange.received.add_command(request)
+            self.simulator.received.add_command(request)
             self._take(request, crowded=position > 0)
-        self.exchange.changed()
+        self.simulator.changed()
 
     def _bad_format(self, request: dict[str, Any]) -> None:
-        self.exchange.received.add_command(request)
+        self.simulator.received.add_command(request)
         self.respond(request, 21, _TEXTS[21])
-        if not self.exchange.faults.bad_format_keeps_socket:
+        if not self.simulator.faults.bad_format_keeps_socket:
             self.socket.close(1000)
-        self.exchange.changed()
+        self.simulator.changed()
 
     def _take(self, request: dict[str, Any], *, crowded: bool) -> None:
-        faults, service, command = self.exchange.faults, str(request["service"]), str(request["command"])
+        faults, service, command = self.simulator.faults, str(request["service"]), str(request["command"])
         if matches(faults.unanswered, service, command):
             return
         if service == "ADMIN":
@@ -170,12 +135,12 @@ class Session:
     def _execute_late(self, request: dict[str, Any], service: str, command: str) -> None:
         self._pending -= 1
         self._execute(request, service, command)
-        self.exchange.changed()
+        self.simulator.changed()
 
     # -- ADMIN
 
     def _admin(self, request: dict[str, Any], command: str) -> None:
-        faults = self.exchange.faults
+        faults = self.simulator.faults
         if command == "LOGOUT" and self.is_logged_in:
             self.is_logged_in = False
             self.respond(request, 0, "SUCCESS")
@@ -194,13 +159,13 @@ class Session:
             self._login(request)
 
     def _login(self, request: dict[str, Any]) -> None:
-        exchange = self.exchange
+        simulator = self.simulator
         parameters = request.get("parameters")
-        code = exchange.faults.login_code
+        code = simulator.faults.login_code
         if code is None:
             token = parameters.get("Authorization") if isinstance(parameters, dict) else None
-            token_ok = exchange.access_is_valid(str(token))
-            code = 0 if token_ok and request["SchwabClientCustomerId"] == exchange.customer_id else 3
+            token_ok = simulator.oauth.access_is_valid(str(token))
+            code = 0 if token_ok and request["SchwabClientCustomerId"] == simulator.customer_id else 3
         if code:
             self.respond(request, code, _TEXTS.get(code, "Login failed"))
             self.socket.close(1000)
@@ -208,23 +173,23 @@ class Session:
         self.is_logged_in = True
         self.correl_id = str(request["SchwabClientCorrelId"])
         self.customer_id = str(request["SchwabClientCustomerId"])
-        exchange.logged_in(self)
-        status = exchange.faults.market_data_permission or "NP"
+        simulator.logged_in(self)
+        status = simulator.faults.market_data_permission or "NP"
         self.respond(request, 0, f"server=sim0001-1;status={status}")
-        if exchange.faults.heartbeats:
+        if simulator.faults.heartbeats:
             self.heartbeat()
-        self.socket.later(exchange.faults.heartbeat_interval_s, self._beat)
+        self.socket.later(simulator.faults.heartbeat_interval_s, self._beat)
         self._watch_empty()
-        if span := exchange.faults.drop_every_s:
-            self.socket.later(exchange.random.uniform(*span), self._drop)
-        exchange.changed()
+        if span := simulator.faults.drop_every_s:
+            self.socket.later(simulator.random.uniform(*span), self._drop)
+        simulator.changed()
 
     def _drop(self) -> None:
-        self.socket.close(self.exchange.faults.drop_close_code)
+        self.socket.close(self.simulator.faults.drop_close_code)
 
     def _watch_empty(self) -> None:
         """Stop a session that stays without subscriptions (protocol 3.9)."""
-        limit_s = self.exchange.faults.empty_subscription_s
+        limit_s = self.simulator.faults.empty_subscription_s
         self._empty_since += 1
         watched = self._empty_since
 
@@ -242,12 +207,12 @@ class Session:
         text = f"{command} command failed" if code in _FAILED.values() else _TEXTS.get(code, "failed")
         self.respond(request, code, text)
         if code in (12, 30):
-            self.socket.close(1000 if code == 30 else self.exchange.faults.evict_close_code)
-        elif code == 21 and not self.exchange.faults.bad_format_keeps_socket:
+            self.socket.close(1000 if code == 30 else self.simulator.faults.evict_close_code)
+        elif code == 21 and not self.simulator.faults.bad_format_keeps_socket:
             self.socket.close(1000)
 
     def _execute(self, request: dict[str, Any], service: str, command: str) -> None:
-        faults = self.exchange.faults
+        faults = self.simulator.faults
         keys, fields = _parameters(request)
         match = matches(faults.command_codes, service, command)
         code = faults.command_codes[match] if match else 0
@@ -255,7 +220,7 @@ class Session:
             self._refuse(request, 20)
         elif code and code not in _SUCCEEDED:
             self._refuse(request, code)
-        elif not self.exchange.feed.serves(service):
+        elif not self.simulator.feed.serves(service):
             self._refuse(request, 11)
         elif command not in _FAILED:
             self._refuse(request, 21)
@@ -293,7 +258,7 @@ class Session:
         code: int,
     ) -> None:
         """Take keys in up to the service's limit, answer, and let their snapshots follow, but for those it had."""
-        faults, service = self.exchange.faults, str(request["service"])
+        faults, service = self.simulator.faults, str(request["service"])
         had = frozenset() if faults.snapshot_on_resubscribe else frozenset(subscribed)
         if request["command"] == "SUBS":
             subscribed.clear()
@@ -308,7 +273,7 @@ class Session:
             self.respond(request, 19, f"{_TEXTS[19]} ({service}={faults.max_keys}, DISCARDED={len(discarded)})")
         else:
             self.respond(request, code, f"{request['command']} command succeeded")
-        feed = self.exchange.feed
+        feed = self.simulator.feed
         self.socket.later(faults.snapshot_delay_s, lambda: feed.send_snapshot(self, service, due))
 
 

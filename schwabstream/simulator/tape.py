@@ -8,17 +8,19 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from schwabstream.simulator.faults import Faults
-from schwabstream.simulator.feed import Entry, Feed
+from schwabstream.simulator.feed import BOOKS, CHARTS, Entry, Feed
 from schwabstream.simulator.market import Market
-from schwabstream.simulator.pulse import Pulse, Simulator
+from schwabstream.simulator.pulse import Pulse
 from schwabstream.simulator.record import Received
 from schwabstream.simulator.streamer import Session
-from schwabstream.simulator.wire import BOOKS, CHARTS
+
+if TYPE_CHECKING:
+    from schwabstream.simulator.server import SchwabSimulator
 
 _FRAMES_PER_TURN = 100
 
@@ -101,7 +103,7 @@ class TapeFeed(Feed):
 class TapePlayer(Pulse):
     """Plays the tape in place of made-up prices."""
 
-    def __init__(self, simulator: Simulator, feed: TapeFeed, tape: Tape) -> None:
+    def __init__(self, simulator: "SchwabSimulator", feed: TapeFeed, tape: Tape) -> None:
         super().__init__(simulator)
         self._feed, self._tape = feed, tape
 

@@ -8,9 +8,9 @@ import pytest
 
 from schwabstream.protocol.fields import FIELDS, Service
 from schwabstream.simulator.books import Book
+from schwabstream.simulator.feed import LEVELONE, numbered
 from schwabstream.simulator.market import Market, Quote, percent_change
 from schwabstream.simulator.statics import EASTERN
-from schwabstream.simulator.wire import LEVELONE, numbered
 
 START = dt.datetime(2026, 11, 20, 10, 0, 0, tzinfo=EASTERN).timestamp()
 

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from schwabstream.commands.holidays import compute_holidays
-from schwabstream.simulator.closures import closes_early, futures_are_closed, new_york_is_closed
 from schwabstream.simulator.faults import Faults
-from schwabstream.simulator.hours import market_hours
+from schwabstream.simulator.hours import closes_early, futures_are_closed, market_hours, new_york_is_closed
 
 YEARS = range(2022, 2040)
 MARKETS = ("equity", "option", "bond", "future", "forex")
