@@ -1,7 +1,7 @@
-"""The local HTTPS server that waits for the one redirect of a browser login.
+"""The local HTTPS server that receives the redirect of a browser login.
 
-It listens on loopback only, with a certificate made on the spot that is never kept, takes exactly one answer with the
-right path and ``state``, and shows everything else the door. It exchanges nothing and stores nothing.
+It listens on loopback only, with a new certificate that is never kept. It accepts one request with the right path and
+``state``, and refuses all others. It does not exchange the code and stores nothing.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from schwabstream.errors import ConfigurationError, LoginRequired
 LIMIT_S = 300.0
 _REQUEST_LIMIT_S = 10.0
 _LARGEST_REQUEST = 16 * 1024
-_BY_HAND = "or use: schwabstream auth login --manual"
+_MANUALLY = "or use: schwabstream auth login --manual"
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>schwabstream</title></head>
 <body style="font-family: system-ui; max-width: 32rem; margin: 4rem auto">
@@ -36,7 +36,7 @@ class CallbackServer:
     """Listens while it is entered; :meth:`redirect` waits for the answer."""
 
     def __init__(self, callback_url: str, state: str) -> None:
-        """Check the registered callback; ``ConfigurationError`` when no server here can answer it."""
+        """Check the registered callback; ``ConfigurationError`` when no server on this machine can answer it."""
         parts = urlsplit(callback_url)
         self._host, self._path, self._state = parts.hostname or "", parts.path or "/", state
         try:
@@ -45,23 +45,24 @@ class CallbackServer:
             raise ConfigurationError("SCHWAB_CALLBACK_URL: its port is not a number up to 65535") from None
         if parts.scheme != "https" or not _is_loopback(self._host):
             raise ConfigurationError(
-                f"SCHWAB_CALLBACK_URL: only https:// on 127.0.0.1 can be answered here; change it, {_BY_HAND}"
+                f"SCHWAB_CALLBACK_URL: only https:// on 127.0.0.1 can be answered here; change it, {_MANUALLY}"
             )
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
         self._answer: asyncio.Future[Redirect] | None = None
 
     async def __aenter__(self) -> Self:
-        """Listen; ``ConfigurationError`` when the port cannot be had."""
+        """Listen; ``ConfigurationError`` when that is not possible."""
         self._answer = asyncio.get_running_loop().create_future()
         try:
             self._server = await asyncio.start_server(
                 self._accept, self._host, self._port, ssl=_server_context(self._host), limit=_LARGEST_REQUEST
             )
         except OSError as error:
-            taken = "is in use (another login may be waiting)" if error.errno == errno.EADDRINUSE else "cannot be had"
+            in_use = "it is in use, perhaps by another login; free it" if error.errno == errno.EADDRINUSE else None
             raise ConfigurationError(
-                f"SCHWAB_CALLBACK_URL: port {self._port} on {self._host} {taken}; free it, {_BY_HAND}"
+                f"SCHWAB_CALLBACK_URL: cannot listen on port {self._port} of {self._host}: {in_use or error.strerror}, "
+                f"{_MANUALLY}"
             ) from error
         return self
 
@@ -75,7 +76,7 @@ class CallbackServer:
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def redirect(self, limit_s: float = LIMIT_S) -> Redirect:
-        """Wait for the answer of this login and return it; ``LoginRequired`` when none comes in time."""
+        """Wait for the redirect of this login and return it; ``LoginRequired`` when none arrives in time."""
         if self._answer is None:
             raise RuntimeError("enter the server first")
         try:
@@ -87,7 +88,7 @@ class CallbackServer:
             ) from None
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve a connection in a task of our own: Python 3.11 logs the cancellation of asyncio's as an error."""
+        """Serve a connection in a task that we own: Python 3.11 logs the cancellation of asyncio's as an error."""
         if self._server is not None and not self._server.is_serving():
             writer.transport.abort()  # its TLS handshake ended after the login did
             return
@@ -96,7 +97,7 @@ class CallbackServer:
         connection.add_done_callback(self._connections.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Browsers open spare connections, hang up in the middle and distrust the certificate: none of that is news.
+        # Browsers open spare connections, close them early and distrust the certificate: none of that is an error.
         try:
             with contextlib.suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
                 async with asyncio.timeout(_REQUEST_LIMIT_S):
@@ -109,19 +110,19 @@ class CallbackServer:
                 async with asyncio.timeout(1):
                     await writer.wait_closed()
         finally:
-            writer.transport.abort()  # whoever hangs on, or is cut off in the middle, keeps no socket of ours
+            writer.transport.abort()  # a client that stays connected, or a cancellation, must not keep the socket open
 
     async def _reply(self, head: bytes, writer: asyncio.StreamWriter) -> Redirect | None:
-        """Answer one request; return the redirect when this is the one we wait for."""
+        """Answer one request; return the redirect when it is the expected one."""
         method, _, rest = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")
         target = rest.partition(" ")[0]
         redirect: Redirect | None = None
         if method != "GET":
-            status, title, text = HTTPStatus.METHOD_NOT_ALLOWED, "Not here", "Only the login's answer is expected."
+            status, title, text = HTTPStatus.METHOD_NOT_ALLOWED, "Not allowed", "This page only accepts a login."
         elif target.partition("?")[0] != self._path or "?" not in target:
-            status, title, text = HTTPStatus.NOT_FOUND, "Nothing here", "Only the login's answer is expected."
+            status, title, text = HTTPStatus.NOT_FOUND, "Not found", "This page only accepts a login."
         elif self._answer is None or self._answer.done():
-            status, title, text = HTTPStatus.GONE, "Already answered", "This login has its answer. Close this window."
+            status, title, text = HTTPStatus.GONE, "Already done", "This login is complete. You can close this window."
         else:
             status, title, text, redirect = self._judge(read_redirect(target))
         page = _PAGE.format(title=title, text=text).encode()
@@ -139,12 +140,12 @@ class CallbackServer:
 
     def _judge(self, redirect: Redirect) -> tuple[HTTPStatus, str, str, Redirect | None]:
         if redirect.state != self._state:
-            text = "This answers another login than the one that is waiting here. Start the login again."
-            return HTTPStatus.BAD_REQUEST, "Not this login", text, None
+            text = "This page belongs to another login. Start the login again."
+            return HTTPStatus.BAD_REQUEST, "Wrong login", text, None
         if redirect.problem:
-            text = "The login did not succeed; the terminal says more. You can close this window."
+            text = "The login failed; the terminal shows the reason. You can close this window."
             return HTTPStatus.OK, "Not logged in", text, redirect
-        return HTTPStatus.OK, "Thank you", "You can close this window.", redirect
+        return HTTPStatus.OK, "Logged in", "You can close this window.", redirect
 
 
 def _is_loopback(host: str) -> bool:
@@ -165,7 +166,7 @@ def _server_context(host: str) -> ssl.SSLContext:
 
 @contextlib.contextmanager
 def _certificate(host: str) -> Iterator[tuple[Path, Path]]:
-    """Make a certificate for loopback, valid for a day; its files are gone as soon as OpenSSL has read them."""
+    """Make a certificate for loopback, valid for a day; its files are deleted once OpenSSL has read them."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec

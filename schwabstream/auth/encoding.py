@@ -1,7 +1,7 @@
-"""The bytes of a token file and the login they hold, in any known format, encrypted or not.
+"""The bytes of a token file and the login they hold, in any supported format, encrypted or not.
 
-A wrong or missing key is an error of its own, never taken for a damaged file. Encryption is for those who set
-``SCHWAB_TOKEN_KEY``: Fernet inside a JSON envelope. It reads one foreign file, Schwabdev's database, and writes none.
+A wrong or missing key is an error of its own, and is never mistaken for a damaged file. A file is encrypted when
+``SCHWAB_TOKEN_KEY`` is set: Fernet inside a JSON envelope. Schwabdev's database is read, and never written.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ class TokenCipher:
     """Encrypts and decrypts the content of a token file with one key."""
 
     def __init__(self, setting: str, path: Path) -> None:
-        """Take a value of ``SCHWAB_TOKEN_KEY``: a Fernet key, or ``keyring`` for the system's key ring.
+        """Accept a value of ``SCHWAB_TOKEN_KEY``: a Fernet key, or ``keyring`` for the system's key ring.
 
         ``ConfigurationError`` when it is neither.
         """
@@ -42,14 +42,14 @@ class TokenCipher:
         return self._fernet.encrypt(content).decode()
 
     def decrypt(self, text: str, path: Path) -> bytes:
-        """Return the content again; ``TokenFileError`` when it was encrypted with another key."""
+        """Return the decrypted content; ``TokenFileError`` when it was encrypted with another key."""
         from cryptography.fernet import InvalidToken
 
         try:
             return self._fernet.decrypt(text.encode())
         except InvalidToken:
             raise TokenFileError(
-                f"the token file {path} was encrypted with another key than SCHWAB_TOKEN_KEY: set the one it "
+                f"the token file {path} was encrypted with a key other than SCHWAB_TOKEN_KEY: set the key that it "
                 "was written with, or log in again: schwabstream auth login --force"
             ) from None
 
@@ -68,9 +68,9 @@ def is_encrypted(content: bytes) -> bool:
 
 
 def decode(content: bytes, path: Path, cipher: TokenCipher | None) -> Found:
-    """Read a token file of any known format.
+    """Read a token file in any supported format.
 
-    ``ValueError`` says what is wrong with a damaged or foreign one, quoting nothing; ``TokenFileError`` is for a
+    ``ValueError`` names the problem of a damaged or foreign file without quoting it; ``TokenFileError`` means a
     missing or wrong key. ``path`` is where the bytes came from.
     """
     if content.startswith(_SQLITE_MAGIC):
@@ -107,7 +107,7 @@ def _read_schwabdev_database(path: Path) -> Found:
 
 
 def _key_from_keyring(path: Path) -> str:
-    """Return this token file's key from the system's key ring; make one the first time."""
+    """Return this token file's key from the system's key ring; create it the first time."""
     from cryptography.fernet import Fernet
 
     try:

@@ -1,7 +1,6 @@
-"""The one ``SCHWAB_REFRESH_TOKEN=`` line in ``.env.back``, for those who ask for it; every other line is kept.
+"""The ``SCHWAB_REFRESH_TOKEN=`` line in ``.env.back``, for users who want one; every other line is kept.
 
-It never writes ``.env``, under whatever name that is reached, and never a file that git tracks: a token must not end
-in a commit.
+Never writes ``.env``, whatever name leads to it, and never a file that git tracks: a token must not end up in a commit.
 """
 
 import re
@@ -21,12 +20,12 @@ _GIT_TIMEOUT_S = 10
 
 
 def keep_refresh_token(path: Path, refresh_token: str) -> bool:
-    """Set the line; return whether the file now holds the token. A refusal is a warning with the way out."""
+    """Set the line; return whether the file now holds the token. A refusal is logged with the next step."""
     return _rewrite(path, f"{VARIABLE}={_quoted(refresh_token)}")
 
 
 def drop_refresh_token(path: Path) -> bool:
-    """Take the line out; return whether the file is now without it."""
+    """Remove the line; return whether the file is now without it."""
     return _rewrite(path, None)
 
 
@@ -78,7 +77,7 @@ def _with_line(text: str, line: str | None) -> str:
 
 
 def _quoted(value: str) -> str:
-    """Quote what a reader of such files could take for something else than the value."""
+    """Quote a value that a reader of such files could misread."""
     if re.fullmatch(r"[A-Za-z0-9._@+/=:-]+", value):
         return value
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,8 +1,8 @@
 """A small private file, replaced whole or not at all.
 
-Written beside the target under a temporary name, synced, renamed, and the directory synced: whoever reads sees the
-old content or the new one, never a mixture, whatever dies when. Modes are 0600 and 0700 from the moment of creation.
-It raises plain ``OSError``; its callers know what the file is and turn that into a sentence.
+The new content is written beside the target under a temporary name, synced and renamed, and the directory is synced.
+A reader sees the old content or the new, never a mixture, even after a crash. Modes are 0600 and 0700 from the moment
+of creation. Raises plain ``OSError``: the callers can name the file's purpose.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _MOST_NAMES = 1000
 
 
 def make_private_directory(directory: Path) -> None:
-    """Make the directory and its missing parents, all of them 0700; an existing one keeps its mode."""
+    """Create the directory and its missing parents, all of them 0700; an existing one keeps its mode."""
     if directory.exists() and not directory.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "not a directory", str(directory))
     for missing in reversed([path for path in (directory, *directory.parents) if not path.exists()]):
@@ -31,10 +31,10 @@ def make_private_directory(directory: Path) -> None:
 
 
 def close_directory(directory: Path) -> bool:
-    """Take other users' access from a directory of ours that they have; return whether it was changed.
+    """Remove other users' access to a directory of ours; return whether they had any.
 
-    Left alone is what other people or programs may count on: the home and working directory, whatever holds
-    those, and shared ones such as ``/tmp``.
+    Directories that other users or programs may need are left alone: the home and working directories, their
+    parents, and shared ones such as ``/tmp``.
     """
     status = directory.stat()
     own = status.st_uid == os.getuid() and not status.st_mode & stat.S_ISVTX
@@ -46,14 +46,14 @@ def close_directory(directory: Path) -> bool:
 
 
 def read_private(path: Path) -> tuple[bytes, bool] | None:
-    """Return the file's bytes and whether other users could read it until now; None when there is no file.
+    """Return the file's bytes and whether other users could read it until now; None when it does not exist.
 
-    Its mode is tightened on the way. Anything but a regular file is an ``IsADirectoryError``.
+    Its mode is set to 0600. Anything but a regular file is an ``IsADirectoryError``.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise IsADirectoryError(errno.EISDIR, "not a regular file", str(path))
-        # O_NONBLOCK: should it become a named pipe meanwhile, opening it must not wait for ever.
+        # O_NONBLOCK: should it become a named pipe meanwhile, opening it must not block.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
@@ -66,16 +66,16 @@ def read_private(path: Path) -> tuple[bytes, bool] | None:
 
 
 def temporaries_in(directory: Path, prefix: str) -> list[Path]:
-    """Return what killed :func:`replace_file` calls left for targets whose name begins with ``prefix``.
+    """Return what interrupted :func:`replace_file` calls left for targets whose name begins with ``prefix``.
 
-    In a directory that others may write to, such as ``/tmp``, a file of that name can be theirs: not returned.
+    In a directory that others can write to, such as ``/tmp``, a file of that name can be theirs: it is not returned.
     """
     entries = [entry for entry in directory.iterdir() if entry.suffix == ".tmp"]
     return [entry for entry in entries if entry.name.startswith(f".{prefix}") and _is_private(entry)]
 
 
 def _is_private(path: Path) -> bool:
-    """Whether this is a regular file of our user, with the mode that :func:`replace_file` gives, and not a link."""
+    """Whether this is a regular file of our user with the mode that :func:`replace_file` sets, and not a link."""
     try:
         status = path.lstat()
     except FileNotFoundError:
@@ -94,14 +94,14 @@ def replace_file(path: Path, content: bytes) -> None:
 
 
 def prove_replaceable(path: Path, size: int) -> None:
-    """Raise what :func:`replace_file` would raise for ``size`` bytes; nothing is changed."""
+    """Raise the error that :func:`replace_file` would raise for ``size`` bytes; change nothing."""
     with _written_beside(path, bytes(size)):
         pass
 
 
 @contextlib.contextmanager
 def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
-    """A private temporary with this content on the disk; gone after the block, unless that has renamed it."""
+    """A private temporary file with this content; deleted after the block, unless the block renames it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, PRIVATE_FILE)
     try:
@@ -118,7 +118,7 @@ def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
 def keep_aside(path: Path, suffix: str) -> Path:
     """Give the file a second name, its own plus ``.suffix``; the caller then replaces or removes the first.
 
-    The caller holds whatever lock keeps others from setting the same file aside.
+    The caller holds the lock that keeps others from setting the same file aside.
     """
     for attempt in range(_MOST_NAMES):
         aside = path.with_name(f"{path.name}.{suffix}{f'-{attempt}' if attempt else ''}")
@@ -133,10 +133,10 @@ def keep_aside(path: Path, suffix: str) -> Path:
 
 
 def sync_directory(directory: Path) -> None:
-    """Make renames in the directory survive a power cut, where the file system can."""
+    """Make renames in the directory survive a power cut, where the file system supports that."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        # Some network file systems cannot sync a directory; the rename itself has happened all the same.
+        # Some network file systems cannot sync a directory; the rename itself has happened.
         with contextlib.suppress(OSError):
             os.fsync(descriptor)
     finally:

@@ -1,7 +1,7 @@
-"""Which tool wrote a token file, and what login it holds: every older format in, a TokenSet out.
+"""Which tool wrote a token file, and the login it holds: every older format in, a TokenSet out.
 
-Pure: values in, values out; reading files is the edge's part. It never unpickles and never guesses an age: where a
-format does not tell when the browser login was, the age is unknown and the caller says so.
+Pure. Does not read files, never unpickles, and never guesses an age: where a format does not record the time of the
+browser login, the age is unknown.
 """
 
 from collections.abc import Mapping
@@ -31,14 +31,14 @@ class Found:
 
 
 def read_content(content: object) -> Found:
-    """Tell the format of a parsed token file and read it; ``ValueError`` (quoting nothing) when it is none of ours."""
+    """Recognize the format of a parsed token file and read it; ``ValueError``, quoting nothing, when it is unknown."""
     if not isinstance(content, Mapping):
         raise ValueError("it holds no JSON object")
     if isinstance(content.get("token_dictionary"), Mapping):
         return Found(_from_schwabdev(content, content["token_dictionary"]), "Schwabdev JSON")
     if isinstance(content.get("token"), Mapping):
-        known = "creation_timestamp" in content
-        return Found(TokenSet.from_file(content), OURS if known else "schwab-py without metadata")
+        dated = "creation_timestamp" in content
+        return Found(TokenSet.from_file(content), OURS if dated else "schwab-py without metadata")
     tokens = TokenSet.from_answer({**content, "expires_at": _moment(content.get("expires_at"))})
     return Found(tokens, "bare OAuth token")
 

@@ -1,7 +1,7 @@
-"""The rules of Schwab's OAuth, without a network: the authorize address, the redirect, what an answer means.
+"""The rules of Schwab's OAuth: the authorize address, the redirect, the meaning of an answer.
 
-A refusal is distinguished from a transient failure here (protocol 1.4): the one needs a person, the other is retried
-and never costs a token. Text in, value out; nothing here raises on what a server or a person sends.
+Pure. A refusal is distinguished from a transient failure here (protocol 1.4): a refusal needs a new login, a transient
+failure is retried and never discards a token. No input from a server or a user raises an error.
 """
 
 import contextlib
@@ -30,25 +30,25 @@ _REFUSED_LOGIN = ("invalid_grant", "refresh_token_authentication_error")
 
 
 class Verdict(Enum):
-    """What an HTTP answer of Schwab means for the login."""
+    """The meaning of an HTTP answer for the login."""
 
     OK = "ok"
-    LOGIN_REFUSED = "the login is no longer accepted"
+    LOGIN_REFUSED = "the login is refused"
     APP_REFUSED = "the app key or secret is not accepted"
     UNAUTHORIZED = "the access token is not accepted"
     TRANSIENT = "try again later"
 
 
 def authorize_url(base_url: str, client_id: str, callback_url: str, state: str) -> str:
-    """Return the address a person opens to log in (protocol 1.1)."""
+    """Return the address that the user opens to log in (protocol 1.1)."""
     query = {"response_type": "code", "client_id": client_id, "redirect_uri": callback_url, "state": state}
     return f"{base_url}{AUTHORIZE_PATH}?{urlencode(query)}"
 
 
 def judge_token_answer(status: int, body: str, *, code_grant: bool = False) -> Verdict:
-    """Say what the token endpoint's answer means; ``code_grant``: it answers an authorization code.
+    """Return the meaning of the token endpoint's answer; ``code_grant``: it answers an authorization code.
 
-    The reason sits inside a string that looks like JSON and is not, so it is searched for, never parsed.
+    The reason is inside a string that looks like JSON and is not, so it is searched for, never parsed.
     """
     if status == 200:
         return Verdict.OK
@@ -62,11 +62,11 @@ def judge_token_answer(status: int, body: str, *, code_grant: bool = False) -> V
 
 
 def judge_rest_answer(status: int, body: str) -> Verdict:
-    """Say what a REST answer means for the login (protocol 2.1, 2.4); an HTML 403 comes from the edge and passes."""
+    """Return the meaning of a REST answer (protocol 2.1, 2.4); an HTML 403 comes from the gateway and is transient."""
     if status < 400:
         return Verdict.OK
-    speaks_json = body.lstrip().startswith(("{", "["))
-    if status == 401 or (status == 403 and speaks_json):
+    is_json = body.lstrip().startswith(("{", "["))
+    if status == 401 or (status == 403 and is_json):
         return Verdict.UNAUTHORIZED
     return Verdict.TRANSIENT
 
@@ -90,9 +90,9 @@ def retry_after_s(header: str | None, now: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """What a login came back with: a code, or else the ``problem`` with it in one sentence.
+    """The result of a login page: a code, or else the ``problem`` in one sentence.
 
-    ``state`` is None when the answer names none. ``whole``: nothing of the code can be missing.
+    ``state`` is None when the address has none. ``whole``: the code is complete for certain.
     """
 
     code: str = field(default="", repr=False)
@@ -102,7 +102,7 @@ class Redirect:
 
 
 def read_redirect(target: str) -> Redirect:
-    """Read the redirect as the callback server gets it: strictly, since no person has touched it (protocol 1.2)."""
+    """Read the redirect that the callback server receives: strictly, since nobody has edited it (protocol 1.2)."""
     try:
         query = parse_qs(urlsplit(target).query, keep_blank_values=True, max_num_fields=50)
     except ValueError:
@@ -117,10 +117,10 @@ def read_redirect(target: str) -> Redirect:
 
 
 def read_paste(text: str) -> Redirect:
-    """Read what a person pasted: the whole address or the code alone, with every slip that leaves it readable.
+    """Read what the user pasted: the whole address or the code alone, with any mistake that leaves it readable.
 
-    Forgiven are quotes and brackets around it, line breaks and blanks inside it, terminal paste marks, ``&amp;``,
-    one or more layers of URL encoding, and a lost ``@`` at the end of the code.
+    Accepted are quotes and brackets around it, line breaks and blanks inside it, terminal paste marks, ``&amp;``,
+    several layers of URL encoding, and a missing ``@`` at the end of the code.
     """
     clean = _INVISIBLE.sub("", _TERMINAL_CODES.sub("", text)).strip(_WRAPPING).replace("&amp;", "&")
     if re.search(r"code%3d", clean, re.IGNORECASE):
@@ -136,22 +136,22 @@ def read_paste(text: str) -> Redirect:
     if code:
         return Redirect(code, unquote(state.group(1)) if state else None, whole=whole)
     if "/oauth/authorize" in clean or "client_id=" in clean:
-        return Redirect(problem="that is the address of the login page; the one the browser ends on is needed")
-    return Redirect(problem="there is no code in it: copy the whole address that the browser ends on")
+        return Redirect(problem="that is the address of the login page; copy the address on which the browser ends")
+    return Redirect(problem="it contains no code: copy the whole address on which the browser ends")
 
 
 def _code(raw: str, *, is_parameter: bool) -> tuple[str, bool]:
     """Return the code and whether it is whole; an empty one when this cannot be a code."""
     code = _settled(unquote, raw).strip(_WRAPPING)
     if recorded := _RECORDED_CODE.match(code):
-        # Every recorded code ends in "@" (protocol 1.2), the sign that copying by hand loses most.
+        # Every recorded code ends in "@" (protocol 1.2), the character that is most often missed in copying.
         return f"{recorded.group(1)}@", recorded.group(0).endswith("@")
     plausible = is_token(code) and len(code) <= _LONGEST_CODE and (is_parameter or code.endswith("@"))
     return (code, code.endswith("@")) if plausible else ("", False)
 
 
 def _settled(change: Callable[[str], str], text: str) -> str:
-    """Apply a change until it changes nothing more, a few times at most."""
+    """Apply a change until it changes nothing more, four times at most."""
     for _ in range(4):
         text, before = change(text), text
         if text == before:

@@ -1,7 +1,7 @@
 """The token file: read, written whole or not at all, locked across processes, repaired from snapshots.
 
 Nothing is ever deleted: a corrupt file is moved aside, an older format is renamed ``*.legacy-<time>``, a forgotten
-login stays as a snapshot. It knows no network and decides nothing about the tokens it keeps.
+login stays as a snapshot. Does not use the network, and does not judge the tokens it keeps.
 """
 
 import asyncio
@@ -46,10 +46,10 @@ _NEXT_STEPS = {
 
 
 class TokenStore:
-    """The one place where a login lies on disk.
+    """The only place where a login is on disk.
 
-    Use one store per token file in a process. All failures are ``TokenFileError`` with the next step in the message;
-    what was stored before is then still intact.
+    Use one store per token file in a process. Every failure is a ``TokenFileError`` with the next step in its message,
+    and leaves what was stored before intact.
     """
 
     def __init__(
@@ -60,27 +60,27 @@ class TokenStore:
         clock: Callable[[], float] = time.time,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
     ) -> None:
-        """Name the file; nothing is touched yet. With a ``key`` it is written encrypted."""
+        """Set the path, without touching the file. With a ``key`` the file is written encrypted."""
         with _explained("use", path):
             self.path = _resolved(path)
         self.snapshots_directory = self.path.parent / "snapshots"
         self._cipher = TokenCipher(key, self.path) if key else None
         self._clock = clock
         self._lock_timeout_s = lock_timeout_s
-        # Not bound to a thread: the event loop may be left and entered between taking and leaving it.
+        # Not bound to a thread: the event loop may be left and entered while the lock is held.
         lock_path = self.path.with_name(f"{self.path.name}.lock")
         self._lock = FileLock(lock_path, mode=files.PRIVATE_FILE, thread_local=False)
 
     @property
     def encrypted(self) -> bool:
-        """Whether what is written is encrypted."""
+        """Whether the file is written encrypted."""
         return self._cipher is not None
 
     def load(self) -> TokenSet | None:
-        """Return the stored login, or None when there is none.
+        """Return the stored login, or None when nobody is logged in.
 
-        Older formats are upgraded and a corrupt file is replaced by the newest good snapshot on the way, each with a
-        warning in the log. Under :meth:`lock` it also takes over what a killed process had already written.
+        Older formats are upgraded, and a corrupt file is replaced by the newest good snapshot, each with a warning in
+        the log. Under :meth:`lock` a file that an interrupted process had finished writing is put in place.
         """
         if self._lock.is_locked:
             self._settle_temporaries(self._peek(self.path))
@@ -112,16 +112,16 @@ class TokenStore:
                 log.warning("no snapshot of the token file could be kept", reason=error.strerror)
 
     def prove_writable(self) -> None:
-        """Raise ``TokenFileError`` when the login that is stored could not be replaced now; without one do nothing.
+        """Raise ``TokenFileError`` when the stored login could not be replaced now; without one do nothing.
 
-        It waits for no lock: only the bytes' place on the disk is tried.
+        Does not lock: only the space on the disk is tested.
         """
         with _explained("write", self.path):
             if self.path.is_file():
                 files.prove_replaceable(self.path, self.path.stat().st_size + _LARGER_AT_MOST)
 
     def forget(self) -> Path | None:
-        """Take the login away and return where it is kept as a snapshot; None when there was nothing."""
+        """Remove the login and return its snapshot; None when nobody was logged in."""
         if not self.path.exists():
             return None
         with self.lock(), _explained("forget", self.path):
@@ -143,7 +143,7 @@ class TokenStore:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold this file's lock across processes; wait for it, and name who holds it when that takes too long."""
+        """Hold this file's lock across processes; the error after too long a wait names the process that holds it."""
         self._prepare_directory()
         with _explained("lock", self.path):
             try:
@@ -155,7 +155,7 @@ class TokenStore:
 
     @contextlib.asynccontextmanager
     async def lock_async(self) -> AsyncIterator[None]:
-        """Do the same without blocking the event loop; between tasks of one process it does not exclude."""
+        """Do the same without blocking the event loop; does not exclude other tasks of this process."""
         self._prepare_directory()
         deadline = time.monotonic() + self._lock_timeout_s
         while not self._try_lock():
@@ -176,7 +176,7 @@ class TokenStore:
     @contextlib.contextmanager
     def _held(self) -> Iterator[None]:
         try:
-            # A note for people who wait, nothing more: the lock is the kernel's and ends with the process.
+            # Only a note for the error message: the lock is the kernel's and ends with the process.
             with contextlib.suppress(OSError), Path(self._lock.lock_file).open("r+", encoding="utf-8") as note:
                 note.truncate(note.write(f"process {os.getpid()} ({Path(sys.argv[0]).name})\n"))
             yield
@@ -188,7 +188,7 @@ class TokenStore:
         with contextlib.suppress(OSError):
             holder = Path(self._lock.lock_file).read_text(encoding="utf-8", errors="replace").strip()[:80]
         return TokenFileError(
-            f"the token file {self.path} is locked by {holder or 'another process'} for more than "
+            f"the token file {self.path} has been locked by {holder or 'another process'} for more than "
             f"{self._lock_timeout_s:g} s; let it finish or stop it, then try again"
         )
 
@@ -196,16 +196,18 @@ class TokenStore:
         with _explained("use the directory of", self.path):
             files.make_private_directory(self.path.parent)
             if files.close_directory(self.path.parent):
-                log.warning("token directory was open to other users, closed it", path=str(self.path.parent))
+                log.warning(
+                    "the token directory was open to other users and is now private", path=str(self.path.parent)
+                )
 
     def _read(self, path: Path) -> bytes | None:
         read = files.read_private(path)
         if read and read[1]:
-            log.warning("token file was open to other users, closed it", path=str(path))
+            log.warning("the token file was open to others and is now private", path=str(path))
         return read and read[0]
 
     def _peek(self, path: Path) -> TokenSet | None:
-        """Return the login a file holds, if it can be read at all."""
+        """Return the login that a file holds, None when it cannot be read."""
         try:
             content = self._read(path)
             return None if content is None else decode(content, path, self._cipher).tokens
@@ -213,11 +215,11 @@ class TokenStore:
             return None
 
     def _settle_temporaries(self, current: TokenSet | None) -> None:
-        """Take over or sweep what a killed process left; under the lock nobody else can be writing."""
+        """Use or delete the temporary files of interrupted processes; under the lock nobody else can be writing."""
         with _explained("tidy up beside", self.path):
             for temporary in files.temporaries_in(self.path.parent, f"{self.path.name}."):
                 left = self._peek(temporary)
-                # A whole temporary can hold the only copy of a token that Schwab just handed out.
+                # A complete temporary file can hold the only copy of a token that Schwab has just issued.
                 if left and (current is None or _age_order(left) > _age_order(current)):
                     temporary.replace(self.path)
                     current = left
@@ -237,18 +239,18 @@ class TokenStore:
                 if tokens := self._peek(snapshot):
                     files.replace_file(self.path, snapshot.read_bytes())
                     log.warning(
-                        "token file was damaged, its newest good snapshot is restored",
+                        "the token file was damaged; its newest good snapshot is restored",
                         reason=reason,
                         damaged=str(aside),
                         snapshot=snapshot.name,
                     )
                     return tokens
             self.path.unlink(missing_ok=True)
-            log.warning("token file was damaged and has no good snapshot", reason=reason, damaged=str(aside))
+            log.warning("the token file was damaged and has no good snapshot", reason=reason, damaged=str(aside))
             return None
 
     def _upgrade(self) -> TokenSet | None:
-        """Rewrite an older format at our own path; the original stays as ``*.legacy-<time>``."""
+        """Rewrite an older format; the original stays as ``*.legacy-<time>``."""
         with self.lock():
             content = self._read(self.path)
             if content is None:
@@ -261,7 +263,7 @@ class TokenStore:
             return found.tokens
 
     def _encrypt_all(self) -> None:
-        """Encrypt what was written before there was a key: the file and its snapshots."""
+        """Encrypt the file and its snapshots, which were written before a key was set."""
         with self.lock():
             for path in (self.path, *self.snapshots()):
                 content = self._read(path)
@@ -293,7 +295,7 @@ def open_store(settings: Settings, *, clock: Callable[[], float] = time.time) ->
 def _resolved(path: Path) -> Path:
     try:
         return path.expanduser().resolve()
-    except RuntimeError:  # a circle of links, or a home nobody knows
+    except RuntimeError:  # a circle of links, or an unknown home directory
         raise OSError(errno.ELOOP, "cannot be resolved") from None
 
 
@@ -303,13 +305,13 @@ def _age_order(tokens: TokenSet) -> tuple[float, float]:
 
 
 def _log_upgrade(found: Found, original: Path) -> None:
-    age = "known" if found.tokens.login_at else "unknown: its 7 days may end at any time"
+    age = "in the file" if found.tokens.login_at else "unknown: its 7 days may end at any time"
     log.warning("an older token file was upgraded", format=found.format, original=str(original), login_age=age)
 
 
 @contextlib.contextmanager
 def _explained(action: str, path: Path) -> Iterator[None]:
-    """Turn what the system says into one sentence with the next step."""
+    """Turn an error of the system into one sentence with the next step."""
     try:
         yield
     except OSError as error:

@@ -1,12 +1,11 @@
-"""What a Schwab token is worth at a given moment: valid, due for a refresh, due for a new login.
+"""The state of a Schwab token at a given moment: valid, due for a refresh, due for a new login.
 
-Values and rules only: the clock comes in as an argument (seconds since the epoch), files belong to the token store.
-An access token lives 1800 s; the login behind it 7 days, counted from the browser login and not extended by
-refreshing (protocol 1.3). The refresh token does not rotate at Schwab; should it ever, the new one is kept.
+Pure: the clock is an argument (seconds since the epoch). An access token lives 1800 s, and the login behind it 7 days,
+counted from the browser login and not extended by refreshing (protocol 1.3). Schwab does not rotate the refresh token;
+if it ever does, the new one is kept.
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,12 +23,12 @@ _OWN_MEMBERS = frozenset({"access_token", "refresh_token", "expires_at"})
 
 
 def fingerprint(secret: str) -> str:
-    """Eight hexadecimal digits that tell two tokens apart and give nothing of them away."""
+    """Eight hexadecimal digits that distinguish two tokens and reveal nothing of them."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def is_token(value: object) -> TypeGuard[str]:
-    """Whether the value could be a token at all: printable ASCII without blanks, so that a header can carry it."""
+    """Whether the value could be a token: printable ASCII without blanks, as a header requires."""
     return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
 
 
@@ -44,8 +43,8 @@ def number(value: object) -> float | None:
 class TokenSet:
     """One login's tokens; times in seconds since the epoch.
 
-    ``login_at`` is the moment of the browser login, None when nobody knows it. ``extra`` holds what else Schwab sent
-    (``scope``, ``id_token``, ...) and is written back untouched. No token appears in ``repr``.
+    ``login_at`` is the moment of the browser login, None when it is unknown. ``extra`` holds the other members that
+    Schwab sent (``scope``, ``id_token``, ...) and is written back unchanged. No token appears in ``repr``.
     """
 
     access_token: str = field(repr=False)
@@ -56,9 +55,9 @@ class TokenSet:
 
     @classmethod
     def from_file(cls, content: Mapping[str, Any]) -> Self:
-        """Read the content of a token file; ``ValueError`` says what is wrong, without quoting any of it.
+        """Read the content of a token file; ``ValueError`` names the problem without quoting the file.
 
-        A ``creation_timestamp`` of 0, null or nonsense means that the age of the login is unknown.
+        A ``creation_timestamp`` of 0, null or any other non-time means that the age of the login is unknown.
         """
         token = content.get("token")
         if not isinstance(token, Mapping):
@@ -75,18 +74,18 @@ class TokenSet:
         refresh_token: str = "",
         login_at: float | None = None,
     ) -> Self:
-        """Read an OAuth token object; ``now`` is when it was asked for, to count ``expires_in`` from.
+        """Read an OAuth token object; ``now`` is when it was requested, from which ``expires_in`` counts.
 
-        Without ``now`` the object's own ``expires_at`` counts, and one that names none is taken as expired.
-        ``refresh_token`` is kept when the answer brings none. ``ValueError`` when a token is missing.
+        Without ``now`` the object's own ``expires_at`` counts; an object without one has expired.
+        ``refresh_token`` is kept when the answer has none. ``ValueError`` when a token is missing.
         """
         access, refresh = answer.get("access_token"), answer.get("refresh_token") or refresh_token
         if not (is_token(access) and is_token(refresh)):
             raise ValueError("it holds no access token or no refresh token")
         expires_at = number(answer.get("expires_at"))
         if now is not None:
-            # Whole seconds, as the file holds them: what was saved equals what is loaded.
-            expires_at = math.floor(now + (number(answer.get("expires_in")) or ACCESS_LIFE_S))
+            # Whole seconds, as in the file: what was saved equals what is loaded.
+            expires_at = int(now + (number(answer.get("expires_in")) or ACCESS_LIFE_S))
         extra = {name: value for name, value in answer.items() if name not in _OWN_MEMBERS}
         return cls(access, refresh, expires_at or 0.0, login_at, extra)
 
@@ -98,11 +97,11 @@ class TokenSet:
             "refresh_token": self.refresh_token,
             "expires_at": int(self.expires_at),
         }
-        # 0 and not null: schwab-py subtracts this number, and an old login sends its users to a new one.
+        # 0 and not null: schwab-py subtracts this number, and asks for a new login when the result is large.
         return {"creation_timestamp": int(self.login_at or 0), "token": token}
 
     def refreshed(self, answer: Mapping[str, Any], now: float) -> Self:
-        """Return these tokens after a refresh asked for at ``now``: what Schwab sent is kept, and the login time."""
+        """Return these tokens after a refresh requested at ``now``, with the same login time."""
         merged = {**self.extra, **{name: value for name, value in answer.items() if value is not None}}
         return type(self).from_answer(merged, now=now, refresh_token=self.refresh_token, login_at=self.login_at)
 
@@ -113,7 +112,7 @@ class TokenSet:
 
     @property
     def login_due_at(self) -> float | None:
-        """When the next browser login is due at the latest, None when nobody knows."""
+        """When the next browser login is due at the latest, None when that is unknown."""
         return None if self.login_at is None else self.login_at + LOGIN_LIFE_S
 
     def is_valid(self, now: float, leeway_s: float = LEEWAY_S) -> bool:
@@ -130,22 +129,22 @@ class TokenSet:
         return now >= self.refresh_at(interval_s)
 
     def login_due_in_s(self, now: float) -> float | None:
-        """Seconds until the next browser login is due; negative when overdue, None when nobody knows."""
+        """Seconds until the next browser login is due; negative when overdue, None when that is unknown."""
         return None if self.login_due_at is None else self.login_due_at - now
 
     def login_due_soon(self, now: float) -> bool:
-        """Whether a person should log in within the next 24 hours, or should have done so."""
+        """Whether the user should log in within the next 24 hours, or is overdue."""
         return self.login_reminder(now) is not None
 
     def login_reminder(self, now: float) -> str | None:
-        """Return the sentence that asks a person to log in, from a day before the login ends; None until then."""
+        """Return the sentence that asks the user to log in, from a day before the login ends; None until then."""
         return login_reminder(self.login_due_in_s(now))
 
 
 def login_reminder(left_s: float | None) -> str | None:
-    """Return the sentence for so many seconds until the login ends; None when that is more than a day, or unknown.
+    """Return the reminder for the seconds until the login ends; None when that is more than a day away, or unknown.
 
-    The log, the StatusEvent, the alert and the live table all show this, each as often as suits it.
+    The log, the StatusEvent, the alert and the live table all show it.
     """
     if left_s is None or left_s > LOGIN_WARNING_S:
         return None

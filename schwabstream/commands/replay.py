@@ -151,7 +151,7 @@ class _Replay:
         playback = Playback(publish, from_us=from_us)
         pace = Pace(options.speed)
         for number, item in enumerate(self._items(show)):
-            if isinstance(item, Record) and not item.carried:
+            if isinstance(item, Record) and not item.repeated:
                 if item.at_us > until_us or self._done:
                     return
                 if item.at_us >= from_us:

@@ -1,8 +1,8 @@
-"""What a later part of a rotated recording needs of the earlier ones, so that it makes sense alone.
+"""The state that a later part of a rotated recording repeats from the earlier ones, so that it can be replayed alone.
 
 Pure. Schwab sends each key's whole state once and then only changes (protocol 3.5), so a part that begins in the middle
-of a session would know little of anything. What is carried: this session's commands and answers, and each key's
-level 1 as it stands. Books and bars arrive whole and need no past.
+of a session would lack most fields. Repeated are this session's commands and answers, and each key's present level 1.
+Books and bars are always whole, so they are not repeated.
 """
 
 from typing import Any
@@ -13,23 +13,23 @@ from schwabstream.protocol.subscriptions import LEVEL_ONE
 from schwabstream.recording.format import Record
 
 _SERVICES = frozenset(map(str, LEVEL_ONE.values()))
-_MOST_TALK = 1_000
+_LONGEST_DIALOGUE = 1_000
 
 
-class Carry:
-    """Follows the records of a stream; :meth:`records` is what the next part begins with."""
+class CarryOver:
+    """Follows the records of a stream; :meth:`records` is the beginning of the next part."""
 
     def __init__(self) -> None:
-        self._talk: list[Record] = []
+        self._dialogue: list[Record] = []
         self._entries: dict[str, dict[str, dict[str, Any]]] = {}
         self._timestamps: dict[str, int] = {}
 
     def follow(self, record: Record) -> None:
-        """Take one record as it is written."""
+        """Note one record as it is written."""
         payload = record.payload
         if record.kind == "out":
             if '"command":"LOGIN"' in str(payload):
-                self._talk.clear()
+                self._dialogue.clear()
             self._keep(record)
         elif record.kind == "in" and isinstance(payload, bytes):
             if payload.startswith(b'{"data"'):
@@ -38,8 +38,8 @@ class Carry:
                 self._keep(record)
 
     def records(self, at_us: int) -> list[Record]:
-        """The state so far, as records of the moment ``at_us``."""
-        talk = [record._replace(carried=True) for record in self._talk]
+        """The present state, as records of the moment ``at_us``."""
+        dialogue = [record._replace(repeated=True) for record in self._dialogue]
         frames = []
         for service, entries in self._entries.items():
             message = {
@@ -48,23 +48,23 @@ class Carry:
                 "command": "SUBS",
                 "content": list(entries.values()),
             }
-            frames.append(Record(at_us, "in", orjson.dumps({"data": [message]}), carried=True))
-        return talk + frames
+            frames.append(Record(at_us, "in", orjson.dumps({"data": [message]}), repeated=True))
+        return dialogue + frames
 
     def _keep(self, record: Record) -> None:
-        if len(self._talk) < _MOST_TALK:
-            self._talk.append(record)
+        if len(self._dialogue) < _LONGEST_DIALOGUE:
+            self._dialogue.append(record)
 
     def _merge(self, frame: bytes) -> None:
-        """Overwrite what the frame names; a frame that is not what it should be tells nothing."""
+        """Update the state with a frame; a malformed frame is ignored."""
         try:
             for message in orjson.loads(frame)["data"]:
                 service = message["service"]
                 if service not in _SERVICES:
                     continue
-                known = self._entries.setdefault(service, {})
+                by_key = self._entries.setdefault(service, {})
                 for entry in message["content"]:
-                    known.setdefault(entry["key"], {}).update(entry)
+                    by_key.setdefault(entry["key"], {}).update(entry)
                 self._timestamps[service] = message.get("timestamp")
         except (ValueError, KeyError, TypeError, AttributeError):
             return

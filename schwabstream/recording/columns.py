@@ -1,6 +1,6 @@
 """Events as rows of typed columns: ticks, bars, and books with one row for each level.
 
-Pure. A column's kind says what its values are: ``ms`` and ``us`` are moments since the epoch in those units.
+Pure. A column's kind is the type of its values: ``ms`` and ``us`` are moments since the epoch in those units.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,7 +28,7 @@ _COMMON: Final[dict[str, Kind]] = {"timestamp": "ms", "received": "us", "symbol"
 _KINDS: Final[Mapping[object, Kind]] = {str: "text", int: "int", float: "float", bool: "bool"}
 _NO_COLUMN: Final = frozenset(
     {"v", "type", "seq", "repeat", "received_us"}
-)  # of use to a stream only, or named otherwise
+)  # only useful in a stream, or under another name
 
 
 def _columns(event: type[BaseModel]) -> dict[str, Kind]:
@@ -64,7 +64,7 @@ _EVENT_NAMES = {"received": "received_us"}
 
 
 def rows(channel: Channel, event: Mapping[str, Any], number: int) -> Iterator[tuple[Any, ...]]:
-    """The event as rows of its table; ``number`` tells one book's levels from the next one's."""
+    """The event as rows of its table; ``number`` groups the levels of one book."""
     if channel is Channel.LEVEL2:
         yield from _levels(event, number)
     else:
@@ -74,7 +74,7 @@ def rows(channel: Channel, event: Mapping[str, Any], number: int) -> Iterator[tu
 def _levels(event: Mapping[str, Any], number: int) -> Iterator[tuple[Any, ...]]:
     names = ("timestamp", "received_us", "symbol", "key", "service", "source")
     common = (*(event[name] for name in names), number)
-    # A side may be written already (see ``market``).
+    # A side may be JSON already (see ``market``).
     for side, written in (("bid", event["bids"]), ("ask", event["asks"])):
         for place, level in enumerate(orjson.loads(orjson.dumps(written)), 1):
             yield (*common, side, place, level["price"], level["size"], level["makers"], level["venues"])

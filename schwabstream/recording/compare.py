@@ -1,7 +1,7 @@
-"""Compares events with those a golden file holds: equal byte for byte but for ``seq`` and the time of arrival.
+"""Compares events with those in a golden file: byte for byte, except for ``seq`` and the time of receipt.
 
-A golden file is what ``stream replay FILE --json`` printed. What a live run's ``--json`` printed serves as well: what
-it said by the clock alone, its status and repeated ticks, is passed over.
+A golden file is the output of ``stream replay FILE --json``. The output of a live run's ``--json`` works as well: its
+status events and repeated ticks, which depend on the clock, are ignored.
 """
 
 import re
@@ -30,8 +30,8 @@ class Difference:
     def explain(self) -> list[str]:
         """What differs, in lines: the event, then each field with both values."""
         if self.expected is None or self.found is None:
-            present, said = ("found", self.found) if self.expected is None else ("expected", self.expected)
-            return [f"event {self.number}: only the {present} side has it", f"  {(said or b'').decode()}"]
+            side, event = ("found", self.found) if self.expected is None else ("expected", self.expected)
+            return [f"event {self.number}: only the {side} side has it", f"  {(event or b'').decode()}"]
         expected, found = _fields(self.expected), _fields(self.found)
         name = f"{found.get('type', '?')} {found.get('symbol', '?')}"
         differing = [
@@ -39,13 +39,13 @@ class Difference:
             for field in dict.fromkeys((*expected, *found))
             if expected.get(field, _ABSENT) != found.get(field, _ABSENT)
         ]
-        # The same values in another order or form differ too.
+        # The same values in another order or notation differ too.
         differing = differing or [f"  expected {self.expected.decode()}", f"  found    {self.found.decode()}"]
         return [f"event {self.number} ({name}) differs", *differing]
 
 
 class Comparison:
-    """Feed it the events in order, as encoded; ``difference`` is the first one, None so far.
+    """Takes the encoded events in order; ``difference`` is the first one, None until then.
 
     Raises ``ConfigurationError`` when the golden file cannot be read.
     """
@@ -57,7 +57,7 @@ class Comparison:
         self.difference: Difference | None = None
 
     def take(self, event: bytes) -> None:
-        """Compare one event; after a difference nothing more is compared."""
+        """Compare one event; after a difference do nothing."""
         if self.difference is not None:
             return
         self.events += 1
@@ -66,7 +66,7 @@ class Comparison:
             self.difference = Difference(self.events, expected, found)
 
     def finish(self) -> None:
-        """There are no more events."""
+        """Note the end of the events."""
         if self.difference is None and (expected := next(self._expected, None)) is not None:
             self.difference = Difference(self.events + 1, expected, None)
 

@@ -1,8 +1,8 @@
 """The lines of a recording, both ways: a header, then one record for each frame and command.
 
-Pure. The header says what was recorded; a record is ``{"t": microseconds, "in": frame}``, or ``"out": command``, or
-``"lost": count`` where the disk could not take everything. A frame that is not UTF-8 stands under ``"in64"``. Records
-marked ``"carried"`` repeat what an earlier part said, so that a later part makes sense alone.
+Pure. The header describes the recording. A record is ``{"t": microseconds, "in": frame}``, or ``"out": command``, or
+``"lost": count`` where the disk could not keep up. A frame that is not UTF-8 is under ``"in64"``. Records marked
+``"carried"`` repeat content of earlier parts, so that a later part can be replayed alone.
 """
 
 import base64
@@ -21,10 +21,10 @@ Kind = Literal["in", "out", "lost"]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a recording says of itself; times in microseconds since the epoch.
+    """The description of a recording; times in microseconds since the epoch.
 
-    ``symbols`` are as the user wrote them; ``services`` are those they were asked from. ``started_us`` is when the run
-    began; with rotation ``part`` counts its files from 1, and ``part_us`` is when this one began.
+    ``symbols`` are as the user wrote them, ``services`` the subscribed services. ``started_us`` is the start of
+    the run. With rotation ``part`` counts its files from 1, and ``part_us`` is the start of this one.
     """
 
     version: str
@@ -38,7 +38,7 @@ class Header:
 
     @property
     def zone(self) -> tzinfo:
-        """The time zone it was made in; UTC when its name means nothing here."""
+        """The time zone of the recording; UTC when this machine does not know its name."""
         with contextlib.suppress(ValueError, OSError, KeyError):
             return ZoneInfo(self.time_zone)
         with contextlib.suppress(ValueError):
@@ -52,12 +52,12 @@ class Header:
 
 
 class Record(NamedTuple):
-    """One line: when it went over the wire, and what; ``payload`` of kind ``lost`` is a number in digits."""
+    """One line: the time on the wire and the content; ``payload`` of kind ``lost`` is a number in digits."""
 
     at_us: int
     kind: Kind
     payload: str | bytes
-    carried: bool = False
+    repeated: bool = False
 
 
 def encode_header(header: Header) -> bytes:
@@ -79,7 +79,7 @@ def encode_header(header: Header) -> bytes:
 
 
 def decode_header(line: bytes) -> Header:
-    """The header in a line; raises ``ValueError`` when it is none, or of a format this version does not know."""
+    """The header in a line; raises ``ValueError`` when it is not a header, or of an unsupported format."""
     try:
         content = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -87,7 +87,7 @@ def decode_header(line: bytes) -> Header:
     if type(content) is not dict or content.get("recording") != "schwabstream":
         raise ValueError("it does not begin with a header")
     if content.get("format") != FORMAT:
-        raise ValueError(f"format {content.get('format')} is not known to this version")
+        raise ValueError(f"this version does not support format {content.get('format')}")
     try:
         return Header(
             version=str(content["version"]),
@@ -105,7 +105,7 @@ def decode_header(line: bytes) -> Header:
 
 def encode_record(record: Record) -> bytes:
     """The record as its line."""
-    at_us, kind, payload, carried = record
+    at_us, kind, payload, repeated = record
     content: dict[str, object] = {"t": at_us}
     if kind == "lost":
         content[kind] = int(payload)
@@ -116,22 +116,22 @@ def encode_record(record: Record) -> bytes:
             content[kind] = payload.decode()
         except UnicodeDecodeError:
             content[f"{kind}64"] = base64.b64encode(payload).decode()
-    if carried:
+    if repeated:
         content["carried"] = True
     return orjson.dumps(content) + b"\n"
 
 
 def decode_record(line: bytes) -> Record:
-    """The record in a line; raises ``ValueError`` when it is none."""
+    """The record in a line; raises ``ValueError`` when it is not a record."""
     content = orjson.loads(line)
     if type(content) is not dict or type(at_us := content.get("t")) is not int or not 0 < at_us < 1 << 62:
         raise ValueError("no time")
-    carried = content.get("carried") is True
+    repeated = content.get("carried") is True
     for kind in ("in", "out"):
         if type(payload := content.get(kind)) is str:
-            return Record(at_us, kind, payload, carried)
+            return Record(at_us, kind, payload, repeated)
     if type(encoded := content.get("in64")) is str:
-        return Record(at_us, "in", base64.b64decode(encoded, validate=True), carried)
+        return Record(at_us, "in", base64.b64decode(encoded, validate=True), repeated)
     if type(lost := content.get("lost")) is int:
         return Record(at_us, "lost", str(lost))
     raise ValueError("neither in nor out")

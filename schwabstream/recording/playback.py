@@ -1,12 +1,11 @@
-"""Turns the records of a recording into the events the stream published when they were made.
+"""Turns the records of a recording into the events that the stream published at the time.
 
-Pure, and the same codec and market as the live stream: what depends on nothing but the frames comes out the same,
-every time. What the stream did by the clock, such as repeating a quiet tick, does not come back.
+Pure. Uses the codec and the last values of the live stream, so all that depends on the frames alone is the same every
+time. What the stream did by the clock, such as repeating a quiet tick, is not reproduced.
 """
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import date
 from typing import Any
 
 from schwabstream.events import Channel
@@ -21,10 +20,10 @@ _UNANSWERED_US = 10_000_000
 
 
 class Playback:
-    """Feed it a recording's items in order with :meth:`take`; events leave through ``publish``, unnumbered.
+    """Takes a recording's items in order with :meth:`take`, and passes events to ``publish``, without numbers.
 
-    Nothing is published before ``from_us``, but everything is merged, so that the first event is as full as it was.
-    ``market`` is None until a header came.
+    Records before ``from_us`` are merged but not published, so that the first event is as complete as it was.
+    ``market`` is None until the first header.
     """
 
     def __init__(self, publish: Publish, *, from_us: int = 0) -> None:
@@ -37,20 +36,20 @@ class Playback:
         self.market: LastValues | None = None
 
     def take(self, item: Header | Record) -> None:
-        """Do what the stream did when this went over the wire."""
+        """Do what the stream did when this item was on the wire."""
         if isinstance(item, Header):
             self._begin(item)
-        elif self.market is not None and not (item.carried and self._continues):
-            self._quiet = item.carried or item.at_us < self._from_us
+        elif self.market is not None and not (item.repeated and self._continues):
+            self._quiet = item.repeated or item.at_us < self._from_us
             self._step(self.market, item)
 
     def _begin(self, header: Header) -> None:
-        """Start afresh, unless this file continues the one before."""
+        """Start with an empty state, unless this file continues the one before."""
         self._continues = self._part == (header.started_us, header.part - 1)
         self._part = (header.started_us, header.part)
         if not self._continues:
-            # Contract years are read as on that day: what was /MNQZ6 then must not become another contract.
-            symbols = parse_symbols(header.symbols, _day(header))
+            # Contract years are read as on the day of the recording: /MNQZ6 must not become another contract.
+            symbols = parse_symbols(header.symbols, header.started.date())
             self.market = LastValues(symbols, self._pass_on)
             self._depth_asked.clear()
 
@@ -90,19 +89,15 @@ class Playback:
             market.use_top_of_book(asked[1])
 
     def _give_up_depth(self, market: LastValues, now_us: int) -> None:
-        """No answer is an answer too, after the time that the session allows."""
+        """Treat a command without an answer as refused after the time that the session allows."""
         for request_id, (asked_us, keys) in list(self._depth_asked.items()):
             if now_us - asked_us > _UNANSWERED_US:
                 del self._depth_asked[request_id]
                 market.use_top_of_book(keys)
 
 
-def _day(header: Header) -> date:
-    return header.started.date()
-
-
 class Numbering:
-    """Gives each channel's events their ``seq``, from 1, as the publisher does from the clock."""
+    """Gives each channel's events a ``seq`` that counts from 1."""
 
     def __init__(self, deliver: Callable[[Channel, dict[str, Any]], None]) -> None:
         self._deliver = deliver

@@ -1,7 +1,7 @@
-"""Reads recordings: whatever can be read is, the rest is named in sentences.
+"""Reads recordings: everything readable, with a sentence for each problem.
 
-A recording is JSON lines (see ``records``) in zstandard frames; ``zstd -dc FILE`` shows it, and what that prints can be
-read here as well. Nothing here writes; that is ``recorder``.
+A recording is JSON lines (see ``format``) in zstandard frames. ``zstd -dc FILE`` shows it, and its output can be read
+here as well. Does not write.
 """
 
 import contextlib
@@ -32,8 +32,8 @@ _MOST_PROBLEMS = 50
 class Recording:
     """A recording opened for reading; use it as a context manager.
 
-    Raises ``ConfigurationError`` when the file is no recording. ``problems`` names, in sentences, what could not be
-    read so far; ``position`` of ``size`` is how far in the file the reading is, in bytes.
+    Raises ``ConfigurationError`` when the file is not a recording. ``problems`` describes what could not be read so
+    far; ``position`` of ``size`` is the progress in the file, in bytes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,7 +59,7 @@ class Recording:
         self._file.close()
 
     def items(self) -> Iterator[Header | Record]:
-        """Every header and record from the beginning, in file order; what is neither is named and left out."""
+        """Every header and record from the beginning, in file order; other lines are reported and left out."""
         unreadable = 0
         for number, line in enumerate(self._lines(), 1):
             try:
@@ -70,12 +70,12 @@ class Recording:
                 except ValueError:
                     unreadable += 1
                     if unreadable == 1:
-                        self._name(f"line {number} is not a record")
+                        self._report(f"line {number} is not a record")
         if unreadable > 1:
-            self._name(f"{unreadable} lines in all are not records")
+            self._report(f"{unreadable} lines in all are not records")
 
     def _read_header(self) -> Header:
-        refusal = f"{self.path} is no recording of schwabstream"
+        refusal = f"{self.path} is not a recording of schwabstream"
         if not self.size:
             raise ConfigurationError(f"{refusal}: it is empty")
         try:
@@ -83,7 +83,7 @@ class Recording:
         except OSError as error:
             raise ConfigurationError(f"cannot read {self.path}: {error.strerror}") from error
         if not line:
-            raise ConfigurationError(f"{refusal}, or is cut off within its first line")
+            raise ConfigurationError(f"{refusal}, or it is cut off within its first line")
         try:
             header = decode_header(line)
         except ValueError as error:
@@ -92,19 +92,19 @@ class Recording:
         return header
 
     def _lines(self, largest: int = _LARGEST_LINE) -> Iterator[bytes]:
-        """Whole lines; the beginning of one that was cut off or too long is left out."""
+        """Whole lines; the beginning of a line that was cut off or too long is left out."""
         tail = b""
         for piece in self._pieces():
-            if piece is None:  # a hole: what stood before it does not continue after it
+            if piece is None:  # a hole: the line before it does not continue after it
                 tail = b""
                 continue
             *lines, tail = (tail + piece).split(b"\n") if tail else piece.split(b"\n")
             yield from filter(None, lines)
             if len(tail) > largest:
-                self._name("a line is too long to be a record; the rest is left out")
+                self._report("a line is too long to be a record; the rest is left out")
                 return
         if tail:
-            self._name("the last line is cut off")
+            self._report("the last line is cut off")
 
     def _pieces(self) -> Iterator[bytes | None]:
         """The text, decompressed where it is compressed, in pieces; None where something is missing."""
@@ -130,14 +130,14 @@ class Recording:
             following = self._find_frame(start + 1)
             where = f"from byte {start:,}"
             if following is None:
-                self._name(f"it is cut off {where} of {self.size:,}: the end is missing")
+                self._report(f"it is cut off {where} of {self.size:,}: the end is missing")
             else:
-                self._name(f"bytes {start:,} to {following:,} are damaged")
+                self._report(f"bytes {start:,} to {following:,} are damaged")
             yield None
             start = following
 
     def _frame(self, start: int) -> Generator[bytes, None, int | None]:
-        """The text of one zstandard frame; returns where it ends, None when the file ends before it does."""
+        """The text of one zstandard frame; returns its end, None when the file ends first."""
         self._file.seek(start)
         decompressor = zstd.ZstdDecompressor()
         held: list[bytes] = []
@@ -149,8 +149,8 @@ class Recording:
                 return None
             held.append(decompressor.decompress(block, _HELD_BACK))
             held_bytes += len(held[-1])
-            # The checksum stands at the end, so a frame is believed when it is whole; ours are, those of others may
-            # be too large to wait for.
+            # The checksum is at the end of a frame, so text is passed on when its frame is complete; the frames of
+            # other tools may be too large for that.
             if held_bytes > _HELD_BACK:
                 yield from held
                 held.clear()
@@ -171,7 +171,7 @@ class Recording:
             offset += len(block)
         return None
 
-    def _name(self, problem: str) -> None:
+    def _report(self, problem: str) -> None:
         if len(self.problems) < _MOST_PROBLEMS and problem not in self.problems:
             self.problems.append(problem)
 
@@ -179,7 +179,7 @@ class Recording:
 def _open(path: Path) -> BinaryIO:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise ConfigurationError(f"{path} is no recording of schwabstream: not a regular file")
+            raise ConfigurationError(f"{path} is not a recording of schwabstream: not a regular file")
         return path.open("rb")
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error

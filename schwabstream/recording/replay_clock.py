@@ -1,4 +1,4 @@
-"""When it is a recorded moment's turn: what the user calls a moment, and how far apart records are let through."""
+"""The time of a replay: the moments that the user names, and the pauses between records."""
 
 import asyncio
 import contextlib
@@ -17,8 +17,8 @@ _FINEST_PAUSE_S = 0.001
 def parse_moment(text: str, header: Header) -> int:
     """The moment in microseconds since the epoch: ``2026-11-21T09:30``, ``09:30:15`` or, from the start, ``+90s``.
 
-    Without an offset it is in the recording's time zone; a time of day is the one nearest to the recording's first 24
-    hours. Raises ``ConfigurationError`` for anything else.
+    A moment without an offset is in the recording's time zone; a time of day is the one nearest to the recording's
+    first 24 hours. Raises ``ConfigurationError`` for anything else.
     """
     text = text.strip()
     units = {"s": 1, "m": 60, "h": 3600}
@@ -32,11 +32,11 @@ def parse_moment(text: str, header: Header) -> int:
     with contextlib.suppress(ValueError):
         moment = datetime.fromisoformat(text)
         return int((moment if moment.tzinfo else moment.replace(tzinfo=header.zone)).timestamp() * 1e6)
-    raise ConfigurationError(f"{text!r} is no moment: write 2026-11-21T09:30, 09:30 or, from the start, +90s")
+    raise ConfigurationError(f"{text!r} is not a moment: write 2026-11-21T09:30, 09:30 or, from the start, +90s")
 
 
 class Pace:
-    """Lets records through as far apart as they were, divided by ``speed``."""
+    """Keeps the recorded pauses between records, divided by ``speed``."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Pace:
         self._origin: tuple[int, float] | None = None
 
     async def wait_for(self, at_us: int) -> None:
-        """Wait until it is that record's turn."""
+        """Wait until the record of that moment is due."""
         if math.isinf(self._speed):
             return
         if self._origin is None:

@@ -1,6 +1,6 @@
-"""One file of a recording: made private, locked against a second writer, whole after every write, set aside by date.
+"""One file of a recording: private, locked against a second writer, whole after every write, renamed by date.
 
-Raises plain ``OSError``, except where a sentence for the user is due at the start.
+Raises plain ``OSError``, except where the start of a command needs a sentence for the user.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ _AMOUNT = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]+)", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """When a recording goes on in a new file, and how many files are kept, the newest included; None is no limit."""
+    """When a recording continues in a new file, and how many files are kept, the newest included (None: all)."""
 
     every_s: float = float("inf")
     largest_bytes: float = float("inf")
@@ -41,12 +41,12 @@ class Rotation:
         return min(self.every_s, self.largest_bytes) < float("inf")
 
     def is_due(self, size: int, overdue_s: float) -> bool:
-        """Whether a file of that size, that many seconds past its time, is to be set aside."""
+        """Whether a file of that size, ``overdue_s`` past its time, must be renamed and another begun."""
         return overdue_s >= 0 or size >= self.largest_bytes
 
     @classmethod
     def parse(cls, texts: list[str], keep: int | None = None) -> Self:
-        """From ``1h``, ``500MB`` and the like; raises ``ConfigurationError`` for what is neither time nor size."""
+        """From ``1h``, ``500MB`` and the like; raises ``ConfigurationError`` for anything else."""
         every_s = largest_bytes = float("inf")
         for text in texts:
             match = _AMOUNT.fullmatch(text.strip())
@@ -61,7 +61,7 @@ class Rotation:
 
 
 class RecordingFile:
-    """A new file, mode 0600, open for appending; ``size`` is what was written whole."""
+    """A new file, mode 0600, open for appending; ``size`` counts the bytes of complete writes."""
 
     def __init__(self, path: Path, began_us: int) -> None:
         self.path = path
@@ -73,7 +73,7 @@ class RecordingFile:
         self.size = 0
 
     def append(self, data: bytes) -> None:
-        """Write all of it; when that fails the file is as it was."""
+        """Write all of it; when that fails the file is unchanged."""
         view = memoryview(data)
         try:
             while view:
@@ -87,7 +87,7 @@ class RecordingFile:
         self.size += len(data)
 
     def move_aside(self) -> None:
-        """Give it the name under which it is kept; writing goes on."""
+        """Give it the name under which it is kept; it stays open for writing."""
         self.path = _aside(self._home, self._began_us)
         self._home.rename(self.path)
 
@@ -98,22 +98,22 @@ class RecordingFile:
             self.path = self._home
 
     def close(self) -> None:
-        """Bring it to the disk and let go of it."""
+        """Sync and close it."""
         with contextlib.suppress(OSError):
             os.fsync(self._descriptor)
         os.close(self._descriptor)
 
     def discard(self) -> None:
-        """Let go of it and remove it."""
+        """Close and delete it."""
         os.close(self._descriptor)
         with contextlib.suppress(OSError):
             self.path.unlink()
 
 
 def set_aside(path: Path) -> Path | None:
-    """Rename the recording at ``path`` after the time it began; None when there is nothing there.
+    """Rename the recording at ``path`` after the time it began; None when the path is free.
 
-    Raises ``ConfigurationError`` for what is no recording, and for one that is being written.
+    Raises ``ConfigurationError`` for a file that is not a recording, and for one that is being written.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -130,14 +130,14 @@ def set_aside(path: Path) -> Path | None:
     except BlockingIOError:
         raise ConfigurationError(f"{path} is being recorded by another run: choose another file") from None
     except ConfigurationError as error:
-        raise ConfigurationError(f"{error}; it is left alone: choose another file") from None
+        raise ConfigurationError(f"{error}; choose another file, this one is not touched") from None
     finally:
         os.close(descriptor)
     return aside
 
 
 def prune(path: Path, keep: int | None) -> None:
-    """Remove the oldest of what was set aside for ``path`` beyond ``keep`` files, the one at ``path`` included."""
+    """Delete the oldest renamed files of ``path`` beyond ``keep`` files, the one at ``path`` included."""
     if keep is None:
         return
     stem, suffix = _stem(path)

@@ -1,7 +1,7 @@
-"""Takes out of what went over the wire what must never lie on a disk: the access token, session ids, account data.
+"""Removes from frames and commands what must never be on a disk: the access token, session ids, account data.
 
-Pure. The ids and the token are learned from the LOGIN command, which precedes everything they could appear in, and
-are then replaced wherever they stand. A frame with account activity that cannot be read is not kept at all.
+Pure. The ids and the token are learned from the LOGIN command, which precedes every frame that could contain them, and
+are then replaced wherever they appear. A frame with account activity that cannot be parsed is not kept.
 """
 
 import re
@@ -17,18 +17,18 @@ _ID_FIELDS = ("SchwabClientCustomerId", "SchwabClientCorrelId")
 _IDS = re.compile(rb'("SchwabClient\w+"\s*:\s*)"[^"]*"')
 _ACCOUNT = b"_ACTIVITY"
 _NO_ACCOUNT = b'{"data":[{"service":"ACCT_ACTIVITY","command":"SUBS","content":[]}]}'
-# A shorter value would stand in prices and names by chance; its own field is emptied all the same.
+# A shorter value could appear in prices and names by chance; its own field is emptied in any case.
 _SHORTEST_SECRET = 8
 
 
 class Scrubber:
-    """Cleans the frames and commands of one stream, in their order; it remembers the secrets of the last few logins."""
+    """Cleans the frames and commands of one stream, in their order; remembers the secrets of the last few logins."""
 
     def __init__(self) -> None:
         self._secrets: deque[bytes] = deque(maxlen=9)
 
     def command(self, text: str) -> str:
-        """A frame of ours without token and ids; empty when it is not one."""
+        """A command without token and ids; empty when it cannot be parsed."""
         try:
             requests = [dict(request) for request in decode_requests(text)]
         except ValueError:
@@ -45,7 +45,7 @@ class Scrubber:
         return encode(requests)
 
     def frame(self, frame: bytes) -> bytes:
-        """A frame of the streamer without token, ids and account data; unchanged when it holds none."""
+        """A frame of the streamer without token, ids and account data; unchanged when it contains none."""
         if _ACCOUNT in frame:
             frame = _without_account_data(frame)
         if b'"SchwabClient' in frame:
@@ -79,7 +79,7 @@ def _without_account_data(frame: bytes) -> bytes:
 
 
 def _emptied(element: Any) -> Any:
-    """The element without content when it tells of an account, or is nothing that can be judged."""
+    """The element without content when it concerns an account, or cannot be judged."""
     if not isinstance(element, dict):
         return {}
     if "_ACTIVITY" in str(element.get("service", "_ACTIVITY")):

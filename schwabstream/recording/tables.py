@@ -1,7 +1,7 @@
 """Rows of typed columns → files: parquet (needs the extra ``export``) and CSV.
 
-A file appears under its name when it is whole; until then it ends in ``.part``. CSV has moments as ISO 8601 in UTC,
-venues as JSON, and nothing where a value is unknown. Raises ``ConfigurationError`` for what cannot be written.
+A file gets its name when it is complete; until then it ends in ``.part``. In CSV moments are ISO 8601 in UTC, venues
+are JSON, and unknown values are empty. Raises ``ConfigurationError`` when a file cannot be written.
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import csv
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 import orjson
 
@@ -20,45 +20,39 @@ FORMATS = ("parquet", "csv")
 _ROWS_AT_ONCE = 20_000
 
 Row = tuple[Any, ...]
+Write = Callable[[Sequence[Row]], None]
 
 
 class TableFile:
-    """One table's file; rows are gathered and written in groups."""
+    """One table's file; rows are collected and written in groups."""
 
-    def __init__(self, path: Path, write: Callable[[Sequence[Row]], None]) -> None:
+    def __init__(self, path: Path, write: Write) -> None:
         self.path = path
         self.rows = 0
         self._write = write
         self._waiting: list[Row] = []
 
     def add(self, row: Row) -> None:
-        """Take one row."""
+        """Add one row."""
         self._waiting.append(row)
         if len(self._waiting) >= _ROWS_AT_ONCE:
             self.flush()
 
     def flush(self) -> None:
-        """Write what was gathered."""
+        """Write the collected rows."""
         self._write(self._waiting)
         self.rows += len(self._waiting)
         self._waiting.clear()
 
 
-class Opener(Protocol):
-    """Opens a table's file in one of the formats."""
-
-    def __call__(self, path: Path, table: Table) -> contextlib.AbstractContextManager[Callable[[Sequence[Row]], None]]:
-        """Write groups of rows into ``path``."""
-
-
 @contextlib.contextmanager
 def table_file(directory: Path, table: Table, form: str, *, replace: bool) -> Iterator[TableFile]:
-    """The file of one table in ``directory``; kept when the block ends well, an existing one only with ``replace``."""
+    """The file of one table in ``directory``; kept when the block succeeds. Replaces a file only with ``replace``."""
     path = directory / f"{table.name}.{form}"
     part = path.with_name(f"{path.name}.part")
     if path.exists() and not replace:
-        raise ConfigurationError(f"{path} exists: give another --out, or --force to replace it")
-    opener: Opener = _parquet if form == "parquet" else _csv
+        raise ConfigurationError(f"{path} exists: choose another --out, or use --force to replace it")
+    opener = _parquet if form == "parquet" else _csv
     try:
         with opener(part, table) as write:
             file = TableFile(path, write)
@@ -76,12 +70,12 @@ def table_file(directory: Path, table: Table, form: str, *, replace: bool) -> It
 
 
 @contextlib.contextmanager
-def _csv(path: Path, table: Table) -> Iterator[Callable[[Sequence[Row]], None]]:
+def _csv(path: Path, table: Table) -> Iterator[Write]:
     with path.open("w", newline="", encoding="utf-8") as file:
         yield _csv_rows(file, table)
 
 
-def _csv_rows(file: TextIO, table: Table) -> Callable[[Sequence[Row]], None]:
+def _csv_rows(file: TextIO, table: Table) -> Write:
     writer = csv.writer(file)
     writer.writerow(table.columns)
     forms = [(place, _FORMS[kind]) for place, kind in enumerate(table.columns.values()) if kind in _FORMS]
@@ -113,7 +107,7 @@ _FORMS: dict[Kind, Callable[[Any], str]] = {
 
 
 @contextlib.contextmanager
-def _parquet(path: Path, table: Table) -> Iterator[Callable[[Sequence[Row]], None]]:
+def _parquet(path: Path, table: Table) -> Iterator[Write]:
     try:
         import pyarrow as pa
         import pyarrow.parquet as pq

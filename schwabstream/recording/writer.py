@@ -1,9 +1,9 @@
-"""Writes recordings beside a running stream, without ever holding it up.
+"""Writes recordings beside a running stream, without ever delaying it.
 
-Frames and commands are handed over in memory; a thread scrubs, compresses and writes them, at least once a second, and
-each write ends a zstandard frame, so that whatever ends the process costs no more than what came since. A disk that is
-full or slow makes frames wait, up to a bound; beyond it they are counted as lost, here, in the log and in the file.
-The file is the user's alone (0600). An older recording of the same name is set aside under its date, never overwritten.
+Frames and commands are handed over in memory. A thread scrubs, compresses and writes them at least once a second, and
+each write ends a zstandard frame: a crash loses only what arrived since. While the disk is full or slow, frames wait
+in memory, up to a bound; beyond it they are counted as lost, here, in the log and in the file. Only the user can read
+the file (0600). An older recording of the same name is renamed after its date, never overwritten.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from schwabstream import __version__
 from schwabstream.errors import ConfigurationError
 from schwabstream.protocol.subscriptions import wanted
 from schwabstream.protocol.symbols import Symbol
-from schwabstream.recording.carry_over import Carry
+from schwabstream.recording.carry_over import CarryOver
 from schwabstream.recording.format import Header, Record, encode_header, encode_record
 from schwabstream.recording.rotation import RecordingFile, Rotation, prune, set_aside
 from schwabstream.recording.scrub import Scrubber
@@ -69,7 +69,7 @@ class FileRecorder:
         self._monotonic, self._wall = monotonic, wall
         self._header = replace(header, part=1, part_us=header.started_us)
         self._scrubber = Scrubber()
-        self._carry = Carry() if self._rotation.splits else None
+        self._carry_over = CarryOver() if self._rotation.splits else None
         self._records: list[Record] = []
         self._waiting_bytes = 0
         self._lost = 0
@@ -84,15 +84,15 @@ class FileRecorder:
         self._thread.start()
 
     def take_frame(self, frame: bytes, received_us: int) -> None:
-        """Keep one frame of the streamer; returns at once."""
+        """Record one frame of the streamer; returns at once."""
         self._take(Record(received_us, "in", frame), len(frame))
 
     def take_command(self, text: str, sent_us: int) -> None:
-        """Keep one frame of ours; returns at once."""
+        """Record one frame that we sent; returns at once."""
         self._take(Record(sent_us, "out", text), len(text))
 
     def close(self, timeout_s: float = 2.0) -> None:
-        """Write what waits, for at most ``timeout_s``."""
+        """Write the rest, for at most ``timeout_s``."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -101,7 +101,7 @@ class FileRecorder:
             log.error("the end of the recording could not be written", file=str(self.path))
 
     def _take(self, record: Record, size: int) -> None:
-        # Called for each frame: the plain lock is entered in half the time the condition takes.
+        # Called for each frame: entering the plain lock takes half the time of entering the condition.
         with self._lock:
             before = self._waiting_bytes
             if before <= self._max_waiting_bytes:
@@ -114,7 +114,7 @@ class FileRecorder:
             self.frames_lost += 1
             if self._lost > 1:
                 return
-        log.warning("the recording falls behind; frames are left out of it", file=str(self.path))
+        log.warning("the recording cannot keep up; frames are missing from it", file=str(self.path))
 
     # -- the writing thread
 
@@ -130,11 +130,11 @@ class FileRecorder:
             if now >= self._no_sooner and self._rotation.is_due(self._file.size, now - self._rotate_at):
                 self._rotate(now)
         self._flush()
-        self._flush()  # the first may only have written what had failed before
+        self._flush()  # the first may only have written what failed before
         self._file.close()
 
     def _pressed(self) -> bool:
-        # While the disk takes nothing, only the interval wakes the thread.
+        # While the disk cannot be written, only the interval wakes the thread.
         return self._closing or (not self._stuck and self._waiting_bytes >= EARLY_FLUSH_BYTES)
 
     def _flush(self) -> None:
@@ -161,7 +161,7 @@ class FileRecorder:
         self._unwritten = None
         if self._stuck:
             self._stuck = False
-            log.info("the recording goes on", file=str(self.path), lost=self.frames_lost)
+            log.info("the recording continues", file=str(self.path), lost=self.frames_lost)
 
     def _compress(self, records: list[Record]) -> bytes:
         """The records as one zstandard frame; compressing lets other threads run, so it is done in small pieces."""
@@ -182,17 +182,17 @@ class FileRecorder:
             self.commands += 1
             payload = self._scrubber.command(str(payload))
         clean = record if payload is record.payload else record._replace(payload=payload)
-        if self._carry is not None:
-            self._carry.follow(clean)
+        if self._carry_over is not None:
+            self._carry_over.follow(clean)
         return clean
 
     # -- files
 
     def _begin(self) -> RecordingFile:
-        """The first file; an older recording there is set aside."""
+        """The first file; an older recording there is renamed."""
         try:
             if (aside := set_aside(self.path)) is not None:
-                log.info("an older recording was set aside", file=str(aside))
+                log.info("an older recording was renamed", file=str(aside))
             file = self._open()
         except OSError as error:
             raise ConfigurationError(f"cannot record to {self.path}: {error.strerror}") from error
@@ -200,10 +200,10 @@ class FileRecorder:
         return file
 
     def _open(self) -> RecordingFile:
-        """A new file that holds its header and what the earlier parts said."""
+        """A new file with its header and the state that earlier parts left."""
         file = RecordingFile(self.path, self._header.part_us)
-        carried = self._carry.records(self._header.part_us) if self._carry is not None else []
-        lines = b"".join(map(encode_record, carried))
+        repeated = self._carry_over.records(self._header.part_us) if self._carry_over is not None else []
+        lines = b"".join(map(encode_record, repeated))
         try:
             file.append(zstd.compress(encode_header(self._header), options=_OPTIONS))
             if lines:
@@ -214,7 +214,7 @@ class FileRecorder:
         return file
 
     def _rotate(self, now: float) -> None:
-        """Set the file aside and begin the next; when that fails the present one goes on for a while."""
+        """Rename the file and begin the next; when that fails, continue with the present one for a while."""
         before, self._rotate_at = self._header, now + self._rotation.every_s
         self._header = replace(before, part=before.part + 1, part_us=int(self._wall() * 1e6))
         try:
@@ -235,7 +235,7 @@ class FileRecorder:
 def recording_to(
     file: Path | None, rotation: Rotation | None, symbols: Sequence[Symbol], *, simulated: bool
 ) -> Iterator[FileRecorder | None]:
-    """A recorder into ``file`` for the length of the block; None when there is no file to record to.
+    """A recorder into ``file`` for the length of the block; None without a file.
 
     Raises ``ConfigurationError`` when nothing can be written there.
     """
@@ -272,7 +272,7 @@ def local_zone(at_s: float) -> str:
     parts = Path("/etc/localtime").resolve().parts
     if "zoneinfo" in parts:
         name = "/".join(parts[parts.index("zoneinfo") + 1 :])
-        # TZ in the environment may say something else than the system does.
+        # TZ in the environment can differ from the system's setting.
         with contextlib.suppress(ValueError, OSError, KeyError):
             if local.astimezone(ZoneInfo(name)).utcoffset() == local.utcoffset():
                 return name

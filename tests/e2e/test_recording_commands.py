@@ -146,9 +146,9 @@ def test_a_difference_is_shown_and_exit_1(recording: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("replay", "/etc/passwd"), "is no recording of schwabstream"),
+        (("replay", "/etc/passwd"), "is not a recording of schwabstream"),
         (("replay", "missing.zst"), "cannot read missing.zst"),
-        (("export", "/etc/passwd", "--out", "out"), "is no recording of schwabstream"),
+        (("export", "/etc/passwd", "--out", "out"), "is not a recording of schwabstream"),
         (("record", "missing/day.zst", "--simulate"), "cannot record to missing/day.zst"),
         (("record", "day.zst", "--simulate", "--rotate", "often"), "neither a time such as 1h nor a size"),
         (("run", "--simulate-from", "missing.zst"), "cannot read missing.zst"),

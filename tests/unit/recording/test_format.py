@@ -66,7 +66,7 @@ def test_any_frame_comes_back(at_us: int, frame: bytes, carried: bool) -> None:
     """Bytes come back as they were, whether they were text or not."""
     back = decode_record(encode_record(Record(at_us, "in", frame, carried)))
     payload = back.payload.encode() if isinstance(back.payload, str) else back.payload
-    assert (back.at_us, back.kind, payload, back.carried) == (at_us, "in", frame, carried)
+    assert (back.at_us, back.kind, payload, back.repeated) == (at_us, "in", frame, carried)
 
 
 @given(MOMENTS, st.text(st.characters(exclude_categories=["Cs"]), max_size=200))

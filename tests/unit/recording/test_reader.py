@@ -123,7 +123,7 @@ def test_two_recordings_in_one_file_are_both_read(tmp_path: Path) -> None:
         (zstd.ZstdCompressor().compress(b"") + b"\x28\xb5\x2f\xfd\x00", "first line"),
         (b"\x28\xb5\x2f\xfd" + bytes(100), "first line"),
         (bytes(3 * 2**20), "first line"),
-        (encode_header(HEADER).replace(b'"format":1', b'"format":99'), "format 99 is not known"),
+        (encode_header(HEADER).replace(b'"format":1', b'"format":99'), "does not support format 99"),
     ],
 )
 def test_what_is_no_recording_is_refused_in_one_sentence(tmp_path: Path, content: bytes, reason: str) -> None:

@@ -101,7 +101,7 @@ def test_a_foreign_file_is_left_alone(tmp_path: Path) -> None:
     """What is no recording is neither renamed nor overwritten: exit 2."""
     path = tmp_path / "notes.txt"
     path.write_text("mine")
-    with pytest.raises(ConfigurationError, match="left alone: choose another file"):
+    with pytest.raises(ConfigurationError, match="choose another file, this one is not touched"):
         set_aside(path)
     assert path.read_text() == "mine"
 

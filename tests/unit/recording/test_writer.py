@@ -111,7 +111,7 @@ def test_a_full_disk_costs_nothing_while_it_lasts_briefly(path: Path, small_disk
     assert [record.at_us for record in records(path)] == [STARTED_US + number for number in range(100)]
     events = [entry["event"] for entry in logs]
     assert events.count("cannot write the recording; frames wait") == 1
-    assert events.count("the recording goes on") == 1
+    assert events.count("the recording continues") == 1
 
 
 def test_a_disk_that_stays_full_costs_counted_frames(path: Path, small_disk: Callable[[int], None]) -> None:
@@ -133,7 +133,7 @@ def test_a_disk_that_stays_full_costs_counted_frames(path: Path, small_disk: Cal
     kept = [record.at_us - STARTED_US for record in found if record.kind == "in"]
     assert kept == [*range(500 - lost), 500]
     assert [record.payload for record in found if record.kind == "lost"] == [str(lost)]
-    behind = [entry for entry in logs if entry["event"] == "the recording falls behind; frames are left out of it"]
+    behind = [entry for entry in logs if entry["event"] == "the recording cannot keep up; frames are missing from it"]
     assert len(behind) == 1
 
 
@@ -176,7 +176,7 @@ def test_it_rotates_by_time(path: Path) -> None:
         assert (one.header.part, two.header.part) == (1, 2)
         assert one.header.started_us == two.header.started_us == STARTED_US
         assert two.header.part_us == STARTED_US + 61 * SECOND
-    assert [record.carried for record in records(second)] == [True, False]
+    assert [record.repeated for record in records(second)] == [True, False]
 
 
 def test_it_rotates_by_size_and_keeps_the_newest(path: Path) -> None:
@@ -190,7 +190,7 @@ def test_it_rotates_by_size_and_keeps_the_newest(path: Path) -> None:
     recorder.close()
     files = sorted(path.parent.glob("*.zst"))
     assert len(files) == 3
-    kept = [record.at_us for file in files for record in records(file) if not record.carried]
+    kept = [record.at_us for file in files for record in records(file) if not record.repeated]
     assert kept == list(range(STARTED_US + taken - len(kept), STARTED_US + taken))
 
 
