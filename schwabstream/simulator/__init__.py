@@ -1,6 +1,6 @@
 """A simulated Schwab on one loopback port: OAuth, REST and streamer, with switchable faults and seeded prices.
 
-It follows the project's protocol facts (docs/protocol.md, section 9) and never reaches Schwab.
+It follows docs/protocol.md, section 9, and never contacts Schwab.
 """
 
 from schwabstream.simulator.faults import Faults

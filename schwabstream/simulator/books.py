@@ -16,7 +16,7 @@ _VENUES: dict[str, tuple[str, ...]] = {
 
 
 class Book:
-    """One book; levels keep their prices, and come and go at the best price as the quote moves."""
+    """One book; levels keep their prices, and appear and disappear at the best price as the quote moves."""
 
     def __init__(self, service: str, quote: Quote, seed: int) -> None:
         self.quote = quote

@@ -1,6 +1,6 @@
 """One TCP connection: HTTP by h11, and WebSocket by websockets' sans-I/O protocol once a client upgrades.
 
-Both are driven by hand, so that every way a connection can end is at hand: close code, reset, silence.
+Both leave the socket to this module, so that a connection can end in every way: close code, reset, silence.
 """
 
 import asyncio
@@ -43,12 +43,12 @@ class Connection(asyncio.Protocol):
     # -- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the connection in."""
+        """Register the connection."""
         self._transport = cast("asyncio.Transport", transport)  # not by its class: uvloop's has another
         self._simulator.attach(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget everything that was still to happen."""
+        """Cancel everything that is scheduled."""
         del exc
         for timer in self._timers:
             timer.cancel()
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def eof_received(self) -> bool:
-        """The client will send no more: the transport closes by itself."""
+        """The client sends nothing more: the transport closes itself."""
         return False
 
     # -- Socket
@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._timers.add(timer)
 
     def send(self, text: str | bytes) -> None:
-        """Send one text frame; a client that does not read is stopped (protocol 3.4, code 30)."""
+        """Send one text frame; stop a client that does not read (protocol 3.4, code 30)."""
         websocket = self._websocket
         if websocket is None or websocket.state is not OPEN or self._transport is None or self._faults.black_hole:
             return
@@ -100,12 +100,12 @@ class Connection(asyncio.Protocol):
             self.close(None)
 
     def close(self, code: int | None) -> None:
-        """End the connection with a close frame of that code; None: without one, after what was sent is out."""
+        """End the connection with a close frame of that code; None: without one, once the sent data is out."""
         self._log_out()
         if self._transport is None:
             return
         if code is None or self._websocket is None or self._websocket.state is not OPEN:
-            # What was sent still goes out; then the client sees the end of the stream, code 1006.
+            # The sent data still goes out; then the client sees the end of the stream, code 1006.
             self._transport.close()
             self.later(1.0, self.abort)
             return
@@ -114,18 +114,18 @@ class Connection(asyncio.Protocol):
             return
         self._websocket.send_close(code)
         self._flush()
-        # A client that never answers the close frame must not keep the socket.
+        # A client that never answers the close frame must not keep the socket open.
         self.later(1.0, self.abort)
 
     def abort(self) -> None:
-        """Reset the connection at once; what was not yet sent is lost."""
+        """Reset the connection at once; unsent data is lost."""
         self._log_out()
         if self._transport is not None:
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._transport.abort()
 
     def _log_out(self) -> None:
-        # A session whose end has begun does not count any more, however long its client takes to leave.
+        # A session that is ending does not count any more, however long its client takes to close.
         if self.session is not None:
             self.session.is_logged_in = False
 
@@ -196,7 +196,7 @@ class Connection(asyncio.Protocol):
 
     def _accept(self, target: str) -> None:
         assert self._request is not None
-        # The request is handed over as bytes: the protocol must read it itself to be ready for frames.
+        # The request is passed on as bytes: the protocol must parse it itself to be ready for frames.
         headers = Headers([(name.decode(), value.decode("latin-1")) for name, value in self._request.headers])
         self._websocket = websocket = ServerProtocol(max_size=None)
         websocket.receive_data(UpgradeRequest(target, headers).serialize())
@@ -219,7 +219,7 @@ class Connection(asyncio.Protocol):
         websocket.receive_data(data)
         events = websocket.events_received()
         if not self._faults.pongs and websocket.state is OPEN:
-            # What the protocol wants to send by itself while open is pongs.
+            # All that the protocol sends on its own while open is pongs.
             websocket.data_to_send()
         self._flush()
         for event in events:

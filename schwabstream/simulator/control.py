@@ -20,7 +20,7 @@ from schwabstream.simulator.web import Reply
 if TYPE_CHECKING:
     from schwabstream.simulator.server import SchwabSimulator
 
-# 1004, 1005 and 1015 never stand in a close frame; 1006 stands for none at all.
+# 1004, 1005 and 1015 never appear in a close frame; 1006 means a connection without one.
 _CLOSE_CODES = frozenset({*range(1000, 1004), *range(1006, 1015), *range(3000, 5000)})
 
 
@@ -31,7 +31,7 @@ class Control:
         self._simulator = simulator
 
     def answer(self, method: str, path: str, body: bytes) -> Reply:
-        """One call; 400 with ``{"error"}`` for what is wrong with it."""
+        """Answer one call; an invalid one with 400 and ``{"error"}``."""
         try:
             given = orjson.loads(body) if body else {}
             if not isinstance(given, dict):

@@ -1,8 +1,7 @@
-"""Everything that can be made to go wrong, or otherwise, while the simulator runs.
+"""The switches of the simulator: everything that can be made to fail, or to behave differently, while it runs.
 
-Set attributes from Python, or send JSON to ``/simulator/faults``. A default is what Schwab does, as far as known
-(protocol 9).
-Refuses unknown names and values of the wrong type when they come as JSON.
+Set attributes from Python, or send JSON to ``/simulator/faults``, where unknown names and values of the wrong type are
+errors. The defaults are what Schwab does, as far as recorded (protocol 9).
 """
 
 import dataclasses
@@ -43,7 +42,7 @@ RestError = Literal[
 class Faults:
     """The switches; times in seconds, rates per second and key.
 
-    A match names commands: ``"SUBS"``, a service, or ``"SERVICE SUBS"``.
+    A match selects commands: ``"SUBS"``, a service, or ``"SERVICE SUBS"``.
     """
 
     # OAuth
@@ -71,13 +70,13 @@ class Faults:
     level2_permission: bool = True
     market_data_permission: str | None = "NP"
     holidays: set[str] = field(default_factory=set)
-    """ISO dates on which the markets endpoint says closed, besides weekends and the exchanges' holidays."""
+    """ISO dates on which the markets endpoint reports a closed market, besides weekends and the exchanges' holidays."""
     half_days: set[str] = field(default_factory=set)
     """ISO dates on which equities close at 13:00 Eastern, besides the exchanges' half days."""
 
     # connection
     refuse: bool = False
-    """Every request but those to the control path resets its connection. For a closed port: ``stop_listening``."""
+    """Every request except to the control path resets its connection. For a closed port: ``stop_listening``."""
     drop_in_handshake: bool = False
     handshake_status: int | None = None
     handshake_delay_s: float = 0.0
@@ -100,9 +99,9 @@ class Faults:
     command_codes: dict[str, int] = field(default_factory=dict)
     """Match → code instead of 0; 26 to 29 succeed like 0, 12 and 30 also end the session."""
     unanswered: set[str] = field(default_factory=set)
-    """Matches that get neither answer nor effect."""
+    """Matches that are neither answered nor executed."""
     serial_commands: bool = False
-    """A command that comes while another is unanswered fails with 22 to 25."""
+    """A command sent while another is unanswered fails with 22 to 25."""
     bad_format_keeps_socket: bool = False
     max_keys: int = 500
     evict_notify: bool = True
@@ -119,18 +118,18 @@ class Faults:
     books_per_s: float = 1.0
     snapshot_delay_s: float = 0.01
     snapshot_on_resubscribe: bool = True
-    """A SUBS or ADD of what is subscribed already brings another snapshot; whether Schwab does so is unknown."""
+    """A SUBS or ADD of a subscribed key sends another snapshot; whether Schwab does so is unknown."""
     muted_services: set[str] = field(default_factory=set)
     silent_keys: set[str] = field(default_factory=set)
     batch_limit: int | None = None
-    """Only the first N keys of a SUBS or ADD come alive, though all are acknowledged."""
+    """Only the first N keys of a SUBS or ADD get data, though all are acknowledged."""
     root_stream_key: Literal["contract", "root"] = "root"
-    """Under which key the entries of a root come."""
+    """Under which key the entries of a root are sent."""
     unknown_symbol_frame: bool = False
     """Unknown futures keys get the U+FFFD frame (trap T5) instead of silence."""
     accept_mic: bool = False
     unknown_keys: set[str] = field(default_factory=lambda: {"NOPE", "XYZZY", "ZZZZ", "ZZZZQ"})
-    """Keys that Schwab does not know, besides those that no instrument could have."""
+    """Keys that Schwab does not know, besides keys that cannot name an instrument."""
     futures_depth: bool = False
     """Serve FUTURES_BOOK, which live Schwab does not."""
     market_status: str = "Normal"
@@ -154,7 +153,7 @@ class Faults:
         return dict(_ADAPTER.dump_python(self, mode="json"))
 
     def apply(self, changes: dict[str, Any]) -> None:
-        """Set the named switches from JSON values, all or none; raises ``ValueError`` naming the first wrong one."""
+        """Set the named switches from JSON values, all or none; ``ValueError`` names the first wrong one."""
         names = {each.name for each in dataclasses.fields(self)}
         if unknown := sorted(set(changes) - names):
             raise ValueError(f"no such fault: {', '.join(unknown)}")
@@ -167,18 +166,18 @@ class Faults:
             setattr(self, name, getattr(checked, name))
 
     def reset(self) -> None:
-        """Every switch back to its default."""
+        """Set every switch to its default."""
         fresh = Faults()
         for each in dataclasses.fields(self):
             setattr(self, each.name, getattr(fresh, each.name))
 
-    def known(self, key: str) -> str | None:
-        """The key under which the market has it; None for one that Schwab is not to know."""
+    def listed(self, key: str) -> str | None:
+        """The key under which the market lists it; None for a key that Schwab does not know."""
         bare = key.partition(":")[0] if self.accept_mic else key
         return None if bare in self.unknown_keys else bare
 
     def take_token_error(self) -> TokenError | None:
-        """The error that this token call answers with, counted off."""
+        """The error for this token call, counted down."""
         if self.token_error is None or self.token_error_count == 0:
             return None
         if self.token_error_count is not None:
@@ -186,7 +185,7 @@ class Faults:
         return self.token_error
 
     def take_rest_error(self, path: str) -> RestError | None:
-        """The error that this REST call answers with, counted off."""
+        """The error for this REST call, counted down."""
         if self.rest_error is None or self.rest_error_count == 0 or self.rest_error_path not in path:
             return None
         if self.rest_error_count is not None:
@@ -198,5 +197,5 @@ _ADAPTER = TypeAdapter(Faults)
 
 
 def matches(patterns: "set[str] | dict[str, int]", service: str, command: str) -> str | None:
-    """The pattern that names this command, the most special first, or None."""
+    """The pattern that selects this command, the most specific first, or None."""
     return next((each for each in (f"{service} {command}", service, command) if each in patterns), None)

@@ -1,4 +1,4 @@
-"""The market as sessions get it: snapshots, changes, books, bars; spoiled where the switches say so (protocol 3.5)."""
+"""The market as sessions receive it: snapshots, changes, books and bars, corrupted on request (protocol 3.5)."""
 
 import random
 import re
@@ -60,16 +60,16 @@ class Feed:
         self._rng, self._seed = rng, seed
         self._books: dict[tuple[str, Quote], Book] = {}
 
-    # -- what there is
+    # -- services and keys
 
     def serves(self, service: str) -> bool:
-        """Whether there is such a service; the others are unavailable (code 11)."""
+        """Whether this service has data; the others are unavailable (code 11)."""
         return service in ASSETS and (service != Service.FUTURES_BOOK or self._faults.futures_depth)
 
     def find(self, service: str, key: str) -> Quote | None:
-        """The quote behind a key of a service; None is what Schwab answers with silence (protocol 3.6)."""
-        known = self._faults.known(key)
-        quote = None if known is None else self._market.quote(known)
+        """The quote of a key of a service; None where Schwab stays silent (protocol 3.6)."""
+        listed = self._faults.listed(key)
+        quote = None if listed is None else self._market.quote(listed)
         if quote is None or quote.instrument.asset not in ASSETS[service]:
             return None
         listings = _LISTINGS.get(Service(service))
@@ -87,7 +87,7 @@ class Feed:
     # -- snapshots
 
     def send_snapshot(self, session: "Session", service: str, keys: Iterable[str]) -> None:
-        """The first entry of every key that is known and still subscribed."""
+        """Send the first entry of every key that has a quote and is still subscribed."""
         entries = []
         subscribed = session.subscriptions.get(service, {})
         for key in keys:
@@ -128,7 +128,7 @@ class Feed:
     # -- movement
 
     def quotes(self, sessions: Iterable["Session"], services: Iterable[str]) -> dict[Quote, None]:
-        """Every quote that somebody follows through these services, in the order of subscription."""
+        """Every quote that a session follows through these services, in the order of subscription."""
         found: dict[Quote, None] = {}
         for session in sessions:
             for service in services:
@@ -138,7 +138,7 @@ class Feed:
         return found
 
     def send_changes(self, sessions: Iterable["Session"], changes: dict[Quote, dict[str, Any]]) -> None:
-        """Level-1 changes to everyone who follows the quotes."""
+        """Send level-1 changes to every session that follows the quotes."""
 
         def changed(_: "Session", service: str, key: str, quote: Quote, wanted: frozenset[str]) -> Entry | None:
             part = numbered(service, changes[quote], wanted)
@@ -147,7 +147,7 @@ class Feed:
         self._send_each(sessions, LEVELONE, changes, changed)
 
     def send_books(self, sessions: Iterable["Session"], moved: Iterable[Quote]) -> None:
-        """Whole books of the quotes to everyone who follows them."""
+        """Send the quotes' whole books to every session that follows them."""
 
         def whole(_: "Session", service: str, key: str, quote: Quote, wanted: frozenset[str]) -> Entry:
             return self._book_entry(service, key, quote, wanted)
@@ -155,7 +155,7 @@ class Feed:
         self._send_each(sessions, BOOKS, set(moved), whole)
 
     def send_bars(self, sessions: Iterable["Session"], bars: dict[Quote, Bar]) -> None:
-        """Finished minutes to everyone who follows them, each with its sequence number."""
+        """Send finished minutes to every session that follows them, each with its sequence number."""
 
         def bar(session: "Session", service: str, key: str, quote: Quote, wanted: frozenset[str]) -> Entry:
             number = session.sequences[service] = session.sequences.get(service, 0) + 1
@@ -223,7 +223,7 @@ class Feed:
         return quote.instrument.contract if quote is not None and quote.instrument.contract else key
 
     def send_frame(self, session: "Session", messages: list[dict[str, Any]]) -> None:
-        """One data frame, spoiled as the switches say."""
+        """Send one data frame, corrupted as the switches ask."""
         faults, rng = self._faults, self._rng
         if faults.padding_bytes:
             messages[0]["content"][0]["99"] = "x" * faults.padding_bytes
@@ -241,7 +241,7 @@ class Feed:
 
 
 def numbered(service: str, values: dict[str, Any], wanted: frozenset[str]) -> dict[str, Any]:
-    """The named values under their field numbers, only those asked for; None is left out, as Schwab does."""
+    """The wanted ones of the named values under their field numbers; None is left out, as Schwab does."""
     numbers = _NUMBERS[service]
     entry = {}
     for name, value in values.items():

@@ -53,7 +53,7 @@ def _future_hours(day: dt.date) -> dict[str, Any]:
 def market_hours(name: str, day: dt.date, faults: Faults) -> dict[str, Any]:
     """The inner object of one market on one day, by product."""
     is_closed = futures_are_closed if name in ("future", "forex") else new_york_is_closed
-    # A Sunday's evening session belongs to Monday: the recorded answer of a Sunday says closed for every market.
+    # A Sunday's evening session belongs to Monday: the recorded answer of a Sunday has every market closed.
     if day.weekday() >= _SATURDAY or is_closed(day) or day.isoformat() in faults.holidays:
         return _closed(name, day)
     if name == "future":

@@ -1,7 +1,7 @@
 """What the simulated market trades: a catalogue of instruments, and the rules that turn a key into one of them.
 
-Futures roots name their active contract by the clock's date; a contract key is an instrument of its own. Every valid
-ticker and every pair of currencies exists, at a price that is the same in every run. What cannot be a key (an expired
+Futures roots name the active contract of the clock's date; a contract key is a separate instrument. Every valid
+ticker and every pair of currencies exists, at a price that is the same in every run. An invalid key (an expired
 contract, a MIC suffix, lower case, a word) gives None: the streamer acknowledges it and stays silent.
 """
 
@@ -31,7 +31,7 @@ _PAIR = re.compile(r"^(?P<base>[A-Z]{3})/(?P<quote>[A-Z]{3})$")
 
 @dataclass(frozen=True, slots=True)
 class Instrument:
-    """One tradable thing: where its walk starts, a typical displayed size, a typical day's volume."""
+    """One instrument: its starting price, a typical displayed size, a typical day's volume."""
 
     key: str
     asset: str
@@ -130,9 +130,9 @@ _FUTURE_OF_OPTION = {
     **{root: f"/{root}" for root in _INDEX_FUTURES},
     "EUU": "/6E", "LN": "/NG", "LO": "/CL", "OG": "/GC", "OYM": "/YM", "OZN": "/ZN", "SO": "/SI",
 }  # fmt: skip
-"""Roots of options on futures, and what they are options on; those of weekly options follow a pattern."""
+"""Roots of options on futures, and their futures; the roots of weekly options follow a pattern."""
 _OPTION_UNDERLYINGS = {"SPX": "$SPX", "SPXW": "$SPX"}
-"""Option roots that are not the ticker of what they are an option on."""
+"""Option roots that differ from the ticker of the underlying."""
 
 CATALOGUE: dict[str, Instrument] = {each.key: each for each in (*_FUTURES, *_EQUITIES, *_INDICES)}
 
@@ -158,7 +158,7 @@ def _last_weekday(year: int, month: int, number: int) -> dt.date:
 
 
 def _weekdays_before(day: dt.date, number: int) -> dt.date:
-    """So many weekdays, one to five, before a day."""
+    """The day that is ``number`` weekdays, one to five, before another."""
     before = (day - dt.timedelta(days=days) for days in range(1, 8))
     return [each for each in before if each.weekday() < 5][number - 1]
 
@@ -169,7 +169,7 @@ def contract_key(root: str, year: int, month: int) -> str:
 
 
 def active_contract(root: Instrument, today: dt.date) -> Instrument:
-    """The contract a root stands for today.
+    """The contract that a root refers to today.
 
     Index futures roll on the Thursday eight days before expiry, metals before the month of their delivery.
     """
@@ -203,7 +203,7 @@ def _option(key: str, today: dt.date) -> Instrument | None:
     """An option on a share or an index, keyed with the root padded to six (trap T22)."""
     found = _OPTION.match(key) if len(key) == 21 else None
     root = found["root"].strip() if found else ""
-    underlying = _known(_OPTION_UNDERLYINGS.get(root, root))
+    underlying = _catalogued(_OPTION_UNDERLYINGS.get(root, root))
     if not found or underlying is None:
         return None
     try:
@@ -257,7 +257,7 @@ def _future_option(key: str, today: dt.date) -> Instrument | None:
 
 
 def _weekly_expiry(weekly: re.Match[str], year: int, month: int) -> dt.date | None:
-    """The day a weekly option's root names: ``E3D`` is the third Thursday; None for a fifth that a month lacks."""
+    """The day of a weekly option's root: ``E3D`` is the third Thursday; None for a fifth that the month lacks."""
     first = dt.date(year, month, 1)
     weekday = "ABCDE".index(weekly["day"])
     day = first + dt.timedelta(days=(weekday - first.weekday()) % 7 + 7 * (int(weekly["week"]) - 1))
@@ -265,7 +265,7 @@ def _weekly_expiry(weekly: re.Match[str], year: int, month: int) -> dt.date | No
 
 
 def _option_expiry(root: Instrument, year: int, month: int) -> dt.date:
-    """The last day of a monthly option; but for index options close to, not exactly, the exchange's calendar."""
+    """The last day of a monthly option; except for index options close to the exchange's calendar, not exact."""
     if root.months == QUARTERS:
         return third_friday(year, month)
     if root.exchange == "XCEC":
@@ -273,13 +273,13 @@ def _option_expiry(root: Instrument, year: int, month: int) -> dt.date:
     return _weekdays_before(_contract_end(root, year, month), 3)
 
 
-def _known(key: str) -> Instrument | None:
-    """What the catalogue has under a key, else the share of that ticker."""
+def _catalogued(key: str) -> Instrument | None:
+    """The catalogue's instrument of a key, otherwise the share of that ticker."""
     return CATALOGUE.get(key) or _share(key)
 
 
 def _share(key: str) -> Instrument | None:
-    """A share that the catalogue lacks; short tickers are New York's, as they mostly are."""
+    """A share outside the catalogue; short tickers are listed in New York, as most of them are."""
     found = _TICKER.match(key)
     if not found:
         return None
@@ -300,15 +300,15 @@ def _pair(key: str) -> Instrument | None:
 
 
 def find_instrument(key: str, today: dt.date) -> Instrument | None:
-    """The instrument a key names on that day, or None."""
-    known = CATALOGUE.get(key)
-    if known is not None and known.asset == "FUTURE":
-        return replace(active_contract(known, today), key=key)
-    return known or _made_up(key, today)
+    """The instrument that a key names on that day, or None."""
+    found = CATALOGUE.get(key)
+    if found is not None and found.asset == "FUTURE":
+        return replace(active_contract(found, today), key=key)
+    return found or _outside_the_catalogue(key, today)
 
 
-def _made_up(key: str, today: dt.date) -> Instrument | None:
-    """What a key outside the catalogue names, by its form."""
+def _outside_the_catalogue(key: str, today: dt.date) -> Instrument | None:
+    """The instrument that a key names by its form."""
     if key.startswith("./"):
         return _future_option(key, today)
     return _contract(key, today) or _option(key, today) or _pair(key) or _share(key)

@@ -12,7 +12,7 @@ from typing import Any
 from schwabstream.simulator.instruments import CATALOGUE, Instrument, active_contract, find_instrument
 from schwabstream.simulator.statics import EASTERN, contract_fields, static_fields
 
-# Smallest displayed and smallest traded amount; 1 where nothing is said.
+# Smallest displayed and smallest traded amount; 1 for other assets.
 _QUOTE_LOTS = {"EQUITY": 100, "FOREX": 1_000_000}
 _TRADE_LOTS = {"EQUITY": 100, "FOREX": 10_000}
 
@@ -29,7 +29,7 @@ class Bar:
     volume: int
 
     def add(self, price: float, size: int) -> None:
-        """Count one trade in."""
+        """Add one trade."""
         self.high, self.low = max(self.high, price), min(self.low, price)
         self.close = price
         self.volume += size
@@ -51,12 +51,12 @@ class Quote:
         self.finished: Bar | None = None
         self._home = round(instrument.price / instrument.tick)
         self._reach = max(40, self._home // 50)
-        # A micro contract starts where its big brother does: both have the same price in the catalogue.
+        # A micro contract starts where the full-size one does: both have the same price in the catalogue.
         start = random.Random(f"{seed}:{instrument.price}")
         self.bid = self._home + start.randint(-self._reach // 8, self._reach // 8)
         self.spread = 1
         self.phase = self.rng.random()
-        """Where between two pulses this instrument moves."""
+        """When between two pulses this instrument moves."""
         self._quote_lot = _QUOTE_LOTS.get(instrument.asset, 1)
         self._trade_lot = _TRADE_LOTS.get(instrument.asset, 1)
 
@@ -132,7 +132,7 @@ class Quote:
         return derived
 
     def advance(self, now_ms: int) -> dict[str, Any]:
-        """Move one step; returns the fields that changed: something, unless it is an index."""
+        """Move one step; returns the changed fields, at least one unless it is an index."""
         pull = (self.bid - self._home) / self._reach
         draw = self.rng.random()
         up = 0.25 * (1 - pull)
@@ -172,17 +172,17 @@ class Quote:
         self.bar.add(price, size)
 
     def take_bar(self, now_ms: int) -> Bar | None:
-        """The minute that has just ended, once; None when nothing traded in it."""
+        """The minute that has just ended, once; None when nothing was traded in it."""
         if self.bar is not None and self.bar.start_ms + 60_000 <= now_ms:
             self.finished, self.bar = self.bar, None
         finished, self.finished = self.finished, None
-        # An older one was left over when its last follower went away.
+        # An older one remains when its last follower has unsubscribed.
         just_ended = now_ms - now_ms % 60_000 - 60_000
         return finished if finished is not None and finished.start_ms == just_ended else None
 
 
 class Market:
-    """All quotes by key; keys that the market does not know give None."""
+    """All quotes by key; a key that names no instrument gives None."""
 
     def __init__(self, seed: int, clock: Callable[[], float]) -> None:
         self._seed = seed
@@ -201,7 +201,7 @@ class Market:
         return dt.datetime.fromtimestamp(self._clock(), EASTERN).date()
 
     def since_midnight_ms(self, at_ms: int) -> int:
-        """Milliseconds since midnight in New York, which is how venues' times are sent (protocol 4.6)."""
+        """Milliseconds since midnight in New York, the unit of the venues' times (protocol 4.6)."""
         start, end = self._midnight
         if not start <= at_ms < end:
             local = dt.datetime.fromtimestamp(at_ms / 1000, EASTERN)
@@ -232,7 +232,7 @@ class Market:
         return quote
 
     def roll(self) -> dict[Quote, dict[str, Any]]:
-        """Follow the clock to a new day: what changed for each root whose active contract rolled."""
+        """Follow the clock to a new day; returns the changes of each root whose active contract rolled."""
         today = self.today()
         if today == self._day:
             return {}
@@ -243,7 +243,7 @@ class Market:
             it = quote.instrument
             if it.key != it.product or (new := active_contract(CATALOGUE[key], today)).contract == it.contract:
                 continue
-            # The root keeps its own key: only what it stands for moved on.
+            # The root keeps its own key; only its contract changes.
             quote.instrument = new
             fields = contract_fields(new)
             changed[quote] = {name: value for name, value in fields.items() if quote.values.get(name) != value}

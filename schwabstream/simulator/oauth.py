@@ -35,7 +35,7 @@ market data and will be sent back to <code>{redirect}</code>.</p>
 
 @dataclass(slots=True)
 class _Login:
-    """One browser login: what its refresh token is and when it began."""
+    """One browser login: its refresh token and its time."""
 
     refresh_token: str
     began_at: float
@@ -92,7 +92,7 @@ class OAuth:
 
     def _answer(self) -> dict[str, Any]:
         if self._login is None:
-            raise ValueError("nobody logged in")
+            raise ValueError("nobody is logged in")
         return {
             "expires_in": int(self.faults.access_token_life_s),
             "token_type": "Bearer",

@@ -1,4 +1,4 @@
-"""What makes the market move: steps at the rates the switches name, independent of how often the loop wakes up."""
+"""Moves the market at the rates that the switches set, however often the event loop wakes up."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from schwabstream.simulator.streamer import Session
 if TYPE_CHECKING:
     from schwabstream.simulator.server import SchwabSimulator
 
-# After a stall the market does not catch up more than this.
+# After a stall the market does not catch up by more than this.
 _LONGEST_PULSE_S = 0.5
 _FOLLOWED = (*LEVELONE, *CHARTS)
 
@@ -25,11 +25,11 @@ class Pulse:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to move the market."""
+        """Start to move the market."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
-        """Stop, and wait until stopped; raises what the task died of."""
+        """Stop, and wait for the end; raises the error that ended the task."""
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -65,7 +65,7 @@ class Pulse:
         due = _due(self._book_credits, feed.quotes(sessions, BOOKS), credit)
         while due:
             for quote in due:
-                # A book that nobody follows at level 1 would stand still.
+                # The book of a quote that nobody follows at level 1 would not move.
                 if quote not in self._credits:
                     quote.advance(now_ms)
             feed.send_books(sessions, due)
@@ -98,7 +98,7 @@ class Pulse:
 
 
 def _due(owed_to: dict[Quote, float], followed: dict[Quote, None], credit: float) -> dict[Quote, int]:
-    """How often each followed quote moves now; what is left of its credit is kept for the next pulse."""
+    """How often each followed quote moves now; the rest of its credit is kept for the next pulse."""
     for gone in [quote for quote in owed_to if quote not in followed]:
         del owed_to[gone]
     due = {}

@@ -1,4 +1,4 @@
-"""What the simulator saw: the side on which tests assert."""
+"""What the simulator received and sent, for tests to assert on."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,17 +32,17 @@ class Received:
     entries_sent: int = 0
 
     def add_command(self, command: dict[str, Any]) -> None:
-        """Keep one streamer command."""
+        """Note one streamer command."""
         self.commands.append(command)
         _trim(self.commands)
 
     def add_request(self, request: SeenRequest) -> None:
-        """Keep one HTTP request."""
+        """Note one HTTP request."""
         self.requests.append(request)
         _trim(self.requests)
 
     def add_connection(self, at: float) -> None:
-        """Keep the time of one streamer connection."""
+        """Note the time of one streamer connection."""
         self.connection_times.append(at)
         _trim(self.connection_times)
 

@@ -121,8 +121,8 @@ class Rest:
         return self._errors(400, "Bad Request", detail, {"parameter": "fields"})
 
     def _find(self, symbol: str) -> Quote | None:
-        known = self._faults.known(symbol)
-        return None if known is None else self._market.quote(known)
+        listed = self._faults.listed(symbol)
+        return None if listed is None else self._market.quote(listed)
 
     def _quotes(self, query: Query) -> Reply:
         symbols = list(dict.fromkeys(filter(None, query.get("symbols", "").split(","))))
@@ -146,7 +146,7 @@ class Rest:
         return Reply.json(answer)
 
     def _answer_key(self, symbol: str, quote: Quote) -> str:
-        """Which key answers for a futures root is not known; a switch decides (protocol 2.2)."""
+        """The key under which a quote is answered; for a futures root a switch decides (protocol 2.2)."""
         if quote.instrument.asset != "FUTURE" or symbol != quote.instrument.product:
             return symbol
         return quote.instrument.contract if self._faults.root_quote_key == "contract" else symbol
@@ -155,7 +155,7 @@ class Rest:
         blocks = self._blocks(query)
         if blocks is None:
             return self._bad_fields()
-        # The slash of a future does not survive this path (protocol 2.2).
+        # This path cannot hold the slash of a future (protocol 2.2).
         quote = None if symbol.startswith("/") else self._find(symbol)
         if quote is None:
             return self._errors(404, "Not Found")

@@ -1,6 +1,6 @@
-"""The simulator itself: one loopback port that is Schwab's OAuth, REST and streamer at once.
+"""The simulator itself: one loopback port that serves Schwab's OAuth, REST and streamer.
 
-Refuses to listen anywhere but on loopback: its tokens open nothing, but its control path obeys everyone.
+Listens on loopback only, because its control path accepts commands from any client.
 """
 
 import asyncio
@@ -33,9 +33,9 @@ from schwabstream.simulator.web import Reply
 class SchwabSimulator:
     """A Schwab to develop and test against: ``async with SchwabSimulator() as simulator: simulator.base_url``.
 
-    ``clock`` gives seconds since the epoch and dates everything sent; delays run on the event loop's own time. The same
-    ``seed`` gives the same price paths, tokens and random faults. ``port`` 0 takes a free one. With a ``tape`` the data
-    is that of a recording.
+    ``clock`` returns seconds since the epoch, the time of everything sent; delays run on the event loop's time. The
+    same ``seed`` gives the same price paths, tokens and random faults. ``port`` 0 chooses a free one. With a ``tape``
+    the data is that of a recording.
     """
 
     client_id = "simulated-app-key-00000000000000"
@@ -77,7 +77,7 @@ class SchwabSimulator:
     # -- life
 
     async def __aenter__(self) -> Self:
-        """Listen, and set the market going."""
+        """Listen, and start the market."""
         await self.start_listening()
         self._pulse.start()
         return self
@@ -106,14 +106,14 @@ class SchwabSimulator:
         self.rest.socket_url = f"{self.base_url.replace('http', 'ws', 1)}/ws"
 
     async def stop_listening(self) -> None:
-        """Refuse new connections (the port is closed); those open stay."""
+        """Close the port; open connections stay."""
         if self._server is not None:
             self._server.close()
             self._server = None
 
     @property
     def base_url(self) -> str:
-        """What ``SCHWAB_API_BASE_URL`` is set to."""
+        """The value for ``SCHWAB_API_BASE_URL``."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
@@ -146,11 +146,11 @@ class SchwabSimulator:
         return [each for each in sessions if each is not None and each.is_logged_in]
 
     def subscribed(self, service: str) -> list[str]:
-        """The keys that logged-in sessions follow through a service."""
+        """The keys that logged-in sessions have subscribed to through a service."""
         return [key for each in self.live_sessions() for key in each.subscriptions.get(service, ())]
 
     async def until(self, condition: Callable[["SchwabSimulator"], bool], timeout_s: float = 5.0) -> None:
-        """Wait for something to be true of this simulator; raises ``TimeoutError``."""
+        """Wait until ``condition`` is true of this simulator; raises ``TimeoutError``."""
         async with asyncio.timeout(timeout_s):
             while not condition(self):
                 await self._next_change()
@@ -160,10 +160,10 @@ class SchwabSimulator:
         await self._change.wait()
 
     def changed(self) -> None:
-        """Wake those who wait for a condition."""
+        """Have every waiting condition checked again."""
         self._change.set()
 
-    # -- what a test or the control path does to the clients
+    # -- actions of a test or of the control path
 
     def step(self, count: int = 1) -> None:
         """Move every followed instrument ``count`` times now, books and finished minutes included."""
@@ -171,7 +171,7 @@ class SchwabSimulator:
             self._pulse.step()
 
     def push_frame(self, text: str) -> None:
-        """Send a text frame as it stands to every logged-in session."""
+        """Send a text frame unchanged to every logged-in session."""
         for session in self.live_sessions():
             session.socket.send(text)
 
@@ -192,7 +192,7 @@ class SchwabSimulator:
             await self._next_change()
 
     def close_all(self, code: int | None = None) -> list[Connection]:
-        """As :meth:`drop_all`, without waiting; returns what it ended."""
+        """As :meth:`drop_all`, without waiting; returns the connections that it ended."""
         closed = [each for each in self._connections if each.session is not None]
         for connection in closed:
             if code is None:
@@ -202,7 +202,7 @@ class SchwabSimulator:
         return closed
 
     def evict_all(self) -> None:
-        """Code 12 to every session, as when another login of the user wins."""
+        """Code 12 to every session, as after another login of the user."""
         for session in self.live_sessions():
             session.evict()
 
@@ -211,7 +211,7 @@ class SchwabSimulator:
         for session in self.live_sessions():
             session.stop(text)
 
-    # -- what connections and sessions ask for
+    # -- for connections and sessions
 
     def now_ms(self) -> int:
         """The clock in milliseconds."""
@@ -231,13 +231,13 @@ class SchwabSimulator:
         self.changed()
 
     def open_session(self, connection: Connection) -> Session:
-        """A client upgraded to WebSocket."""
+        """A client has upgraded to WebSocket."""
         self.received.add_connection(self._clock())
         self.changed()
         return Session(self, connection)
 
     def logged_in(self, session: Session) -> None:
-        """One streamer per user: the newest login wins (protocol 3.8)."""
+        """Evict the user's other sessions: Schwab allows one, and keeps the newest (protocol 3.8)."""
         for other in self.live_sessions():
             if other is not session:
                 other.evict()

@@ -1,7 +1,4 @@
-"""The level-1 fields of an instrument that no trade or quote moves, by field name, as recorded (protocol 4).
-
-Leaves out what moves: see ``schwabstream.simulator.market``.
-"""
+"""The level-1 fields of an instrument that no trade or quote changes, by field name, as recorded (protocol 4)."""
 
 import datetime as dt
 import random
@@ -17,7 +14,7 @@ _DAY = dt.timedelta(days=1)
 
 
 def static_fields(it: Instrument, close: float, now_ms: int, rng: random.Random) -> dict[str, Any]:
-    """All of them, for a previous close and a moment; ``rng`` is the instrument's own."""
+    """All static fields, for a previous close and a moment; ``rng`` is the instrument's own."""
     common = {"description": it.description, "exchange_name": it.exchange, "exchange_id": it.exchange_id}
     if it.asset == "FUTURE":
         ids = dict.fromkeys(("bid_id", "ask_id", "last_id"), "?")
@@ -36,7 +33,7 @@ def static_fields(it: Instrument, close: float, now_ms: int, rng: random.Random)
 
 
 def contract_fields(it: Instrument) -> dict[str, Any]:
-    """What a future names of its contract; a root changes these at the roll (trap T18)."""
+    """The fields that depend on a future's contract; a root changes them at the roll (trap T18)."""
     return {
         "description": it.description,
         "open_interest": int(it.volume * 1.4),
@@ -55,7 +52,7 @@ def contract_fields(it: Instrument) -> dict[str, Any]:
     }
 
 
-# What Schwab leaves empty for forex (protocol 4.5).
+# Empty for forex (protocol 4.5).
 _FOREX = {
     "digits": 2,
     "tick": 0,

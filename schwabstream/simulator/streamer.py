@@ -1,4 +1,4 @@
-"""One streamer session on the server's side: commands in, answers and data out (protocol 3).
+"""One streamer session on the server's side: it receives commands, and sends answers and data (protocol 3).
 
 Does not cut frames out of the socket: that is ``connection``.
 """
@@ -49,7 +49,7 @@ class Session:
         self._pending = 0
         self._empty_since = 0
 
-    # -- what goes out
+    # -- outgoing messages
 
     def respond(self, request: dict[str, Any], code: int, text: str) -> None:
         """Answer one command."""
@@ -65,7 +65,7 @@ class Session:
         self.socket.send(orjson.dumps({"response": [answer]}))
 
     def notify(self, service: str, code: int, text: str) -> None:
-        """Tell the client something nobody asked for."""
+        """Send the client a message that is not an answer."""
         content = {"code": code, "msg": text}
         notice = {"service": service, "timestamp": self.simulator.now_ms(), "content": content}
         self.socket.send(orjson.dumps({"notify": [notice]}))
@@ -92,10 +92,10 @@ class Session:
             self.heartbeat()
         self.socket.later(self.simulator.faults.heartbeat_interval_s, self._beat)
 
-    # -- what comes in
+    # -- incoming commands
 
     def receive(self, text: str | bytes) -> None:
-        """Act on one frame of the client."""
+        """Execute the commands of one frame."""
         try:
             frame = orjson.loads(text)
         except orjson.JSONDecodeError:
@@ -188,7 +188,7 @@ class Session:
         self.socket.close(self.simulator.faults.drop_close_code)
 
     def _watch_empty(self) -> None:
-        """Stop a session that stays without subscriptions (protocol 3.9)."""
+        """Stop the session when it stays without subscriptions (protocol 3.9)."""
         limit_s = self.simulator.faults.empty_subscription_s
         self._empty_since += 1
         watched = self._empty_since
@@ -235,7 +235,7 @@ class Session:
         return ids == (self.customer_id, self.correl_id)
 
     def _subscribe(self, request: dict[str, Any], keys: list[str], fields: frozenset[str], code: int) -> None:
-        """Carry out a command, and answer with 0 or another code of success."""
+        """Execute a command, and answer with 0 or another success code."""
         service, command = str(request["service"]), str(request["command"])
         subscribed = self.subscriptions.setdefault(service, {})
         if command in ("SUBS", "ADD"):
@@ -257,7 +257,7 @@ class Session:
         fields: frozenset[str],
         code: int,
     ) -> None:
-        """Take keys in up to the service's limit, answer, and let their snapshots follow, but for those it had."""
+        """Add keys up to the service's limit, answer, and schedule the snapshots of the new ones."""
         faults, service = self.simulator.faults, str(request["service"])
         had = frozenset() if faults.snapshot_on_resubscribe else frozenset(subscribed)
         if request["command"] == "SUBS":
@@ -278,7 +278,7 @@ class Session:
 
 
 def _parameters(request: dict[str, Any]) -> tuple[list[str], frozenset[str]]:
-    """Keys in order without doubles, and field numbers; blanks around commas are forgiven."""
+    """Keys in order without duplicates, and field numbers; blanks around commas are ignored."""
     parameters = request.get("parameters")
     if not isinstance(parameters, dict):
         return [], frozenset()

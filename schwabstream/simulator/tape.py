@@ -1,7 +1,7 @@
-"""A recording served instead of made-up prices: its frames at its own pace, to every client that subscribes.
+"""A recording served instead of made-up prices: its frames, at the recorded pace, to every client that subscribes.
 
-Sessions, logins and answers stay the simulator's own; only data comes from the tape. It begins with the first
-subscription; a client that subscribes later gets each key's state so far, as Schwab does (protocol 3.5).
+Only data comes from the tape; sessions, logins and answers are the simulator's. The tape starts with the first
+subscription. A client that subscribes later gets each key's present state, as at Schwab (protocol 3.5).
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _FRAMES_PER_TURN = 100
 class Tape:
     """What to play: ``frames`` gives the data frames with their times in microseconds, from the beginning each time.
 
-    ``services`` are those that had data; all others are unavailable (code 11), as they were.
+    ``services`` are the recorded services; all others are unavailable (code 11).
     """
 
     frames: Callable[[], Iterator[tuple[int, str | bytes]]]
@@ -39,14 +39,14 @@ class Tape:
 
 
 class TapeFeed(Feed):
-    """Hands recorded frames to sessions, each only what it subscribed to."""
+    """Sends recorded frames to sessions, each reduced to what the session has subscribed to."""
 
     def __init__(
         self, tape: Tape, market: Market, faults: Faults, received: Received, rng: random.Random, seed: int
     ) -> None:
         super().__init__(market, faults, received, rng, seed)
         self._tape = tape
-        self._known: dict[str, dict[str, Entry]] = {}
+        self._state: dict[str, dict[str, Entry]] = {}
         self.wanted = asyncio.Event()
 
     def serves(self, service: str) -> bool:
@@ -54,19 +54,19 @@ class TapeFeed(Feed):
         return service in self._tape.services
 
     def send_snapshot(self, session: Session, service: str, keys: Iterable[str]) -> None:
-        """What the tape has said of the keys so far; it begins to run when this is asked for the first time."""
-        known, subscribed = self._known.get(service, {}), session.subscriptions.get(service, {})
+        """Send the keys' present state on the tape; the first call starts the tape."""
+        state, subscribed = self._state.get(service, {}), session.subscriptions.get(service, {})
         entries = []
         for key in keys:
             session.awaiting.discard((service, key))
-            if key in known and (fields := subscribed.get(key)) is not None:
-                entries.append(_asked_for(known[key], fields))
+            if key in state and (fields := subscribed.get(key)) is not None:
+                entries.append(_subscribed_part(state[key], fields))
         if entries:
             self._send(session, {service: entries})
         self.wanted.set()
 
     def play(self, sessions: Iterable[Session], frame: str | bytes) -> None:
-        """One recorded frame to everyone it concerns; one that is not JSON goes to all, as it stands."""
+        """Send one recorded frame to every session it concerns; one that is not JSON goes to all, unchanged."""
         try:
             messages = orjson.loads(frame)["data"]
             for message in messages:
@@ -79,25 +79,25 @@ class TapeFeed(Feed):
                 continue
             asked = [part for message in messages if (part := _part(session, message)) is not None]
             if asked == messages:
-                # Nothing was left out, so it goes byte for byte, unless a switch is to spoil it.
+                # Nothing was left out, so the frame goes out byte for byte.
                 self._received.frames_sent += 1
                 session.socket.send(frame)
             elif asked:
                 self.send_frame(session, asked)
 
     def forget(self) -> None:
-        """Know nothing any more: the tape begins again."""
-        self._known.clear()
+        """Clear the state: the tape starts again."""
+        self._state.clear()
 
     def _remember(self, service: str, content: list[Entry]) -> None:
         if service in CHARTS:
             return
-        known = self._known.setdefault(service, {})
+        state = self._state.setdefault(service, {})
         for entry in content:
             if service in BOOKS:
-                known[entry["key"]] = entry
+                state[entry["key"]] = entry
             else:
-                known.setdefault(entry["key"], {}).update(entry)
+                state.setdefault(entry["key"], {}).update(entry)
 
 
 class TapePlayer(Pulse):
@@ -108,13 +108,13 @@ class TapePlayer(Pulse):
         self._feed, self._tape = feed, tape
 
     def step(self) -> None:
-        """Nothing: a recording moves at its own pace."""
+        """Do nothing: a recording has its own pace."""
 
     async def _run(self) -> None:
         await self._feed.wanted.wait()
         await self._play()
         while self._tape.loop:
-            # An empty tape must not keep the loop from everything else.
+            # An empty tape must not block the event loop.
             await asyncio.sleep(0.01)
             self._feed.forget()
             await self._play()
@@ -132,18 +132,18 @@ class TapePlayer(Pulse):
 
 
 def _part(session: Session, message: dict[str, Any]) -> dict[str, Any] | None:
-    """The message with what this session asked for; None when that is nothing."""
+    """The message with the subscribed entries; None without any."""
     service = message["service"]
     subscribed = session.subscriptions.get(service)
     if not subscribed:
         return None
     entries = [
-        _asked_for(entry, subscribed[entry["key"]])
+        _subscribed_part(entry, subscribed[entry["key"]])
         for entry in message["content"]
         if entry["key"] in subscribed and (service, entry["key"]) not in session.awaiting
     ]
     return {**message, "content": entries} if entries else None
 
 
-def _asked_for(entry: Entry, fields: frozenset[str]) -> Entry:
+def _subscribed_part(entry: Entry, fields: frozenset[str]) -> Entry:
     return {name: value for name, value in entry.items() if name in fields or not name.isdigit()}

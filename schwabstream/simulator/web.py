@@ -23,7 +23,7 @@ _BIG = {"fault": {"faultstring": "Body buffer overflow", "detail": {"errorcode":
 
 @dataclass(slots=True)
 class Reply:
-    """One HTTP answer; ``after_s`` later, or never, or as a reset connection."""
+    """One HTTP answer, sent ``after_s`` later; ``silence``: never sent; ``drop``: the connection is reset instead."""
 
     status: int = 200
     body: bytes = b""
@@ -44,7 +44,7 @@ class Reply:
 
     @classmethod
     def failure(cls, error: str, *, retry_after_s: int | None = None) -> Self:
-        """An answer of the gateway in front of Schwab (protocol 1.4, 2.4), which passes and refuses nothing."""
+        """A transient failure of the gateway in front of Schwab (protocol 1.4, 2.4)."""
         reply = cls._gateway_answer(error)
         if retry_after_s is not None and reply.status in (429, 503):
             reply.headers["Retry-After"] = str(retry_after_s)

@@ -62,7 +62,7 @@ def test_cut_off_anywhere_all_whole_frames_are_read(tmp_path: Path) -> None:
     path = tmp_path / "day.zst"
     for length in range(len(content)):
         if length < ends[0] - 4:  # the header's checksum may be missing
-            with pytest.raises(ConfigurationError, match="no recording"):
+            with pytest.raises(ConfigurationError, match="not a recording"):
                 read(path, content[:length])
             continue
         records, problems = read(path, content[:length])
@@ -142,7 +142,7 @@ def test_a_bomb_is_refused_without_filling_the_memory(tmp_path: Path) -> None:
         for _ in range(64):
             file.write(compressor.compress(bytes(16 * 2**20)))
         file.write(compressor.flush())
-    with pytest.raises(ConfigurationError, match="no recording"):
+    with pytest.raises(ConfigurationError, match="not a recording"):
         Recording(path)
 
 
