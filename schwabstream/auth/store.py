@@ -19,7 +19,6 @@ from filelock import FileLock, Timeout
 
 from schwabstream.auth import files
 from schwabstream.auth.encoding import TokenCipher, decode, encode, is_encrypted
-from schwabstream.auth.formats import Found
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import TokenFileError
 from schwabstream.settings import Settings
@@ -259,7 +258,9 @@ class TokenStore:
             if found.is_legacy:
                 original = files.keep_aside(self.path, f"legacy-{self._stamp()}")
                 self.save(found.tokens)
-                _log_upgrade(found, original)
+                age = "in the file" if found.tokens.login_at else "unknown: its 7 days may end at any time"
+                what = {"format": found.format, "original": str(original), "login_age": age}
+                log.warning("an older token file was upgraded", **what)
             return found.tokens
 
     def _encrypt_all(self) -> None:
@@ -302,11 +303,6 @@ def _resolved(path: Path) -> Path:
 def _age_order(tokens: TokenSet) -> tuple[float, float]:
     """Later logins after earlier ones, then later refreshes after earlier ones."""
     return (tokens.login_at or 0, tokens.expires_at)
-
-
-def _log_upgrade(found: Found, original: Path) -> None:
-    age = "in the file" if found.tokens.login_at else "unknown: its 7 days may end at any time"
-    log.warning("an older token file was upgraded", format=found.format, original=str(original), login_age=age)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """The market as sessions receive it: snapshots, changes, books and bars, corrupted on request (protocol 3.5)."""
 
-import random
 import re
 from collections.abc import Callable, Container, Iterable
 from typing import TYPE_CHECKING, Any, Final
@@ -9,11 +8,10 @@ import orjson
 
 from schwabstream.protocol.fields import FIELDS, Service
 from schwabstream.simulator.books import Book
-from schwabstream.simulator.faults import Faults
-from schwabstream.simulator.market import Bar, Market, Quote
-from schwabstream.simulator.record import Received
+from schwabstream.simulator.market import Bar, Quote
 
 if TYPE_CHECKING:
+    from schwabstream.simulator.server import SchwabSimulator
     from schwabstream.simulator.streamer import Session
 
 Entry = dict[str, Any]
@@ -55,9 +53,9 @@ _EASTERN_SEVEN_MS = 7 * 3_600_000
 class Feed:
     """Turns the market's movement into frames, session by session."""
 
-    def __init__(self, market: Market, faults: Faults, received: Received, rng: random.Random, seed: int) -> None:
-        self._market, self._faults, self._received = market, faults, received
-        self._rng, self._seed = rng, seed
+    def __init__(self, simulator: "SchwabSimulator", seed: int) -> None:
+        self._market, self._faults, self._received = simulator.market, simulator.faults, simulator.received
+        self._rng, self._seed = simulator.random, seed
         self._books: dict[tuple[str, Quote], Book] = {}
 
     # -- services and keys

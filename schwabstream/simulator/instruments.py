@@ -147,14 +147,9 @@ def _contract_end(root: Instrument, year: int, month: int) -> dt.date:
     if root.months == QUARTERS:
         return third_friday(year, month)
     if root.exchange == "XCEC":
-        return _last_weekday(year, month, 3)
+        return _weekdays_before(dt.date(year + month // 12, month % 12 + 1, 1), 3)
     # Energy stops around the 20th of the month before; the exact exchange calendar is not simulated.
     return dt.date(year, month, 1) - dt.timedelta(days=11)
-
-
-def _last_weekday(year: int, month: int, number: int) -> dt.date:
-    """The last, second last … fifth last weekday of a month."""
-    return _weekdays_before(dt.date(year + month // 12, month % 12 + 1, 1), number)
 
 
 def _weekdays_before(day: dt.date, number: int) -> dt.date:

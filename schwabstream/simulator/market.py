@@ -80,14 +80,10 @@ class Quote:
             "security_status": "Unknown" if self.instrument.asset == "FOREX" else "Normal",
         }
         opened = self.values["open_price"]
-        self.values["high_price"] = max(last, opened) + self.price(8)
-        self.values["low_price"] = min(last, opened) - self.price(8)
+        decimals = self.instrument.decimals
+        self.values["high_price"] = round(max(last, opened) + self.price(8), decimals)
+        self.values["low_price"] = round(min(last, opened) - self.price(8), decimals)
         self.values.update(self._quoted(now_ms), **self._derived(last))
-        self._round()
-
-    def _round(self) -> None:
-        for name in ("high_price", "low_price"):
-            self.values[name] = round(self.values[name], self.instrument.decimals)
 
     def _size(self, scale: float, lot: int) -> int:
         return lot * (1 + int(self.rng.expovariate(1 / scale)))

@@ -8,7 +8,6 @@ import email.utils
 import random
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,8 +15,8 @@ import orjson
 
 from schwabstream.errors import ConfigurationError
 from schwabstream.settings import LOOPBACK_HOSTS
+from schwabstream.simulator import control
 from schwabstream.simulator.connection import Connection
-from schwabstream.simulator.control import Control
 from schwabstream.simulator.faults import Faults
 from schwabstream.simulator.feed import Feed
 from schwabstream.simulator.market import Market
@@ -58,17 +57,16 @@ class SchwabSimulator:
         self.received = Received()
         self.random = random.Random(f"{seed}:faults")
         self.market = Market(seed, clock)
-        self.feed = Feed(self.market, self.faults, self.received, self.random, seed)
+        self.feed = Feed(self, seed)
         self._pulse = Pulse(self)
         if tape is not None:
-            self.feed = feed = TapeFeed(tape, self.market, self.faults, self.received, self.random, seed)
+            self.feed = feed = TapeFeed(self, seed, tape)
             self._pulse = TapePlayer(self, feed, tape)
         self.callback_url = callback_url
         tokens = random.Random(f"{seed}:tokens")
         self.oauth = OAuth(self.client_id, self.client_secret, callback_url, self.faults, tokens, clock)
         self.rest = Rest(self.oauth, self.market, self.faults, tokens)
         self.customer_id = self.rest.customer_id
-        self._control = Control(self)
         self._clock, self._host, self._port = clock, host, port
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
@@ -82,9 +80,7 @@ class SchwabSimulator:
         self._pulse.start()
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Stop the market, end every connection, free the port."""
         await self._pulse.stop()
         await self.stop_listening()
@@ -252,7 +248,7 @@ class SchwabSimulator:
         for name, value in parse_qsl(url.query, keep_blank_values=True):
             query.setdefault(name, value)
         if url.path.startswith("/simulator/"):
-            return self._control.answer(method, url.path, body)
+            return control.answer(self, method, url.path, body)
         reply = self._route(method, url.path, query, headers, body)
         self.received.add_request(SeenRequest(method, url.path, query, reply.status, self._clock()))
         self.changed()

@@ -5,18 +5,14 @@ subscription. A client that subscribes later gets each key's present state, as a
 """
 
 import asyncio
-import random
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from schwabstream.simulator.faults import Faults
 from schwabstream.simulator.feed import BOOKS, CHARTS, Entry, Feed
-from schwabstream.simulator.market import Market
 from schwabstream.simulator.pulse import Pulse
-from schwabstream.simulator.record import Received
 from schwabstream.simulator.streamer import Session
 
 if TYPE_CHECKING:
@@ -41,10 +37,8 @@ class Tape:
 class TapeFeed(Feed):
     """Sends recorded frames to sessions, each reduced to what the session has subscribed to."""
 
-    def __init__(
-        self, tape: Tape, market: Market, faults: Faults, received: Received, rng: random.Random, seed: int
-    ) -> None:
-        super().__init__(market, faults, received, rng, seed)
+    def __init__(self, simulator: "SchwabSimulator", seed: int, tape: Tape) -> None:
+        super().__init__(simulator, seed)
         self._tape = tape
         self._state: dict[str, dict[str, Entry]] = {}
         self.wanted = asyncio.Event()
