@@ -112,7 +112,7 @@ def quickstart(session: nox.Session) -> None:
 def kills(session: nox.Session) -> None:
     """A thousand kills in the middle of a token rotation."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
-    session.run("pytest", "-s", "tests/integration/test_token_kill.py", env={"SCHWABSTREAM_KILLS": "1000"})
+    session.run("pytest", "-s", "tests/integration/auth/test_token_kill.py", env={"SCHWABSTREAM_KILLS": "1000"})
 
 
 @nox.session

@@ -1,4 +1,4 @@
-"""What every test stands on: a temporary directory, a clean environment, a real Redis, the simulator."""
+"""Fixtures of every test: a temporary directory, a clean environment, a real Redis, the simulator."""
 
 import os
 import shutil

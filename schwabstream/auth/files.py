@@ -115,12 +115,12 @@ def _written_beside(path: Path, content: bytes) -> Iterator[Path]:
             temporary.unlink()
 
 
-def keep_aside(path: Path, suffix: str) -> Path:
+def keep_aside(path: Path, suffix: str, *, most_names: int = _MOST_NAMES) -> Path:
     """Give the file a second name, its own plus ``.suffix``; the caller then replaces or removes the first.
 
     The caller holds the lock that keeps others from setting the same file aside.
     """
-    for attempt in range(_MOST_NAMES):
+    for attempt in range(most_names):
         aside = path.with_name(f"{path.name}.{suffix}{f'-{attempt}' if attempt else ''}")
         if aside.exists():
             continue

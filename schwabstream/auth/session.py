@@ -66,14 +66,22 @@ class UnusableAnswer(ValueError):
 class Session(AsyncOAuth2Client):
     """authlib's session for one app. Close it with ``aclose``."""
 
-    def __init__(self, client_id: str, client_secret: str, base_url: str, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        base_url: str,
+        clock: Callable[[], float],
+        *,
+        answer_timeout_s: float = ANSWER_TIMEOUT_S,
+    ) -> None:
         """Connect nothing yet."""
         self._peer, self._clock = urlsplit(base_url).netloc, clock
         self._rest: Any = None
         options = {} if base_url == SCHWAB else {"transport": _BaseUrlTransport(base_url)}
         super().__init__(client_id, client_secret, **options)
         self.headers["Accept-Encoding"] = PACKING
-        self.timeout = httpx.Timeout(ANSWER_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+        self.timeout = httpx.Timeout(answer_timeout_s, connect=CONNECT_TIMEOUT_S)
         # authlib takes whatever was answered for a token, and would turn a refusal, whose body is often not JSON
         # (protocol 1.4), into an error that hides the reason. Its hooks see the answer before that: they let a token
         # through, and for everything else they raise our error, through authlib.

@@ -1,6 +1,7 @@
 """The command line: parse, call one function, render once. ``main`` is where errors become messages and exit codes."""
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -42,11 +43,11 @@ def root(
     """Schwab market data, streamed reliably into Redis and your terminal."""
 
 
-def main() -> None:
+def main(run: Callable[[], object] = app) -> None:
     """Run the command line and exit with the code of what happened (the contract's table)."""
     try:
         with guarded_stdout():
-            app()
+            run()
     except SchwabStreamError as error:
         from schwabstream.logs import write_message
 

@@ -41,7 +41,7 @@ DEFAULT_URL = "redis://127.0.0.1:6379/0"
 DEFAULT_PREFIX = "market_data"
 EVERYTHING = frozenset(Channel)
 CONNECT_TIMEOUT_S = 3.0
-PROBE_AFTER_S, PROBE_LIMIT_S = 5.0, 5.0
+PROBE_AFTER_S = 5.0
 _READ_BYTES = 65_536
 
 
@@ -77,7 +77,8 @@ async def subscribe(
 class Subscription:
     """One reader of the channels ``kinds``, open while its block lasts; iterate it, or take from its ``queue``.
 
-    ``outage`` says why Redis is not there, None when it is; ``outages`` counts how often it went.
+    ``outage`` says why Redis is not there, None when it is; ``outages`` counts how often it went. A connection that is
+    silent for ``probe_after_s`` gets a PING, and counts as lost when that is not answered in the same time.
     """
 
     def __init__(
@@ -87,12 +88,13 @@ class Subscription:
         kinds: Collection[Channel] = EVERYTHING,
         redis_url: str = DEFAULT_URL,
         prefix: str = DEFAULT_PREFIX,
+        probe_after_s: float = PROBE_AFTER_S,
     ) -> None:
         self.queue = ConflatingQueue() if queue is None else queue
         self.url = redact_url(redis_url)
         self.outage: str | None = None
         self.outages = 0
-        self._prefix = prefix
+        self._prefix, self._probe_after_s = prefix, probe_after_s
         self._channels = {f"{prefix}:{kind}".encode(): Channel(kind) for kind in kinds}
         self._client = redis_client(redis_url)
         self._arrived = asyncio.Event()
@@ -138,7 +140,7 @@ class Subscription:
     async def _open(self) -> "_SubscribedConnection":
         """A subscribed connection, the last values merged; raises ``RedisUnavailable``."""
         self.queue.hold()
-        connection = _SubscribedConnection(self._client.connection_pool)
+        connection = _SubscribedConnection(self._client.connection_pool, self._probe_after_s)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await connection.open(self._channels)
@@ -203,8 +205,8 @@ class _SubscribedConnection:
     ``PubSub.get_message`` (redis-py 8.1 with hiredis), more than all else that is done with it (docs/adr/0003).
     """
 
-    def __init__(self, pool: Any) -> None:
-        self._pool = pool
+    def __init__(self, pool: Any, probe_after_s: float) -> None:
+        self._pool, self._probe_after_s = pool, probe_after_s
         self._connection: AbstractConnection | None = None
         self._parser = hiredis.Reader()
         self._confirmed: list[list[Any]] = []
@@ -223,13 +225,13 @@ class _SubscribedConnection:
             early, self._confirmed = self._confirmed, []
             return early
         try:
-            async with asyncio.timeout(PROBE_AFTER_S):
+            async with asyncio.timeout(self._probe_after_s):
                 return await self._receive()
         except TimeoutError:
             if self._connection is not None:
                 await self._connection.send_command("PING", check_health=False)
                 heed_cancellation()
-            async with asyncio.timeout(PROBE_LIMIT_S):
+            async with asyncio.timeout(self._probe_after_s):
                 return await self._receive()
 
     async def close(self) -> None:

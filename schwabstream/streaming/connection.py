@@ -90,8 +90,8 @@ class Connection:
         self._held: asyncio.TimerHandle | None = None
         self.traffic = Traffic(last_at=monotonic())
 
-    def hold(self, held: bool) -> None:
-        """Stop reading the socket, or read on; never stops for longer than ``HOLD_LIMIT_S`` at a time.
+    def hold(self, held: bool, *, limit_s: float = HOLD_LIMIT_S) -> None:
+        """Stop reading the socket for at most ``limit_s``, or read on.
 
         Used while frames arrive faster than Redis takes them; bounded, because Schwab disconnects slow readers
         (protocol 3.7).
@@ -104,7 +104,7 @@ class Connection:
             return
         if held:
             transport.pause_reading()
-            self._held = asyncio.get_running_loop().call_later(HOLD_LIMIT_S, self.hold, False)
+            self._held = asyncio.get_running_loop().call_later(limit_s, self.hold, False)
         else:
             transport.resume_reading()
 

@@ -78,7 +78,7 @@ async def page(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Page]:
 
 
 async def test_a_login_in_a_real_browser_ends_with_the_token_on_disk(page: Page, tmp_path: Path) -> None:
-    """The command tells the address, the person clicks Allow, the browser shows the last page, the token is stored."""
+    """The command prints the address, the user clicks Allow, the browser shows the last page, the token is stored."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         callback_url = f"https://127.0.0.1:{probe.getsockname()[1]}"
     async with asyncio.timeout(100), SchwabSimulator(callback_url=callback_url) as schwab:

@@ -82,14 +82,14 @@ def test_nothing_asked_shows_the_help(arguments: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("arguments", [("no-such-command",), ("stream", "run", "--no-such-option")])
 def test_what_does_not_exist_is_a_usage_error(arguments: tuple[str, ...]) -> None:
-    """Exit 2, said on stderr."""
+    """Exit 2, with a message on stderr."""
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert "No such" in done.stderr
 
 
 def test_help_and_version_load_nothing_heavy() -> None:
-    """--version and --help import neither redis, httpx, schwab, websockets nor pydantic (that is no timing)."""
+    """--version and --help import none of redis, httpx, schwab, websockets and pydantic."""
     script = (
         "import sys; sys.argv = ['schwabstream', '--help']\n"
         "from schwabstream.cli import main\n"
@@ -101,11 +101,9 @@ def test_help_and_version_load_nothing_heavy() -> None:
     assert done.stderr.strip() == "[]"
 
 
-def test_every_error_has_its_exit_code_and_no_secret(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Whatever a command raises on purpose becomes one redacted sentence on stderr and its class's exit code."""
-    from schwabstream import cli
+def test_every_error_has_its_exit_code_and_no_secret(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every error of ours becomes one redacted sentence on stderr and its class's exit code."""
+    from schwabstream.cli import main
 
     kinds = [
         value
@@ -120,9 +118,8 @@ def test_every_error_has_its_exit_code_and_no_secret(
         def fail(error: errors.SchwabStreamError = error) -> None:
             raise error
 
-        monkeypatch.setattr(cli, "app", fail)
         with pytest.raises(SystemExit) as ended:
-            cli.main()
+            main(fail)
         assert ended.value.code == error.exit_code
         captured = capsys.readouterr()
         assert captured.out == ""

@@ -1,4 +1,4 @@
-"""What README, CONTRIBUTING and docs tell people to type: it runs, or says why not. CONTRIBUTING explains the marks."""
+"""Every command in README, CONTRIBUTING and docs runs, or states why it cannot. CONTRIBUTING explains the marks."""
 
 import asyncio
 import contextlib
@@ -55,7 +55,7 @@ class Block(NamedTuple):
 
 
 def blocks(page: str) -> list[Block]:
-    """What a page tells people to type, in order; a block of the language "" stops what runs beside."""
+    """The blocks of a page, in order; a block of the language "" stops the background block."""
     found = []
     for match in BLOCK.finditer((ROOT / page).read_text(encoding="utf-8")):
         if match["stop"]:
@@ -67,7 +67,7 @@ def blocks(page: str) -> list[Block]:
 
 
 def free_port() -> int:
-    """A port that nobody uses now."""
+    """A free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
@@ -99,7 +99,7 @@ class Schwab:
 
 
 class Running:
-    """A command that goes on until it gets Ctrl-C."""
+    """A command that runs until it gets Ctrl-C."""
 
     def __init__(self, command: list[str], text: str, place: Path, environment: dict[str, str]) -> None:
         self.text = text
@@ -110,7 +110,7 @@ class Running:
             )
 
     def says(self, words: str) -> None:
-        """Wait until it has said this."""
+        """Wait until the output contains a text."""
 
         def show() -> str:
             return f"{self.text}\n{self.said()}"
@@ -123,11 +123,11 @@ class Running:
         block_until(said, show=show, within_s=LIMIT_S)
 
     def said(self) -> str:
-        """Everything it has said so far."""
+        """The output so far."""
         return self._said.read_text(encoding="utf-8", errors="replace")
 
     def stop(self) -> None:
-        """Press Ctrl-C; ours must end well then."""
+        """Press Ctrl-C; our commands must end well."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGINT)
         try:
@@ -140,7 +140,7 @@ class Running:
 
 @dataclass
 class Reader:
-    """Somebody who follows a page in an empty directory and types what it says."""
+    """A reader who follows a page in an empty directory and types each block."""
 
     place: Path
     environment: dict[str, str]
@@ -149,7 +149,7 @@ class Reader:
     missing: set[str] = field(default_factory=set)
 
     def type(self, block: Block) -> None:
-        """Do what one block says."""
+        """Carry out one block."""
         text = block.text
         for written, meant in self.replaced.items():
             text = text.replace(written, meant)
@@ -264,7 +264,7 @@ def test_the_page_can_be_followed(page: str, reader: Reader) -> None:
         pytest.skip(f"the rest of the page ran; not installed: {', '.join(sorted(reader.missing))}")
 
 
-def test_what_is_not_run_says_why() -> None:
+def test_a_block_that_does_not_run_states_why() -> None:
     """No block is left out without a reason of some words, and what is run elsewhere is."""
     own_tests = {
         "docs/recording.md": "tests/e2e/test_recording_docs.py",

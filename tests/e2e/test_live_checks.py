@@ -1,4 +1,4 @@
-"""The live checks themselves, tried on the simulator: whoever has an account should not be the first to run them."""
+"""The live checks run against the simulator, so that they are proven before they meet a real account."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ async def test_the_live_checks_pass_on_the_simulator(tmp_path: Path, plain_envir
 
 
 def test_without_an_account_they_are_skipped_with_the_reason(plain_environment: dict[str, str]) -> None:
-    """Without --live, or without credentials, every live check is skipped and says what it misses."""
+    """Without --live or without credentials every live check is skipped, with the reason."""
     assert "run with --live" in run_live(plain_environment).stdout
     assert "SCHWAB_CLIENT_ID, SCHWAB_CLIENT_SECRET, SCHWAB_TOKEN_PATH not set" in (
         run_live(plain_environment, "--live").stdout

@@ -1,4 +1,4 @@
-"""What a newcomer does, word for word, in a copy of the repository; installs from the package index, so ``-m slow``."""
+"""A newcomer's steps, word for word, in a copy of the repository; installs from the package index, so ``-m slow``."""
 
 import os
 import re
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The repository as somebody gets it who clones it."""
+    """A clone of the repository."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=False)
     if listed.returncode:
         pytest.skip("not a git checkout")

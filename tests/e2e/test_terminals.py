@@ -182,7 +182,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[byte
 
 
 def report(**changes: Any) -> str:
-    """What a hostile program leaves as the streamer's report."""
+    """A streamer's report as a hostile program would leave it."""
     now = 1_000_000_000_000_000
     known = {"state": "waiting", "since": 1, "started": 1, "reported": now, "pid": 7, "symbols": []}
     return json.dumps({"v": 1, **known, "host": EVIL, "version": EVIL, "reason": EVIL, **changes})
@@ -191,7 +191,7 @@ def report(**changes: Any) -> str:
 async def test_what_stands_in_redis_does_not_steer_the_terminal(
     pointed: dict[str, str], simulator: SchwabSimulator, redis_server: RedisServer
 ) -> None:
-    """Report, lease holder and events from Redis come out as escapes in every command; JSON still says the same."""
+    """Report, lease holder and events from Redis are escaped in every command's text; JSON stays unchanged."""
     from schwabstream.publishing.fence import lease_key
 
     redis_server.client.set("market_data:streamer", report())

@@ -21,7 +21,7 @@ START_LIMIT_S = 60.0
 
 
 class Streamer:
-    """One ``schwabstream stream run``, and what it says."""
+    """One ``schwabstream stream run`` and its output."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
@@ -34,7 +34,7 @@ class Streamer:
             self.lines.append(line.decode())
 
     async def says(self, words: str, limit_s: float = START_LIMIT_S, count: int = 1) -> None:
-        """Wait until it has said something ``count`` times."""
+        """Wait until the output contains a text ``count`` times."""
 
         def said() -> bool:
             found = sum(words in line for line in self.lines) >= count
@@ -94,7 +94,7 @@ async def start(simulator: SchwabSimulator, redis_server: RedisServer, clean: Pa
 
 
 def assert_one_after_the_other(redis: RedisServer) -> None:
-    """What two publishers wrote at once would show as a sequence that falls."""
+    """Two publishers that wrote at once would leave a sequence that falls."""
     for channel in ("ticks", "status"):
         entries: Any = redis.client.xrange(f"market_data:stream:{channel}")
         sequence = [json.loads(entry["event"])["seq"] for _, entry in entries]
@@ -105,7 +105,7 @@ def assert_one_after_the_other(redis: RedisServer) -> None:
 async def test_standby_takes_over_from_one_that_is_killed(
     start: Start, simulator: SchwabSimulator, redis_server: RedisServer
 ) -> None:
-    """Of two started at once one streams; killed, it is followed by the other."""
+    """Of two started at once one streams; when it is killed the other follows."""
     pair = [await start(), await start()]
     waiting = [asyncio.create_task(each.says("standby: ")) for each in pair]
     done, rest = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -168,7 +168,7 @@ def newest_seq(redis: RedisServer) -> int:
 async def test_a_lease_that_lapsed_costs_nothing(
     start: Start, simulator: SchwabSimulator, redis_server: RedisServer, lapse: str
 ) -> None:
-    """Paused past its lease, or robbed of it, a streamer goes on in the same session without a number missing."""
+    """A streamer that is paused past its lease, or loses the key, continues the session without a missing number."""
     first = await start()
     await first.says("ready: ")
     await until(lambda: newest_seq(redis_server))

@@ -65,7 +65,7 @@ REASONS = {">/dev/full": "cannot be written (No space left on device)", ">&-": "
 
 
 def assert_one_sentence(done: subprocess.CompletedProcess[str], redirect: str) -> None:
-    """Exit 1, nothing on stdout, and one sentence for people that says what could not be written, and why."""
+    """Exit 1, nothing on stdout, and one sentence on stderr that names what could not be written, and why."""
     assert (done.returncode, done.stdout) == (1, ""), done
     assert "Traceback" not in done.stderr
     said = [line for line in done.stderr.splitlines() if line.startswith("schwabstream: ")]
@@ -91,12 +91,12 @@ def test_what_reads_redis(command: str, redirect: str, redis_url: str) -> None:
 @pytest.mark.parametrize("redirect", REASONS)
 @pytest.mark.parametrize("command", RUN)
 def test_what_runs_until_stopped(command: str, redirect: str) -> None:
-    """A run whose data cannot be written ends instead of going on for nobody."""
+    """A run whose data cannot be written ends."""
     assert_one_sentence(run(command, redirect), redirect)
 
 
 @pytest.mark.parametrize("command", [*NEED_NOTHING, *READ_REDIS])
-def test_a_closed_pipe_is_no_error(command: str, redis_url: str) -> None:
+def test_a_closed_pipe_is_not_an_error(command: str, redis_url: str) -> None:
     """A reader that has gone changes neither the exit code nor what stands on stderr."""
     environment = {"REDIS_URL": redis_url, "SCHWAB_API_BASE_URL": "http://127.0.0.1:1"}
     written = run(command, ">/dev/null", **environment)
@@ -118,7 +118,7 @@ def test_a_closed_pipe_is_no_error(command: str, redis_url: str) -> None:
 async def test_a_stream_whose_events_cannot_be_written_logs_out(
     simulator: SchwabSimulator, redis_server: RedisServer, clean: Path
 ) -> None:
-    """``stream run --json`` on a full disk: Schwab hears LOGOUT, then exit 1 with the sentence."""
+    """``stream run --json`` on a full disk sends LOGOUT to Schwab, then exits with 1 and the sentence."""
     import asyncio
 
     token = clean / "token.json"
@@ -143,5 +143,5 @@ async def test_a_stream_whose_events_cannot_be_written_logs_out(
 
 
 def test_a_closed_stdout_becomes_no_connection(redis_url: str) -> None:
-    """The descriptor that was closed is not given to the socket to Redis, to which the data would go then."""
+    """A closed descriptor 1 is never reused for the socket to Redis, which would then receive the output."""
     assert_one_sentence(run("quote AAPL --once --json", ">&-", REDIS_URL=redis_url), ">&-")

@@ -24,14 +24,14 @@ LIMIT_S = 60.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     return port
 
 
 def fetch(port: int, path: str) -> tuple[int, str]:
-    """Status and body; status 0 while nobody listens."""
+    """Status and body; status 0 when nothing listens."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
             return answer.status, answer.read().decode()
@@ -44,7 +44,7 @@ def fetch(port: int, path: str) -> tuple[int, str]:
 
 @pytest.fixture
 def environment(simulator: SchwabSimulator, redis_server: RedisServer, clean: Path) -> dict[str, str]:
-    """A real account at the simulator, and an alert command that keeps what it is told."""
+    """A login at the simulator, and an alert command that keeps its input."""
     token = clean / "tokens" / "schwab_token.json"
     token.parent.mkdir(mode=0o700)
     token.write_text(json.dumps(simulator.issue_token()))
@@ -54,21 +54,21 @@ def environment(simulator: SchwabSimulator, redis_server: RedisServer, clean: Pa
         "SCHWAB_CLIENT_ID": simulator.client_id,
         "SCHWAB_CLIENT_SECRET": simulator.client_secret,
         "SCHWAB_TOKEN_PATH": str(token),
-        "SCHWAB_ALERT_COMMAND": f"sh -c 'cat >> {clean}/told; echo >> {clean}/told'",
+        "SCHWAB_ALERT_COMMAND": f"sh -c 'cat >> {clean}/alerts; echo >> {clean}/alerts'",
         "REDIS_URL": redis_server.url,
     }
 
 
-def told(clean: Path) -> list[Any]:
-    """What the person was told."""
-    path = clean / "told"
+def alerts(clean: Path) -> list[Any]:
+    """The alerts sent so far."""
+    path = clean / "alerts"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 async def test_eviction_shows_and_calls_a_person(
     simulator: SchwabSimulator, environment: dict[str, str], clean: Path
 ) -> None:
-    """While it streams it is healthy; evicted it is not, says so in its metrics, and a person is called once."""
+    """While it streams it is healthy; once evicted it is not, the metrics show it, and one alert is sent."""
     port = free_port()
     environment["SCHWAB_METRICS_PORT"] = str(port)
     run = await asyncio.create_subprocess_exec(
@@ -83,28 +83,28 @@ async def test_eviction_shows_and_calls_a_person(
         simulator.evict_all()
         await until(lambda: 'schwabstream_state{state="evicted"} 1.0' in fetch(port, "/metrics")[1])
         assert fetch(port, "/healthz")[0] == 503
-        await until(lambda: told(clean))
+        await until(lambda: alerts(clean))
     finally:
         run.send_signal(signal.SIGTERM)
         assert await asyncio.wait_for(run.wait(), 20) == 0
-    (event,) = told(clean)
+    (event,) = alerts(clean)
     assert (event["state"], event["detail"]) == ("evicted", "evicted")
     assert "--take-over" in event["reason"]
 
 
 async def test_giving_up_calls_a_person(environment: dict[str, str], clean: Path) -> None:
-    """A run that ends because nobody is logged in calls a person before it exits with 3."""
+    """A run that ends for lack of a login sends an alert before it exits with 3."""
     environment["SCHWAB_TOKEN_PATH"] += ".missing"
     run = await asyncio.create_subprocess_exec(COMMAND, "stream", "run", env=environment, stderr=subprocess.PIPE)
     _, stderr = await asyncio.wait_for(run.communicate(), LIMIT_S)
     assert run.returncode == 3, stderr.decode()
-    (event,) = told(clean)
+    (event,) = alerts(clean)
     assert (event["state"], event["detail"]) == ("stopped", "gave_up")
     assert "schwabstream auth login" in event["reason"]
 
 
 def test_taken_port_ends_the_run_with_one_sentence(clean: Path) -> None:
-    """A metrics port that somebody else has is exit code 2 and a sentence that names the variable."""
+    """A metrics port in use is exit code 2 and a sentence that names the variable."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         run = subprocess.run(

@@ -1,4 +1,4 @@
-"""Every fault once, then a hundred random schedules of them: it always comes back, and says what was lost."""
+"""Every fault once, then a hundred random schedules of them: it always comes back, and reports every loss."""
 
 import asyncio
 import random
@@ -48,7 +48,7 @@ EVENTUALLY |= {"eviction storm": "evicted", "login evicted": "evicted"}
 
 
 @pytest.mark.parametrize("name", list(TROUBLES))
-def test_each_fault_alone_is_told_survived_and_accounted_for(name: str) -> None:
+def test_each_fault_alone_is_reported_survived_and_accounted_for(name: str) -> None:
     """After any one fault it streams again, no entry is lost outside a gap, and Schwab was not hammered."""
 
     async def story(stage: Stage) -> None:
@@ -68,14 +68,14 @@ def test_each_fault_alone_is_told_survived_and_accounted_for(name: str) -> None:
         judge(stage, floor, outcome)
         if name not in NOT_NOTICED:
             assert outcome.gaps >= 1
-            assert stage.tape.told(EVENTUALLY.get(name, "waiting"))
+            assert stage.tape.announced(EVENTUALLY.get(name, "waiting"))
         assert len({line["event"] for line in stage.logs}) <= 20
 
     play(story, *SYMBOLS, pulse=False, proxied=True, auto_refresh=True)
 
 
 @pytest.mark.timeout(900)
-def test_random_schedules_of_faults_always_end_in_streaming_with_every_loss_told() -> None:
+def test_random_schedules_of_faults_end_in_streaming_with_every_loss_reported() -> None:
     """Never a crash, never a hot loop, always streaming again, each outage one gap, no entry lost outside a gap."""
     outcomes, failures = play_many(range(SCHEDULES))
     assert failures == []
@@ -84,7 +84,7 @@ def test_random_schedules_of_faults_always_end_in_streaming_with_every_loss_told
 
 
 def test_fresh_schedules_name_their_seed_and_each_failure_its_troubles(capsys: pytest.CaptureFixture[str]) -> None:
-    """What nobody has seen before can be played again: every line that matters names a seed."""
+    """A fresh schedule can be played again: every line that matters names a seed."""
     assert main(["--count", "1"]) == 0
     first = re.match(r"1 schedules from seed (\d+)", capsys.readouterr().out)
     assert first
@@ -100,7 +100,7 @@ def test_fresh_schedules_name_their_seed_and_each_failure_its_troubles(capsys: p
 
 
 def test_a_black_hole_is_noticed_after_30_s_of_silence() -> None:
-    """Nothing arrives and nothing is closed: after the heartbeat limit the session is lost, its gap says since when."""
+    """When no frame comes and nothing is closed, the session is lost after the limit; its gap starts there."""
 
     async def story(stage: Stage) -> None:
         await stage.streaming()
@@ -110,23 +110,23 @@ def test_a_black_hole_is_noticed_after_30_s_of_silence() -> None:
         await stage.until(lambda: stage.client.state != "streaming", 31)
         stage.proxy.spoil = Spoil()
         await stage.back()
-        await stage.until(lambda: bool(stage.tape.told("gap")), 2)
-        (gap,) = stage.tape.told("gap")
+        await stage.until(lambda: bool(stage.tape.announced("gap")), 2)
+        (gap,) = stage.tape.announced("gap")
         assert gap["lost_at"] / 1000 == pytest.approx(swallowed_at, abs=10.1)
-        assert "nothing arrived" in stage.tape.told("waiting")[0]["reason"]
+        assert "nothing arrived" in stage.tape.announced("waiting")[0]["reason"]
 
     play(story, proxied=True)
 
 
 def test_a_login_that_nobody_answers_is_given_up_after_10_s() -> None:
-    """LOGIN has a deadline like any command, and its end is told."""
+    """LOGIN has a deadline like any command, and missing it is reported."""
 
     async def story(stage: Stage) -> None:
         await stage.streaming()
         stage.simulator.faults.login_unanswered = True
         await stage.simulator.drop_all()
-        await stage.until(lambda: len(stage.tape.told("waiting")) == 2, 12)
-        assert "did not answer the login" in stage.tape.told("waiting")[1]["reason"]
+        await stage.until(lambda: len(stage.tape.announced("waiting")) == 2, 12)
+        assert "did not answer the login" in stage.tape.announced("waiting")[1]["reason"]
         stage.simulator.faults.login_unanswered = False
         await stage.back()
 
@@ -134,20 +134,20 @@ def test_a_login_that_nobody_answers_is_given_up_after_10_s() -> None:
 
 
 def test_a_subscription_that_nobody_answers_fails_alone() -> None:
-    """After 10 s the others are taken as subscribed, the silent one is told and asked for again."""
+    """After 10 s the others count as subscribed; the silent one is reported and asked for again."""
 
     async def story(stage: Stage) -> None:
         await stage.streaming()
         stage.simulator.faults.unanswered = {"LEVELONE_FUTURES"}
         await stage.simulator.drop_all()
         await stage.back(15)
-        (told,) = [each for each in stage.tape.told("stale") if each["key"] == "/MNQ"]
-        assert "no answer within 10 s" in told["reason"]
-        assert [gap["symbols"] for gap in stage.tape.told("gap")] == [["AAPL"]]
+        (notice,) = [each for each in stage.tape.announced("stale") if each["key"] == "/MNQ"]
+        assert "no answer within 10 s" in notice["reason"]
+        assert [gap["symbols"] for gap in stage.tape.announced("gap")] == [["AAPL"]]
         stage.simulator.faults.unanswered = set()
         await stage.until(lambda: bool(stage.simulator.subscribed("LEVELONE_FUTURES")), 10)
         await asyncio.sleep(4)
-        assert [gap["symbols"] for gap in stage.tape.told("gap")] == [["AAPL"], ["/MNQ:XCME"]]
+        assert [gap["symbols"] for gap in stage.tape.announced("gap")] == [["AAPL"], ["/MNQ:XCME"]]
         assert stage.simulator.connections_total == 2
 
     play(story, "/MNQ:XCME", "AAPL", pulse=False)
@@ -155,7 +155,7 @@ def test_a_subscription_that_nobody_answers_fails_alone() -> None:
 
 @pytest.mark.parametrize("error", ["server_error", "forbidden_html", "rate_limited"])
 def test_the_token_endpoint_down_costs_no_token(error: str) -> None:
-    """Access expired and OAuth in bad weather for an hour: few calls, the refresh token kept, back by itself."""
+    """With access expired and OAuth down for an hour there are few calls, the refresh token stays, and it recovers."""
 
     async def story(stage: Stage) -> None:
         await stage.streaming()
@@ -199,14 +199,14 @@ def test_a_full_disk_neither_stops_the_stream_nor_costs_the_login() -> None:
 
 
 def test_retry_after_is_obeyed() -> None:
-    """What Schwab asks to wait is waited, and told."""
+    """A Retry-After is obeyed and shown."""
 
     async def story(stage: Stage) -> None:
         await stage.streaming()
         stage.simulator.faults.rest_error, stage.simulator.faults.retry_after_s = "rate_limited", 90
         await stage.simulator.drop_all()
         await stage.until(
-            lambda: stage.client.state == "waiting" and stage.tape.told("waiting")[-1]["retry_in_s"] > 80, 30
+            lambda: stage.client.state == "waiting" and stage.tape.announced("waiting")[-1]["retry_in_s"] > 80, 30
         )
         asked = len(stage.simulator.received.requests)
         stage.simulator.faults.rest_error = None

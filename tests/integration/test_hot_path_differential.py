@@ -105,7 +105,7 @@ class Fast:
 
 
 @pytest.mark.timeout(1200)
-async def test_the_fast_path_says_what_the_slow_model_says(redis_server: RedisServer) -> None:
+async def test_the_fast_path_equals_the_slow_model(redis_server: RedisServer) -> None:
     """Random frames, garbage among them, leave the same numbered events in Redis as the slow model makes of them."""
     frames, chance = RandomFrames(seed=20251207), random.Random(7)
     fast, slow = Fast(redis_server), SlowMarket(SYMBOLS)

@@ -1,4 +1,4 @@
-"""The import contracts in pyproject.toml, looked at by import-linter in a process of its own."""
+"""The import contracts in pyproject.toml, checked by import-linter in a process of its own."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ PROGRAM = "from importlinter.cli import lint_imports_command; lint_imports_comma
 
 
 def lint(tree: Path) -> subprocess.CompletedProcess[str]:
-    """What import-linter says of the package in that directory."""
+    """The output of import-linter for the package in that directory."""
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, "--no-cache"],
         cwd=tree,

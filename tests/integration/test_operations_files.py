@@ -64,7 +64,7 @@ async def test_example_posts_to_a_chat(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("CHAT_WEBHOOK_URL", f"http://127.0.0.1:{port}/hook")
     script = OPERATIONS / "alert-to-chat"
     assert os.access(script, os.X_OK)
-    alerts = Alerts(f"{sys.executable} {script}", AlertHistory(tmp_path / "told"), environment=foreign_environment())
+    alerts = Alerts(f"{sys.executable} {script}", AlertHistory(tmp_path / "sent"), environment=foreign_environment())
     async with alerts.running():
         alerts.take_status({"state": "login_required", "reason": "the login has ended"})
         async with asyncio.timeout(DEADLINE_S):

@@ -1,4 +1,4 @@
-"""What the pipeline really publishes is what docs/schema and docs/asyncapi.yaml say."""
+"""Everything the pipeline publishes conforms to docs/schema and docs/asyncapi.yaml."""
 
 import asyncio
 import json
@@ -84,7 +84,7 @@ def channels(redis_server: RedisServer) -> Iterator[Any]:
 async def test_everything_published_is_as_described(
     redis_server: RedisServer, simulator: SchwabSimulator, channels: Any
 ) -> None:
-    """Pub/sub, hashes, streams and the report of a run with an outage hold what the documents say, and no more."""
+    """Pub/sub, hashes, streams and the report of a run with an outage have the documented fields and no others."""
     await run_with_an_outage(redis_server, simulator)
     seen = {}
     while message := channels.get_message(timeout=0.2):

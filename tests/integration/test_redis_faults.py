@@ -48,7 +48,7 @@ hang_up = command("CLIENT", "KILL", "TYPE", "normal")
 
 
 def lose_authentication(client: redis.Redis) -> None:
-    """Ask a password from now on, also of those who were let in before."""
+    """Require a password from now on, also from connected clients."""
     client.config_set("requirepass", "else")
     hang_up(client)
 
@@ -106,7 +106,7 @@ async def test_a_redis_that_is_down_for_a_while_gets_everything(durable_redis: R
 
 
 async def test_disconnects_in_the_middle_of_batches_lose_nothing(redis_server: RedisServer) -> None:
-    """Twenty hang-ups under load: every tick is in the stream, repeats carry the same ``seq``."""
+    """Twenty hang-ups under load: every tick is in the stream, repeats have the same ``seq``."""
     async with plant(redis_server, RATE) as working:
         for _ in range(20):
             await asyncio.sleep(0.1)
@@ -116,8 +116,8 @@ async def test_disconnects_in_the_middle_of_batches_lose_nothing(redis_server: R
     wholly_written(working)
 
 
-async def test_what_the_buffer_could_not_hold_is_counted_and_told(durable_redis: RedisServer) -> None:
-    """A long outage with a small buffer: no more ticks are missing than ``dropped`` says, in a StatusEvent."""
+async def test_events_beyond_the_buffer_are_counted_and_reported(durable_redis: RedisServer) -> None:
+    """After a long outage with a small buffer no more ticks are missing than the ``dropped`` StatusEvents count."""
     async with plant(durable_redis, RATE, max_events=100) as working:
         told: asyncio.Queue[int] = asyncio.Queue()
         working.client.announcer.listeners.append(

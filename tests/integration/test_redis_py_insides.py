@@ -1,4 +1,4 @@
-"""What is expected of redis-py's private attributes, each of which docs/adr/0003 lists."""
+"""What we rely on in redis-py's private attributes, each listed in docs/adr/0003."""
 
 import asyncio
 from typing import TYPE_CHECKING, Any

@@ -18,7 +18,7 @@ _RECORDINGS = Path(os.environ.get("SCHWABSTREAM_LIVE_RECORDINGS", "live-recordin
 
 @pytest.fixture(autouse=True)
 def needs_an_account(request: pytest.FixtureRequest) -> None:
-    """Skip without ``--live`` or without credentials, and say which."""
+    """Skip without ``--live`` or without credentials, with the reason."""
     if not request.config.getoption("--live"):
         pytest.skip("live check: run with --live and a real account's environment")
     if absent := [name for name in _NEEDED if not _ENVIRONMENT.get(name)]:

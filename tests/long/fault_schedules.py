@@ -239,7 +239,7 @@ class Sent:
 
 @dataclass
 class Floor:
-    """A market of numbered entries: each one that was sent can be told from all others when it is published."""
+    """A market of numbered entries, so that each one sent can be recognized when it is published."""
 
     stage: Stage
     sent: dict[str, dict[int, Sent]] = field(default_factory=lambda: {key: {} for key in SERVICE_OF})
@@ -365,13 +365,13 @@ def judge(stage: Stage, floor: Floor, outcome: Outcome) -> None:
     outcome.counts = stage.client.counts
     outcome.connections_a_minute = stage.most_connections_a_minute()
     outcome.token_calls_a_minute = stage.most_refreshes_a_minute()
-    outcome.gaps = len(stage.tape.told("gap"))
+    outcome.gaps = len(stage.tape.announced("gap"))
     assert outcome.connections_a_minute <= CONNECTIONS_A_MINUTE
     assert outcome.token_calls_a_minute <= TOKEN_CALLS_A_MINUTE
     tolerance_s = 0.003 + stage.proxy.worst_delay_s
     for key, sent in floor.sent.items():
         outcome.entries += len(sent)
-        gaps = [gap for gap in stage.tape.told("gap") if ALIAS_OF[key] in gap["symbols"]]
+        gaps = [gap for gap in stage.tape.announced("gap") if ALIAS_OF[key] in gap["symbols"]]
         spans = [(gap["lost_at"] / 1000, gap["restored_at"] / 1000) for gap in gaps]
         _judge_losses(key, sent, floor.published(key), spans, tolerance_s)
         _judge_gaps(key, sent, floor.published(key), spans, tolerance_s)
@@ -384,8 +384,8 @@ def _judge_losses(
     """No entry is lost outside a reported gap."""
     for number, entry in sent.items():
         if number not in published and entry.certain:
-            told = any(start - tolerance_s <= entry.at <= end + tolerance_s for start, end in spans)
-            assert told, f"{key} {number} of {entry.at:.3f} is lost outside {spans}"
+            reported = any(start - tolerance_s <= entry.at <= end + tolerance_s for start, end in spans)
+            assert reported, f"{key} {number} of {entry.at:.3f} is lost outside {spans}"
 
 
 def _judge_gaps(
@@ -410,13 +410,13 @@ def _judge_gaps(
 
 def _judge_order(stage: Stage) -> None:
     """Every session after the first restores each symbol once at most, and nothing but what was lost."""
-    told: Counter[str] = Counter()
+    reported: Counter[str] = Counter()
     for status in stage.tape.statuses:
         if status["state"] in ("waiting", "evicted", "login_required"):
-            told.clear()
+            reported.clear()
         elif status["state"] == "gap":
-            told.update(status["symbols"])
-            assert max(told.values()) == 1, f"two gaps for one outage: {told}"
+            reported.update(status["symbols"])
+            assert max(reported.values()) == 1, f"two gaps for one outage: {reported}"
 
 
 def _play_one(seed: int) -> tuple[Outcome, str]:

@@ -17,7 +17,7 @@ _RESET = struct.pack("ii", 1, 0)
 
 @dataclass(slots=True)
 class Spoil:
-    """What goes wrong; times in seconds."""
+    """The faults; times in seconds."""
 
     refuse: bool = False
     """New connections are reset before a byte went through."""
@@ -26,7 +26,7 @@ class Spoil:
     black_hole: bool = False
     """Bytes of both sides are swallowed; the connection stays."""
     half_open: bool = False
-    """When one end goes the other is not told."""
+    """When one end goes the other end stays open."""
     latency_s: tuple[float, float] = (0.0, 0.0)
     """Each piece is late by a random time between the two; order is kept."""
     bytes_per_s: float | None = None

@@ -164,7 +164,7 @@ def short(value: Any) -> Any:
 
 
 def time_of_day(value: Any) -> int | None:
-    """The integer that a book says as a time; anything else is unknown, and does no harm."""
+    """The integer that a book gives as its time; anything else is unknown, and does no harm."""
     return short(value) if type(value) is int else None
 
 

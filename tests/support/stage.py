@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import random
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 from structlog.testing import capture_logs
@@ -16,6 +17,7 @@ from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.events import Channel
 from schwabstream.market.trading_hours import Schedule
+from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
@@ -41,7 +43,7 @@ class Tape:
         """The StatusEvents so far."""
         return [event for channel, event in self.events if channel is Channel.STATUS]
 
-    def told(self, state: str) -> list[dict[str, Any]]:
+    def announced(self, state: str) -> list[dict[str, Any]]:
         """The StatusEvents of one state."""
         return [event for event in self.statuses if event["state"] == state]
 
@@ -232,3 +234,25 @@ async def _end(stage: Stage) -> None:
 def _logs() -> Iterator[list[MutableMapping[str, Any]]]:
     with capture_logs() as logs:
         yield logs
+
+
+async def moving(stage: Stage, seconds: float, every_s: float = 5.0) -> None:
+    """Let the simulated market move every few seconds for some time."""
+    for _ in range(int(seconds / every_s)):
+        await asyncio.sleep(every_s)
+        stage.simulator.step()
+
+
+def report(stage: Stage) -> Any:
+    """The streamer's report of this moment."""
+    reporter = Reporter(stage.client, _NoRedis(), wall=stage.time.wall)  # type: ignore[arg-type]  # no Redis on stage
+    return reporter.report()
+
+
+class _NoRedis:
+    """The attributes of a publisher that a report reads."""
+
+    published = queued = dropped = 0
+    refusing: ClassVar[dict[str, bytes | None]] = {}
+    counts: ClassVar[Counter[str]] = Counter()
+    round_trip_s = None

@@ -75,7 +75,7 @@ def private_attributes(path: Path) -> Iterator[str]:
 
 
 def test_private_attributes_of_libraries_are_few_and_listed() -> None:
-    """No module reads a private attribute of another's object, but for two of redis-py where ADR 3 says so."""
+    """No module reads a private attribute of another's object, except for two of redis-py that ADR 3 lists."""
     package = REPOSITORY / "schwabstream"
     used = {
         (name, str(path.relative_to(package).with_suffix(""))) for path in SOURCES for name in private_attributes(path)

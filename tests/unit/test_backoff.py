@@ -25,13 +25,13 @@ def delays(backoff: Backoff, count: int) -> list[float]:
 
 
 def test_the_first_wait_is_none() -> None:
-    """A connection that breaks for once is made again at once."""
+    """A connection that breaks once is made again at once."""
     assert Backoff(most).next_delay() == 0
 
 
 @given(st.lists(chances, min_size=2, max_size=50))
 def test_no_two_waits_in_a_row_are_none(draws: list[float]) -> None:
-    """Whatever the chance, after the first wait each is at least the floor, and at most the cap."""
+    """For any chance, after the first wait each is at least the floor, and at most the cap."""
     backoff = Backoff(iter(draws).__next__)
     first, *others = delays(backoff, len(draws))
     assert first == 0
@@ -47,7 +47,7 @@ def test_the_jitter_is_full(chance: float, attempt: int) -> None:
 
 
 def test_the_ceiling_doubles_up_to_the_cap() -> None:
-    """With the worst chance the waits double from 2 s and stay at the cap, for ever."""
+    """With the worst chance the waits double from 2 s and stay at the cap forever."""
     assert [round(delay) for delay in delays(Backoff(most), 9)] == [0, 2, 4, 8, 16, 32, 60, 60, 60]
     assert round(delays(Backoff(most), 5000)[-1]) == 60
 
@@ -96,7 +96,7 @@ def test_short_stretches_do_not_add_up() -> None:
 
 @given(st.lists(st.floats(0, 30), min_size=1, max_size=200))
 def test_an_allowance_is_never_exceeded_and_never_idle(pauses: list[float]) -> None:
-    """However attempts come, no span holds more than its number; one is refused only while the span is full."""
+    """For any attempts no span holds more than its number; one is refused only while the span is full."""
     allowance, now, taken = Allowance(5, 60.0), 1000.0, list[float]()
     for pause in pauses:
         now += pause
@@ -110,7 +110,7 @@ def test_an_allowance_is_never_exceeded_and_never_idle(pauses: list[float]) -> N
 
 
 def test_an_allowance_is_whole_again_after_success() -> None:
-    """What succeeded does not count against later attempts."""
+    """A success does not count against later attempts."""
     allowance = Allowance(2, 60.0)
     assert [allowance.take(0.0), allowance.take(1.0), allowance.take(2.0)] == [0.0, 0.0, 58.0]
     allowance.restore()

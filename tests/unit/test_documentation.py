@@ -33,7 +33,7 @@ def generator() -> ModuleType:
 
 
 def anchors(page: Path) -> set[str]:
-    """What a link into this page may name."""
+    """The anchors of a page."""
     headings = re.findall(r"^#+ (.+)$", CODE.sub(lambda found: found[0].strip("`"), page.read_text()), re.MULTILINE)
     words = (re.sub(r"[^\w\- ]", "", heading.lower()).strip() for heading in headings)
     return {text.replace(" ", "-") for text in words}
@@ -63,7 +63,7 @@ def test_nothing_is_installed_by_a_name_that_is_not_ours() -> None:
 
 
 def test_a_page_that_needs_redis_names_where_it_comes_from() -> None:
-    """A page whose commands use a Redis at an address says how to start one, or that the embedded one will do."""
+    """A page whose commands use a Redis at an address explains how to start one, or that the embedded one will do."""
     needs = re.compile(r"^schwabstream .*--redis redis://", re.MULTILINE)
     provides = re.compile(r"redis-server|embedded", re.IGNORECASE)
     pages = {str(page): page.read_text(encoding="utf-8") for page in PAGES}
@@ -125,7 +125,7 @@ def test_version_and_changelog_agree() -> None:
 
 
 def test_named_sessions_of_nox_exist() -> None:
-    """What the gate, the workflow and the pages ask nox for, the noxfile has."""
+    """The noxfile has every session that the gate, the workflow and the pages name."""
     sessions = set(re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text(), re.MULTILINE))
     for path in (ROOT / ".ci" / "run", ROOT / ".github" / "workflows" / "ci.yml", *PAGES):
         text = path.read_text().replace("${{ matrix.python }}", "3")

@@ -58,15 +58,15 @@ def test_exit_codes_are_the_contracts() -> None:
 
 @pytest.mark.parametrize("kind", CLASSES.values())
 def test_a_special_case_exits_like_its_general_one(kind: type[SchwabStreamError]) -> None:
-    """Whoever knows only the general error does the right thing with a special one: the exit code is the same."""
+    """Catching only the general error does the right thing with a special one: the exit code is the same."""
     parent = kind.__bases__[0]
     if issubclass(parent, SchwabStreamError) and parent is not SchwabStreamError:
         assert kind.exit_code == parent.exit_code
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_an_error_says_what_it_was_given(name: str) -> None:
-    """Every error prints as its message and can be told from a bug: it is no built-in error but ``Exception``."""
+def test_an_error_has_the_message_it_was_given(name: str) -> None:
+    """Every error prints as its message and differs from a bug: its only built-in base is ``Exception``."""
     error = CLASSES[name]("what failed, on what, and the next step")
     assert str(error) == "what failed, on what, and the next step"
     assert CLASSES[name].__mro__[-3:] == (Exception, BaseException, object)
@@ -74,7 +74,7 @@ def test_an_error_says_what_it_was_given(name: str) -> None:
 
 
 def test_what_schwab_asked_to_wait_travels_with_the_error() -> None:
-    """``retry_after_s`` is kept when Schwab said so and None when it did not, through a pickle too."""
+    """``retry_after_s`` is kept when Schwab gave one and None when it did not, through a pickle too."""
     assert SchwabUnavailable("busy").retry_after_s is None
     error = pickle.loads(pickle.dumps(errors.SessionLost("busy", retry_after_s=2.5)))
     assert (str(error), error.retry_after_s) == ("busy", 2.5)

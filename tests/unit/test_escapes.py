@@ -11,7 +11,7 @@ from schwabstream.escapes import safe
 
 @given(st.text())
 def test_nothing_unprintable_is_shown(foreign: str) -> None:
-    """Whatever comes from the wire, what is shown prints, and what prints is shown as it is."""
+    """Any text from the wire is shown printable, and printable text is unchanged."""
     shown = safe(foreign)
     assert shown.isprintable()
     assert foreign.isprintable() is (shown == foreign) or not foreign
@@ -36,7 +36,7 @@ def test_control_characters_are_escapes(foreign: str, shown: str) -> None:
 
 @given(st.dictionaries(st.text(), st.text()))
 def test_json_stays_what_it_was(value: dict[str, str]) -> None:
-    """A line of JSON is one afterwards, says the same, and prints."""
+    """A line of JSON stays one, with the same content, and prints."""
     line = json.dumps(value, ensure_ascii=False)
     assert json.loads(safe(line)) == value
     assert safe(line).isprintable()

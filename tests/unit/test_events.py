@@ -38,7 +38,7 @@ LIMITS = {"tick": "last_price", "level2": "bids", "bar": "open", "status": "stat
 
 
 def payload(kind: str, **changes: Any) -> bytes:
-    """One event of this type as JSON, but for the changes."""
+    """One event of this type as JSON, with these changes."""
     return orjson.dumps({**COMMON, "type": kind, **EVENTS[kind][1], **changes})
 
 
@@ -60,7 +60,7 @@ def test_fields_of_a_later_version_are_passed_over(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", EVENTS)
 @pytest.mark.parametrize("changes", [{"v": 2}, {"type": "news"}, {"type": None}, {"seq": None}, {"timestamp": "soon"}])
-def test_what_is_no_event_is_refused(kind: str, changes: dict[str, Any]) -> None:
+def test_a_value_that_is_not_an_event_is_refused(kind: str, changes: dict[str, Any]) -> None:
     """Another version, another type, or a common field that is wrong raises rather than passing for an event."""
     with pytest.raises(ValidationError):
         parse_event(payload(kind, **changes))
@@ -96,7 +96,7 @@ def test_no_level_is_not_finite() -> None:
 
 
 def test_a_field_never_sent_is_none() -> None:
-    """What Schwab never sent is None, never 0, whether absent or null."""
+    """A field that Schwab never sent is None, never 0, whether absent or null."""
     tick = parse_event(payload("tick", bid_size=None))
     assert isinstance(tick, TickEvent)
     optional = [name for name, field in TickEvent.model_fields.items() if field.default is None]

@@ -17,7 +17,7 @@ from tests.support.waiting import DEADLINE_S
 
 @dataclass
 class Pipe:
-    """A pipe in the place of stdout, and what the writer said of its end."""
+    """A pipe in the place of stdout, and the error that the writer reports."""
 
     read_end: int
     write_end: int
@@ -108,7 +108,7 @@ def test_a_pipe_that_does_not_block_is_waited_for(pipe: Pipe) -> None:
 
 
 def test_a_stuck_reader_costs_the_oldest_lines_and_they_are_counted(pipe: Pipe) -> None:
-    """While nobody reads, writing returns at once, memory is bounded, the newest lines stay and the rest is counted."""
+    """Without a reader, writing returns at once, memory is bounded, the newest lines stay and the rest is counted."""
     filled = pipe.fill()
     writer = pipe.writer()
     writer.write(b"first")
@@ -127,7 +127,7 @@ def test_a_stuck_reader_costs_the_oldest_lines_and_they_are_counted(pipe: Pipe) 
 
 
 def test_closing_does_not_wait_for_a_stuck_reader_and_counts_what_is_left(pipe: Pipe) -> None:
-    """Closing gives up after its time; the lines that nobody took are counted."""
+    """Closing gives up after its time; unwritten lines are counted."""
     pipe.fill()
     writer = pipe.writer()
     for i in range(10):
@@ -137,8 +137,8 @@ def test_closing_does_not_wait_for_a_stuck_reader_and_counts_what_is_left(pipe: 
     assert pipe.errors == []
 
 
-def test_a_reader_that_left_is_told_once_and_costs_nothing(pipe: Pipe) -> None:
-    """When nobody reads any more, that is told once with its reason, and writing goes on being harmless."""
+def test_a_reader_that_left_is_reported_once_and_costs_nothing(pipe: Pipe) -> None:
+    """When the reader has left, that is reported once with its reason, and writing stays harmless."""
     os.close(pipe.read_end)
     pipe.read_end = -1
     writer = pipe.writer()
@@ -151,8 +151,8 @@ def test_a_reader_that_left_is_told_once_and_costs_nothing(pipe: Pipe) -> None:
     assert writer.dropped == 0
 
 
-def test_a_full_disk_is_told_as_what_it_is(pipe: Pipe) -> None:
-    """An output that takes nothing for another reason is told with that reason."""
+def test_a_full_disk_is_named(pipe: Pipe) -> None:
+    """An output that fails for another reason is reported with that reason."""
     with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device
         writer = LineWriter(pipe.on_closed, full.fileno())
         writer.write(b"line")
@@ -163,8 +163,8 @@ def test_a_full_disk_is_told_as_what_it_is(pipe: Pipe) -> None:
         writer.check()
 
 
-def test_a_reader_that_left_is_no_error(pipe: Pipe) -> None:
-    """``check`` says nothing when everything was written, nor when nobody wanted it."""
+def test_a_reader_that_left_is_not_an_error(pipe: Pipe) -> None:
+    """``check`` returns when everything was written, and when the reader left."""
     writer = pipe.writer()
     writer.check()
     os.close(pipe.read_end)
@@ -183,7 +183,7 @@ def test_a_reader_that_left_is_no_error(pipe: Pipe) -> None:
     ],
 )
 def test_lines_of_json_are_escaped_before_they_are_written(pipe: Pipe, lines: bytes, shown: bytes) -> None:
-    """What a line of JSON could do to a terminal becomes JSON's own escape; lines stay lines."""
+    """Characters that would control a terminal become JSON's own escapes; lines stay lines."""
     writer = LineWriter(pipe.on_closed, pipe.write_end, escape=safe_lines)
     writer.write(lines)
     writer.close(DEADLINE_S)

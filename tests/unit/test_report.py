@@ -10,7 +10,7 @@ from schwabstream.report import StreamerReport, SymbolReport, parse_report
 
 
 def report(**changes: object) -> StreamerReport:
-    """A healthy report, but for the changes."""
+    """A healthy report, with these changes."""
     healthy: dict[str, object] = {
         "state": "streaming",
         "since": 1,
@@ -25,7 +25,7 @@ def report(**changes: object) -> StreamerReport:
 
 
 def test_a_report_survives_the_way_through_redis() -> None:
-    """What is written is what is read."""
+    """A written report reads back equal."""
     assert parse_report(report().model_dump_json()) == report()
 
 
@@ -48,7 +48,7 @@ def test_healthy_means_streaming_and_confirmed() -> None:
     ],
 )
 def test_trouble_is_said_in_words(changes: dict[str, object], trouble: str | None) -> None:
-    """What keeps a streamer that streams from being healthy has words, and healthy is to have none."""
+    """A streamer that streams and is not healthy has a reason; a healthy one has none."""
     assert report(**changes).trouble == trouble
     assert report(**changes).healthy is (trouble is None)
 
@@ -61,7 +61,7 @@ def test_a_symbol_is_found_by_its_alias() -> None:
     assert report().symbol("/MNQ") is None
 
 
-def test_what_is_no_report_is_refused() -> None:
+def test_a_value_that_is_not_a_report_is_refused() -> None:
     """A value of another shape raises rather than passing for a report."""
     with pytest.raises(ValidationError):
         parse_report(b'{"state": "asleep"}')

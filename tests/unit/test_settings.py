@@ -79,7 +79,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def value(variable: str, **overrides: Any) -> object:
-    """What a variable comes out as."""
+    """The value of a variable."""
     return getattr(load_settings(**overrides), variable.lower())
 
 
@@ -141,7 +141,7 @@ def test_sources_are_mixed_variable_by_variable(place: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("name", ["SCHWAB_CLIENT_ID", "schwab_client_id", "Schwab_Client_Id"])
 def test_the_case_of_a_name_does_not_matter(name: str, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names are read in any case, and their origin is told all the same."""
+    """Names are read in any case, and their origin is shown all the same."""
     (place / ".env").write_text(f"{name}=filed\n")
     assert (value("SCHWAB_CLIENT_ID"), origin("SCHWAB_CLIENT_ID")) == ("filed", ".env")
     monkeypatch.setenv(name, "set")
@@ -149,7 +149,7 @@ def test_the_case_of_a_name_does_not_matter(name: str, place: Path, monkeypatch:
 
 
 def test_an_option_not_given_overrides_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """None among the overrides is an option nobody gave; false and 0 were given."""
+    """None among the overrides is an absent option; false and 0 are given values."""
     monkeypatch.setenv("SCHWAB_REDIS_PREFIX", "mine")
     monkeypatch.setenv("SCHWAB_PERSIST_REFRESH_TO_ENV", "true")
     settings = load_settings(schwab_redis_prefix=None, schwab_persist_refresh_to_env=False, schwab_tick_keepalive_s=0)
@@ -166,7 +166,7 @@ def test_other_variables_are_not_our_business(place: Path, monkeypatch: pytest.M
 
 
 def test_settings_cannot_be_changed() -> None:
-    """What a run was started with stays so."""
+    """The settings of a run stay those of its start."""
     with pytest.raises(ValidationError):
         load_settings().schwab_redis_prefix = "other"  # type: ignore[misc]  # the refusal is what is tested
 
@@ -182,7 +182,7 @@ def test_both_lists_are_merged() -> None:
 
 
 def test_what_a_live_run_misses_is_named() -> None:
-    """Every variable that is missing is named at once, with where to put it and how to try without."""
+    """Every missing variable is named at once, with where to set it and how to try without."""
     with pytest.raises(ConfigurationError) as refused:
         load_settings(schwab_symbols=",").require()
     message = str(refused.value)
@@ -192,7 +192,7 @@ def test_what_a_live_run_misses_is_named() -> None:
         load_settings(schwab_client_id="an-app-key").require()
 
 
-def test_nothing_missing_is_no_error() -> None:
+def test_nothing_missing_is_not_an_error() -> None:
     """With key, secret and a symbol of either list a live run can start."""
     settings = load_settings(
         schwab_client_id="k", schwab_client_secret="s", schwab_symbols=",", tastytrade_symbol_list="/MNQZ6"
@@ -286,7 +286,7 @@ def test_a_wrong_option_is_refused_alike() -> None:
 def test_what_is_wrong_is_said_in_plain_words(
     variable: str, wrong: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sentence says what the value must be, for people who know of no types."""
+    """The sentence describes the value in words, without names of types."""
     monkeypatch.setenv(variable, wrong)
     with pytest.raises(ConfigurationError) as refused:
         load_settings()
@@ -306,7 +306,7 @@ def test_everything_wrong_is_found_at_once(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_unknown_variables_are_known_by_name(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What begins as our settings do and is none is found wherever it is set; an empty one counts as unset."""
+    """An unknown variable with our prefix is found wherever it is set; an empty one counts as unset."""
     monkeypatch.setenv("SCHWAB_SYMBOL", "AAPL")
     monkeypatch.setenv("SCHWAB_EMPTY", "")
     monkeypatch.setenv("TASTYTRADE_TOKEN", "of another program")
@@ -370,13 +370,13 @@ def test_plain_http_to_anything_else_is_refused(url: str) -> None:
         load_settings(schwab_api_base_url=url)
 
 
-def test_the_sentence_says_what_to_do() -> None:
+def test_the_sentence_names_the_next_step() -> None:
     """The refusal of plain http names the way out."""
     with pytest.raises(ConfigurationError, match=r"allowed to loopback only; use https://"):
         load_settings(schwab_api_base_url="http://evil.com")
 
 
-def test_loopback_is_told_by_the_host() -> None:
+def test_loopback_is_recognized_by_the_host() -> None:
     """Only the host decides, not what stands before or behind it."""
     assert is_loopback("http://localhost:1/x")
     assert is_loopback("ws://[::1]/ws")
@@ -405,7 +405,7 @@ def test_redis_is_reached_by_three_kinds_of_url(url: str) -> None:
 
 
 def test_programs_of_others_get_none_of_our_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What we start inherits the environment but for our variables, in any case, secrets among them."""
+    """Child processes inherit the environment without our variables, in any case, secrets among them."""
     ours = ["SCHWAB_CLIENT_SECRET", "schwab_refresh_token", "TASTYTRADE_SYMBOL_LIST", "REDIS_URL"]
     for name in [*ours, "SOMEBODY_ELSES"]:
         monkeypatch.setenv(name, SECRET)
@@ -451,7 +451,7 @@ def test_reading_leaves_the_files_alone(place: Path) -> None:
 
 
 def test_the_template_sets_the_defaults_and_nothing_else(place: Path) -> None:
-    """The committed .env.back can be used as it is: what is live in it equals the defaults."""
+    """The committed .env.back can be used unchanged: its live lines equal the defaults."""
     without = load_settings()
     (place / ".env.back").write_bytes(TEMPLATE.read_bytes())
     assert load_settings() == without
@@ -466,7 +466,7 @@ def test_the_template_names_every_setting() -> None:
 
 
 def test_the_template_holds_no_secret() -> None:
-    """What has no default is commented and empty: no placeholder in the template could pass for a value."""
+    """A setting without a default is commented and empty: no placeholder in the template could pass for a value."""
     text = TEMPLATE.read_text(encoding="utf-8")
     for name, field in Settings.model_fields.items():
         if field.default is None:

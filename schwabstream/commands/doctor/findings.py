@@ -99,14 +99,14 @@ def unchecked(name: str, why: str) -> Finding:
     return Finding(name, Verdict.UNCHECKED, f"not checked: {why}")
 
 
-async def bounded(name: str, finding: Awaitable[Finding], *, fix: str, code: int) -> Finding:
-    """The finding; a failure when our error, the system's, or no answer within ``LIMIT_S`` is all there is."""
+async def bounded(name: str, finding: Awaitable[Finding], *, fix: str, code: int, limit_s: float = LIMIT_S) -> Finding:
+    """The finding; a failure when the look ends in our error or the system's, or not within ``limit_s``."""
     try:
-        async with asyncio.timeout(LIMIT_S):
+        async with asyncio.timeout(limit_s):
             return replace(await finding, name=name)
     except SchwabStreamError as error:
         return failure(name, error)
     except TimeoutError:
-        return failed(name, f"no answer within {LIMIT_S:g} s", fix, code)
+        return failed(name, f"no answer within {limit_s:g} s", fix, code)
     except OSError as error:
         return failed(name, error.strerror or type(error).__name__, fix, code)

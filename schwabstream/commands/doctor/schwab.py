@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from schwabstream.auth.client import SchwabAuthClient
-from schwabstream.commands.doctor.findings import Finding, bounded, failed, failure, ok, unchecked, warning
+from schwabstream.commands.doctor.findings import LIMIT_S, Finding, bounded, failed, failure, ok, unchecked, warning
 from schwabstream.errors import ProtocolError
 from schwabstream.escapes import safe
 from schwabstream.protocol.symbols import Symbol
@@ -40,17 +41,19 @@ class Endpoint:
         return cls(parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 443), parts.scheme in ("https", "wss"))
 
 
-async def examine_network(base_url: str, *, wall: Callable[[], float] = time.time) -> list[Finding]:
-    """Name, TLS and clock, each only when the one before it worked."""
-    endpoint = Endpoint.of(base_url)
-    dns = await bounded("dns", _look_up(endpoint.host), fix=_NETWORK, code=4)
+async def examine_network(
+    base_url: str, *, wall: Callable[[], float] = time.time, limit_s: float = LIMIT_S
+) -> list[Finding]:
+    """Name, TLS and clock, each within ``limit_s`` and only when the one before it worked."""
+    endpoint, look = Endpoint.of(base_url), partial(bounded, fix=_NETWORK, code=4, limit_s=limit_s)
+    dns = await look("dns", _look_up(endpoint.host))
     if dns.code:
         why = f"{endpoint.host} cannot be found"
         return [dns, unchecked("tls", why), unchecked("clock", why)]
-    tls = await bounded("tls", _shake_hands(endpoint), fix=_NETWORK, code=4)
+    tls = await look("tls", _shake_hands(endpoint))
     if tls.code:
         return [dns, tls, unchecked("clock", f"{endpoint.host} cannot be reached")]
-    return [dns, tls, await bounded("clock", _compare_clocks(endpoint, wall), fix=_NETWORK, code=4)]
+    return [dns, tls, await look("clock", _compare_clocks(endpoint, wall))]
 
 
 async def examine_account(auth: SchwabAuthClient, symbols: list[Symbol]) -> tuple[list[Finding], str | None]:

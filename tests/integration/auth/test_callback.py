@@ -139,7 +139,7 @@ async def test_a_taken_port_is_explained(callback_url: str) -> None:
     "url", ["https://example.com/cb", "http://127.0.0.1:8182", "https://10.0.0.1:8182", "https://127.0.0.1:99999", "x"]
 )
 def test_a_callback_that_cannot_be_answered_here_is_explained(url: str) -> None:
-    """Only https on loopback can be served; anything else says what to do."""
+    """Only https on loopback can be served; any other URL is refused with the next step."""
     with pytest.raises(ConfigurationError, match="SCHWAB_CALLBACK_URL"):
         CallbackServer(url, STATE)
 

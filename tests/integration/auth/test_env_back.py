@@ -64,7 +64,7 @@ def test_the_env_file_is_never_written(tmp_path: Path) -> None:
 
 
 def test_a_file_that_git_tracks_is_refused(tmp_path: Path) -> None:
-    """A token never lands in a file that the next commit would carry."""
+    """A token is never written to a file that the next commit would include."""
     path = tmp_path / "repo" / ".env.back"
     path.parent.mkdir()
     path.write_text(TEMPLATE)
@@ -97,7 +97,7 @@ def test_without_git_nothing_is_tracked(tmp_path: Path, monkeypatch: pytest.Monk
     assert keep_refresh_token(tmp_path / "env.back", "R0.first@")
 
 
-def test_a_file_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     """A missing directory or a directory in its place is a warning, never a failed login."""
     for path in (tmp_path / "none" / "env.back", tmp_path):
         with capture_logs() as logs:

@@ -1,4 +1,4 @@
-"""A stream of a screen's own: how its end is told."""
+"""A screen's own stream: how its end is reported."""
 
 import asyncio
 import sys

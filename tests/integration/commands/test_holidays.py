@@ -29,7 +29,7 @@ def test_ordinary_days_are_not_holidays() -> None:
         assert not holidays.closed & holidays.half
 
 
-async def test_a_child_process_tells_the_same() -> None:
+async def test_a_child_process_gives_the_same() -> None:
     """What the child process computed arrives unchanged."""
     assert await load_holidays(2026) == compute_holidays(2026)
 

@@ -21,7 +21,7 @@ DAY_S = 86_400.0
 
 
 class Desk:
-    """A command that keeps what it is given, a clock that is set by hand, and the alerts between the two."""
+    """A command that keeps its input, a clock that the test moves, and the alerts between the two."""
 
     def __init__(self, folder: Path) -> None:
         self.now = 1_795_000_000.0
@@ -32,7 +32,7 @@ class Desk:
     def alerts(self, command: str | None = None, limit_s: float = 10.0) -> Alerts:
         return Alerts(
             command or self.command,
-            AlertHistory(self.folder / "told"),
+            AlertHistory(self.folder / "sent"),
             environment=foreign_environment(),
             limit_s=limit_s,
             wall=lambda: self.now,
@@ -50,7 +50,7 @@ class Desk:
 
 
 def login_due(at: float | None) -> TokenSet:
-    """A login that ends then, or at a time that nobody knows."""
+    """A login that ends at that time, or at an unknown one."""
     return TokenSet("I0.access@", "R0.refresh@", 0.0, None if at is None else at - LOGIN_LIFE_S)
 
 
@@ -61,7 +61,7 @@ def desk(tmp_path: Path) -> Desk:
 
 
 async def tell(desk: Desk, *states: str) -> list[str]:
-    """What a run of its own tells a person when it goes through these states."""
+    """The alerts of a run that goes through these states."""
     before = len(desk.received())
     alerts = desk.alerts()
     async with alerts.running():
@@ -84,20 +84,20 @@ async def test_ordinary_states_call_nobody(desk: Desk) -> None:
 
 
 async def test_once_per_occasion(desk: Desk) -> None:
-    """The same trouble is told once, however often it is announced; after it was over it is told again."""
+    """The same trouble is reported once, however often it is announced; after its end it is reported again."""
     assert await tell(desk, "login_required", "connecting", "login_required") == ["login_required"]
     desk.now += 60
     assert await tell(desk, "streaming", "login_required") == ["login_required"]
 
 
 async def test_restart_does_not_tell_again(desk: Desk) -> None:
-    """What was told is remembered across runs."""
+    """Sent alerts are remembered across runs."""
     assert await tell(desk, "evicted") == ["evicted"]
     assert await tell(desk, "evicted") == []
 
 
 async def test_fight_over_the_connection_is_one_occasion(desk: Desk) -> None:
-    """Evicted, back for a moment, evicted again: told once; a new eviction after a quiet hour is told anew."""
+    """An eviction soon after another is not reported again; one after a quiet hour is."""
     assert await tell(desk, "evicted", "streaming") == ["evicted"]
     desk.now += 300
     assert await tell(desk, "streaming", "evicted") == []
@@ -105,13 +105,13 @@ async def test_fight_over_the_connection_is_one_occasion(desk: Desk) -> None:
     assert await tell(desk, "streaming", "evicted") == ["evicted"]
 
 
-async def test_unreadable_memory_is_no_memory(desk: Desk) -> None:
+async def test_an_unreadable_history_counts_as_empty(desk: Desk) -> None:
     """A damaged file costs one alert too many and nothing else; so does a directory that cannot be written."""
-    (desk.folder / "told").write_bytes(b"\xff[")
+    (desk.folder / "sent").write_bytes(b"\xff[")
     assert await tell(desk, "evicted") == ["evicted"]
-    (desk.folder / "told").write_bytes(b"[1]")
+    (desk.folder / "sent").write_bytes(b"[1]")
     assert await tell(desk, "evicted") == ["evicted"]
-    history = AlertHistory(desk.folder / "missing" / "told")
+    history = AlertHistory(desk.folder / "missing" / "sent")
     alerts = Alerts(desk.command, history, environment=foreign_environment(), wall=lambda: desk.now)
     async with alerts.running():
         alerts.take_status(desk.event("evicted"))
@@ -120,8 +120,8 @@ async def test_unreadable_memory_is_no_memory(desk: Desk) -> None:
     assert len(desk.received()) == 3
 
 
-async def test_giving_up_is_told_before_the_end(desk: Desk) -> None:
-    """A run that ends by itself waits until the person was told."""
+async def test_giving_up_sends_an_alert_before_the_end(desk: Desk) -> None:
+    """A run that ends by itself waits until its alert is delivered."""
     alerts = desk.alerts()
     async with alerts.running():
         await alerts.gave_up(SchwabUnavailable("no network"))
@@ -130,8 +130,8 @@ async def test_giving_up_is_told_before_the_end(desk: Desk) -> None:
     assert "no network" in event.reason
 
 
-async def test_login_that_ends_within_a_day_is_told_once_per_login(desk: Desk) -> None:
-    """24 hours before a login ends a person is told, once, also across restarts; the next login counts anew."""
+async def test_login_that_ends_within_a_day_is_one_alert_per_login(desk: Desk) -> None:
+    """24 hours before a login ends one alert is sent, also across restarts; the next login counts anew."""
     due_at = desk.now + 2 * DAY_S
     looks: list[int] = []
 
@@ -169,8 +169,8 @@ async def test_login_that_ends_within_a_day_is_told_once_per_login(desk: Desk) -
     assert len(desk.received()) == 2
 
 
-async def test_unknown_login_age_tells_nothing(desk: Desk) -> None:
-    """Nobody is called for a due date that nobody knows."""
+async def test_unknown_login_age_sends_no_alert(desk: Desk) -> None:
+    """An unknown due date sends no alert."""
     alerts = desk.alerts()
 
     async def once(_seconds: float) -> None:
@@ -183,7 +183,7 @@ async def test_unknown_login_age_tells_nothing(desk: Desk) -> None:
 
 
 async def test_command_that_hangs_is_killed_with_its_children(desk: Desk) -> None:
-    """After its time the command ends, and whatever it started; the streamer goes on."""
+    """After its time the command ends, with everything it started; the streamer goes on."""
     alerts = desk.alerts(f"sh -c 'sleep 1000 & echo $! > {desk.queue}; wait'", limit_s=0.5)
     with capture_logs() as logs:
         async with alerts.running():
@@ -196,7 +196,7 @@ async def test_command_that_hangs_is_killed_with_its_children(desk: Desk) -> Non
 
 
 async def test_daemon_of_the_command_is_not_waited_for(desk: Desk) -> None:
-    """What the command leaves behind, in a session of its own and with our pipe open, holds up nobody."""
+    """A process that the command leaves behind, in another session and with our pipe open, holds up nothing."""
     alerts = desk.alerts(f"sh -c 'setsid sleep 1000 & echo $! $$ > {desk.queue}'", limit_s=0.3)
     async with asyncio.timeout(DEADLINE_S):
         async with alerts.running():
@@ -217,7 +217,7 @@ def _runs(pid: int) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("command", "event", "told"),
+    ("command", "event", "part"),
     [
         ("sh -c 'echo no such channel >&2; exit 7'", "the alert command failed", "no such channel"),
         ("/does/not/exist --at all", "the alert command failed", "No such file or directory"),
@@ -225,8 +225,8 @@ def _runs(pid: int) -> bool:
         ("false", "the alert command failed", "1"),
     ],
 )
-async def test_failure_is_logged_and_harmless(desk: Desk, command: str, event: str, told: str) -> None:
-    """A command that fails, does not exist, does not read or says too much is one log line."""
+async def test_failure_is_logged_and_harmless(desk: Desk, command: str, event: str, part: str) -> None:
+    """A command that fails, does not exist, does not read or prints too much is one log line."""
     alerts = desk.alerts(command)
     with capture_logs() as logs:
         async with alerts.running():
@@ -234,7 +234,7 @@ async def test_failure_is_logged_and_harmless(desk: Desk, command: str, event: s
             await alerts._idle.wait()
     (line,) = logs
     assert line["event"] == event
-    assert told in str(line)
+    assert part in str(line)
     assert len(str(line)) < 1_000
 
 
@@ -285,7 +285,7 @@ def test_words_are_those_of_a_shell() -> None:
 
 
 def test_environment_is_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What programs of others get is taken at the moment, and changing it changes nothing here."""
+    """The environment for foreign programs is copied: changing it changes nothing here."""
     monkeypatch.setenv("tastytrade_symbol_list", "x")
     environment = foreign_environment()
     environment["PATH"] = ""

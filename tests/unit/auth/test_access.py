@@ -38,7 +38,7 @@ def keeper(store: TokenStore) -> TokenKeeper:
 
 
 def test_without_trouble_the_file_has_the_login(keeper: TokenKeeper, store: TokenStore) -> None:
-    """What is kept is in the file at once, and nothing is said."""
+    """A kept login is in the file at once, and nothing is logged."""
     with capture_logs() as logs:
         keeper.keep(login(2))
     assert (store.load(), keeper.load(), keeper.unsaved) == (login(2), login(2), None)

@@ -54,7 +54,7 @@ def test_the_working_directory_keeps_its_mode(tmp_path: Path) -> None:
     tmp_path.chmod(before)
 
 
-def test_reading_tightens_and_tells(tmp_path: Path) -> None:
+def test_reading_tightens_the_mode_and_reports_it(tmp_path: Path) -> None:
     """A file that others could read is tightened while it is read."""
     path = tmp_path / "f"
     path.write_bytes(b"x")
@@ -65,7 +65,7 @@ def test_reading_tightens_and_tells(tmp_path: Path) -> None:
     assert files.read_private(tmp_path / "none") is None
 
 
-def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+def test_a_path_that_is_not_a_file_is_refused_at_once(tmp_path: Path) -> None:
     """A directory or a named pipe is an error, never a wait."""
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe"):
@@ -84,16 +84,15 @@ def test_files_set_aside_never_overwrite_each_other(tmp_path: Path, monkeypatch:
     assert sorted(aside.read_bytes() for aside in tmp_path.glob("f.old*")) == [b"1", b"2", b"3", b"4"]
 
 
-def test_a_name_for_setting_aside_is_found_or_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_for_setting_aside_is_found_or_refused(tmp_path: Path) -> None:
     """When every name is taken nothing is overwritten."""
-    monkeypatch.setattr(files, "_MOST_NAMES", 1)
     files.replace_file(tmp_path / "f", b"x")
     files.keep_aside(tmp_path / "f", "old")
     with pytest.raises(FileExistsError):
-        files.keep_aside(tmp_path / "f", "old")
+        files.keep_aside(tmp_path / "f", "old", most_names=1)
 
 
-def test_a_file_is_no_directory(tmp_path: Path) -> None:
+def test_a_file_is_not_taken_for_a_directory(tmp_path: Path) -> None:
     """A file where a directory should be is refused, and its mode left alone."""
     (tmp_path / "f").touch(mode=0o644)
     with pytest.raises(NotADirectoryError):

@@ -42,8 +42,8 @@ FORMATS = {
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_each_format_is_told_and_read(name: str) -> None:
-    """Each format gives its tokens, its expiry and, where it tells it, the age of its login."""
+def test_each_format_is_recognized_and_read(name: str) -> None:
+    """Each format gives its tokens, its expiry and, where it has one, the age of its login."""
     content, name_of_format, login_at, expires_at = FORMATS[name]
     found = read_content(content)
     assert found.format == name_of_format
@@ -59,7 +59,7 @@ def test_a_row_of_schwabdevs_table_is_read() -> None:
 
 
 def test_an_encrypted_row_is_refused() -> None:
-    """What Schwabdev encrypted is not mistaken for a token."""
+    """A value that Schwabdev encrypted is not mistaken for a token."""
     with pytest.raises(ValueError, match="encrypted"):
         read_schwabdev_row({**ROW, "refresh_token": "enc:gAAAA"})
 
@@ -67,7 +67,7 @@ def test_an_encrypted_row_is_refused() -> None:
 @pytest.mark.parametrize(
     "content", [None, [], "x", 5, {}, {"access_token": "a"}, {"token": {}}, {"token_dictionary": {}}]
 )
-def test_what_is_no_token_file_is_refused(content: object) -> None:
+def test_content_that_is_not_a_token_file_is_refused(content: object) -> None:
     """A foreign or damaged file is a ValueError, so that it is set aside and not used."""
     with pytest.raises(ValueError, match="it "):
         read_content(content)
@@ -89,7 +89,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_any_json_is_read_or_refused(content: object) -> None:
-    """Whatever JSON a file holds, reading it ends in tokens or a ValueError."""
+    """Any JSON in a file ends in tokens or a ValueError."""
     try:
         found = read_content(content)
     except ValueError:

@@ -29,7 +29,7 @@ SUPERSEDED = '{"error":"unsupported_token_type","error_description":"... refresh
 BARE = '{"error":"unsupported_token_type","error_description":"400 Bad Request"}'
 
 
-def test_the_authorize_address_carries_the_callback_byte_for_byte() -> None:
+def test_the_authorize_address_has_the_callback_byte_for_byte() -> None:
     """The registered callback reaches Schwab exactly as written."""
     url = authorize_url("https://api.schwabapi.com", "key", "https://127.0.0.1:8182", "st4te")
     assert parse_qs(urlsplit(url).query) == {
@@ -81,7 +81,7 @@ def test_any_400_to_a_code_means_that_the_code_is_spent(body: str) -> None:
         (502, "", Verdict.TRANSIENT),
     ],
 )
-def test_rest_answers_are_told_apart(status: int, body: str, verdict: Verdict) -> None:
+def test_rest_answers_are_distinguished(status: int, body: str, verdict: Verdict) -> None:
     """A REST call blames the token only for a 401, or for a 403 that Schwab itself wrote."""
     assert judge_rest_answer(status, body) is verdict
 
@@ -123,7 +123,7 @@ SLIPS = {
 
 @pytest.mark.parametrize("slip", SLIPS)
 def test_every_common_slip_is_forgiven(slip: str) -> None:
-    """However an address or a code was copied, as long as all of it is there the code is found."""
+    """The code is found in any copy of an address or code that has all of it."""
     pasted = read_paste(SLIPS[slip])
     assert pasted.code == CODE
     assert not pasted.problem
@@ -144,8 +144,8 @@ def test_every_common_slip_is_forgiven(slip: str) -> None:
         (f"code={'x' * 5000}", "no code"),
     ],
 )
-def test_what_is_no_code_is_explained(text: str, words: str) -> None:
-    """What cannot be used is answered by a sentence about what was pasted instead."""
+def test_input_that_is_not_a_code_is_explained(text: str, words: str) -> None:
+    """An unusable paste is answered with a sentence about it."""
     pasted = read_paste(text)
     assert words in pasted.problem
     assert not pasted.code
@@ -160,7 +160,7 @@ def test_a_cut_code_is_not_whole_yet() -> None:
 
 @given(st.text(), st.text())
 def test_no_paste_whatsoever_raises(before: str, after: str) -> None:
-    """Hostile or accidental input ends in a code that a header can carry, or in a sentence."""
+    """Hostile or accidental input ends in a code that fits a header, or in a sentence."""
     for text in (before, before + URL + after, f"{before}code={after}", f"C0.{after}"):
         pasted = read_paste(text)
         assert bool(pasted.code) != bool(pasted.problem)
@@ -170,7 +170,7 @@ def test_no_paste_whatsoever_raises(before: str, after: str) -> None:
 
 @given(st.text())
 def test_no_redirect_whatsoever_raises(target: str) -> None:
-    """Whatever reaches the callback's port is read without an exception."""
+    """Any request to the callback's port is read without an exception."""
     for text in (target, f"/?{target}", f"/?code={target}&state={target}", f"//[{target}"):
         redirect = read_redirect(text)
         assert bool(redirect.code) != bool(redirect.problem)

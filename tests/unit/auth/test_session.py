@@ -41,7 +41,7 @@ async def test_an_answer_within_the_limit_is_returned_as_it_was_meant(size: int,
 
 
 async def test_an_empty_answer_is_not_a_broken_packed_one() -> None:
-    """An answer without content may still say how it would have been packed."""
+    """An answer without content may still name a packing."""
     assert await read_answer(answer(Stream([]), "gzip"), LIMIT) == b""
 
 
@@ -54,7 +54,7 @@ def endless(*, packed: bool) -> Iterable[bytes]:
 
 @pytest.mark.parametrize(("packed", "pieces"), [(False, 2), (True, 1)])
 async def test_an_answer_above_the_limit_is_given_up_at_once(packed: bool, pieces: int) -> None:
-    """What grows beyond the limit, on the wire or in unpacking, is an error as soon as it does."""
+    """Content beyond the limit, on the wire or unpacked, is an error as soon as it is reached."""
     stream = Stream(endless(packed=packed))
     with pytest.raises(UnusableAnswer, match="more than"):
         await read_answer(answer(stream, "gzip" if packed else None), LIMIT)

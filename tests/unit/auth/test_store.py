@@ -12,7 +12,6 @@ from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -21,14 +20,14 @@ from structlog.testing import capture_logs
 
 from schwabstream.auth.store import SNAPSHOTS_KEPT, TokenStore
 from schwabstream.auth.tokens import TokenSet
-from schwabstream.errors import ConfigurationError, TokenFileError
+from schwabstream.errors import TokenFileError
 
 NOW = 1_800_000_000.0
 ISO = datetime.fromtimestamp(NOW, UTC).isoformat()
 
 
 def login(number: int = 1, **changes: Any) -> TokenSet:
-    """A login whose access token carries a number."""
+    """A login whose access token has a number."""
     return TokenSet(f"I0.access{number}@", "R0.refresh@", NOW + number, NOW, {"scope": "api", **changes})
 
 
@@ -50,7 +49,7 @@ def store(path: Path) -> TokenStore:
 
 
 def test_nothing_is_touched_before_there_is_a_login(store: TokenStore, path: Path) -> None:
-    """Loading where nothing is stored says so and creates nothing."""
+    """Loading where nothing is stored returns None and creates nothing."""
     assert store.load() is None
     assert store.snapshots() == []
     assert store.forget() is None
@@ -90,7 +89,7 @@ def test_a_symlinked_path_is_followed_before_it_is_replaced(tmp_path: Path) -> N
 
 
 def test_a_file_open_to_others_is_tightened_with_a_warning(store: TokenStore, path: Path) -> None:
-    """A token file that others can read is made private, and the user hears of it."""
+    """A token file that others can read is made private, with a warning."""
     store.save(login())
     path.chmod(0o644)
     with capture_logs() as logs:
@@ -138,7 +137,7 @@ def test_damage_without_a_snapshot_needs_a_login_and_deletes_nothing(store: Toke
 
 
 def test_a_forgotten_login_stays_as_a_snapshot_and_does_not_come_back(store: TokenStore, path: Path) -> None:
-    """After forgetting there is no login, and its content lies among the snapshots."""
+    """Forgetting removes the login and keeps its content as a snapshot."""
     store.save(login())
     content = path.read_bytes()
     kept = store.forget()
@@ -181,7 +180,7 @@ def plant(path: Path, name: str) -> bytes:
 
 @pytest.mark.parametrize("name", OLD_FILES)
 def test_an_older_format_is_upgraded_in_place_and_kept(store: TokenStore, path: Path, name: str) -> None:
-    """Each older format becomes ours; the original lies beside it, byte for byte; its age is kept or unknown."""
+    """Each older format becomes ours; the original is kept beside it, unchanged; its age is kept or unknown."""
     original = plant(path, name)
     with capture_logs() as logs:
         tokens = store.load()
@@ -207,7 +206,7 @@ def test_a_file_under_another_name_is_left_alone(store: TokenStore, path: Path, 
 def test_a_database_without_a_readable_login_is_set_aside(
     store: TokenStore, path: Path, secret: str, rows: int
 ) -> None:
-    """A database of Schwabdev that is encrypted or empty is no login, and stays beside the file, byte for byte."""
+    """A database of Schwabdev that is encrypted or empty holds no login, and is kept unchanged."""
     path.parent.mkdir()
     schwabdev_database(path, secret=secret, rows=rows)
     original = path.read_bytes()
@@ -254,14 +253,14 @@ def make_readable(temporary: Path) -> None:
 
 
 def give_away(temporary: Path) -> None:
-    """As if another user had written it."""
+    """Written as if by another user."""
     if os.geteuid() != 0:
         pytest.skip("only root can give a file away")
     os.chown(temporary, 65534, 65534)
 
 
 def make_a_link(temporary: Path) -> None:
-    """A link to a file of ours: whoever made it chose which."""
+    """A link to a file of ours: its maker chose the target."""
     temporary.symlink_to(temporary.rename(temporary.with_name("elsewhere.json")))
 
 
@@ -325,7 +324,7 @@ def test_a_circle_of_links_is_explained(tmp_path: Path) -> None:
 def test_a_full_disk_is_explained_and_the_old_token_stays(
     store: TokenStore, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When the disk is full the old login stays readable, nothing half-written stays, and the error says what to do."""
+    """When the disk is full the old login stays readable, no part of the new one stays, and the error gives advice."""
     store.save(login(1))
     real = os.open
 
@@ -345,7 +344,7 @@ def test_a_full_disk_is_explained_and_the_old_token_stays(
 
 
 def test_a_failing_snapshot_does_not_fail_the_save(store: TokenStore) -> None:
-    """The login counts as saved when only its snapshot could not be written; the user hears of it."""
+    """The login counts as saved when only its snapshot could not be written; a warning is logged."""
     store.save(login(1))
     shutil.rmtree(store.snapshots_directory)
     store.snapshots_directory.write_text("in the way")
@@ -366,7 +365,7 @@ def test_an_encrypted_store_shows_no_token_on_disk(path: Path) -> None:
         assert b"access1" not in file.read_bytes()
 
 
-def test_a_wrong_or_missing_key_is_told_and_nothing_is_set_aside(path: Path) -> None:
+def test_a_wrong_or_missing_key_is_an_error_and_nothing_is_set_aside(path: Path) -> None:
     """A wrong key is an error about the key; the file is not taken for damaged."""
     TokenStore(path, key=Fernet.generate_key().decode()).save(login())
     content = path.read_bytes()
@@ -387,29 +386,3 @@ def test_a_plain_file_is_read_with_a_key_and_encrypted_from_then_on(path: Path) 
     for file in (path, *store.snapshots()):
         assert b"refresh@" not in file.read_bytes()
     assert store.load() == login(2)
-
-
-def test_the_key_can_live_in_the_systems_key_ring(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ``keyring`` a key is made once per token file, kept in the key ring and found there again."""
-    ring: dict[tuple[str, str], str] = {}
-    keyring, errors = ModuleType("keyring"), ModuleType("keyring.errors")
-    errors.KeyringError = KeyError  # type: ignore[attr-defined]  # a stand-in for the optional package
-    keyring.get_password = lambda *name: ring.get(name)  # type: ignore[attr-defined]  # same
-    keyring.set_password = lambda *name: ring.update({name[:2]: name[2]})  # type: ignore[attr-defined]  # same
-    monkeypatch.setitem(sys.modules, "keyring", keyring)
-    monkeypatch.setitem(sys.modules, "keyring.errors", errors)
-    TokenStore(path, key="keyring").save(login())
-    assert list(ring) == [("schwabstream", str(path))]
-    assert TokenStore(path, key="keyring").load() == login()
-    keyring.get_password = lambda *name: {}[name]  # type: ignore[attr-defined]  # same
-    with pytest.raises(ConfigurationError, match="does not answer"):
-        TokenStore(path, key="keyring")
-    monkeypatch.setitem(sys.modules, "keyring", None)
-    with pytest.raises(ConfigurationError, match="pip install"):
-        TokenStore(path, key="keyring")
-
-
-def test_what_is_no_key_is_explained(path: Path) -> None:
-    """A key of the wrong form is a configuration error that says how to make one."""
-    with pytest.raises(ConfigurationError, match="generate_key"):
-        TokenStore(path, key="hunter2")

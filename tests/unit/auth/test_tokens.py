@@ -1,4 +1,4 @@
-"""What a token is worth at a given moment."""
+"""The state of a token at a given moment."""
 
 import dataclasses
 import math
@@ -35,7 +35,7 @@ def test_an_answer_without_a_usable_life_lives_half_an_hour(life: object) -> Non
 
 
 def test_a_stored_token_without_an_expiry_counts_as_expired() -> None:
-    """What does not say how long it lives is refreshed before it is used."""
+    """A token without a lifetime is refreshed before use."""
     assert not TokenSet.from_answer(ANSWER).is_valid(NOW)
 
 
@@ -61,7 +61,7 @@ def test_the_seven_days_count_from_the_login_and_not_from_a_refresh() -> None:
 
 
 def test_an_unknown_login_is_never_due_soon() -> None:
-    """Nobody is warned of a moment that nobody knows."""
+    """An unknown end gives no warning."""
     unknown = dataclasses.replace(tokens(), login_at=None)
     assert unknown.login_due_at is None
     assert unknown.login_due_in_s(NOW) is None
@@ -111,14 +111,14 @@ def test_a_file_without_tokens_is_refused_without_quoting_it(content: dict[str, 
 
 
 @given(st.text())
-def test_only_what_a_header_can_carry_is_a_token(text: str) -> None:
+def test_only_what_fits_a_header_is_a_token(text: str) -> None:
     """A token is printable ASCII without blanks, so that no header is ever refused or split by it."""
     assert is_token(text) == (text != "" and text.isascii() and text.isprintable() and " " not in text)
 
 
 @given(st.one_of(st.floats(), st.integers(), st.booleans(), st.none(), st.text()))
 def test_a_number_is_finite_or_unknown(value: object) -> None:
-    """Whatever a file holds, a number read from it is finite."""
+    """Any number read from a file is finite."""
     read = number(value)
     assert read is None or math.isfinite(read)
 

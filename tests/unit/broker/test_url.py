@@ -89,7 +89,7 @@ def test_a_wrong_part_is_named(url: str, named: str) -> None:
     ],
 )
 def test_a_right_url_is_taken(url: str) -> None:
-    """What redis-py understands and we support passes unchanged."""
+    """A URL that redis-py understands and we support passes unchanged."""
     check_redis_url(url)
     asyncio.run(connection_pool(url).disconnect())
 
@@ -154,7 +154,7 @@ def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
     ],
 )
 def test_a_failure_has_the_same_words_everywhere(error: Exception, kind: type[Exception], words: str) -> None:
-    """The message names Redis by its URL, says what failed, and ends with what to do."""
+    """The message names Redis by its URL and the failure, and ends with the next step."""
     with pytest.raises(RedisUnavailable) as raised, translated(URL):
         raise error
     assert type(raised.value) is kind
@@ -167,6 +167,6 @@ def test_a_failure_has_the_same_words_everywhere(error: Exception, kind: type[Ex
 
 
 def test_our_own_errors_pass() -> None:
-    """What is ours already is not worded twice."""
+    """An error of ours is not worded twice."""
     with pytest.raises(RedisUnavailable, match=r"^as it is$"), translated(URL):
         raise RedisUnavailable("as it is")

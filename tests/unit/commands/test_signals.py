@@ -1,4 +1,4 @@
-"""What ends a command in order, and what does not."""
+"""Which signals end a command in order."""
 
 import asyncio
 import os

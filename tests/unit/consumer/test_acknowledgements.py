@@ -1,4 +1,4 @@
-"""Acknowledgements gathered: how many go at once, and when at the latest."""
+"""Gathered acknowledgements: how many go at once, and when at the latest."""
 
 import asyncio
 import contextlib

@@ -55,7 +55,7 @@ def seqs(events: list[Event]) -> list[int]:
 
 
 def notices(events: list[Event]) -> list[StatusEvent]:
-    """What the queue itself says."""
+    """The notices of the queue itself."""
     return [event for event in events if isinstance(event, StatusEvent) and not event.seq]
 
 
@@ -170,7 +170,7 @@ def test_any_interleaving_of_snapshot_and_live_loses_and_doubles_nothing(script:
 
 
 def test_last_values_then_live_without_doubles() -> None:
-    """What came live before the last values were read counts once, in the order of seq."""
+    """Events that came before the last values were read count once, in the order of seq."""
     queue = ConflatingQueue()
     queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 2, "A"), 1)
     queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 4, "B"), 1)
@@ -187,7 +187,7 @@ def test_a_repeated_batch_is_dropped() -> None:
     assert queue.counts["repeated"] == 2
 
 
-def test_a_jump_is_told_with_its_times_and_count() -> None:
+def test_a_jump_is_reported_with_its_times_and_count() -> None:
     """Three numbers that never came are one gap of three, between the two arrivals, before the event behind it."""
     queue = ready()
     queue.receive(Channel.BARS, payload(Channel.BARS, FIRST + 1), 5_000_000)
@@ -213,7 +213,7 @@ def test_what_last_values_bring_back_is_not_lost() -> None:
 
 
 @pytest.mark.parametrize("step", [5 * RUN_APART, -5 * RUN_APART])
-def test_a_new_run_is_told_as_such(step: int) -> None:
+def test_a_new_run_is_reported_as_such(step: int) -> None:
     """Numbers of another run are taken, whichever way the clock went, and the gap does not invent a count."""
     queue = ready()
     queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST), 1)
@@ -225,7 +225,7 @@ def test_a_new_run_is_told_as_such(step: int) -> None:
 
 
 def test_a_slow_reader_gets_the_newest_and_a_report() -> None:
-    """Beyond the bound only the newest tick of each symbol waits; a notice says how many older ones went."""
+    """Beyond the bound only the newest tick of each symbol is queued; a notice counts the dropped ones."""
     queue = ready(max_pending=10)
     for seq in range(1, 101):
         queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + seq, "AB"[seq % 2]), 1)
@@ -239,7 +239,7 @@ def test_a_slow_reader_gets_the_newest_and_a_report() -> None:
 
 
 def test_bars_beyond_the_bound_lose_the_oldest() -> None:
-    """What has no newest, such as bars, loses its oldest, counted."""
+    """Events without a newest, such as bars, lose the oldest, counted."""
     queue = ready(max_pending=3)
     for seq in range(1, 6):
         queue.receive(Channel.BARS, payload(Channel.BARS, FIRST + seq), 1)
@@ -247,7 +247,7 @@ def test_bars_beyond_the_bound_lose_the_oldest() -> None:
     assert queue.counts["dropped"] == 2
 
 
-def test_newest_only_keeps_one_of_each_and_says_nothing() -> None:
+def test_newest_only_keeps_one_of_each_without_a_notice() -> None:
     """A screen asks for the newest alone: what gives way is as wanted, not a loss."""
     queue = ready(newest_only=True)
     for seq in range(1, 5):
@@ -283,8 +283,8 @@ def test_only_the_wanted_symbols_come_but_every_number_counts() -> None:
         b'{"seq": true}',
     ],
 )
-def test_what_is_no_event_is_counted(garbage: bytes) -> None:
-    """Whatever somebody else publishes on the channel is counted and stops nothing."""
+def test_a_message_that_is_not_an_event_is_counted(garbage: bytes) -> None:
+    """A foreign message on the channel is counted and stops nothing."""
     queue = ready()
     queue.receive(Channel.TICKS, garbage, 1)
     queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST), 1)
@@ -326,7 +326,7 @@ def test_messages_are_read_alike_whatever_the_order_of_names(
 
 
 def test_absent_symbols_are_all_reported_first() -> None:
-    """However many symbols are not streamed, each is named, before anything else is taken."""
+    """Every symbol that is not streamed is named, before anything else is taken."""
     queue = ready()
     queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST, "A"), 5_000)
     symbols = [Symbol(f"S{number}", f"S{number}", Asset.EQUITY) for number in range(200)]
@@ -338,7 +338,7 @@ def test_absent_symbols_are_all_reported_first() -> None:
 
 
 def test_what_does_not_validate_is_counted_when_taken() -> None:
-    """A numbered message that is no TickEvent is counted and passed over."""
+    """A numbered message that is not a TickEvent is counted and skipped."""
     queue = ready()
     queue.receive(Channel.TICKS, b'{"type":"tick","seq":%d,"symbol":"A"}' % FIRST, 1)
     queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 1), 1)

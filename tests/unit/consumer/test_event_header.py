@@ -1,4 +1,4 @@
-"""What is known of an event before it is parsed."""
+"""The part of an event that is read before it is parsed."""
 
 import pytest
 

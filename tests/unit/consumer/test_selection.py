@@ -11,7 +11,7 @@ TODAY = date(2026, 11, 21)
 
 
 def wanted(*texts: str) -> Selection:
-    """What somebody asks for with these texts."""
+    """The selection for these texts."""
     return Selection.of(parse_symbols(texts, TODAY))
 
 
@@ -27,7 +27,7 @@ def wanted(*texts: str) -> Selection:
     ],
 )
 def test_a_symbol_is_found_under_any_alias(text: str, alias: str, key: str) -> None:
-    """What means the same key is the same symbol, however it is written; another key never is."""
+    """Spellings of the same key are the same symbol; another key never is."""
     assert wanted(text).takes(alias, key)
     assert not wanted(text).takes("NVDA", "NVDA")
 

@@ -61,7 +61,7 @@ steps = st.lists(st.tuples(st.sampled_from(["add", "trim", "read", "restart"]), 
 def test_each_loss_is_counted_exactly_by_the_consumer_that_meets_it(
     steps: list[tuple[str, int]], consumers: int, start: int
 ) -> None:
-    """Whatever is added, trimmed and read by however many consumers, each read counts just what it passed over."""
+    """For any additions, trims and reads of any consumers, each read counts exactly the entries it passed over."""
     stream = Stream(counts_lost=True)
     stream.add(start)
     positions = [joined(stream) for _ in range(consumers)]

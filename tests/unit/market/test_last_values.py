@@ -151,7 +151,7 @@ def test_a_root_that_is_answered_under_its_contract_is_the_root() -> None:
 
 
 def test_a_root_that_is_answered_under_its_contract_follows_the_roll() -> None:
-    """The snapshot of the next contract takes the root over; what the old one still sends is no more the root's."""
+    """The snapshot of the next contract takes the root over; entries of the old contract no longer count for it."""
     floor = Floor("/MES")
     floor.apply(FUTURES, {"key": "/MESZ26", "assetMainType": "FUTURE", "3": 1.5})
     floor.apply(FUTURES, {"key": "/MESH27", "3": 9.0})
@@ -163,7 +163,7 @@ def test_a_root_that_is_answered_under_its_contract_follows_the_roll() -> None:
 
 
 def test_a_contract_is_not_its_root_while_the_root_is_answered_by_its_own_key() -> None:
-    """What was subscribed by its own key, or is not the contract of a wanted root, stays apart."""
+    """A contract that was subscribed by its own key, or is not that of a wanted root, stays apart."""
     floor = Floor("/MES", "/MNQZ26", "/MNQ", "AAPL")
     floor.apply(FUTURES, {"key": "/MES", "assetMainType": "FUTURE", "3": 1.5})
     floor.apply(FUTURES, {"key": "/MESZ26", "assetMainType": "FUTURE", "3": 2.5})
@@ -202,7 +202,7 @@ def test_missing_null_zero_and_empty_stay_apart() -> None:
 
 
 def test_nothing_is_published_before_a_last_price() -> None:
-    """Quotes alone make no tick; the first last price does, with everything known by then."""
+    """Quotes alone make no tick; the first last price does, with all values known by that time."""
     floor = Floor("/ES")
     floor.apply(FUTURES, {"key": "/ES", "1": 5.5, "2": 6.5})
     assert floor.published == []
@@ -230,7 +230,7 @@ def test_odd_prices_are_prices(price: float) -> None:
 
 
 @pytest.mark.parametrize("wrong", [True, False, "25000.5", "", [], {}, [1.0]])
-def test_what_is_no_price_is_unknown_and_counted(wrong: object) -> None:
+def test_an_invalid_price_is_unknown_and_counted(wrong: object) -> None:
     """A value of another kind than its field's makes the field unknown, is counted, and spares the rest."""
     floor = Floor("/ES")
     floor.apply(FUTURES, {"key": "/ES", "1": 5.5, "3": 6.0})
@@ -240,8 +240,8 @@ def test_what_is_no_price_is_unknown_and_counted(wrong: object) -> None:
 
 
 @pytest.mark.parametrize("wrong", [True, 1.5, "7", 1e19, -1e300, 2.0**63, []])
-def test_what_is_no_size_is_unknown_and_counted(wrong: object) -> None:
-    """A size or volume must be whole and within 64 bits, or nobody could write it as JSON."""
+def test_an_invalid_size_is_unknown_and_counted(wrong: object) -> None:
+    """A size or volume must be whole and within 64 bits, or it could not be written as JSON."""
     floor = Floor("/ES")
     floor.apply(FUTURES, {"key": "/ES", "3": 6.0, "8": 10})
     floor.apply(FUTURES, {"key": "/ES", "8": wrong})
@@ -258,7 +258,7 @@ def test_a_whole_number_with_a_point_is_a_size() -> None:
 
 
 @pytest.mark.parametrize(("number", "name"), [("16", "description"), ("30", "is_tradable"), ("25", "tick")])
-def test_what_no_event_carries_is_checked_too(number: str, name: str) -> None:
+def test_fields_outside_events_are_checked_too(number: str, name: str) -> None:
     """A field outside the events is held to its kind like any other."""
     floor = Floor("/ES")
     floor.apply(FUTURES, {"key": "/ES", number: [7]})
@@ -267,7 +267,7 @@ def test_what_no_event_carries_is_checked_too(number: str, name: str) -> None:
 
 
 def test_a_flag_is_true_or_false() -> None:
-    """1 and 0 are no flags, in an event or out of it."""
+    """1 and 0 are not flags, in an event or out of it."""
     floor = Floor("/ES")
     floor.apply(FUTURES, {"key": "/ES", "3": 6.0, "delayed": 1, "30": 0, "32": False})
     assert floor.tick.delayed is None
@@ -286,7 +286,7 @@ def test_a_character_is_understood_by_its_code() -> None:
 
 
 @pytest.mark.parametrize("code", [7, 27, 127, 155, -63, 0x202E, 2**40, 63.0, True, [63]])
-def test_a_code_of_nothing_printable_is_no_character(code: object) -> None:
+def test_an_unprintable_code_is_not_a_character(code: object) -> None:
     """Only the codes of printable ASCII are characters: control characters never come in this way."""
     floor = Floor("./OGG26C4240")
     floor.apply("LEVELONE_FUTURES_OPTIONS", {"key": "./OGG26C4240", "6": code})
@@ -317,7 +317,7 @@ def test_unknown_fields_change_nothing() -> None:
 )
 @pytest.mark.parametrize("service", [*map(str, LEVEL_ONE.values()), "NASDAQ_BOOK", "CHART_FUTURES", "CHART_EQUITY"])
 def test_an_entry_that_is_none_is_counted(service: str, entry: object) -> None:
-    """What is no entry of a wanted key is counted, and the entry after it counts."""
+    """What is not an entry of a wanted key is counted, and the entry after it counts."""
     floor = Floor("/ES")
     good = {"key": "/ES", "1": FRAME_MS, "2": 6, "3": 6, "4": 6, "5": 6, "6": 6, "7": FRAME_MS}
     floor.apply(service, entry, good | ({"2": [], "3": []} if service == "NASDAQ_BOOK" else {}))
@@ -434,7 +434,7 @@ def test_the_timestamp_is_the_later_of_trade_and_quote(times: dict[str, Any], ex
 
 @pytest.mark.parametrize("timestamp_ms", [None, 0])
 def test_a_frame_without_time_is_dated_by_its_arrival(timestamp_ms: int | None) -> None:
-    """Where neither exchange nor frame tells the time, the arrival does, in milliseconds."""
+    """Where neither exchange nor frame has a time, the receive time counts, in milliseconds."""
     floor = Floor("/ES")
     floor.apply(FUTURES, {"key": "/ES", "3": 6.0}, timestamp_ms=timestamp_ms)
     assert floor.tick.timestamp == RECEIVED_US // 1000
@@ -453,8 +453,8 @@ def trades(*entries: dict[str, Any], fresh_from: int | None = None) -> list[bool
 FIRST = {"3": 6.0, "9": 1, "11": 1000, "assetMainType": "FUTURE"}
 
 
-def test_a_first_snapshot_is_no_trade() -> None:
-    """The first thing heard of a symbol repeats a trade made earlier."""
+def test_a_first_snapshot_is_not_a_trade() -> None:
+    """The first entry of a symbol repeats a trade made earlier."""
     assert trades(FIRST) == [False]
 
 
@@ -488,11 +488,11 @@ def test_is_trade_is_of_each_update() -> None:
     ],
 )
 def test_a_snapshot_after_a_reconnect_is_a_trade_when_time_moved_on(snapshot: dict[str, Any], is_trade: bool) -> None:
-    """A new session's snapshot repeats the last trade; it carries a new one only when the trade's time is later."""
+    """A new session's snapshot repeats the last trade; it is a new one only when the trade's time is later."""
     assert trades(FIRST, snapshot, fresh_from=1) == [False, is_trade]
 
 
-def test_a_snapshot_in_the_same_session_is_no_trade() -> None:
+def test_a_snapshot_in_the_same_session_is_not_a_trade() -> None:
     """A subscription sent again brings the snapshot again, and with it no trade but a later one."""
     assert trades(FIRST, FIRST, FIRST | {"11": 2000}, {"3": 7.0}) == [False, False, True, True]
 
@@ -594,7 +594,7 @@ def test_a_late_refusal_of_depth_publishes_the_book_at_once() -> None:
     ],
 )
 def test_a_side_without_a_price_has_no_level(price: float | None, size: int | None, levels: list[Any]) -> None:
-    """No price is no level, and 0 for 0 is how Schwab says so outside hours (trap T14); below zero is a price."""
+    """A missing price is not a level, 0 for 0 is Schwab's form of none (trap T14), below zero is a price."""
     floor = Floor("/ES")
     floor.market.use_top_of_book(["/ES"])
     floor.apply(FUTURES, {"key": "/ES", "1": price, "4": size, "2": price, "5": size})
@@ -603,7 +603,7 @@ def test_a_side_without_a_price_has_no_level(price: float | None, size: int | No
 
 
 def test_depth_replaces_the_top_of_book() -> None:
-    """Should Schwab ever answer with depth, the one-level books stop by themselves."""
+    """When Schwab answers with depth, the one-level books stop by themselves."""
     floor = Floor("/ES")
     floor.market.use_top_of_book(["/ES"])
     floor.apply(FUTURES, {"key": "/ES", "1": 5.5})
@@ -615,7 +615,7 @@ def test_depth_replaces_the_top_of_book() -> None:
 
 
 def test_the_top_of_book_names_the_service_it_comes_from() -> None:
-    """A one-level book says which level-1 service it was made from."""
+    """A one-level book names the level-1 service it was made from."""
     floor = Floor("AAPL")
     floor.market.use_top_of_book(["AAPL"])
     floor.apply(EQUITIES, {"key": "AAPL", "1": 5.5})
@@ -748,7 +748,7 @@ def test_a_makers_time_that_is_none_is_unknown(time: object) -> None:
     ],
 )
 def test_bars_in_both_layouts_of_the_wire(frame: str, symbol: str, bar: tuple[float, ...]) -> None:
-    """Futures bars begin with their time, equity bars with a sequence the guide does not tell of (protocol 4.7)."""
+    """Futures bars begin with their time, equity bars with a sequence that the guide omits (protocol 4.7)."""
     floor = Floor(symbol)
     floor.receive(FRAMES[frame])
     (published,) = floor.on(Channel.BARS)
@@ -761,7 +761,7 @@ def test_bars_in_both_layouts_of_the_wire(frame: str, symbol: str, bar: tuple[fl
 @pytest.mark.parametrize("number", ["1", "2", "3", "4", "5", "6"])
 @pytest.mark.parametrize("wrong", ["absent", None, "6.5", True, []])
 def test_a_garbled_bar_is_counted_and_not_published(number: str, wrong: object) -> None:
-    """A bar lacking a value, or with one that is no number, is counted; the next entry counts."""
+    """A bar that lacks a value, or has one that is not a number, is counted; the next entry counts."""
     floor = Floor("/ES", "/NQ")
     good = {"key": "/ES", "1": FRAME_MS, "2": 6, "3": 6.5, "4": 5, "5": 6, "6": 100}
     bad = {name: value for name, value in (good | {number: wrong}).items() if value != "absent"}
@@ -881,7 +881,7 @@ def as_json(events: Iterable[dict[str, Any]]) -> list[bytes]:
 @settings(max_examples=100)
 @given(steps)
 def test_merging_equals_a_plain_dict(history: list[list[dict[str, Any]] | None]) -> None:
-    """Whatever entries arrive, reconnects between them, every tick published is the slow model's, byte for byte."""
+    """For any entries, with reconnects between them, every tick published is the slow model's, byte for byte."""
     floor = Floor(*(alias for aliases in ALIASES.values() for alias in aliases))
     reference = PlainDict()
     for content in history:

@@ -63,11 +63,11 @@ def test_a_root_is_found_under_whatever_key_schwab_answers(text: str, quotes: di
     ],
 )
 def test_no_quote_is_none(quotes: dict[str, Any]) -> None:
-    """An invalid symbol, or an entry without a last price, is no tick."""
+    """An invalid symbol, or an entry without a last price, gives no tick."""
     assert tick_of(symbol("AAPL"), quotes, NOW_US) is None
 
 
-def test_odd_values_are_unknown_and_delay_is_told() -> None:
+def test_odd_values_are_unknown_and_delay_is_marked() -> None:
     """A text or a fraction where a whole number belongs is unknown; no times means now."""
     quotes = {
         "AAPL": {"realtime": False, "quote": {"lastPrice": 1, "bidSize": 1.5, "askSize": "3", "totalVolume": 7.0}}
@@ -100,5 +100,5 @@ json = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["/ES", "AAPL", "errors"]), json, max_size=3))
 def test_any_answer_is_a_tick_or_none(quotes: dict[str, Any]) -> None:
-    """Whatever JSON comes back, nothing raises."""
+    """Any JSON is read without an exception."""
     assert isinstance(tick_of(symbol("/ES"), quotes, NOW_US), TickEvent | None)

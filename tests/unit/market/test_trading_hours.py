@@ -218,7 +218,7 @@ def hours(day: str, *spans: tuple[str, str], is_open: bool = True) -> dict[str, 
     return {"equity": {"EQ": {"date": day, "isOpen": True, "sessionHours": {"regularMarket": regular}}}}
 
 
-def test_the_hours_schwab_told_go_before_the_built_in_ones() -> None:
+def test_schwabs_hours_go_before_the_built_in_ones() -> None:
     """A day's learned hours hold for that day, an unexpected closure included, and for no other."""
     schedule = Schedule()
     day = date(2026, 11, 24)
@@ -256,7 +256,7 @@ def test_the_hours_schwab_told_go_before_the_built_in_ones() -> None:
     ],
 )
 def test_nonsense_is_refused_and_changes_nothing(answer: dict[str, Any]) -> None:
-    """What is not an answer of the markets endpoint is a ValueError; the built-in hours go on to hold."""
+    """An answer of another form is a ValueError; the built-in hours stay in force."""
     schedule = Schedule()
     with pytest.raises(ValueError):
         schedule.learn_equity_hours(date(2026, 11, 24), answer)
@@ -266,7 +266,7 @@ def test_nonsense_is_refused_and_changes_nothing(answer: dict[str, Any]) -> None
 
 @given(st.integers(1_704_067_200, 1_893_456_000), st.sampled_from(Hours))
 def test_the_answer_depends_on_the_moment_not_on_its_zone(seconds: int, hours: Hours) -> None:
-    """The same moment told in another zone gets the same answer, on every day of the year."""
+    """The same moment in another zone gets the same answer, on every day of the year."""
     zones = (UTC, CHICAGO, NEW_YORK)
     answers = {CALENDAR.is_open(hours, datetime.fromtimestamp(seconds, zone)) for zone in zones}
     assert len(answers) == 1

@@ -91,7 +91,7 @@ def watched(tmp_path: Path) -> Watched:
 
 
 def test_numbers_are_those_of_the_run(watched: Watched) -> None:
-    """What the streamer, the publisher and the login count comes out under the documented names."""
+    """The counts of streamer, publisher and login appear under the documented names."""
     watched.stream()
     watched.log_in()
     watched.client.losses[errors.SessionLost] = 3
@@ -142,7 +142,7 @@ def test_what_was_given_up_outlives_its_lead(watched: Watched) -> None:
 
 
 def test_histograms_are_cumulative(watched: Watched) -> None:
-    """Each bucket counts what lies at or below its bound, and the last one counts all."""
+    """Each bucket counts the values up to its bound, and the last one counts all."""
     watched.stream()
     for seconds in (0.0001, 0.002, 0.03, 99):
         watched.publisher.write_times.add(seconds)
@@ -198,7 +198,7 @@ def test_a_name_that_redis_refuses_is_unhealthy_until_it_is_taken(watched: Watch
     assert watched.monitor.health()[0] is True
 
 
-def test_standby_is_healthy_and_says_whom_it_waits_for(watched: Watched) -> None:
+def test_standby_is_healthy_and_names_whom_it_waits_for(watched: Watched) -> None:
     """A standby does what it is for; a run that has only begun does not yet."""
     found, body = watched.monitor.health()
     assert (found, body["state"]) == (False, "connecting")

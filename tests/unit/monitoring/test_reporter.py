@@ -34,7 +34,7 @@ START_MS = 1_765_083_430_000
 
 @dataclass
 class Shelf:
-    """Where a report ends up, in place of Redis: keeps what it is given and says what it is told to say."""
+    """A store for reports in place of Redis, with answers that the test sets."""
 
     published: int = 7
     queued: int = 2
@@ -183,7 +183,7 @@ async def test_totals_come_from_client_and_publisher() -> None:
 
 
 async def test_a_login_that_is_in_memory_only_is_reported() -> None:
-    """While the token file cannot be written the report says why, beside the expiry of the tokens that are in use."""
+    """While the token file cannot be written the report has the reason, beside the expiry of the tokens in use."""
     login = Login(TokenSet("access", "refresh", START_S + 60.0), TokenFileError("cannot write it: disk full"))
     desk = Desk("/MNQ", login=login)
     report = await desk.report_once()
@@ -193,7 +193,7 @@ async def test_a_login_that_is_in_memory_only_is_reported() -> None:
 
 
 async def test_names_that_redis_refuses_are_reported_while_it_does() -> None:
-    """A streamer whose streams cannot be written says so itself, and is not healthy until they can."""
+    """A streamer whose streams cannot be written reports it, and is not healthy until they can."""
     desk = Desk("/MNQ")
     desk.shelf.refusing["market_data:stream:ticks"] = None
     report = await desk.report_once()
@@ -204,7 +204,7 @@ async def test_names_that_redis_refuses_are_reported_while_it_does() -> None:
 
 
 async def test_no_count_hides_another() -> None:
-    """What client, market and publisher counted is all in the report, where two have the same name for it too."""
+    """The report has every count of client, market and publisher, also where two share a name."""
     desk = Desk("/MNQ")
     desk.client.counts["refused commands"] = 2
     desk.client.losses[SessionLost] = 3
@@ -217,8 +217,8 @@ async def test_no_count_hides_another() -> None:
     assert (counts["redis refused commands"], counts["redis outages"]) == (30, 4)
 
 
-async def test_what_was_dropped_is_told_once() -> None:
-    """Each loss is told on the status channel with its number, once, and only when Redis takes it again."""
+async def test_a_loss_is_announced_once() -> None:
+    """Each loss is announced on the status channel with its count, once, and only when Redis accepts events again."""
     desk = Desk("/MNQ")
     desk.shelf.dropped, desk.shelf.connected = 5, False
     await desk.report_once()
@@ -228,15 +228,15 @@ async def test_what_was_dropped_is_told_once() -> None:
     await desk.report_once()
     desk.shelf.dropped = 8
     await desk.report_once()
-    told = [parse_event(orjson.dumps(event)) for channel, event in desk.shelf.events if channel is Channel.STATUS]
-    assert [(event.state, event.count) for event in told if isinstance(event, StatusEvent)] == [
+    announced = [parse_event(orjson.dumps(event)) for channel, event in desk.shelf.events if channel is Channel.STATUS]
+    assert [(event.state, event.count) for event in announced if isinstance(event, StatusEvent)] == [
         ("dropped", 5),
         ("dropped", 3),
     ]
     assert (await desk.report_once()).dropped == 8
 
 
-async def test_a_login_due_within_a_day_is_told_once_per_login() -> None:
+async def test_a_login_due_within_a_day_is_announced_once_per_login() -> None:
     """A status event reminds of the next login a day before it is due, once for each login, and not earlier."""
     login = TokenSet("access", "refresh", START_S + 60.0, START_S)
     desk = Desk("/MNQ", login=Login(login))
@@ -256,7 +256,7 @@ async def test_a_login_due_within_a_day_is_told_once_per_login() -> None:
 
 
 def test_the_report_is_what_its_model_would_write() -> None:
-    """The report that is written by hand has every field of the model that is known, under the same name."""
+    """The report that is built without the model has every known field of the model, under the same name."""
     tokens = TokenSet("access", "refresh", START_S + 60.0, START_S)
     desk = Desk("/MNQ:XCME", "AAPL", login=Login(tokens, TokenFileError("cannot write the token file: disk full")))
     desk.client.market.use_top_of_book(["/MNQ"])
@@ -301,7 +301,7 @@ async def _reports(symbols: int, looks: int, change_at: int = 0) -> list[str]:
 
 
 async def test_thousands_of_symbols_are_reported_less_often() -> None:
-    """Each thousand symbols make a report rarer by a second, but a change of state is told at the next look."""
+    """Each thousand symbols make reports rarer by a second, but a change of state is reported at the next look."""
     assert await _reports(999, 3) == ["connecting"] * 3
     assert await _reports(2000, 6, change_at=6) == ["connecting", "connecting", "waiting"]
 

@@ -59,7 +59,7 @@ def in_frame(*entries: Any) -> bytes:
 
 
 @given(books)
-def test_a_book_says_what_the_slow_model_says(entry: dict[str, Any]) -> None:
+def test_a_book_equals_that_of_the_slow_model(entry: dict[str, Any]) -> None:
     """Read at once with its frame or by itself, a book is the same, and refused for the same reasons."""
     (batch,) = decode(in_frame(entry))
     assert isinstance(batch, Batch)
@@ -100,7 +100,7 @@ def test_what_is_read_is_what_is_subscribed() -> None:
 
 
 def test_numbers_are_those_of_the_field_tables() -> None:
-    """What is read under which number is what the tables say (protocol 4.6)."""
+    """Each number is read as the tables define it (protocol 4.6)."""
     numbers = {"1": "book_time", "2": "bids", "3": "asks"}
     assert {str(each.number): each.name for each in FIELDS[Service.NASDAQ_BOOK] if each.number} == numbers
     maker = {str(each.number): each.name for each in MAKER_FIELDS}

@@ -32,7 +32,7 @@ TYPES = (Response, Heartbeat, Notice, Batch, Undecodable)
 
 
 def read(frame: str | bytes) -> list[Message]:
-    """What a frame says, however it was read: batches of one kind."""
+    """The meaning of a frame, however it was read: batches of one kind."""
     return [
         Batch(message.service, message.timestamp_ms, message.content) if isinstance(message, Batch) else message
         for message in decode(frame)
@@ -97,7 +97,7 @@ def test_what_each_form_of_frame_becomes() -> None:
 
 
 def test_several_messages_of_one_frame_keep_their_order() -> None:
-    """Two responses, or two services in one data array, come out as two messages in the order they stand in."""
+    """Two responses, or two services in one data array, are decoded as two messages in their order."""
     first, second = decode(FRAMES["two-responses"])
     assert isinstance(first, Response)
     assert isinstance(second, Response)
@@ -110,7 +110,7 @@ def test_several_messages_of_one_frame_keep_their_order() -> None:
 
 
 def test_responses_and_data_may_share_a_frame() -> None:
-    """A frame that carries data, an answer and a heartbeat at once loses none of them."""
+    """A frame with data, an answer and a heartbeat loses none of them."""
     frame = (
         '{"data":[{"service":"LEVELONE_FUTURES","timestamp":7,"content":[{"key":"/ES","3":1}]}],'
         '"response":[{"service":"ADMIN","command":"LOGIN","requestid":"1","content":{"code":0,"msg":"ok"}}],'
@@ -124,7 +124,7 @@ def test_responses_and_data_may_share_a_frame() -> None:
 
 
 def test_unknown_services_and_fields_pass_through() -> None:
-    """What the field tables do not know is still a batch: refusing it is not the codec's business."""
+    """A service or field without a table is still a batch: refusing it is not the codec's task."""
     assert only_entry(data('{"key":"X","999":[1],"new":{"a":null}}', "BRAND_NEW")) == {
         "key": "X",
         "999": [1],
@@ -161,7 +161,7 @@ def test_the_unknown_symbol_frame_keeps_all_but_its_numbers() -> None:
         "1-2",
     ],
 )
-def test_what_is_no_finite_number_becomes_null(token: str) -> None:
+def test_a_number_that_is_not_finite_becomes_null(token: str) -> None:
     """Every way of printing "no number" costs its own field and no other (traps T5)."""
     assert only_entry(data(f'{{"key":"/NQ","1":{token},"2":25000.5,"4":1e2}}')) == {
         "key": "/NQ",
@@ -198,20 +198,20 @@ def test_over_escaped_frames_are_read() -> None:
 
 
 @pytest.mark.parametrize("frame", ["", "null", "[]", "7", '"data"', "{", "<html>Denied</html>", b"\x00\xff", b""])
-def test_what_is_no_json_object_is_one_undecodable(frame: str | bytes) -> None:
+def test_a_frame_that_is_not_a_json_object_is_one_undecodable(frame: str | bytes) -> None:
     """A frame that is not a JSON object becomes exactly one Undecodable that shows its beginning."""
     shown = frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
     assert decode(frame) == [Undecodable("the frame is not a JSON object", shown)]
 
 
-def test_an_empty_object_says_nothing() -> None:
+def test_an_empty_object_gives_nothing() -> None:
     """A frame without any part, or with empty parts, yields no message."""
     assert decode("{}") == []
     assert decode('{"data":[],"notify":[],"response":[]}') == []
 
 
 def test_the_sample_is_bounded() -> None:
-    """However long the frame, its sample is short."""
+    """The sample of a long frame is short."""
     for frame in ("x" * 10_000, b"x" * 10_000):
         (part,) = decode(frame)
         assert isinstance(part, Undecodable)
@@ -255,7 +255,7 @@ def test_an_unexpected_part_does_not_spoil_the_frame(part: str) -> None:
     ],
 )
 def test_a_malformed_response_does_not_spoil_its_neighbours(element: str) -> None:
-    """An element that is no answer is Undecodable, and the answers beside it count."""
+    """An element that is not an answer is Undecodable, and the answers beside it count."""
     good = '{"service":"ADMIN","command":"LOGIN","requestid":"1","content":{"code":0}}'
     before, middle, after = decode(f'{{"response":[{good},{element},{good}]}}')
     assert before == after == Response("ADMIN", "LOGIN", "1", 0, "")
@@ -297,7 +297,7 @@ def test_numbers_where_schwab_writes_strings() -> None:
 
 
 @pytest.mark.parametrize("message", ["null", "7", "[]"])
-def test_a_message_that_is_no_text_is_empty(message: str) -> None:
+def test_a_message_that_is_not_text_is_empty(message: str) -> None:
     """An answer or notice counts without its text when the text is not a string."""
     assert decode(f'{{"notify":[{{"service":"ADMIN","content":{{"code":30,"msg":{message}}}}}]}}') == [
         Notice("ADMIN", 30, "")
@@ -305,7 +305,7 @@ def test_a_message_that_is_no_text_is_empty(message: str) -> None:
 
 
 @pytest.mark.parametrize("timestamp", ["null", '"7"', "7.5", "true", "NaN", str(2**70), str(-(2**63) - 1)])
-def test_a_timestamp_that_is_no_integer_is_unknown(timestamp: str) -> None:
+def test_a_timestamp_that_is_not_an_integer_is_unknown(timestamp: str) -> None:
     """Data with an unusable timestamp is data all the same."""
     assert read(f'{{"data":[{{"service":"A","timestamp":{timestamp},"content":[]}}]}}') == [Batch("A", None, [])]
 
@@ -334,7 +334,7 @@ def test_books_come_read(as_bytes: bool, space: str) -> None:
     "entry", ["7", "null", "{}", BOOK.replace("5.5", "NaN"), BOOK.replace("5.5", '"5.5"'), '{"key":["AMD"]}']
 )
 def test_one_bad_book_leaves_the_others(entry: str) -> None:
-    """Where one entry is no book, all come as they arrived, for the market to sort the good from the bad."""
+    """Where one entry is not a book, all are passed on unchanged, for the market to sort."""
     (batch,) = decode(book_frame(f"{BOOK},{entry}"))
     assert isinstance(batch, Batch)
     assert len(batch.content) == 2
@@ -376,7 +376,7 @@ def test_deep_nesting_in_a_book_is_survived(place: str) -> None:
     assert all(isinstance(message, TYPES) for message in decode(book_frame(f'{{"key":"AMD",{place}{nested}}}')))
 
 
-def test_text_that_is_no_unicode_is_survived() -> None:
+def test_text_that_is_not_unicode_is_survived() -> None:
     """Half a surrogate pair in a frame of books raises nothing, be it in the text or escaped."""
     for half in ("\ud800", "\\ud800"):
         assert all(isinstance(message, TYPES) for message in decode(book_frame(BOOK.replace("AMD", half))))
@@ -405,14 +405,14 @@ def test_a_broken_frame_costs_time_in_proportion_to_its_length(tail: str) -> Non
 
 @given(st.binary() | st.text())
 def test_any_bytes_end_in_messages(frame: bytes | str) -> None:
-    """Whatever arrives, the result is messages; nothing is raised into the reader."""
+    """Any input gives messages; nothing is raised into the reader."""
     messages = decode(frame)
     assert all(isinstance(message, TYPES) for message in messages)
 
 
 @given(envelopes)
 def test_any_json_ends_in_messages(envelope: Any) -> None:
-    """Whatever JSON of roughly the right shape arrives, the result is messages of the promised types."""
+    """Any JSON of roughly the right shape gives messages of the promised types."""
     for message in decode(json.dumps(envelope)):
         match message:
             case Response(request_id=identity, code=code, message=text):
@@ -443,7 +443,7 @@ ENTRIES = st.dictionaries(st.sampled_from(["key", "1", "2", "ü", '"\\', "comman
 def test_read_at_once_is_read_in_parts(
     content: list[str], timestamp: str, beside: str, at: int, cut: int, put: bytes
 ) -> None:
-    """A frame of nothing but data says what it says when something stands beside it, damaged or not."""
+    """A frame of data alone decodes to the same as with another message beside it, damaged or not."""
     batch = f'{{"service":"A","timestamp":{timestamp},"command":{beside},"content":[{",".join(content)}]}}'
     frame = f'{{"data":[{batch}'.encode()
     if cut:
@@ -482,8 +482,8 @@ def test_a_bare_request_is_a_request() -> None:
 
 
 @pytest.mark.parametrize("frame", ["", "[]", "7", "{", '{"requests":{}}', '{"requests":[7]}', '{"requests":null}'])
-def test_what_is_no_request_is_refused(frame: str) -> None:
-    """A client's frame that is no request raises ``ValueError``."""
+def test_a_frame_that_is_not_a_request_is_refused(frame: str) -> None:
+    """A client's frame that is not a request raises ``ValueError``."""
     with pytest.raises(ValueError):
         list(decode_requests(frame))
 

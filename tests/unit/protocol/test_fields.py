@@ -82,7 +82,7 @@ def our_name(service: Service, number: int, theirs: str) -> str:
 
 
 @pytest.mark.parametrize("service", TWINS, ids=str)
-def test_every_number_means_what_schwab_py_says(service: Service) -> None:
+def test_every_number_has_the_meaning_of_schwab_py(service: Service) -> None:
     """Number by number our table equals schwab-py's, but for the exceptions stated above."""
     theirs = {int(m.value): our_name(service, int(m.value), m.name) for m in TWINS[service]}
     ours = {f.number: f.name for f in FIELDS[service] if f.number not in BEYOND_BOTH.get(service, ())}
@@ -111,15 +111,15 @@ def test_asks_before_bids_in_equity_venue_ids_only() -> None:
     assert pairs[Service.LEVELONE_FUTURES] == pairs[Service.LEVELONE_FUTURES_OPTIONS] == ("bid_id", "ask_id")
 
 
-def test_the_maker_time_is_no_sequence() -> None:
-    """Where schwab-py says SEQUENCE, a maker's third field is a time of day (4.11)."""
+def test_the_maker_time_is_not_a_sequence() -> None:
+    """Where schwab-py has SEQUENCE, a maker's third field is a time of day (4.11)."""
     assert StreamClient.PerExchangeBidFields(2).name == "SEQUENCE"
     assert [f.name for f in MAKER_FIELDS] == ["id", "size", "quote_time"]
     assert [f.name for f in LEVEL_FIELDS] == ["price", "size", "makers", "venues"]
 
 
 def test_every_service_has_a_table_and_the_extra_equity_fields() -> None:
-    """No service is without a table, and what the wire carries beyond the guide is in it."""
+    """Every service has a table, and fields on the wire beyond the guide are in it."""
     assert set(FIELDS) == set(Service)
     assert {f.number for f in FIELDS[Service.LEVELONE_EQUITIES] if not f.official} == {52, 53, 54, 55, 56}
 
@@ -148,8 +148,8 @@ def test_field_numbers_ascend_from_zero() -> None:
 
 
 @pytest.mark.parametrize("value", [1.5, 1e19, float("inf"), True, "7", None])
-def test_what_is_no_whole_number(value: object) -> None:
-    """Fractions, what no 64 bits hold, and what is no number."""
+def test_values_that_are_not_whole_numbers(value: object) -> None:
+    """Fractions, integers beyond 64 bits, and texts are refused."""
     with pytest.raises(TypeError):
         whole(value)
 

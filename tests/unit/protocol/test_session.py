@@ -110,7 +110,7 @@ def test_no_state_is_entered_twice() -> None:
 
 
 def test_the_first_frame_is_login() -> None:
-    """LOGIN carries the token without "Bearer" and all five names of userPreference (protocol 3.3)."""
+    """LOGIN has the token without "Bearer" and all five names of userPreference (protocol 3.3)."""
     session = StreamerProtocol(LOGIN)
     request = sent(session.next_frame(0))
     assert request == {
@@ -140,7 +140,7 @@ def test_nothing_is_sent_before_the_login_is_answered() -> None:
 
 @pytest.mark.parametrize("code", sorted(set(range(-1, 31)) - SUCCESS_CODES))
 def test_a_login_not_taken_closes_the_session(code: int) -> None:
-    """Any code but success fails the login, with the code and what the streamer said."""
+    """Any code but success fails the login, with the code and the streamer's message."""
     session = in_state(State.LOGGING_IN)
     session.request(FUTURES)
     assert session.receive(answer("1", code, "why")) == LoginFailed(code, "why")
@@ -160,7 +160,7 @@ def test_a_login_nobody_answers_fails_without_a_code() -> None:
 
 
 def test_the_token_is_in_no_repr() -> None:
-    """What a login or a session prints as never holds the access token."""
+    """The printed form of a login or a session never holds the access token."""
     assert "the-access-token" not in repr(LOGIN)
     assert "the-access-token" not in f"{in_state(State.READY)!r}{vars(in_state(State.READY))!r}"
 
@@ -199,7 +199,7 @@ def test_one_command_is_in_flight() -> None:
 
 @pytest.mark.parametrize("code", range(-1, 35))
 def test_success_is_0_and_26_to_29(code: int) -> None:
-    """A command is carried out on code 0 and 26 to 29, and on no other; a refusal leaves the session ready."""
+    """A command succeeds on code 0 and 26 to 29, and on no other; a refusal leaves the session ready."""
     session = in_state(State.READY)
     session.request(FUTURES)
     session.next_frame(0)
@@ -221,13 +221,13 @@ def test_success_is_0_and_26_to_29(code: int) -> None:
         ("", 0),
     ],
 )
-def test_the_symbol_limit_tells_how_many_keys_fell(message: str, discarded: int) -> None:
+def test_the_symbol_limit_gives_the_number_of_discarded_keys(message: str, discarded: int) -> None:
     """A refusal for too many keys names how many were discarded; any other names none (protocol 3.4)."""
     assert Answered(FUTURES, 19, message).discarded == discarded
 
 
 def test_an_unanswered_command_fails_alone() -> None:
-    """Ten seconds without an answer fail that command; the session goes on with the next."""
+    """Ten seconds without an answer fail that command; the session continues with the next."""
     session = in_state(State.READY)
     session.request(FUTURES, EQUITIES)
     session.next_frame(100)
@@ -246,7 +246,7 @@ def test_an_unanswered_command_fails_alone() -> None:
 
 
 def test_the_limit_is_the_callers() -> None:
-    """Another time limit counts from the moment the frame was asked for, and is told in the message."""
+    """Another time limit counts from the moment the frame was asked for, and the message names it."""
     session = StreamerProtocol(LOGIN, answer_timeout_s=2.5)
     session.next_frame(7)
     assert session.deadline == 9.5
@@ -254,7 +254,7 @@ def test_the_limit_is_the_callers() -> None:
 
 
 def test_nothing_is_awaited_in_a_quiet_session() -> None:
-    """Without a command in flight there is no deadline, and the time may pass."""
+    """Without a command in flight there is no deadline, and any time may pass."""
     session = in_state(State.READY)
     assert session.deadline is None
     assert session.check(1e9) is None
@@ -334,7 +334,7 @@ def test_another_notice_is_counted(code: int) -> None:
 
 
 def test_logout_is_the_next_frame_and_the_last() -> None:
-    """Logout forgets what is queued and in flight, says LOGOUT once, and ends the session on its answer."""
+    """Logout forgets queued and sent commands, sends LOGOUT once, and ends the session on its answer."""
     session = in_state(State.READY)
     session.request(FUTURES, EQUITIES)
     session.next_frame(0)
@@ -358,7 +358,7 @@ def test_a_logout_nobody_answers_ends_too() -> None:
 
 @pytest.mark.parametrize("state", State)
 def test_logout_from_every_state(state: State) -> None:
-    """Logout never fails: an open session says LOGOUT, any other is closed at once and says nothing."""
+    """Logout never fails: an open session sends LOGOUT, any other is closed at once without it."""
     session = in_state(state)
     session.request(FUTURES)
     session.logout()
@@ -372,7 +372,7 @@ def test_logout_from_every_state(state: State) -> None:
 
 
 def test_a_second_logout_changes_nothing() -> None:
-    """Logging out twice says LOGOUT once."""
+    """Logging out twice sends LOGOUT once."""
     session = in_state(State.READY)
     session.logout()
     assert sent(session.next_frame(0))["command"] == "LOGOUT"
@@ -386,14 +386,14 @@ def test_a_second_logout_changes_nothing() -> None:
 # --- what the end means for the next session -------------------------------------------------------------------------
 
 
-def test_our_own_logout_is_no_error() -> None:
+def test_our_own_logout_is_not_an_error() -> None:
     """Only an end that nobody asked for is one."""
     assert error_of(Ended(None, "SUCCESS")) is None
 
 
 @pytest.mark.parametrize("end", [LoginFailed(12, "another"), Ended(12, "another")])
 def test_an_eviction_names_the_way_to_take_the_connection_back(end: LoginFailed | Ended) -> None:
-    """Code 12 is an eviction wherever it comes, and its message says which command undoes it."""
+    """Code 12 is an eviction wherever it comes, and its message names the command that undoes it."""
     error = error_of(end)
     assert isinstance(error, Evicted)
     assert "schwabstream stream run --take-over" in str(error)
@@ -401,7 +401,7 @@ def test_an_eviction_names_the_way_to_take_the_connection_back(end: LoginFailed 
 
 @pytest.mark.parametrize("end", [LoginFailed(3, "token is invalid"), Ended(3, "token is invalid")])
 def test_code_3_asks_for_another_token(end: LoginFailed | Ended) -> None:
-    """A denied login is told apart: only a refresh helps."""
+    """A denied login is an error of its own: only a refresh helps."""
     assert isinstance(error_of(end), LoginDenied)
 
 
@@ -414,15 +414,15 @@ def test_code_3_asks_for_another_token(end: LoginFailed | Ended) -> None:
         (Ended(20, "not found"), "ended the session (code 20: not found)"),
     ],
 )
-def test_every_other_end_is_worth_another_try_and_says_why(end: LoginFailed | Ended, said: str) -> None:
-    """What a new session may cure is SessionLost, with Schwab's own words."""
+def test_every_other_end_is_transient_and_has_a_reason(end: LoginFailed | Ended, said: str) -> None:
+    """An end that a new session may cure is SessionLost, with Schwab's own words."""
     error = error_of(end)
     assert isinstance(error, SessionLost)
     assert said in str(error)
 
 
 def test_the_codes_that_end_a_session_all_mean_something() -> None:
-    """Each ending code has an error that the supervisor can go on after."""
+    """Each ending code has an error after which the supervisor can continue."""
     for code in ENDING_CODES:
         assert isinstance(error_of(Ended(code, "")), SchwabUnavailable | Evicted)
 
@@ -437,7 +437,7 @@ def judged(cut: CutSessions, error: SchwabStreamError = CUT, after_s: float | No
 
 @pytest.mark.parametrize("after_s", [0.0, 2.0, SHORT_S - 1])
 def test_a_row_of_sessions_cut_soon_after_their_login_is_taken_for_an_eviction(after_s: float) -> None:
-    """The last of the row and each one after it is an eviction without its notice; the message says what is known."""
+    """From the last of the row on each loss is an eviction without its notice; the message states what is certain."""
     cut = CutSessions()
     assert judged(cut, after_s=after_s, times=SHORT_SESSIONS + 2) == [False] * (SHORT_SESSIONS - 1) + [True] * 3
     message = str(cut.judge(CUT, after_s))
@@ -501,7 +501,7 @@ class AnyLife(RuleBasedStateMachine):
         self.note(self.session.receive(answer(request_id, code)))
 
     @rule(code=st.integers(-1, 31))
-    def be_told(self, code: int) -> None:
+    def take_code(self, code: int) -> None:
         """Receive some notice."""
         self.note(self.session.receive(Notice("ADMIN", code, "")))
 

@@ -1,4 +1,4 @@
-"""What is wanted, and that the commands planned get there under the streamer's own rules."""
+"""The wanted subscriptions, and that the planned commands lead to them under the streamer's own rules."""
 
 from collections.abc import Mapping
 from datetime import date
@@ -44,7 +44,7 @@ def equity(key: str) -> Symbol:
 
 
 def carry_out(commands: list[Command], before: Mapping[Service, tuple[str, ...]]) -> dict[Service, set[str]]:
-    """What is subscribed after these commands, by the streamer's rules (protocol 3.6)."""
+    """The subscriptions after these commands, by the streamer's rules (protocol 3.6)."""
     held = {service: set(kept) for service, kept in before.items()}
     for command in commands:
         mine = held.setdefault(command.service, set())
@@ -62,7 +62,7 @@ def carry_out(commands: list[Command], before: Mapping[Service, tuple[str, ...]]
 def test_the_plan_reaches_the_goal(
     goal: dict[Service, tuple[str, ...]], before: dict[Service, tuple[str, ...]]
 ) -> None:
-    """From anything subscribed, the commands lead to exactly what is wanted, no more and no less."""
+    """From any two states, the commands lead to exactly the wanted one."""
     assert carry_out(plan(goal, before), before) == {service: set(kept) for service, kept in goal.items() if kept}
 
 
@@ -70,7 +70,7 @@ def test_the_plan_reaches_the_goal(
 def test_no_command_is_long_or_empty(
     goal: dict[Service, tuple[str, ...]], before: dict[Service, tuple[str, ...]]
 ) -> None:
-    """Every command carries between one and 50 keys: of a longer list some were never answered (protocol 3.6)."""
+    """Every command has between one and 50 keys: of a longer list some were never answered (protocol 3.6)."""
     assert all(1 <= len(command.keys) <= MAX_KEYS_PER_COMMAND == 50 for command in plan(goal, before))
 
 
@@ -89,7 +89,7 @@ def test_the_plan_is_never_longer_than_starting_over_or_mending(
 
 @given(goal=subscriptions)
 def test_a_goal_already_reached_needs_nothing(goal: dict[Service, tuple[str, ...]]) -> None:
-    """What is subscribed already is not asked for again."""
+    """A subscribed key is not asked for again."""
     assert plan(goal, goal) == []
 
 
@@ -160,7 +160,7 @@ def test_the_listing_decides_the_book(exchange: str, services: set[Service]) -> 
 
 
 def test_an_unknown_listing_is_asked_of_both() -> None:
-    """When the quotes endpoint says nothing of an equity, or nothing at all, both books are asked."""
+    """When the quotes endpoint omits an equity, or does not answer, both books are asked."""
     assert wanted([equity("X"), equity("Y")], {"Y": "N"}) == {
         Service.LEVELONE_EQUITIES: ("X", "Y"),
         Service.NYSE_BOOK: ("X", "Y"),
@@ -171,7 +171,7 @@ def test_an_unknown_listing_is_asked_of_both() -> None:
 
 
 def test_a_listing_of_another_kind_of_symbol_is_ignored() -> None:
-    """A future is asked of its own book service, whatever exchange its quote names."""
+    """A future is asked of its own book service, for any exchange in its quote."""
     assert book_services(parse_symbol("/ES", TODAY), {"/ES": "Q"}) == (Service.FUTURES_BOOK,)
 
 

@@ -1,4 +1,4 @@
-"""What a text that is not a symbol may have meant."""
+"""Suggestions for a text that is not a symbol."""
 
 import pytest
 

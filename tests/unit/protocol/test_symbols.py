@@ -1,4 +1,4 @@
-"""What the user may write, and what Schwab is then asked for."""
+"""The symbols that a user may write, and the keys that Schwab is asked for."""
 
 import re
 from datetime import date

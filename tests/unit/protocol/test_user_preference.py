@@ -28,7 +28,7 @@ _ANYTHING = st.recursive(
 
 
 @pytest.mark.parametrize("content", [{"streamerInfo": [INFO]}, [{"streamerInfo": [INFO, {}]}]])
-def test_an_object_and_a_list_of_one_say_the_same(content: Any) -> None:
+def test_an_object_and_a_list_of_one_give_the_same(content: Any) -> None:
     """Both forms of Schwab's answer give a login, with its correlation id when it names one."""
     login = read_streamer_login(content, "access", "ours")
     assert (login.socket_url, login.customer_id, login.correl_id) == ("wss://streamer", "customer", "theirs")
@@ -51,7 +51,7 @@ def test_what_a_login_needs_must_be_text(name: str, value: object) -> None:
 
 @pytest.mark.parametrize("content", [None, [], "x", {}, {"streamerInfo": []}, {"streamerInfo": "x"}])
 def test_anything_else_breaks_the_protocol(content: object) -> None:
-    """Whatever JSON holds, the result is one error."""
+    """Any JSON ends in a login or one error."""
     with pytest.raises(ProtocolError, match="names no streamer"):
         read_streamer_login(content, "access", "ours")
 

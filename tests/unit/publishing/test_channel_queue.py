@@ -1,4 +1,4 @@
-"""One channel on its way to Redis: what makes a batch, what it says to Redis, what goes first when room is short."""
+"""The queue of one channel: what makes a batch, the commands sent to Redis, and what is dropped when room is short."""
 
 import hiredis
 import pytest
@@ -39,7 +39,7 @@ def test_every_event_is_published_and_added_and_the_newest_of_each_symbol_kept()
 @pytest.mark.parametrize("maxlen", [0, 10])
 @pytest.mark.parametrize("channel", list(Channel))
 def test_each_command_has_the_name_it_writes_to(channel: Channel, maxlen: int) -> None:
-    """What a refusal is blamed on is what that command named; without streams nothing is added."""
+    """A refusal is attributed to the name in its command; without streams nothing is added."""
     one = queue_of(("A", b"1"), ("B", b"2"), channel=channel, maxlen=maxlen)
     one.load()
     assert [command[1].decode() for command in commands(one)] == list(one.written_to())

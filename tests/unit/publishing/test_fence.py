@@ -1,4 +1,4 @@
-"""The claims in words; what Redis does with them is in tests/integration/test_standby.py."""
+"""The claims in words; what Redis does with them is in tests/integration/publishing/test_lease.py."""
 
 import pytest
 
@@ -33,5 +33,5 @@ def test_holder_is_what_it_was_written_as(host: str) -> None:
     ],
 )
 def test_holder_in_words(holder: str | None, words: str) -> None:
-    """People are told host and pid, and nothing unreadable."""
+    """Messages name host and pid, and nothing unreadable."""
     assert describe(holder) == words

@@ -64,8 +64,8 @@ def test_replies_are_the_same_however_they_are_cut(said: bytes, sizes: list[int]
         assert [isinstance(reply, hiredis.ReplyError) for reply in replies] == [False, False, True, False, True]
 
 
-def test_the_end_of_a_connection_is_told_once_and_after_release_to_nobody() -> None:
-    """Who let go hears nothing more; what was under way then is cut off."""
+def test_the_end_of_a_connection_is_reported_once_and_not_after_release() -> None:
+    """After release nothing more is reported; what was under way is cut off."""
     wire, lost = Wire(), cast("list[Exception]", [])
     link = ReplyProtocol(cast("Any", wire), lost.append)
     link.connection_lost(None)

@@ -1,4 +1,4 @@
-"""A later part of a rotated recording begins with what the earlier ones said."""
+"""A later part of a rotated recording begins with the state at the end of the part before."""
 
 import orjson
 
@@ -16,8 +16,8 @@ def _data(service: str, *content: dict[str, object]) -> dict[str, object]:
     return {"service": service, "timestamp": 5, "command": "SUBS", "content": list(content)}
 
 
-def test_level_one_is_carried_as_it_stands() -> None:
-    """Changes are merged into the snapshot; the carried frame is a snapshot of now."""
+def test_level_one_is_carried_over_as_merged() -> None:
+    """Changes are merged into the snapshot; the carried frame is the state at the rotation."""
     carry = CarryOver()
     carry.follow(_in(_data("LEVELONE_FUTURES", {"key": "/NQ", "delayed": False, "1": 1.0, "2": 2.0})))
     carry.follow(_in(_data("LEVELONE_FUTURES", {"key": "/NQ", "1": 1.5}, {"key": "/ES", "3": 4.0})))
@@ -27,14 +27,14 @@ def test_level_one_is_carried_as_it_stands() -> None:
     assert orjson.loads(record.payload) == {"data": [_data("LEVELONE_FUTURES", *content)]}
 
 
-def test_books_and_bars_need_no_past() -> None:
-    """What arrives whole is not carried."""
+def test_books_and_bars_are_not_carried_over() -> None:
+    """Books and bars come whole and are not carried over."""
     carry = CarryOver()
     carry.follow(_in(_data("NASDAQ_BOOK", {"key": "AAPL", "2": []}), _data("CHART_FUTURES", {"key": "/NQ"})))
     assert carry.records(AT_US) == []
 
 
-def test_commands_and_answers_of_this_session_are_carried() -> None:
+def test_commands_and_answers_of_this_session_are_carried_over() -> None:
     """A refused futures book must be known in every part; another session's talk is forgotten."""
     carry = CarryOver()
     login = Record(1, "out", '{"requests":[{"service":"ADMIN","command":"LOGIN"}]}')
@@ -45,7 +45,7 @@ def test_commands_and_answers_of_this_session_are_carried() -> None:
     assert carry.records(AT_US) == [record._replace(repeated=True) for record in (login, book, answer)]
 
 
-def test_what_is_not_what_it_should_be_tells_nothing() -> None:
+def test_malformed_values_give_nothing() -> None:
     """Broken frames are passed over without harm."""
     carry = CarryOver()
     for frame in (b'{"data"', b'{"data":5}', b'{"data":[{"service":"LEVELONE_FUTURES","content":[7]}]}', b"\xff"):

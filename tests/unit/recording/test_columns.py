@@ -1,4 +1,4 @@
-"""Events as rows: one for a tick or a bar, one for each level of a book, columns as the tables say."""
+"""Events as rows: one for a tick or a bar, one for each level of a book, with the columns of the tables."""
 
 import pytest
 
@@ -9,7 +9,7 @@ COMMON = {"timestamp": 1, "received_us": 2, "symbol": "/NQ:XCME", "key": "/NQ"}
 
 
 def test_every_field_of_an_event_has_its_column() -> None:
-    """Nothing a consumer gets is missing from the tables, but for what only streaming needs."""
+    """The tables have every field of the events, except for those that only streaming needs."""
     streaming_only = {"v", "type", "seq", "repeat"}
     names = {"received_us": "received"}
     for model, table in ((TickEvent, TICKS), (BarEvent, BARS)):
@@ -32,7 +32,7 @@ def test_columns_of_ticks_and_bars_stay() -> None:
 
 
 def test_a_tick_is_a_row() -> None:
-    """Values stand in the columns' order; what is absent is None."""
+    """Values are in the order of the columns; an absent one is None."""
     (row,) = rows(Channel.TICKS, COMMON | {"last_price": 1.5, "is_trade": True}, 1)
     found = dict(zip(TICKS.columns, row, strict=True))
     assert (found["received"], found["symbol"], found["last_price"], found["is_trade"]) == (2, "/NQ:XCME", 1.5, True)
@@ -40,7 +40,7 @@ def test_a_tick_is_a_row() -> None:
 
 
 def test_a_book_is_a_row_for_each_level() -> None:
-    """Side and level say where; the book's number says which rows belong together."""
+    """Side and level give the place; the book's number joins the rows of one book."""
     level = {"price": 1.0, "size": 5, "makers": 1, "venues": [{"id": "NSDQ", "size": 5, "time_ms": 7}]}
     event = COMMON | {"service": "NASDAQ_BOOK", "source": "book", "bids": [level, level], "asks": [level]}
     found = [dict(zip(BOOKS.columns, row, strict=True)) for row in rows(Channel.LEVEL2, event, 42)]

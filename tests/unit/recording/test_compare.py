@@ -1,4 +1,4 @@
-"""Comparing with a golden file: equal but for numbers and arrival, the first difference explained."""
+"""Comparing with a golden file: equal except for numbers and arrival, with the first difference explained."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def compare(golden: list[bytes], events: list[bytes], tmp_path: Path) -> Differe
 
 
 def test_numbers_and_arrival_do_not_count(tmp_path: Path) -> None:
-    """``seq`` and ``received_us`` may differ; so may what a live run said by the clock."""
+    """``seq`` and ``received_us`` may differ; so may values that a live run took from the clock."""
     assert compare([ONE, STATUS, b"", REPEAT, ONE], [SAME, ONE], tmp_path) is None
 
 
@@ -65,13 +65,13 @@ def test_the_same_values_in_another_form_differ(tmp_path: Path) -> None:
 
 
 def test_a_golden_file_that_is_none_differs_at_once(tmp_path: Path) -> None:
-    """What is not even JSON is shown as it stands."""
+    """A line that is not JSON is shown unchanged."""
     difference = compare([b"not json"], [ONE], tmp_path)
     assert difference is not None
     assert difference.number == 1
 
 
-def test_a_missing_golden_file_is_told(tmp_path: Path) -> None:
+def test_a_missing_golden_file_is_an_error(tmp_path: Path) -> None:
     """Exit 2, naming it."""
     with pytest.raises(ConfigurationError, match="cannot read"):
         Comparison(tmp_path / "missing").take(ONE)

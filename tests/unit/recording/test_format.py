@@ -20,7 +20,7 @@ def test_a_header_comes_back() -> None:
     assert back == replace(HEADER, part_us=HEADER.started_us)
 
 
-def test_a_header_says_when_in_words() -> None:
+def test_a_header_has_its_time_in_words() -> None:
     """A person who looks at the file sees the local time with its offset."""
     assert orjson.loads(encode_header(HEADER))["started"] == "2026-11-20T20:37:46.976396-06:00"
 
@@ -47,7 +47,7 @@ def test_a_zone_is_a_name_or_an_offset(zone: str, offset_h: float) -> None:
         {"services": None},
     ],
 )
-def test_what_is_no_header_is_refused(change: dict[str, object]) -> None:
+def test_a_line_that_is_not_a_header_is_refused(change: dict[str, object]) -> None:
     """Another program's file, a later format and nonsense are refused with ``ValueError``."""
     content = orjson.loads(encode_header(HEADER)) | change
     with pytest.raises(ValueError):
@@ -56,7 +56,7 @@ def test_what_is_no_header_is_refused(change: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("line", [b"", b"[]", b"{", b"null", b'{"t":1,"in":"x"}'])
 def test_other_lines_are_no_headers(line: bytes) -> None:
-    """JSON or not, a line without the mark is no header."""
+    """JSON or not, a line without the mark is not a header."""
     with pytest.raises(ValueError, match="does not begin with a header"):
         decode_header(line)
 
@@ -97,7 +97,7 @@ def test_a_loss_comes_back() -> None:
         b'{"t":true,"in":"x"}',
     ],
 )
-def test_what_is_no_record_is_refused(line: bytes) -> None:
+def test_a_line_that_is_not_a_record_is_refused(line: bytes) -> None:
     """A line that cannot be replayed raises ``ValueError``."""
     with pytest.raises(ValueError):
         decode_record(line)

@@ -1,4 +1,4 @@
-"""Playing back: the same events as then, and only from where they were asked for."""
+"""Playing back: the same events as in the recorded run, and only from the given time on."""
 
 from typing import Any
 
@@ -35,7 +35,7 @@ def answer(service: str, code: int, request_id: str = "1", at_us: int = T0) -> R
 
 
 def play(*items: Header | Record, from_us: int = 0) -> Events:
-    """What the items publish."""
+    """The events published for these items."""
     events: Events = []
     playback = Playback(lambda channel, event: events.append((channel, dict(event))), from_us=from_us)
     for item in items:
@@ -47,7 +47,7 @@ SNAPSHOT = {"key": "/NQ", "1": 25_000.0, "2": 25_000.25, "3": 25_000.0, "4": 1, 
 
 
 def test_it_publishes_what_the_market_publishes() -> None:
-    """Frames give the very events that the live market gives, with the times of then."""
+    """Frames give the events of the live market, with the times of the recording."""
     live: Events = []
     market = LastValues([Symbol("/NQ:XCME", "/NQ", Asset.FUTURE)], lambda c, e: live.append((c, dict(e))))
     market.begin_session()
@@ -65,14 +65,14 @@ def test_before_the_first_moment_everything_is_merged_and_nothing_published() ->
 
 
 def test_a_refused_futures_book_is_the_top_of_book() -> None:
-    """Code 11 then means books from level 1 now, matched by the request."""
+    """Code 11 means books from level 1, matched by the request."""
     asked = command("SUBS", "FUTURES_BOOK", "7", "/NQ")
     events = play(HEADER, command("LOGIN"), asked, answer("FUTURES_BOOK", 11, "7"), data("LEVELONE_FUTURES", SNAPSHOT))
     assert [event["source"] for channel, event in events if channel is Channel.LEVEL2] == ["top_of_book"]
 
 
 def test_a_granted_futures_book_is_not() -> None:
-    """With depth there is no top of book."""
+    """With depth, no top of book is published."""
     asked = command("SUBS", "FUTURES_BOOK", "7", "/NQ")
     events = play(HEADER, asked, answer("FUTURES_BOOK", 0, "7"), data("LEVELONE_FUTURES", SNAPSHOT))
     assert [channel for channel, _ in events] == [Channel.TICKS]
@@ -87,7 +87,7 @@ def test_a_futures_book_nobody_answered_is_given_up_when_the_session_did() -> No
 
 
 def test_each_login_begins_a_session() -> None:
-    """The first entry after a login repeats the last trade and so carries none."""
+    """The first entry after a login repeats the last trade and is not a new one."""
     trade = {"key": "/NQ", "3": 25_001.0, "11": 5}
     events = play(
         HEADER, command("LOGIN"), data("LEVELONE_FUTURES", SNAPSHOT | {"11": 4}), data("LEVELONE_FUTURES", trade)
@@ -102,7 +102,7 @@ def test_each_login_begins_a_session() -> None:
     assert [event["is_trade"] for _, event in events] == [False, False]
 
 
-def test_a_part_continues_the_one_before_and_ignores_what_it_carries() -> None:
+def test_a_part_continues_the_one_before_and_ignores_its_carried_frames() -> None:
     """Two parts in order give what one file would have given."""
     second = Header("1", HEADER.symbols, (), "UTC", T0, part=2, part_us=T0 + 10)
     change = data("LEVELONE_FUTURES", {"key": "/NQ", "3": 25_001.0}, at_us=T0 + 11)
@@ -111,7 +111,7 @@ def test_a_part_continues_the_one_before_and_ignores_what_it_carries() -> None:
     assert play(HEADER, data("LEVELONE_FUTURES", SNAPSHOT), second, carried, change) == whole
 
 
-def test_a_part_alone_knows_what_it_carries_and_publishes_none_of_it() -> None:
+def test_a_part_alone_merges_its_carried_frames_and_publishes_none() -> None:
     """The state of before is merged silently."""
     second = Header("1", HEADER.symbols, (), "UTC", T0, part=2, part_us=T0 + 10)
     carried = data("LEVELONE_FUTURES", SNAPSHOT, at_us=T0 + 10, carried=True)
@@ -128,7 +128,7 @@ def test_another_run_begins_afresh() -> None:
 
 
 def test_contracts_are_read_as_on_that_day() -> None:
-    """A one-digit year means the contract of then, not of today."""
+    """A one-digit year means the contract at the time of the recording."""
     old = Header("1", ("/NQZ5",), (), "UTC", 1_733_000_000_000_000)
     (event,) = play(old, data("LEVELONE_FUTURES", SNAPSHOT | {"key": "/NQZ25"}))
     assert event[1]["contract"] == "/NQZ25"

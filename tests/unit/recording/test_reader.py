@@ -1,4 +1,4 @@
-"""Reading: whatever can be read is, the rest is named, and nothing that lies in a file raises anything else."""
+"""Reading: everything readable is returned, the rest is named, and no content of a file raises another error."""
 
 import random
 from pathlib import Path
@@ -44,13 +44,13 @@ def test_a_whole_file_is_read_whole(tmp_path: Path) -> None:
 
 
 def test_plain_lines_are_a_recording_too(tmp_path: Path) -> None:
-    """Decompressed by hand, perhaps edited, it reads the same."""
+    """A recording that was decompressed, perhaps edited, reads the same."""
     plain = b"".join(map(zstd.decompress, frames()))
     assert read(tmp_path / "day.jsonl", plain) == (RECORDS, [])
 
 
 def test_one_large_frame_is_a_recording_too(tmp_path: Path) -> None:
-    """Compressed again by hand in one go, it reads the same."""
+    """A recording that was compressed again in one frame reads the same."""
     plain = b"".join(map(zstd.decompress, frames()))
     assert read(tmp_path / "day.zst", zstd.compress(plain)) == (RECORDS, [])
 
@@ -89,7 +89,7 @@ def test_damage_costs_its_frame_only(tmp_path: Path) -> None:
 
 
 def test_something_foreign_between_frames_is_named(tmp_path: Path) -> None:
-    """Bytes of another kind cost themselves only, and their place is told."""
+    """Foreign bytes cost only themselves, and their place is named."""
     pieces = frames()
     noise = b"not zstandard at all"
     records, problems = read(tmp_path / "day.zst", b"".join([*pieces[:3], noise, *pieces[3:]]))
@@ -126,7 +126,7 @@ def test_two_recordings_in_one_file_are_both_read(tmp_path: Path) -> None:
         (encode_header(HEADER).replace(b'"format":1', b'"format":99'), "does not support format 99"),
     ],
 )
-def test_what_is_no_recording_is_refused_in_one_sentence(tmp_path: Path, content: bytes, reason: str) -> None:
+def test_a_file_that_is_not_a_recording_is_refused_in_one_sentence(tmp_path: Path, content: bytes, reason: str) -> None:
     """Foreign files are exit 2, naming the file and the reason."""
     with pytest.raises(ConfigurationError, match=reason) as refusal:
         read(tmp_path / "other", content)
@@ -147,7 +147,7 @@ def test_a_bomb_is_refused_without_filling_the_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing", "directory"])
-def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_path_that_is_not_a_file_is_refused(tmp_path: Path, name: str) -> None:
     """Neither a missing file nor a directory is opened."""
     (tmp_path / "directory").mkdir()
     with pytest.raises(ConfigurationError):
@@ -157,7 +157,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
 @settings(max_examples=100)
 @given(st.binary(max_size=400))
 def test_any_bytes_after_the_header_are_survived(tmp_path_factory: pytest.TempPathFactory, noise: bytes) -> None:
-    """Whatever follows, records before it are read and nothing raises."""
+    """Records before damage of any kind are read, and nothing raises."""
     pieces = frames()
     records, _ = read(tmp_path_factory.mktemp("noise") / "day.zst", b"".join(pieces[:2]) + noise)
     assert records[:PER_FRAME] == RECORDS[:PER_FRAME]

@@ -36,7 +36,7 @@ def test_moments(text: str, moment: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "noon", "+", "+5", "+5d", "-5s", "+1.2.3s", "25:00", "2026-13-01T00:00"])
 def test_other_texts_are_refused(text: str) -> None:
-    """What is no moment is exit 2, with examples."""
+    """An invalid moment is exit 2, with examples."""
     with pytest.raises(ConfigurationError, match="is not a moment: write 2026-11-21T09:30"):
         parse_moment(text, HEADER)
 
@@ -67,7 +67,7 @@ async def test_records_keep_their_distances(speed: float, expected: list[float])
     assert seen == pytest.approx(expected)
 
 
-async def test_time_that_went_backwards_is_no_wait() -> None:
+async def test_time_that_went_backwards_costs_no_wait() -> None:
     """A clock set back while recording does not stop the replay."""
     clock = Clock()
     pace = Pace(1.0, monotonic=clock.monotonic, sleep=clock.sleep)

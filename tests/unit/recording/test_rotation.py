@@ -45,7 +45,7 @@ def test_rotation_is_a_time_a_size_or_both(texts: list[str], every_s: float, lar
 
 @pytest.mark.parametrize("text", ["", "1", "h", "1 fortnight", "-1h", "0s", "1h30m", "500M B"])
 def test_other_rotations_are_refused(text: str) -> None:
-    """What is neither a time nor a size is exit 2, with an example."""
+    """A text that is neither a time nor a size is exit 2, with an example."""
     with pytest.raises(ConfigurationError, match="neither a time such as 1h nor a size"):
         Rotation.parse([text])
 
@@ -98,7 +98,7 @@ def test_nothing_and_an_empty_file_are_no_obstacle(tmp_path: Path) -> None:
 
 
 def test_a_foreign_file_is_left_alone(tmp_path: Path) -> None:
-    """What is no recording is neither renamed nor overwritten: exit 2."""
+    """A file that is not a recording is neither renamed nor overwritten: exit 2."""
     path = tmp_path / "notes.txt"
     path.write_text("mine")
     with pytest.raises(ConfigurationError, match="choose another file, this one is not touched"):
@@ -117,7 +117,7 @@ def test_a_recording_that_is_being_written_is_left_alone(tmp_path: Path) -> None
 
 
 def test_a_symbolic_link_is_not_followed(tmp_path: Path) -> None:
-    """A recording is written where it was asked for, not where somebody's link leads."""
+    """A recording is written to the given path, not where a foreign link leads."""
     (tmp_path / "day.zst").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="exists"):
         RecordingFile(tmp_path / "day.zst", BEGAN_US)
@@ -139,7 +139,7 @@ def test_moving_aside_and_back(tmp_path: Path) -> None:
 
 
 def test_only_the_newest_are_kept(tmp_path: Path) -> None:
-    """Keep counts the file being written; files of another name are nobody's business."""
+    """Keep counts the file being written; other files are left alone."""
     path = tmp_path / "day.jsonl.zst"
     mine = [f"day-2026112{day}T023746976Z.jsonl.zst" for day in range(5)]
     others = ["day-20261121T023746976Z.zst", "day-notes.jsonl.zst", "monday-20261121T023746976Z.jsonl.zst"]

@@ -1,4 +1,4 @@
-"""What must never lie on a disk is taken out; everything else stays byte for byte."""
+"""Secrets are removed before anything is written; everything else stays byte for byte."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ LOGIN = json.dumps(
 
 
 def test_a_login_keeps_its_shape_and_loses_its_secrets() -> None:
-    """The LOGIN command stands in the recording without token and ids."""
+    """The LOGIN command is recorded without token and ids."""
     clean = Scrubber().command(LOGIN)
     assert not any(secret in clean for secret in (TOKEN, CUSTOMER, CORREL))
     (request,) = json.loads(clean)["requests"]
@@ -42,7 +42,7 @@ def test_a_login_keeps_its_shape_and_loses_its_secrets() -> None:
 
 
 def test_a_subscription_loses_only_its_ids() -> None:
-    """What was asked for stays readable: a replay needs it."""
+    """Requests stay readable: a replay needs them."""
     request = {"service": "FUTURES_BOOK", "command": "SUBS", "requestid": "4", "parameters": {"keys": "/NQ"}}
     clean = Scrubber().command(json.dumps({"requests": [{**request, "SchwabClientCorrelId": CORREL}]}))
     assert json.loads(clean)["requests"] == [{**request, "SchwabClientCorrelId": "*"}]
@@ -55,7 +55,7 @@ def test_an_account_subscription_loses_its_parameters() -> None:
 
 
 def test_a_command_that_is_none_is_not_kept() -> None:
-    """What cannot be read cannot be cleaned."""
+    """A frame that cannot be read cannot be cleaned."""
     assert Scrubber().command(f"{{broken {TOKEN}") == ""
 
 
@@ -85,7 +85,7 @@ def test_short_ids_do_not_eat_prices() -> None:
 
 
 def test_account_data_is_dropped_and_market_data_beside_it_kept() -> None:
-    """One frame may carry both; only the account's part goes."""
+    """One frame may hold both; only the account's part is removed."""
     quote = {"service": "LEVELONE_EQUITIES", "content": [{"key": "AAPL", "3": 233.31}]}
     order = {"service": "ACCT_ACTIVITY", "content": [{"1": "12345678", "2": "OrderCreated", "3": "{}"}]}
     clean = orjson.loads(Scrubber().frame(orjson.dumps({"data": [order, quote]})))
@@ -108,7 +108,7 @@ def test_account_data_that_cannot_be_read_is_not_kept() -> None:
 
 
 def test_an_answer_about_the_account_service_stays() -> None:
-    """Whether the service was to be had is no secret."""
+    """Whether the service was available is not a secret."""
     frame = b'{"response":[{"service":"ACCT_ACTIVITY","content":{"code":11,"msg":"not available"}}]}'
     assert orjson.loads(Scrubber().frame(frame)) == orjson.loads(frame)
 

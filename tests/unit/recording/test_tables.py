@@ -42,7 +42,7 @@ def test_parquet_has_types(tmp_path: Path) -> None:
 
 
 def test_parquet_has_venues_as_lists(tmp_path: Path) -> None:
-    """Who stands behind a level is a list of records."""
+    """The makers behind a level are a list of records."""
     with table_file(tmp_path, BOOKS, "parquet", replace=False) as file:
         file.add(LEVEL)
     assert pl.read_parquet(tmp_path / "books.parquet")["venues"].to_list() == [VENUES]
@@ -85,7 +85,7 @@ def test_an_existing_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])
 def test_a_file_is_whole_or_not_there(tmp_path: Path, form: str) -> None:
-    """What fails half-way leaves nothing behind, and an older file as it was."""
+    """An export that fails leaves nothing behind, and an older file unchanged."""
     older = tmp_path / f"ticks.{form}"
     older.write_text("older")
 
@@ -100,7 +100,7 @@ def test_a_file_is_whole_or_not_there(tmp_path: Path, form: str) -> None:
     assert older.read_text() == "older"
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """Exit 2, naming the file."""
     with (
         pytest.raises(ConfigurationError, match="cannot write"),
@@ -109,7 +109,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
         pass
 
 
-def test_without_pyarrow_it_says_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyarrow_the_error_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The missing package is named, and the way without it."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with (

@@ -1,5 +1,6 @@
-"""The recorder: nothing is held up, everything that can be written is, and what is lost is said."""
+"""The recorder: nothing is held up, everything that can be written is, and losses are counted."""
 
+import errno
 import os
 import resource
 import threading
@@ -15,7 +16,7 @@ from structlog.testing import capture_logs
 from schwabstream.errors import ConfigurationError
 from schwabstream.recording.format import Header, Record
 from schwabstream.recording.reader import Recording
-from schwabstream.recording.rotation import RecordingFile, Rotation
+from schwabstream.recording.rotation import Rotation
 from schwabstream.recording.writer import FileRecorder, local_zone, recording_to
 from tests.support.waiting import block_until
 
@@ -31,7 +32,7 @@ def frame(number: int) -> bytes:
 
 
 def records(path: Path) -> list[Record]:
-    """What a file holds, headers aside; the file must be whole."""
+    """The records of a file; the file must be whole."""
     with Recording(path) as recording:
         found = [item for item in recording.items() if isinstance(item, Record)]
         assert recording.problems == []
@@ -53,7 +54,7 @@ def small_disk() -> Iterator[Callable[[int], None]]:
 
 
 def test_frames_and_commands_come_back_in_order(path: Path) -> None:
-    """What was taken stands in the file with its time, under the header."""
+    """Each frame is in the file with its time, below the header."""
     recorder = FileRecorder(path, HEADER)
     frames = [frame(number) for number in range(1000)]
     recorder.take_command('{"requests":[{"service":"ADMIN","command":"LOGOUT"}]}', STARTED_US)
@@ -79,7 +80,7 @@ def test_it_can_be_read_while_it_is_written(path: Path) -> None:
 
 
 def test_secrets_are_not_written(path: Path) -> None:
-    """Neither token, nor ids, nor account data; the scrubber's own tests say more."""
+    """The file holds neither token, nor ids, nor account data; the scrubber has its own tests."""
     recorder = FileRecorder(path, HEADER)
     request = {
         "service": "ADMIN",
@@ -97,7 +98,7 @@ def test_secrets_are_not_written(path: Path) -> None:
 
 
 def test_a_full_disk_costs_nothing_while_it_lasts_briefly(path: Path, small_disk: Callable[[int], None]) -> None:
-    """What could not be written waits, is told once, and is written when there is room again."""
+    """What could not be written is kept, reported once, and written when there is room again."""
     recorder = FileRecorder(path, HEADER, flush_interval_s=0.01)
     with capture_logs() as logs:
         small_disk(path.stat().st_size + 50)
@@ -115,7 +116,7 @@ def test_a_full_disk_costs_nothing_while_it_lasts_briefly(path: Path, small_disk
 
 
 def test_a_disk_that_stays_full_costs_counted_frames(path: Path, small_disk: Callable[[int], None]) -> None:
-    """Beyond the bound frames are left out: counted, told once, and named in the file where they are missing."""
+    """Beyond the bound frames are left out: counted, reported once, and named in the file at their place."""
     recorder = FileRecorder(path, HEADER, flush_interval_s=0.01, max_waiting_bytes=20_000)
     with capture_logs() as logs:
         small_disk(path.stat().st_size)
@@ -138,17 +139,18 @@ def test_a_disk_that_stays_full_costs_counted_frames(path: Path, small_disk: Cal
 
 
 def test_a_disk_that_hangs_holds_nobody_up(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a write does not return, taking goes on at once and memory stays bounded; closing waits its time only."""
+    """While a write hangs, taking returns at once and memory stays bounded; closing waits its time only."""
     hanging, stuck = threading.Event(), threading.Event()
-    append = RecordingFile.append
+    write = os.write
 
-    def hang(self: RecordingFile, data: bytes) -> None:
-        stuck.set()
-        hanging.wait()
-        append(self, data)
+    def hang(descriptor: int, data: Any) -> int:
+        if threading.current_thread().name == "recorder":
+            stuck.set()
+            hanging.wait()
+        return write(descriptor, data)
 
     recorder = FileRecorder(path, HEADER, flush_interval_s=0.01, max_waiting_bytes=100_000)
-    monkeypatch.setattr(RecordingFile, "append", hang)
+    monkeypatch.setattr(os, "write", hang)
     recorder.take_frame(frame(0), STARTED_US)
     assert stuck.wait(5)
     for number in range(10_000):
@@ -195,16 +197,20 @@ def test_it_rotates_by_size_and_keeps_the_newest(path: Path) -> None:
 
 
 def test_a_rotation_that_fails_goes_on_in_the_same_file(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No room for another file: told, and not one frame is lost."""
+    """A rotation without room for another file is reported, and no frame is lost."""
     clock = Clock()
     recorder = FileRecorder(
         path, HEADER, Rotation(every_s=60), flush_interval_s=0.01, monotonic=clock.monotonic, wall=clock.wall
     )
 
-    def refuse(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
+    opened = os.open
 
-    monkeypatch.setattr(RecordingFile, "__init__", refuse)
+    def refuse(file: Any, flags: int, mode: int = 0o777) -> int:
+        if threading.current_thread().name == "recorder":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return opened(file, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
     with capture_logs() as logs:
         clock.now += 61
         block_until(lambda: any(entry["event"] == "cannot begin another recording file" for entry in logs))
@@ -225,7 +231,7 @@ def test_an_older_recording_survives(path: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["missing/day.zst", "file/day.zst"])
-def test_where_nothing_can_be_written_it_says_so(tmp_path: Path, place: str) -> None:
+def test_a_path_that_cannot_be_written_is_a_wrong_setting(tmp_path: Path, place: str) -> None:
     """Exit 2 before anything is connected."""
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="cannot record to"):

@@ -43,7 +43,7 @@ def test_every_switch_survives_its_json() -> None:
 
 
 def test_counted_errors_run_out() -> None:
-    """``token_error_count`` errors and no more; without a count they go on."""
+    """``token_error_count`` errors and no more; without a count they continue."""
     faults = Faults(token_error="rate_limited", token_error_count=2)
     assert [faults.take_token_error() for _ in range(3)] == ["rate_limited", "rate_limited", None]
     faults = Faults(rest_error="server_error", rest_error_path="quotes", rest_error_count=1)

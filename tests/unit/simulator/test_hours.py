@@ -26,7 +26,7 @@ def weekdays() -> list[dt.date]:
 
 @pytest.mark.parametrize(("rule", "listed_as"), [(new_york_is_closed, "closed"), (closes_early, "half")])
 def test_the_rules_give_the_exchanges_calendar(rule: Callable[[dt.date], bool], listed_as: str) -> None:
-    """New York's holidays and half days by their rules are those that a calendar package lists, for 18 years."""
+    """New York's holidays and half days by their rules equal those of a calendar package, for 18 years."""
     calendars = [compute_holidays(year)[0] for year in YEARS[1::3]]  # each with the years before and after
     listed = {day for calendar in calendars for day in getattr(calendar, listed_as)} - DECREED
     assert {day for day in weekdays() if rule(day)} == {day for day in listed if day.weekday() < SATURDAY}
@@ -41,7 +41,7 @@ def test_futures_rest_on_three_days_a_year() -> None:
 
 
 def is_open(market: str, day: str) -> bool:
-    """What the endpoint says of every product of a market."""
+    """Whether the endpoint has every product of a market open."""
     products: list[dict[str, Any]] = list(market_hours(market, dt.date.fromisoformat(day), Faults()).values())
     (answer,) = {product["isOpen"] for product in products}
     return bool(answer)

@@ -1,4 +1,4 @@
-"""What the simulated market trades."""
+"""The instruments of the simulated market."""
 
 import datetime as dt
 

@@ -1,4 +1,4 @@
-"""What the simulator saw."""
+"""The simulator's record of what it received."""
 
 from schwabstream.simulator.record import Received
 

@@ -62,7 +62,7 @@ class Wire(asyncio.Transport):
 
 @dataclass
 class Seen:
-    """What a peer and an owner see of a connection."""
+    """The view of a peer and of an owner on a connection."""
 
     messages: list[bytes] = field(default_factory=list)
     answers: list[tuple[Opcode, bytes]] = field(default_factory=list)
@@ -84,7 +84,7 @@ def protocol(limit: int) -> ClientProtocol:
 
 
 def answers(written: bytes) -> list[tuple[Opcode, bytes]]:
-    """What a client wrote, frame by frame, without the masks, which are random."""
+    """The frames that a client wrote, without the masks, which are random."""
     server = ServerProtocol(state=State.OPEN)
     frames = []
     server.receive_data(written)
@@ -238,7 +238,7 @@ _LAST = st.one_of(st.just(b""), _CLOSE, _ANY, _LIE, st.binary(max_size=20))
 @example([frame(b"a")], frame(b"b" * 126, 0x89), [frame(b"c")], [], False)
 @example([], b"\x03\x7e", [], [], False)
 @example([], b"\x81\xfe", [], [], False)
-def test_any_stream_in_any_chunks_means_what_the_library_says(
+def test_any_stream_in_any_chunks_decodes_as_in_the_library(
     before: list[bytes], middle: bytes, after: list[bytes], points: list[int], copied: bool
 ) -> None:
     """Messages, pongs, close frame and close code are the library's, whatever the frames and wherever they are cut."""
@@ -249,7 +249,7 @@ def test_any_stream_in_any_chunks_means_what_the_library_says(
 
 @settings(max_examples=100)
 @given(st.lists(st.one_of(_CONTROL, _FRAGMENTED, st.builds(frame, _SMALL)), max_size=4), _LAST)
-def test_a_byte_at_a_time_is_no_different(frames: list[bytes], last: bytes) -> None:
+def test_a_byte_at_a_time_makes_no_difference(frames: list[bytes], last: bytes) -> None:
     """A stream that arrives byte by byte gives the same as all of it at once."""
     stream = (HEAD + b"".join([*frames, last]))[: len(HEAD) + 1_500]
     expected = by_the_library(stream)
@@ -313,15 +313,15 @@ async def test_a_chunk_is_handed_over_once() -> None:
 
 
 async def test_nothing_is_lost_before_anybody_listens() -> None:
-    """What comes with the answer to the handshake, or before ``listen``, is handed over by ``listen``."""
+    """Frames that come with the answer to the handshake, or before ``listen``, are handed over by ``listen``."""
     peer = Peer(listen=False)
     peer.send(HEAD + frame(b"with the head"), frame(b"after it"))
     peer.listen()
     assert peer.messages == [b"with the head", b"after it"]
 
 
-async def test_an_end_before_anybody_listens_is_told() -> None:
-    """Who listens to a socket that was closed meanwhile gets what it left behind, and hears of the end."""
+async def test_an_end_before_the_first_listener_is_delivered() -> None:
+    """A late listener gets the frames that a closed socket left behind, and its end."""
     peer = Peer(listen=False)
     peer.send(HEAD + frame(b"last words"))
     peer.hang_up()
@@ -333,7 +333,7 @@ async def test_an_end_before_anybody_listens_is_told() -> None:
     "last", [frame(b"\x03\xe8", 0x88), frame(b"no such opcode", 0x83), frame(b"x" * 10, 0x81, masked=True)]
 )
 @pytest.mark.parametrize("listening", [True, False])
-async def test_an_end_is_told_though_tcp_stays_open(last: bytes, listening: bool) -> None:
+async def test_an_end_is_delivered_although_tcp_stays_open(last: bytes, listening: bool) -> None:
     """A close frame, or one that breaks the protocol, is the end, after what came before it; nobody has to hang up."""
     peer = Peer(listen=listening)
     peer.send(HEAD, frame(b"1") + last)
@@ -349,7 +349,7 @@ async def test_an_end_is_told_though_tcp_stays_open(last: bytes, listening: bool
     "odd", [frame(b"", 0x89), frame(b"", 0x8A), frame(b"", 0x00)], ids=["pings", "pongs", "fragments"]
 )
 async def test_a_flood_of_frames_without_data_ends_the_connection(odd: bytes) -> None:
-    """One chunk costs so many control frames and fragments at most: then the connection is closed, with 1008."""
+    """One chunk may hold a bounded number of control frames and fragments; beyond it the end is 1008."""
     peer = Peer(FrameSocket)
     peer.send(HEAD, frame(b"", 0x01) if odd[0] == 0 else b"")
     peer.send(odd * MOST_ODD_FRAMES)
@@ -390,7 +390,7 @@ async def test_what_arrives_while_we_close_still_counts() -> None:
     assert answers(peer.wire.written) == [(Opcode.CLOSE, b"\x03\xe8")]
 
 
-async def test_a_keepalive_ping_hears_its_pong() -> None:
+async def test_a_keepalive_ping_receives_its_pong() -> None:
     """The pong to our own ping is found between the streamer's frames."""
     peer = Peer()
     peer.send(HEAD)

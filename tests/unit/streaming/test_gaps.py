@@ -27,7 +27,7 @@ def test_keys_that_went_together_share_a_gap_and_others_have_their_own() -> None
 
 
 def test_a_loss_before_the_last_gap_ended_is_part_of_that_gap() -> None:
-    """A session that dies as soon as it is complete was last heard before: its gap begins where the other ended."""
+    """A session that dies as soon as it is complete begins its gap where the previous session ended."""
     gaps = OpenGaps()
     gaps.lose("A", 1.0)
     gaps.restore({"A": 5.0})
@@ -49,7 +49,7 @@ def test_a_clock_that_was_set_back_makes_no_gap_that_ends_before_it_begins() -> 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from("ABC")), max_size=60))
 def test_gaps_of_a_key_never_overlap(story: list[tuple[bool, str]]) -> None:
-    """Whatever happens in whatever order, each key's gaps lie one behind the other."""
+    """In any order of losses and returns the gaps of a key never overlap."""
     gaps = OpenGaps()
     ends: dict[str, float] = {}
     for at, (is_loss, key) in enumerate(story):

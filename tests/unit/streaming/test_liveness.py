@@ -71,7 +71,7 @@ class World:
 
 
 def test_data_is_life() -> None:
-    """What updates is left alone, for hours."""
+    """A symbol that updates is left alone, for hours."""
     world = World("/MNQ", "AAPL")
     world.pass_time(3 * 3600, updating=("/MNQ", "AAPL"))
     assert world.findings == []
@@ -100,7 +100,7 @@ def test_a_key_that_never_came_is_asked_for_again_now_and_then() -> None:
 
 
 def test_a_key_that_comes_late_has_recovered() -> None:
-    """What was reported and delivers after all is reported as back, once."""
+    """A reported symbol that delivers after all is reported as back, once."""
     world = World("/MNQ", "/MES")
     world.pass_time(15, updating=("/MNQ",))
     world.pass_time(5, updating=("/MNQ", "/MES"))
@@ -108,7 +108,7 @@ def test_a_key_that_comes_late_has_recovered() -> None:
 
 
 def test_a_symbol_schwab_does_not_know_is_named_and_then_left_alone() -> None:
-    """The frame that says "Symbol not found" (trap T5) is an answer: it is told once and nothing is owed."""
+    """The frame "Symbol not found" (trap T5) is an answer: it is reported once, and no data is owed."""
     world = World("/GOOG")
     world.update("/GOOG")
     world.instruments["/GOOG"].info["description"] = UNKNOWN_SYMBOL
@@ -117,7 +117,7 @@ def test_a_symbol_schwab_does_not_know_is_named_and_then_left_alone() -> None:
 
 
 def test_a_silent_service_is_probed_and_then_costs_one_session() -> None:
-    """Soft limit, probe, hard limit, new session; ``since`` is when the service was last heard."""
+    """Soft limit, probe, hard limit, new session; ``since`` is when the service last delivered."""
     world = World("/MNQ", "/MES")
     world.update("/MNQ", "/MES")
     world.pass_time(1)
@@ -142,7 +142,7 @@ def test_a_probe_that_is_answered_was_quiet_only() -> None:
 
 
 def test_a_service_that_stays_silent_in_the_next_session_costs_no_other() -> None:
-    """After one session was given for it in vain its keys are reported, once, and the living ones stay connected."""
+    """When a new session did not help, its keys are reported once, and the living ones stay connected."""
     world = World("/MNQ", "AAPL")
     world.update("/MNQ", "AAPL")
     world.pass_time(90, updating=("/MNQ",))
@@ -166,7 +166,7 @@ def test_a_service_that_delivered_again_may_cost_a_session_again() -> None:
 
 
 def test_the_first_entries_of_a_new_session_are_no_life() -> None:
-    """What brought the last session down costs no other until more arrives than the new session's own snapshot."""
+    """The cause of the last session's end costs no other until more arrives than the new session's own snapshot."""
     world = World("AAPL")
     world.update("AAPL")
     world.pass_time(90)
@@ -183,7 +183,7 @@ def test_the_first_entries_of_a_new_session_are_no_life() -> None:
 
 
 def test_what_speaks_now_and_then_costs_three_sessions_an_hour_at_most() -> None:
-    """Quiet options whose probes nobody answers: each update is life, and yet the sessions they cost are bounded."""
+    """Quiet options whose probes are never answered: each update is life, and the sessions they cost are bounded."""
     world = World("AAPL", "MSFT")
     times: list[float] = []
     for minute in range(4 * 60):
@@ -215,7 +215,7 @@ def test_a_quiet_key_among_living_ones_costs_one_session_though_no_probe_is_answ
 
 
 def test_the_first_books_of_a_new_session_are_no_life() -> None:
-    """Every book is whole: those that come within the time of a first snapshot are not life."""
+    """Books are always whole: those within the time of a first snapshot do not count as life."""
     world = World("AAPL")
     world.liveness.aim_books(BOOK, ("AAPL",), world.now)
     world.pass_time(5, updating=("AAPL",), books=(BOOK,))
@@ -270,7 +270,7 @@ def test_closed_and_halted_markets_owe_nothing() -> None:
 
 
 def test_the_count_starts_when_the_market_opens() -> None:
-    """What was closed is given its full soft limit from the opening on."""
+    """After a closed market the full soft limit counts from the opening on."""
     world = World("/MNQ")
     world.update("/MNQ")
     world.closed = {"/MNQ"}

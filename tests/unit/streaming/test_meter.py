@@ -1,4 +1,4 @@
-"""What is counted on the way, per batch."""
+"""The figures that are counted per batch."""
 
 import datetime as dt
 from typing import Any
@@ -38,7 +38,7 @@ def test_flow_is_counted_by_service_and_over_sessions() -> None:
 
 
 def test_services_that_do_not_exist_are_one() -> None:
-    """Whatever names a broken streamer sends, they make one series."""
+    """The unknown names of a broken streamer make one series."""
     meter, state = Meter(), market()
     for number in range(100):
         feed(meter, state, f"NONSENSE_{number}", [{"key": "/MNQ"}], NOW_MS, 10 * number)
@@ -48,7 +48,7 @@ def test_services_that_do_not_exist_are_one() -> None:
 
 @pytest.mark.parametrize(("late_ms", "lag_s"), [(40, 0.04), (-40, 0.0)])
 def test_lag_is_from_the_exchange_to_here(late_ms: int, lag_s: float) -> None:
-    """A change is as late as its quote or trade time says; a clock that runs behind counts as no lag."""
+    """The lag of a change is measured by its quote or trade time; a clock that is behind counts as no lag."""
     meter, state = Meter(), market()
     feed(meter, state, "LEVELONE_FUTURES", [{"key": "/MNQ", "3": 1.0, "10": NOW_MS - late_ms}], NOW_MS, 0)
     assert sum(meter.exchange_lag.counts) == 1

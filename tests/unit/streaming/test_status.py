@@ -1,4 +1,4 @@
-"""What the streamer says of itself: one log line, one count and one StatusEvent for each occasion."""
+"""The streamer's announcements: one log line, one count and one StatusEvent for each occasion."""
 
 from typing import Any
 
@@ -88,7 +88,7 @@ def test_a_change_that_the_table_does_not_have_is_an_error(world: World, before:
 
 
 @pytest.mark.parametrize("state", list(Status))
-def test_each_state_is_told_logged_and_counted_once(world: World, state: Status) -> None:
+def test_each_state_is_announced_logged_and_counted_once(world: World, state: Status) -> None:
     """A change of state is one event that parses, one log line with its reason, one count."""
     with capture_logs() as logs:
         if state is Status.CONNECTING:
@@ -105,7 +105,7 @@ def test_each_state_is_told_logged_and_counted_once(world: World, state: Status)
 
 
 def test_since_is_when_the_state_began(world: World) -> None:
-    """What passes while a state lasts does not move its beginning; neither does announcing the first one."""
+    """An occasion within a state does not move its beginning; neither does announcing the first one."""
     began = world.now
     world.now += 60
     world.announcer.begin()
@@ -131,8 +131,8 @@ def test_since_is_when_the_state_began(world: World) -> None:
         ("dropped", {"count": 7}),
     ],
 )
-def test_what_passes_is_told_with_its_details(world: World, occasion: str, more: dict[str, Any]) -> None:
-    """An occasion carries its own fields in the event and in the log line, and leaves the state alone."""
+def test_an_occasion_is_announced_with_its_details(world: World, occasion: str, more: dict[str, Any]) -> None:
+    """An occasion has its own fields in the event and in the log line, and leaves the state alone."""
     with capture_logs() as logs:
         world.announcer.announce(occasion, "why", **more)
     event = world.last()

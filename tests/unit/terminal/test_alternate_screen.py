@@ -20,7 +20,7 @@ def memory() -> tuple[Console, io.StringIO]:
 
 
 async def test_the_old_screen_comes_back_with_the_last_words() -> None:
-    """Frames are drawn between entering and leaving; what is said last stands on the old screen."""
+    """Frames are drawn between entering and leaving; the last message is on the old screen."""
     console, written = memory()
     terminal = AlternateScreen(console)
     terminal.show(Text("frame"))

@@ -77,7 +77,7 @@ def test_styles_are_drawn_and_headers_optional() -> None:
 @pytest.mark.parametrize("width", [1, 5, 60, 200])
 @given(texts=st.lists(st.text(alphabet="aé漢字 ", max_size=30), min_size=5, max_size=5))
 def test_no_line_is_wider_than_the_screen(width: int, texts: list[str]) -> None:
-    """Whatever the cells hold, wide characters included, a line fits."""
+    """A line fits for any content of its cells, wide characters included."""
     from rich.cells import cell_len
 
     assert all(cell_len(line) <= width for line in drawn(Grid(COLUMNS, [row(*texts)]), width))

@@ -87,7 +87,7 @@ def test_ladder_of_a_book(snapshot: Snapshot) -> None:
 
 
 def test_ladder_of_a_top_of_book(snapshot: Snapshot) -> None:
-    """A symbol without depth shows its one level and a line that says why."""
+    """A symbol without depth shows its one level and a line with the reason."""
     top = {"source": "top_of_book", "service": "LEVELONE_FUTURES"}
     one = {"bids": [level(25210.25) | {"size": 3}], "asks": [level(25210.5) | {"size": 5}]}
     snapshot("book-top", lambda: Ladder(watchlist(book("/NQ", **top, **one), "/NQ")).render(NOW, LIVE))
@@ -114,14 +114,14 @@ def test_the_best_prices_do_not_jump_when_levels_come_and_go() -> None:
         ({"asks": [level(221.45)], "bids": [level(221.44)]}, "spread 0.01 (1 tick)"),
     ],
 )
-def test_summary_says_spread_imbalance_and_crossing(changes: dict[str, Any], said: str) -> None:
+def test_summary_shows_spread_imbalance_and_crossing(changes: dict[str, Any], said: str) -> None:
     """Missing sides, locked and crossed books are named."""
     event = book(**changes)
     assert summary(watchlist(event).quotes[0], event, 10).plain == said
 
 
-def test_no_book_yet_and_invalid_messages_are_told() -> None:
-    """Before the first book the screen says so; what was no event is counted on it."""
+def test_a_missing_book_and_invalid_messages_are_shown() -> None:
+    """Before the first book the screen states that; messages that could not be parsed are counted on it."""
     shown = watchlist(None)
     shown.invalid = 2
     drawn = text_of(Ladder(shown).render(NOW))

@@ -126,7 +126,7 @@ async def test_it_ends_after_so_many_updates() -> None:
 
 
 async def test_a_failure_leaves_the_terminal_as_it_was() -> None:
-    """Whatever ends the showing, the alternate screen is left and the cursor shown again."""
+    """After any end the alternate screen is left and the cursor shown again."""
     subscription, watchlist, frames, console = stage()
 
     def check() -> None:

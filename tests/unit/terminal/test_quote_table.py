@@ -82,12 +82,12 @@ def text_of(renderable: RenderableType, width: int = 200) -> str:
 
 
 def test_screen_of_a_running_market(snapshot: Snapshot) -> None:
-    """Each width from 60 columns shows what matters most, and colours say up, down and stale."""
+    """Each width from 60 columns shows what matters most; colours mark up, down and stale."""
     snapshot("quote", lambda: QuoteTable(watchlist()).render(NOW, LIVE))
 
 
 def test_screen_while_the_streamer_waits(snapshot: Snapshot) -> None:
-    """A lost session dims every row and the header says what the streamer waits for."""
+    """A lost session dims every row, and the header shows the reason."""
     waiting = {"state": "waiting", "reason": "the connection was lost", "simulated": True}
     shown = watchlist(**waiting)
     shown.invalid = 3
@@ -106,7 +106,7 @@ def test_screen_is_readable_on_light_and_dark() -> None:
 
 
 def test_no_color_takes_colours_but_not_directions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With NO_COLOR the arrows still tell up from down."""
+    """With NO_COLOR the arrows still distinguish up from down."""
     monkeypatch.setenv("NO_COLOR", "1")
     console = Console(width=200, force_terminal=True, color_system="standard")
     with console.capture() as capture:
@@ -117,7 +117,7 @@ def test_no_color_takes_colours_but_not_directions(monkeypatch: pytest.MonkeyPat
     assert "▼" in drawn
 
 
-def test_header_tells_redis_and_streamer_apart() -> None:
+def test_header_distinguishes_redis_from_streamer() -> None:
     """No Redis, no streamer, and one on its way read differently."""
     shown = watchlist()
     table = QuoteTable(shown)
@@ -130,7 +130,7 @@ def test_header_tells_redis_and_streamer_apart() -> None:
     assert "starting a stream" in text_of(table.render(NOW, LIVE))
 
 
-def test_what_schwab_was_asked_for_says_when() -> None:
+def test_an_answer_over_rest_shows_its_time() -> None:
     """Values of an answer just got are not called the last known ones: the header has the time of the question."""
     shown = watchlist()
     shown.take_report(None)
@@ -141,7 +141,7 @@ def test_what_schwab_was_asked_for_says_when() -> None:
 
 
 def test_a_symbol_that_is_not_streamed_is_named_on_the_live_screen() -> None:
-    """The screen says how to add what is not streamed; a snapshot leaves that to the error."""
+    """The screen shows how to add what is not streamed; a snapshot leaves that to the error."""
     shown = watchlist(symbols=[SymbolReport(symbol="AAPL", key="AAPL", asset="EQUITY", fresh=True)])
     assert "are not streamed (streamed: AAPL): add them to" in text_of(QuoteTable(shown).render(NOW, LIVE))
     assert "add them to" not in text_of(QuoteTable(shown).render(NOW))
@@ -195,7 +195,7 @@ def test_foreign_text_is_shown_as_text() -> None:
 
 @pytest.mark.usefixtures("utc")
 def test_lines_for_pipes() -> None:
-    """One update is one line without escape codes; a symbol without data says so."""
+    """One update is one line without escape codes; a symbol without data has a line that states it."""
     shown = watchlist()
     assert quote_line(shown.quotes[0], NOW) == (
         "14:13:20  /MNQ:XCME  25,211.75  +61.75  +0.25%  3 × 25,211.25  25,211.75 × 15  vol 812,345"

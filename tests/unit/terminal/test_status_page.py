@@ -76,7 +76,7 @@ def test_tokens_that_are_not_in_the_file_are_shown_with_the_reason() -> None:
     ],
 )
 def test_the_headline_agrees_with_the_exit_code(changes: dict[str, object], headline: str, style: str) -> None:
-    """Green is healthy, exit 0; what streams and is not healthy says why, in yellow; the rest is red."""
+    """Green is healthy, exit 0; yellow streams but is not healthy, with the reason; the rest is red."""
     shown = report(**changes)
     drawn = cast("Group", render_status(shown, NOW_MS / 1000)).renderables[0]
     assert isinstance(drawn, Text)
@@ -86,7 +86,7 @@ def test_the_headline_agrees_with_the_exit_code(changes: dict[str, object], head
 
 
 def test_a_row_is_stale_by_the_rule_of_the_live_screens() -> None:
-    """What ``quote`` calls halted, quiet or disconnected has the same word here."""
+    """A symbol that ``quote`` calls halted, quiet or disconnected has the same word here."""
     line = report().symbols[0]
     halted = line.model_copy(update={"security_status": "Halted"})
     quiet = line.model_copy(update={"age_ms": 91_000})
@@ -102,7 +102,7 @@ def test_a_row_is_stale_by_the_rule_of_the_live_screens() -> None:
     ]
 
 
-def test_a_streamer_that_waits_says_why_and_foreign_text_is_text() -> None:
+def test_a_waiting_streamer_shows_its_reason_and_foreign_text_is_escaped() -> None:
     """The reason stands beside the state; a time no calendar has is unknown; nothing foreign draws."""
     waiting = report(state="waiting", reason="\x07lost", simulated=True, login_at=10**18)
     console = Console(width=200, color_system=None)

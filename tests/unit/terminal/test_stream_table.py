@@ -1,4 +1,4 @@
-"""The live table of ``stream run``: what stands on it, at which width, and what it says when something is wrong."""
+"""The live table of ``stream run``: its columns at each width, and its messages when something is wrong."""
 
 import asyncio
 import io
@@ -35,7 +35,7 @@ SNAPSHOT = {"key": "/NQ", "1": 20000.25, "2": 20000.5, "3": 20000.25, "4": 11, "
 
 @dataclass
 class Shelf:
-    """A publisher that says what it is told to say."""
+    """A publisher whose figures the test sets."""
 
     url: str = "redis://127.0.0.1:6379/0"
     published: int = 12_345
@@ -92,7 +92,7 @@ class Stage:
         self.client.announcer.enter(state, reason)  # the run itself is tried in the integration tests
 
     def drawn(self, *, styled: bool = False) -> str:
-        """What the screen shows."""
+        """The content of the screen."""
         with self.console.capture() as capture:
             self.console.print(self.table.render(time.time(), self.console.size))
         text = capture.get()
@@ -151,7 +151,7 @@ def test_a_symbol_looks_as_it_does_in_quote() -> None:
 
 
 def test_what_is_not_known_is_a_dash_never_a_nought() -> None:
-    """Before the first data there are dashes, and the age says so."""
+    """Before the first data a row has dashes and "no data yet", never a 0."""
     stage = Stage()
     stage.enter(Status.STREAMING, "subscribed")
     row = stage.row()
@@ -209,7 +209,7 @@ def test_numbers_of_another_moment_are_dim() -> None:
     ],
 )
 def test_a_narrow_terminal_drops_columns_not_digits(width: int, titles: list[str]) -> None:
-    """What does not fit is left out as a whole; no row is wider than the terminal."""
+    """A column that does not fit is left out as a whole; no row is wider than the terminal."""
     stage = Stage(width=width)
     stage.enter(Status.STREAMING, "subscribed")
     stage.take(f14=19_900.0)
@@ -220,7 +220,7 @@ def test_a_narrow_terminal_drops_columns_not_digits(width: int, titles: list[str
     assert max(map(len, lines)) <= width
 
 
-def test_the_header_says_how_it_goes() -> None:
+def test_the_header_shows_the_state() -> None:
     """State, Redis without a password, events, uptime; the footer names the keys."""
     stage = Stage()
     stage.enter(Status.STREAMING, "1 symbols subscribed")
@@ -235,8 +235,8 @@ def test_the_header_says_how_it_goes() -> None:
     assert "1 symbols subscribed" not in text
 
 
-def test_trouble_is_told_with_its_reason() -> None:
-    """Waiting shows why; a refused symbol shows Schwab's answer; the demo says that depth is made up."""
+def test_trouble_is_shown_with_its_reason() -> None:
+    """Waiting shows its reason; the demo's depth is marked as made up; a refused symbol shows Schwab's answer."""
     stage = Stage(simulated=True)
     stage.enter(Status.WAITING, "the streamer closed the connection (no close frame)")
     assert "no close frame" in stage.drawn()
@@ -248,14 +248,14 @@ def test_trouble_is_told_with_its_reason() -> None:
 
 
 def test_a_login_due_within_a_day_is_shown() -> None:
-    """From a day before the next login is due the screen says so, with the command; before that it does not."""
+    """From a day before the next login is due the screen shows it, with the command; before that it does not."""
     day_s = 86_400
     for age_s, shown in ((6.5 * day_s, True), (5.5 * day_s, False)):
         tokens = TokenSet("access", "refresh", time.time() + 60, time.time() - age_s)
         assert ("a new login is due in 1" in Stage(tokens=tokens).drawn()) is shown
 
 
-def test_an_outage_of_redis_says_truthfully_what_waits_and_what_is_lost() -> None:
+def test_an_outage_of_redis_shows_what_is_queued_and_what_is_lost() -> None:
     """While Redis is away the screen counts what waits, and claims that nothing is lost only while that is so."""
     stage = Stage()
     stage.shelf.connected, stage.shelf.outage, stage.shelf.queued = False, "Redis refused a batch (OOM)", 1_234

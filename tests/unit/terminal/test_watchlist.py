@@ -1,4 +1,4 @@
-"""What the screens know of each symbol."""
+"""What the screens show of each symbol."""
 
 from datetime import date
 from typing import Any
@@ -25,13 +25,13 @@ def tick(key: str, last: float, **changes: Any) -> TickEvent:
 
 
 def report(*lines: SymbolReport, **changes: Any) -> StreamerReport:
-    """A streamer that streams, but for the changes."""
+    """A report of a streamer that streams, with these changes."""
     known = {"state": "streaming", "since": 1, "reported": 1, "started": 1, "pid": 1, "host": "box", "version": "1"}
     return StreamerReport.model_validate({**known, "symbols": lines, **changes})
 
 
 def line(key: str, **changes: Any) -> SymbolReport:
-    """A symbol the streamer has confirmed, but for the changes."""
+    """A symbol the streamer has confirmed, with these changes."""
     return SymbolReport.model_validate({"symbol": key, "key": key, "asset": "FUTURE", "fresh": True, **changes})
 
 
@@ -72,7 +72,7 @@ def test_two_aliases_share_their_key() -> None:
 def test_changes_come_from_schwab_or_from_the_close(
     changes: dict[str, float], net: float | None, percent: float | None
 ) -> None:
-    """What Schwab says counts; else the close; with neither the change is unknown."""
+    """Schwab's percentage counts; else the close; with neither the change is unknown."""
     shown = watchlist("AAPL")
     assert shown.quotes[0].net_change is None
     shown.apply(tick("AAPL", 110.0, **changes), NOW)
@@ -92,7 +92,7 @@ def test_spread_is_in_ticks_where_the_tick_is_known() -> None:
 
 
 def test_why_a_row_is_stale() -> None:
-    """The first reason that holds is told: Redis, streamer, session, subscription, data, market, confirmation, age."""
+    """The first reason that holds is shown: Redis, streamer, session, subscription, data, market, confirmation, age."""
     shown = watchlist("/MNQ")
     quote = shown.quotes[0]
     shown.outage = "gone"
@@ -121,7 +121,7 @@ def test_why_a_row_is_stale() -> None:
 
 
 def test_symbols_that_are_not_streamed_are_named_with_the_way_to_add_them() -> None:
-    """The sentence says what is missing, what is streamed, and how to add it; nothing where all is streamed."""
+    """The sentence names what is missing, what is streamed, and how to add it; nothing where all is streamed."""
     shown = watchlist("/MNQ", "AAPL")
     assert shown.not_streamed() is None
     shown.take_report(report(line("/MNQ")))
@@ -141,7 +141,7 @@ def test_symbols_that_are_not_streamed_are_named_with_the_way_to_add_them() -> N
 
 
 def test_a_replay_names_no_symbols_and_misses_none() -> None:
-    """A report without symbols says nothing about which are streamed."""
+    """A report without symbols does not show which are streamed."""
     shown = watchlist("/MNQ")
     shown.take_report(report(state="streaming"))
     assert shown.not_streamed() is None

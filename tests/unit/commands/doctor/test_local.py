@@ -29,7 +29,7 @@ def ready(clean: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def missing(*, simulated: bool = False, **overrides: object) -> str:
-    """What is said to be missing; empty when nothing is."""
+    """The settings reported as missing; empty when none is."""
     try:
         ensure_environment(simulated=simulated, **overrides)
     except ConfigurationError as error:
@@ -75,7 +75,7 @@ def test_everything_missing_is_named_at_once(clean: Path, monkeypatch: pytest.Mo
 def test_each_is_named_alone(
     ready: Path, variable: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is there is not named."""
+    """A setting that is set is not named."""
     monkeypatch.setenv(variable, value)
     found = missing()
     assert said in found

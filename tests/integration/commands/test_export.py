@@ -1,0 +1,37 @@
+"""``stream export``: tables with a row for every event."""
+
+from pathlib import Path
+
+import orjson
+import pytest
+
+from schwabstream.commands.export import export
+from schwabstream.errors import ConfigurationError
+from schwabstream.simulator import Faults, SchwabSimulator
+from tests.support.recordings import PRICES, played, streaming, write
+from tests.support.waiting import until
+
+
+@pytest.mark.parametrize("form", ["parquet", "csv"])
+async def test_an_export_holds_every_event(file: Path, tmp_path: Path, form: str) -> None:
+    """Rows of ticks and bars as many as events, and one for each level of each book."""
+    faults = Faults(changes_per_s=20, books_per_s=5)
+    async with SchwabSimulator(faults=faults) as simulator, streaming(simulator, tmp_path, file) as (_, live):
+        await until(lambda: len(live.lines) > 100)
+    events = [orjson.loads(line) for line in played(file)]
+    levels = sum(len(event["bids"]) + len(event["asks"]) for event in events if event["type"] == "level2")
+    exported = export([file], form, tmp_path / "out")
+    rows = {path.stem: count for path, count in exported.rows.items()}
+    assert rows == {"ticks": sum(event["type"] == "tick" for event in events), "books": levels, "bars": 0}
+    with pytest.raises(ConfigurationError, match="--force"):
+        export([file], form, tmp_path / "out")
+    assert export([file], form, tmp_path / "out", replace=True).rows == exported.rows
+
+
+def test_exporting_to_something_else_is_refused(file: Path, tmp_path: Path) -> None:
+    """An unknown format is refused with the known ones; so is a file in place of the directory."""
+    with pytest.raises(ConfigurationError, match="choose parquet or csv"):
+        export([file], "xlsx", tmp_path)
+    write(file, PRICES[:1])
+    with pytest.raises(ConfigurationError, match="cannot write into"):
+        export([file], "csv", file)

@@ -1,0 +1,68 @@
+"""A recording served by the simulator."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from schwabstream.commands.simulate import load_tape
+from schwabstream.simulator import Faults, SchwabSimulator, Tape
+from tests.support.recordings import SYMBOLS, T0, Collector, frames, played, streaming
+from tests.support.waiting import until
+
+
+async def test_the_simulator_serves_a_recording(file: Path, tmp_path: Path) -> None:
+    """A client of the simulator with a tape gets the ticks and books that were recorded, in order."""
+    async with (
+        SchwabSimulator(faults=Faults(changes_per_s=30, books_per_s=5)) as simulator,
+        streaming(simulator, tmp_path, file) as (_, live),
+    ):
+        await until(lambda: len(live.lines) > 300)
+    recorded = Collector()
+    recorded.lines = played(file)
+    then = {(kind, symbol): recorded.content(kind, symbol) for kind in ("tick", "level2") for symbol in SYMBOLS}
+    tape = load_tape(file, speed=2.0)
+    assert "FUTURES_BOOK" not in tape.services
+    async with (
+        SchwabSimulator(faults=Faults(futures_depth=True), tape=tape) as simulator,
+        streaming(simulator, tmp_path, None) as (_, served),
+    ):
+        await until(lambda: all(served.content(*each)[-1:] == events[-1:] for each, events in then.items()))
+    for each, events in then.items():
+        # What came before a subscription was served is merged into its snapshot, and the first top of book tells how
+        # things stood when depth was refused, which may be in the middle of the recording.
+        now = served.content(*each)[1 if each[0] == "level2" else 0 :]
+        assert now == events[-len(now) :], each
+        assert len(now) > 0.5 * len(events) > 2, each
+
+
+async def test_a_tape_gives_each_client_what_it_asked_for(tmp_path: Path) -> None:
+    """Other keys are left out, broken frames go to all, and the loop begins again."""
+
+    def reel() -> Iterator[tuple[int, str]]:
+        yield from frames({"key": "/ES", "3": 1.0}, {"key": "/NQ", "3": 2.0, "1": 1.5})
+        yield T0 + 200_000, '{"data":[{"broken'
+
+    tape = Tape(reel, frozenset({"LEVELONE_FUTURES"}), speed=20, loop=True)
+    async with (
+        SchwabSimulator(tape=tape) as simulator,
+        streaming(simulator, tmp_path, None, ["/NQ:XCME"]) as (client, served),
+    ):
+        await until(lambda: len(served.of("tick")) >= 3)
+        await until(lambda: client.counts["undecodable"] >= 2)
+        simulator.step()
+    assert {event["symbol"] for event in served.of("tick")} == {"/NQ:XCME"}
+    assert {event["last_price"] for event in served.of("tick")} == {2.0}
+
+
+async def test_who_comes_late_gets_the_state_so_far(tmp_path: Path) -> None:
+    """The tape began with another client; a new session's snapshot is the state so far."""
+    tape = Tape(
+        lambda: frames({"key": "/NQ", "3": 2.0, "1": 1.5}, {"key": "/NQ", "1": 1.75}),
+        frozenset({"LEVELONE_FUTURES"}),
+        speed=50,
+    )
+    async with SchwabSimulator(tape=tape) as simulator:
+        async with streaming(simulator, tmp_path, None, ["/NQ:XCME"]) as (_, first):
+            await until(lambda: len(first.of("tick")) == 2)
+        async with streaming(simulator, tmp_path, None, ["/NQ:XCME"]) as (_, second):
+            await until(lambda: second.of("tick"))
+    assert [(event["last_price"], event["bid_price"]) for event in second.of("tick")] == [(2.0, 1.75)]
