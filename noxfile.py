@@ -75,18 +75,40 @@ def _try_built(session: nox.Session, kind: str, pattern: str) -> None:
 
 @nox.session
 def pictures(session: nox.Session) -> None:
-    """Draw the pictures of the screens in docs/ anew, from the simulator."""
-    session.install(*CONSTRAINTS, "-e", ".")
+    """Draw the pictures of the screens in docs/ again, from the program and the simulator."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("python", "docs/draw_pictures.py", *session.posargs)
+
+
+@nox.session
+def diagrams(session: nox.Session) -> None:
+    """Draw the diagrams of the pages again, after one has changed; needs npm and Chromium."""
+    place = Path(session.create_tmp())
+    session.run("npm", "pack", "--silent", "--pack-destination", str(place), "mermaid@12.3.0", external=True)
+    shutil.unpack_archive(place / "mermaid-12.3.0.tgz", place)
+    session.run("python", "docs/diagrams.py", str(place / "package" / "dist" / "mermaid.min.js"))
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation site, without a warning; tests/unit/test_documentation.py holds it to the code."""
     session.install(*CONSTRAINTS, "zensical")
-    session.run("zensical", "build", "--strict", "--clean")
+    config = Path(".zensical.toml")  # beside the original, for its paths are relative
+    config.write_text(_site_config(session), encoding="utf-8")
+    session.run("zensical", "build", "--strict", "--clean", "-f", str(config), env={"PYTHONPATH": "docs"})
+    config.unlink()
     if dead := _dead_links(Path("site")):
         session.error("dead links:\n" + "\n".join(dead))
+
+
+def _site_config(session: nox.Session) -> str:
+    """The site's configuration, with the address of the repository where this checkout has one."""
+    config = Path("zensical.toml").read_text(encoding="utf-8")
+    asked = ("git", "remote", "get-url", "origin")
+    origin = str(session.run(*asked, external=True, silent=True, success_codes=[0, 2, 128]))
+    found = re.fullmatch(r"(?:https://|git@)(?:[^@/]+@)?([\w.-]+)[/:]([\w./-]+?)(?:\.git)?", origin.strip())
+    link = f'repo_url = "https://{found[1]}/{found[2]}"\nrepo_name = "{found[2]}"\n' if found else ""
+    return config.replace("[project]\n", f"[project]\n{link}", 1)
 
 
 def _dead_links(site: Path) -> list[str]:
