@@ -267,6 +267,7 @@ def test_the_page_can_be_followed(page: str, reader: Reader) -> None:
 def test_what_is_not_run_says_why() -> None:
     """No block is left out without a reason of some words, and what is run elsewhere is."""
     own_tests = {
+        "CONTRIBUTING.md": "tests/e2e/test_contributing.py",
         "docs/recording.md": "tests/e2e/test_recording_docs.py",
         "docs/howto/migrate.md": "tests/e2e/test_migration_docs.py",
         "README.md": "tests/e2e/test_quickstart.py",
