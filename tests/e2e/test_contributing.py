@@ -30,6 +30,7 @@ def copy(tmp_path: Path) -> Path:
     return place
 
 
+@pytest.mark.timeout(300)
 def test_the_first_change_can_be_followed(copy: Path) -> None:
     """The new test fails for the reason the page names, passes after the change, and the commit holds both files."""
     person = {f"GIT_{who}_{what}": "a.contributor" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
