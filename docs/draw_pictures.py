@@ -165,14 +165,14 @@ def svg(frames: list[Frame], title: str) -> str:
     """A picture of these frames; more than one move, without a script, and stand still for readers who prefer that."""
     columns, rows = len(frames[0].lines[0]), len(frames[0].lines)
     width, height = columns * CELL + 2 * MARGIN, rows * LINE + BAR + MARGIN
-    known: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     drawn, stops, at = [], [], 0.0
     whole = sum(frame.seconds for frame in frames)
     for number, frame in enumerate(frames):
         uses = []
         for y, line in enumerate(frame.lines):
             if text := text_of(line):
-                name = known.setdefault(text, len(known))
+                name = numbers.setdefault(text, len(numbers))
                 uses.append(f'<use href="#l{name}" y="{y * LINE:.0f}"/>')
         drawn.append(f'<g transform="translate(0 {number * rows * LINE:.0f})">{"".join(uses)}</g>')
         stops.append(f"{at / whole:.3%}{{transform:translateY({-number * rows * LINE:.0f}px)}}")
@@ -184,7 +184,7 @@ def svg(frames: list[Frame], title: str) -> str:
         still = f"transform:translateY({-fullest * rows * LINE:.0f}px)"
         style += f"#film{{{still};animation:film {whole:.1f}s step-end infinite}}"
         style += "@media (prefers-reduced-motion:reduce){#film{animation:none}}"
-    lines = "".join(f'<g id="l{name}">{text}</g>' for text, name in known.items())
+    lines = "".join(f'<g id="l{name}">{text}</g>' for text, name in numbers.items())
     dots = "".join(
         f'<circle cx="{20 + 18 * n}" cy="17" r="5.5" fill="{fill}"/>'
         for n, fill in enumerate(["#ff6b6b", "#e6b450", "#4fd08a"])
