@@ -40,7 +40,6 @@ ELSEWHERE = ("not run", "run", "command")
 LIMIT_S = 60.0
 BROWSER = f"""#!{sys.executable}
 import ssl, sys, urllib.request
-from tests.support.waiting import block_until
 urllib.request.urlopen(sys.argv[1], context=ssl._create_unverified_context()).read()
 """
 
