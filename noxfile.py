@@ -1,4 +1,4 @@
-"""Everything that is checked, one session each; ``nox`` alone runs what a change must pass."""
+"""All checks, one session each; ``nox`` alone runs the ones that a change must pass."""
 
 import re
 import shutil
@@ -51,18 +51,18 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def wheel(session: nox.Session) -> None:
-    """The built wheel, alone in an environment of its own, away from the source tree."""
+    """The built wheel, installed alone, outside the source tree."""
     _try_built(session, "--wheel", "*.whl")
 
 
 @nox.session(python=PYTHONS)
 def sdist(session: nox.Session) -> None:
-    """The source archive, installed in an environment of its own, away from the source tree."""
+    """The source archive, installed alone, outside the source tree."""
     _try_built(session, "--sdist", "*.tar.gz")
 
 
 def _try_built(session: nox.Session, kind: str, pattern: str) -> None:
-    """Build one distribution, install nothing but it, and stream."""
+    """Build one distribution, install only that, and stream."""
     dist = Path(session.create_tmp()) / "dist"
     shutil.rmtree(dist, ignore_errors=True)
     session.run("uv", "build", "--quiet", kind, "--out-dir", str(dist), external=True, silent=True)
@@ -75,22 +75,44 @@ def _try_built(session: nox.Session, kind: str, pattern: str) -> None:
 
 @nox.session
 def pictures(session: nox.Session) -> None:
-    """Draw the pictures of the screens in docs/ anew, from the simulator."""
-    session.install(*CONSTRAINTS, "-e", ".")
+    """Draw the pictures of the screens in docs/ again, from the program and the simulator."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("python", "docs/draw_pictures.py", *session.posargs)
 
 
 @nox.session
+def diagrams(session: nox.Session) -> None:
+    """Draw the diagrams of the pages again, after one has changed; needs npm and Chromium."""
+    place = Path(session.create_tmp())
+    session.run("npm", "pack", "--silent", "--pack-destination", str(place), "mermaid@12.3.0", external=True)
+    shutil.unpack_archive(place / "mermaid-12.3.0.tgz", place)
+    session.run("python", "docs/diagrams.py", str(place / "package" / "dist" / "mermaid.min.js"))
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
-    """The documentation site, without a warning; tests/unit/test_documentation.py holds it to the code."""
+    """Build the documentation site; fail on a warning or a dead link."""
     session.install(*CONSTRAINTS, "zensical")
-    session.run("zensical", "build", "--strict", "--clean")
+    config = Path(".zensical.toml")  # beside the original, for its paths are relative
+    config.write_text(_site_config(session), encoding="utf-8")
+    session.run("zensical", "build", "--strict", "--clean", "-f", str(config), env={"PYTHONPATH": "docs"})
+    config.unlink()
     if dead := _dead_links(Path("site")):
         session.error("dead links:\n" + "\n".join(dead))
 
 
+def _site_config(session: nox.Session) -> str:
+    """The site's configuration, with the address of the repository where this checkout has one."""
+    config = Path("zensical.toml").read_text(encoding="utf-8")
+    asked = ("git", "remote", "get-url", "origin")
+    origin = str(session.run(*asked, external=True, silent=True, success_codes=[0, 2, 128]))
+    found = re.fullmatch(r"(?:https://|git@)(?:[^@/]+@)?([\w.-]+)[/:]([\w./-]+?)(?:\.git)?", origin.strip())
+    link = f'repo_url = "https://{found[1]}/{found[2]}"\nrepo_name = "{found[2]}"\n' if found else ""
+    return config.replace("[project]\n", f"[project]\n{link}", 1)
+
+
 def _dead_links(site: Path) -> list[str]:
-    """What the built pages link to and the site does not have; the builder itself looks at pages and anchors only."""
+    """Links of the built pages to files that the site lacks; the builder checks pages and anchors only."""
     dead = []
     for page in site.rglob("index.html"):
         for link in re.findall(r'(?:href|src)="?([^"\s>]+)', page.read_text(encoding="utf-8")):
@@ -103,7 +125,7 @@ def _dead_links(site: Path) -> list[str]:
 
 @nox.session
 def quickstart(session: nox.Session) -> None:
-    """What a newcomer does, word for word: installs from the package index, ends at a live table."""
+    """The commands of README and quickstart, word for word, from the package index to a live table."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("pytest", *PARALLEL, "-m", "slow", *session.posargs)
 
@@ -132,7 +154,7 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def live(session: nox.Session) -> None:
-    """The checks that need a real account: read-only, environment variables only, recordings left behind."""
+    """Read-only checks with a real account, configured by environment variables; keeps recordings."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("pytest", "tests/live", "--live", "-rs", *session.posargs)
 
@@ -146,7 +168,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def constraints(session: nox.Session) -> None:
-    """Renew constraints.txt: the versions that every installation here is pinned to."""
+    """Write constraints.txt again: the pinned version of every dependency."""
     session.install("uv")
     words = "pip compile pyproject.toml --all-extras --universal --python-version 3.11 --upgrade"
     words += " --no-annotate --no-header --no-emit-index-url -o constraints.txt"

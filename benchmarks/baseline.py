@@ -1,7 +1,7 @@
-"""What users have today: schwab-py's ``StreamClient``, a handler, ``json.dumps``, ``await redis.publish``.
+"""The usual way today: schwab-py's ``StreamClient``, a handler, ``json.dumps``, ``await redis.publish``.
 
-One Redis message per entry of a frame, on the same channels as ours. The HTTP client that ``StreamClient`` asks for the
-streamer's address is a stand-in; everything else is schwab-py and redis-py as they are.
+One Redis message per entry of a frame, on the same channels as ours. ``StreamClient`` gets the streamer's address
+from a replaced HTTP client; everything else is schwab-py and redis-py, unchanged.
 """
 
 import argparse

@@ -157,7 +157,7 @@ def main() -> None:
     packed = _packed(frames(*load))
     first = _chunks(packed)
     # A symbol begins with a snapshot once, not with each pass.
-    later = _chunks(_packed(frames(*load, known=True))) if options.repeat > 1 else []
+    later = _chunks(_packed(frames(*load, continued=True))) if options.repeat > 1 else []
     listener = socket.create_server(("127.0.0.1", 0))
     url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
     _say(http=serve_front(url), ws=url)

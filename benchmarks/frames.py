@@ -1,8 +1,8 @@
 """Seeded synthetic frames in Schwab's own form: the same arguments give the same bytes, everywhere.
 
 Futures and equities, first a snapshot of each symbol, then changes (protocol 3.5), and whole books with venues
-(protocol 4.6). Event number ``n`` carries the quote or book time ``ID_BASE + n``: whoever sees it later, in whatever
-form, knows which event it was. All other times are earlier, so that it is also the timestamp of what is published.
+(protocol 4.6). Event number ``n`` has the quote or book time ``ID_BASE + n``, which identifies it in every
+later form. All other times are earlier, so this one is also the timestamp of the published event.
 """
 
 import json
@@ -53,22 +53,22 @@ def symbols(count: int) -> tuple[list[str], list[str]]:
 
 
 def frames(
-    workload: Workload, events: int, symbol_count: int = 200, seed: int = 7, *, known: bool = False
+    workload: Workload, events: int, symbol_count: int = 200, seed: int = 7, *, continued: bool = False
 ) -> Iterator[Frame]:
     """Frames with ``events`` events in all, over ``symbol_count`` symbols.
 
-    ``known`` goes on where a call without it ends: hardly any symbol still begins with a snapshot.
+    ``continued`` starts where a call without it ends: almost every symbol has had its snapshot.
     """
     maker = _Maker(symbol_count, seed)
-    for end in (events, 2 * events) if known else (events,):
+    for end in (events, 2 * events) if continued else (events,):
         while maker.made < end:
             frame = maker.frame(workload, end - maker.made)
-            if not known or end > events:
+            if not continued or end > events:
                 yield frame
 
 
 class _Maker:
-    """Prices that walk at random, and the entries that tell of them."""
+    """Prices that walk at random, and the entries that report them."""
 
     def __init__(self, symbol_count: int, seed: int) -> None:
         self._random = random.Random(seed)
@@ -96,15 +96,15 @@ class _Maker:
         chance = self._random
         key = chance.choice(self._futures if futures else self._equities)
         tick = 0.25 if futures else 0.01
-        known = self._prices.get(key)
-        last = round((known or (18000.25 if futures else 180.0)) + chance.choice((-1, 0, 1)) * tick, 2)
+        before = self._prices.get(key)
+        last = round((before or (18000.25 if futures else 180.0)) + chance.choice((-1, 0, 1)) * tick, 2)
         self._prices[key] = last
         full: dict[str, Any] = {"1": last, "2": round(last + tick, 2), "3": last}
         full |= {"4": chance.randint(1, 60), "5": chance.randint(1, 60), "8": 100_000 + self.made}
         full |= {"9": chance.randint(1, 9)}
         full |= {"19": 15.25, "24": last} if futures else {"18": 1.5, "33": last}
         quote_time = "10" if futures else "34"
-        if known is None:
+        if before is None:
             head = {"key": key, "delayed": False, "assetMainType": "FUTURE" if futures else "EQUITY"}
             return head | full | _snapshot(last, futures=futures) | {quote_time: self._next_id()}
         changed = {number: value for number, value in full.items() if chance.random() < 0.55} or {"1": last}

@@ -15,7 +15,7 @@ from benchmarks.rig import Client, Load, Measured, Stage, measure
 from benchmarks.tally import short
 
 SYMBOLS = (10, 500, 1_000, 2_500, 5_000)
-# A small buffer, so that what waits at the end of a flood does not hide what stays for good.
+# A small buffer, so that events still queued after a flood do not hide memory that is never released.
 SMALL = {"SCHWAB_REDIS_BUFFER_MB": "16"}
 LONG = Load(Workload.MIX, 50_000, repeat=200, symbols=500, settings=SMALL)
 FEW = Load(Workload.MIX, 50_000, repeat=2, symbols=500, settings=SMALL)

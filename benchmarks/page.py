@@ -51,9 +51,9 @@ def _versus(results: dict[str, Any]) -> str:
                 _text(figures[f"{key}_ratio"], "×") if ours else "" for key in ("events_per_s", "cpu_us_per_event")
             ]
             paced = [_text(figures[key]) for key in ("p50_us", "p99_us")]
-            told = [_text(figures["events_per_s"]), ratios[0], _text(figures["cpu_us_per_event"]), ratios[1], *paced]
+            figured = [_text(figures["events_per_s"]), ratios[0], _text(figures["cpu_us_per_event"]), ratios[1], *paced]
             wanted = TARGETS.get(name, {}).get(Client(client), "")
-            rows.append(["" if ours else result["title"], client, *told, str(figures["lost"]), wanted])
+            rows.append(["" if ours else result["title"], client, *figured, str(figures["lost"]), wanted])
     return f"### Against schwab-py\n\n![events/s, times schwab-py](performance/versus.svg)\n\n{_table(head, rows)}"
 
 
@@ -87,8 +87,8 @@ def _memory(results: dict[str, Any]) -> str:
     rows += [[f"{int(count):,} events, 500 symbols", *_mib(figures)] for count, figures in results["events"].items()]
     frozen = results["redis_stopped"]
     rows.append([f"{frozen['sent']:,} events, Redis frozen, buffer {frozen['buffer_mib']} MiB", *_mib(frozen)])
-    told = f"{results['kib_per_symbol_above_500']} KiB for each symbol beyond 500.\n"
-    return f"### Resident memory, MiB\n\n{_table(('', 'subscribed', 'afterwards', 'peak'), rows)}\n{told}"
+    per_symbol = f"{results['kib_per_symbol_above_500']} KiB for each symbol beyond 500.\n"
+    return f"### Resident memory, MiB\n\n{_table(('', 'subscribed', 'afterwards', 'peak'), rows)}\n{per_symbol}"
 
 
 def _mib(figures: dict[str, float]) -> list[str]:

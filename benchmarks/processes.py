@@ -96,7 +96,7 @@ def line(process: Process, *, while_lives: Process | None = None) -> dict[str, A
 
 
 def go(process: Process) -> None:
-    """Tell it to begin."""
+    """Start the measured part."""
     assert process.stdin is not None
     process.stdin.write("go\n")
     process.stdin.flush()
@@ -105,8 +105,8 @@ def go(process: Process) -> None:
 def clean_environment() -> dict[str, str]:
     """The environment without any setting of ours or of the shell's, and with a place for bytecode.
 
-    Whoever installs with pip has bytecode. Without it a program compiles what it imports each time anew, and keeps the
-    memory that took; so everything that is measured is run once before.
+    An installation by pip has bytecode. Without bytecode a program compiles its imports at every start and keeps the
+    memory that this took, so every measured program runs once beforehand.
     """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS) and name not in _ODD}
     return kept | {"PYTHONPYCACHEPREFIX": _bytecode()}

@@ -61,7 +61,7 @@ def frames(count: int) -> Iterator[bytes]:
     session = Session(simulator, wire)
     session.is_logged_in = True
     session.subscriptions = {service: dict.fromkeys(keys, FIELDS) for service, keys in SUBSCRIPTIONS.items()}
-    simulator.live_sessions = lambda: [session]  # type: ignore[method-assign] # there is no connection
+    simulator.live_sessions = lambda: [session]  # type: ignore[method-assign] # nothing is connected
     for service, keys in SUBSCRIPTIONS.items():
         simulator.feed.send_snapshot(session, service, keys)
     sent = 0

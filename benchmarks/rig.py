@@ -96,7 +96,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What is running, for whoever wants to look or interfere."""
+    """The running processes, for code that observes or disturbs them."""
 
     client_pid: int
     redis_pid: int

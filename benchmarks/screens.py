@@ -121,15 +121,15 @@ def _quote(count: int) -> dict[str, float]:
         assert ticker.stdin is not None
         ticker.stdin.write("go\n")
         ticker.stdin.flush()
-        told = line(ticker)
+        report = line(ticker)
         percent = (cpu_ns(process.pid) - before) / 1e7 / (time.monotonic() - started)
         waiting = max((int(each["omem"]) for each in client.client_list(_type="pubsub")), default=0)
         client.close()
-    return {**_ages(screen, told["started_ns"]), "cpu_percent": percent, "waiting_kib": waiting / 1024}
+    return {**_ages(screen, report["started_ns"]), "cpu_percent": percent, "waiting_kib": waiting / 1024}
 
 
 def _ages(screen: Terminal, started_ns: int) -> dict[str, float]:
-    """Of each drawing, how old the price in it was: its number tells when it was published."""
+    """The age of the price in each drawing; a price's number gives its time of publication."""
     ages = []
     for at_ns, chunk in screen.seen:
         for found in _PRICE.finditer(_ESCAPES.sub(b"", chunk)):

@@ -1,7 +1,7 @@
 """A long run with trouble: a session dropped every 30 to 120 s at 1,000 events a second, into a real Redis.
 
 Prints resident memory, file descriptors and tasks of the streamer's process over time, and fails when one of them
-grows or anything was left unhandled. The simulator and Redis are processes of their own; ``--help`` tells the rest.
+grows or anything was left unhandled. The simulator and Redis are processes of their own; ``--help`` lists the options.
 """
 
 import argparse
@@ -59,17 +59,19 @@ class Sample:
 
 @dataclass
 class Unhandled:
-    """Whatever nobody caught: exceptions of tasks and callbacks, warnings of what was never awaited or closed."""
+    """Uncaught exceptions of tasks and callbacks, and warnings about objects that were never awaited or closed."""
 
-    told: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Listen everywhere such things are told."""
-        loop.set_exception_handler(lambda _, context: self.told.append(str(context)))
-        sys.unraisablehook = lambda unraisable: self.told.append(f"{unraisable.exc_value!r} in {unraisable.object!r}")
+        """Listen in every place that reports them."""
+        loop.set_exception_handler(lambda _, context: self.problems.append(str(context)))
+        sys.unraisablehook = lambda unraisable: self.problems.append(
+            f"{unraisable.exc_value!r} in {unraisable.object!r}"
+        )
         warnings.simplefilter("always", ResourceWarning)
         warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = lambda message, kind, *_: self.told.append(f"{kind.__name__}: {message}")
+        warnings.showwarning = lambda message, kind, *_: self.problems.append(f"{kind.__name__}: {message}")
 
 
 def main() -> int:
@@ -97,13 +99,13 @@ async def _simulate(rate: float, drop: tuple[float, float]) -> None:
     per_key = max(0.0, rate / len(SYMBOLS) - BOOKS_PER_S)
     faults = Faults(changes_per_s=per_key, books_per_s=BOOKS_PER_S, futures_depth=True, drop_every_s=drop)
     async with SchwabSimulator(faults=faults) as simulator:
-        told = {
+        settings = {
             "schwab_api_base_url": simulator.base_url,
             "schwab_client_id": simulator.client_id,
             "schwab_client_secret": simulator.client_secret,
             "token": simulator.issue_token(),
         }
-        sys.stdout.write(json.dumps(told) + "\n")
+        sys.stdout.write(json.dumps(settings) + "\n")
         sys.stdout.flush()
         await asyncio.get_running_loop().create_future()
 
@@ -194,22 +196,22 @@ def _print(
     rate = (now.published - before.published) / (now.at - before.at)
     print(
         f"{now.at:6.0f} s {now.rss_mb:8.1f} {now.fds:4d} {now.tasks:6d} {rate:9.0f} {now.sessions:9d} "
-        f"{client.counts['gap']:5d} {publisher.dropped:8d} {len(unhandled.told):10d}",
+        f"{client.counts['gap']:5d} {publisher.dropped:8d} {len(unhandled.problems):10d}",
         flush=True,
     )
 
 
 def _verdict(samples: list[Sample], unhandled: Unhandled) -> int:
-    """Compare the second quarter with the last: what grows for ever has grown by then."""
+    """Compare the second quarter with the last: a leak has grown by then."""
     quarter = max(1, len(samples) // 4)
     early, late = samples[quarter : 2 * quarter] or samples, samples[-quarter:]
-    problems = [*unhandled.told]
+    problems = [*unhandled.problems]
     for name in ("rss_mb", "fds", "tasks"):
         first, last = (statistics.median(getattr(sample, name) for sample in part) for part in (early, late))
         print(f"{name}: {first:.1f} in the second quarter, {last:.1f} in the last")
         if last > first * (1 + GROWTH_ALLOWED) + (3 if name == "rss_mb" else 0):
             problems.append(f"{name} grew from {first:.1f} to {last:.1f}")
-    print(f"{samples[-1].sessions} sessions, {samples[-1].published} events, {len(unhandled.told)} unhandled")
+    print(f"{samples[-1].sessions} sessions, {samples[-1].published} events, {len(unhandled.problems)} unhandled")
     for problem in problems:
         print("PROBLEM:", problem)
     return 1 if problems else 0

@@ -1,8 +1,8 @@
 """The stages of the pipeline alone, in ns of process CPU per event: receive, decode, merge, encode, write.
 
-Each of decode, merge and encode is measured together with the ones before it and told as the difference, through the
-modules' public interfaces, so that the figures stay true when their insides change. Frames wait in memory; what is
-written goes to a real Redis, in batches as large as the publisher makes them.
+Decode, merge and encode are each measured together with the stages before them, and reported as the difference. The
+measurement uses public interfaces, so the figures survive a change of internals. Frames are prepared in memory; the
+write stage uses a real Redis, in batches as large as the publisher makes them.
 """
 
 import asyncio

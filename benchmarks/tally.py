@@ -22,7 +22,7 @@ class Spread:
     most: float
 
     def __str__(self) -> str:
-        """As it stands in a table."""
+        """The text of a table cell."""
         if self.least == self.most:
             return short(self.median)
         return f"{short(self.median)} ({short(self.least)}–{short(self.most)})"

@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def _publish(number: int, symbols: list[str]) -> bytes:
-    # The first symbol has every other event, so that its price tells the time to within a few events.
+    # The first symbol has every other event, so its price gives the time to within a few events.
     symbol = symbols[0] if not number & 1 else symbols[number // 2 % len(symbols)]
     price, now_us = number / 100, time.time_ns() // 1000
     event = {

@@ -1,78 +1,242 @@
-"""Draws the pictures of the documentation from the simulator, so that they show what the program shows.
+"""Draws the pictures of the documentation from the program itself: it runs on a pseudo-terminal, against the simulator.
 
-``python docs/draw_pictures.py`` writes quote.svg, book.svg, book-futures.svg and status.svg into docs/pictures.
+``python docs/draw_pictures.py`` writes the stills and the moving picture, ``demo.svg``, into docs/pictures.
 """  # noqa: INP001 - a script, not part of the package
 
-import asyncio
-import io
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
 import time
-from datetime import date
+from collections.abc import Iterator
+from html import escape
 from pathlib import Path
+from typing import NamedTuple
 
-from rich.console import Console, ConsoleDimensions, RenderableType
-from rich.terminal_theme import MONOKAI
-
-from schwabstream.commands.child_streamer import own_stream
-from schwabstream.commands.embedded_redis import embedded_redis
-from schwabstream.consumer.conflation import ConflatingQueue
-from schwabstream.consumer.subscription import Subscription
-from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.terminal.ladder import Ladder
-from schwabstream.terminal.quote_table import QuoteTable
-from schwabstream.terminal.status_page import render_status
-from schwabstream.terminal.watchlist import Watchlist
+import pyte
+from pyte.screens import Char
 
 PICTURES = Path(__file__).parent / "pictures"
-SYMBOLS = ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME", "AAPL", "NVDA", "AMD"]
-WATCHED_S = 20.0
-HEIGHT = 40
+SYMBOLS = ["/NQ:XCME", "/MES:XCME", "AAPL", "NVDA", "AMD"]
+STREAM = "schwabstream stream run --simulate"
+QUOTE = f"schwabstream quote {' '.join(SYMBOLS)}"
+BOOK = "schwabstream book NVDA"
+COLUMNS, ROWS = 54, 15  # what a phone can show: 360 pixels wide, letters of 10 pixels
+LIMIT_S, TYPED_PER_S = 30.0, 14
+CELL, LINE, FONT_SIZE, MARGIN, BAR = 9.6, 20.0, 16, 14.0, 30.0
+BACKGROUND, FOREGROUND = "#14181f", "#d5dae2"
+COLOURS = {
+    "black": "#5b6472", "red": "#ff6b6b", "green": "#4fd08a", "brown": "#e6b450", "yellow": "#e6b450",
+    "blue": "#6ba6ff", "magenta": "#c792ea", "cyan": "#59c2cf", "white": "#d5dae2", "brightblack": "#7d8796",
+    "brightred": "#ff8b8b", "brightgreen": "#7be0a6", "brightbrown": "#f2cd7c", "brightyellow": "#f2cd7c",
+    "brightwhite": "#ffffff",
+}  # fmt: skip
+FONT = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
+
+Line = tuple[Char, ...]
 
 
-def draw(name: str, renderable: RenderableType, width: int) -> None:
-    """Write one picture."""
-    console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="standard")
-    console.print(renderable)
-    PICTURES.mkdir(exist_ok=True)
-    console.save_svg(str(PICTURES / f"{name}.svg"), title=f"schwabstream {name}", theme=MONOKAI, unique_id=name)
+class Frame(NamedTuple):
+    """What the screen shows, and for how long."""
+
+    lines: tuple[Line, ...]
+    seconds: float
 
 
-async def watch() -> tuple[Watchlist, Watchlist, Watchlist]:
-    """A market that has run for a while: all symbols, one stock, one future."""
-    watchlists = tuple(
-        Watchlist(parse_symbols(texts, date.today()))  # noqa: DTZ011 - contracts expire by the local calendar
-        for texts in (SYMBOLS, ["NVDA"], ["/NQ:XCME"])
+class Terminal:
+    """A command on a pseudo-terminal."""
+
+    def __init__(self, command: str, environment: dict[str, str], columns: int, rows: int) -> None:
+        self._screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self._screen)
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._process = subprocess.Popen(  # noqa: S603 - our own commands
+            [sys.executable, "-m", *command.split()],
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def read(self, seconds: float) -> None:
+        """Take in what is drawn during this time."""
+        ends = time.monotonic() + seconds
+        while (left := ends - time.monotonic()) > 0 and select.select([self._master], [], [], left)[0]:
+            try:
+                self._stream.feed(os.read(self._master, 65_536))
+            except OSError:  # it has ended
+                return
+
+    def lines(self) -> tuple[Line, ...]:
+        """The screen, cell by cell."""
+        screen = self._screen
+        return tuple(tuple(screen.buffer[y][x] for x in range(screen.columns)) for y in range(screen.lines))
+
+    def until(self, *patterns: str) -> str:
+        """Read until the screen shows all of these; returns what matched the last."""
+        ends = time.monotonic() + LIMIT_S
+        while True:
+            text = "\n".join(self._screen.display)
+            found = [re.search(pattern, text, re.DOTALL) for pattern in patterns]
+            if found[-1] and all(found):
+                return found[-1][0]
+            if time.monotonic() > ends:
+                raise TimeoutError(f"{patterns} not shown:\n{text}")
+            self.read(0.1)
+
+    def watch(self, seconds: float, per_second: int = 4) -> Iterator[Frame]:
+        """What the screen shows from now on, at an even pace."""
+        for _ in range(int(seconds * per_second)):
+            self.read(1 / per_second)
+            yield Frame(self.lines(), 1 / per_second)
+
+    def stop(self) -> None:
+        """Press Ctrl-C, and wait for the end."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGINT)
+        ends = time.monotonic() + LIMIT_S
+        while self._process.poll() is None and time.monotonic() < ends:
+            self.read(0.1)
+        os.close(self._master)
+
+
+@contextlib.contextmanager
+def running(command: str, environment: dict[str, str], columns: int = COLUMNS, rows: int = ROWS) -> Iterator[Terminal]:
+    """The command for the length of a block."""
+    terminal = Terminal(command, environment, columns, rows)
+    try:
+        yield terminal
+    finally:
+        terminal.stop()
+
+
+def typed(command: str) -> Iterator[Frame]:
+    """A prompt at which somebody types the command."""
+    for end in range(0, len(command) + 1, 2):
+        text = f"$ {command[:end]}█".ljust(COLUMNS)[:COLUMNS]
+        line = tuple(Char(letter, fg="green" if x == 0 else "default") for x, letter in enumerate(text))
+        yield Frame((line, *[tuple(Char(" ") for _ in range(COLUMNS))] * (ROWS - 1)), 2 / TYPED_PER_S)
+    yield Frame((line, *[tuple(Char(" ") for _ in range(COLUMNS))] * (ROWS - 1)), 0.6)
+
+
+def text_of(line: Line) -> str:
+    """One line as SVG; runs of one style keep to their cells whatever the font."""
+    parts, x = [], 0
+    while x < len(line):
+        end = x + 1
+        while end < len(line) and line[end][1:] == line[x][1:]:
+            end += 1
+        text, first = "".join(cell.data for cell in line[x:end]), line[x]
+        if first.reverse or first.bg != "default":
+            fill = colour(first.fg if first.reverse else first.bg, FOREGROUND)
+            parts.append(
+                f'<rect x="{x * CELL:.1f}" y="2" width="{(end - x) * CELL:.1f}" height="{LINE:.0f}" fill="{fill}"/>'
+            )
+        if stripped := text.strip():
+            at = x + len(text) - len(text.lstrip())
+            fill = colour(first.bg if first.reverse else first.fg, BACKGROUND if first.reverse else FOREGROUND)
+            style = (' font-weight="700"' if first.bold else "") + (' font-style="italic"' if first.italics else "")
+            style += f' fill="{fill}"' if fill != FOREGROUND else ""
+            place = f'x="{at * CELL:.1f}" y="17" textLength="{len(stripped) * CELL:.1f}"'
+            parts.append(f"<text {place}{style}>{escape(stripped)}</text>")
+        x = end
+    return "".join(parts)
+
+
+def colour(name: str, default: str) -> str:
+    """A colour of the terminal as SVG writes it."""
+    if name == "default":
+        return default
+    return COLOURS.get(name) or f"#{name}"
+
+
+def svg(frames: list[Frame], title: str) -> str:
+    """A picture of these frames; more than one move, without a script, and stand still for readers who prefer that."""
+    columns, rows = len(frames[0].lines[0]), len(frames[0].lines)
+    width, height = columns * CELL + 2 * MARGIN, rows * LINE + BAR + MARGIN
+    numbers: dict[str, int] = {}
+    drawn, stops, at = [], [], 0.0
+    whole = sum(frame.seconds for frame in frames)
+    for number, frame in enumerate(frames):
+        uses = []
+        for y, line in enumerate(frame.lines):
+            if text := text_of(line):
+                name = numbers.setdefault(text, len(numbers))
+                uses.append(f'<use href="#l{name}" y="{y * LINE:.0f}"/>')
+        drawn.append(f'<g transform="translate(0 {number * rows * LINE:.0f})">{"".join(uses)}</g>')
+        stops.append(f"{at / whole:.3%}{{transform:translateY({-number * rows * LINE:.0f}px)}}")
+        at += frame.seconds
+    fullest = max(range(len(frames)), key=lambda number: sum(len(text_of(line)) for line in frames[number].lines))
+    style = f"text{{font:{FONT_SIZE}px {FONT};white-space:pre}}"
+    if len(frames) > 1:
+        style += f"@keyframes film{{{''.join(stops)}}}"
+        still = f"transform:translateY({-fullest * rows * LINE:.0f}px)"
+        style += f"#film{{{still};animation:film {whole:.1f}s step-end infinite}}"
+        style += "@media (prefers-reduced-motion:reduce){#film{animation:none}}"
+    lines = "".join(f'<g id="l{name}">{text}</g>' for text, name in numbers.items())
+    dots = "".join(
+        f'<circle cx="{20 + 18 * n}" cy="17" r="5.5" fill="{fill}"/>'
+        for n, fill in enumerate(["#ff6b6b", "#e6b450", "#4fd08a"])
     )
-    async with (
-        embedded_redis() as redis,
-        own_stream(SYMBOLS, redis.url, simulate=True) as stream,
-        Subscription(ConflatingQueue(), redis_url=redis.url) as subscription,
-    ):
-        ends = time.monotonic() + WATCHED_S
-        while time.monotonic() < ends:
-            stream.check()
-            await subscription.arrived()
-            while (event := subscription.queue.take()) is not None:
-                for watchlist in watchlists:
-                    watchlist.apply(event, time.time())
-        report = await subscription.fetch_report()
-    shown = report and report.model_copy(update={"host": "desk", "pid": 4711})
-    for watchlist in watchlists:
-        watchlist.take_report(shown)
-    return watchlists[0], watchlists[1], watchlists[2]
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" role="img">'
+        f"<title>{escape(title)}</title><style>{style}</style><defs>{lines}</defs>"
+        f'<rect width="100%" height="100%" rx="9" fill="{BACKGROUND}"/>{dots}'
+        f'<svg x="{MARGIN}" y="{BAR}" width="{columns * CELL:.0f}" height="{rows * LINE:.0f}">'
+        f'<g id="film" fill="{FOREGROUND}">{"".join(drawn)}</g></svg></svg>\n'
+    )
+
+
+def save(name: str, frames: list[Frame], title: str) -> None:
+    """Write one picture; frames that show the same are one."""
+    merged: list[Frame] = []
+    for frame in frames:
+        if merged and merged[-1].lines == frame.lines:
+            merged[-1] = Frame(frame.lines, merged[-1].seconds + frame.seconds)
+        else:
+            merged.append(frame)
+    (PICTURES / f"{name}.svg").write_text(svg(merged, title), encoding="utf-8")
+
+
+def still(command: str, environment: dict[str, str], name: str, shows: str, columns: int, rows: int) -> None:
+    """A picture of one screen, some seconds after it first shows this."""
+    with running(command, environment, columns, rows) as terminal:
+        terminal.until(shows)
+        terminal.read(6)
+        lines = list(terminal.lines())
+    while lines and not "".join(cell.data for cell in lines[-1]).strip():
+        lines.pop()
+    save(name, [Frame(tuple(lines), 1)], f"{command} in a terminal")
 
 
 def main() -> None:
-    """Draw them all."""
-    market, stock, future = asyncio.run(watch())
-    now = time.time()
-    for name, view, width in (
-        ("quote", QuoteTable(market), 130),
-        ("book", Ladder(stock, venues=True), 120),
-        ("book-futures", Ladder(future), 80),
-    ):
-        draw(name, view.render(now, ConsoleDimensions(width, HEIGHT)), width)
-    if market.report is not None:
-        draw("status", render_status(market.report, now), 100)
+    """Draw them all: one streamer on a terminal, the other screens beside it, as a user would open them."""
+    unset = ("NO_COLOR", "COLUMNS", "LINES", "REDIS_URL")
+    inherited = {name: value for name, value in os.environ.items() if name not in unset}
+    environment = {**inherited, "TERM": "xterm-256color", "SCHWAB_SYMBOLS": ",".join(SYMBOLS)}
+    os.chdir(tempfile.mkdtemp())  # where no .env is
+    with running(STREAM, environment) as stream:
+        environment["REDIS_URL"] = stream.until(r"AMD.*ready: streaming", r"redis://127\.0\.0\.1:\d+/0")
+        frames = [*typed(STREAM), *stream.watch(6)]
+        for command, shows in ((QUOTE, "AMD"), (BOOK, "spread")):
+            with running(command, environment) as terminal:
+                terminal.until(shows)
+                terminal.read(1.5)
+                frames += [*typed(command), *terminal.watch(6)]
+        save("demo", frames, "schwabstream in a terminal: a stream, a quote board and an order book")
+        still(QUOTE, environment, "quote", "AMD", 62, 12)
+        still(BOOK, environment, "book", "spread", 58, 26)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,6 @@ ELSEWHERE = ("not run", "run", "command")
 LIMIT_S = 60.0
 BROWSER = f"""#!{sys.executable}
 import ssl, sys, urllib.request
-from tests.support.waiting import block_until
 urllib.request.urlopen(sys.argv[1], context=ssl._create_unverified_context()).read()
 """
 
@@ -267,7 +266,9 @@ def test_the_page_can_be_followed(page: str, reader: Reader) -> None:
 def test_a_block_that_does_not_run_states_why() -> None:
     """No block is left out without a reason of some words, and what is run elsewhere is."""
     own_tests = {
+        "CONTRIBUTING.md": "tests/e2e/test_contributing.py",
         "docs/recording.md": "tests/e2e/test_recording_docs.py",
+        "docs/howto/migrate.md": "tests/e2e/test_migration_docs.py",
         "README.md": "tests/e2e/test_quickstart.py",
         "docs/quickstart.md": "tests/e2e/test_quickstart.py",
     }

@@ -16,7 +16,10 @@ from schwabstream.events import BarEvent, Level, Level2Event, StatusEvent, TickE
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = [*sorted(DOCS.rglob("*.md")), *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md"))]
+PAGES = [
+    *sorted(DOCS.rglob("*.md")),
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")),
+]
 LINK = re.compile(r"(?<!\\)\]\(([^)\s]+)\)")
 CODE = re.compile(r"^```.*?^```|`[^`\n]+`", re.DOTALL | re.MULTILINE)
 
@@ -139,3 +142,27 @@ def test_commands_of_readme_and_quickstart_are_one() -> None:
     found = [first.findall(path.read_text()) for path in (ROOT / "README.md", DOCS / "quickstart.md")]
     assert len(found[0]) == 1
     assert found[0] == found[1]
+
+
+def test_every_diagram_is_drawn() -> None:
+    """Each Mermaid diagram has its picture, and no picture is left of a former one: run ``nox -s diagrams``."""
+    spec = importlib.util.spec_from_file_location("diagrams", DOCS / "diagrams.py")
+    assert spec is not None
+    assert spec.loader is not None
+    diagrams = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(diagrams)
+    wanted = {diagrams.picture(source) for source in diagrams.sources()}
+    assert wanted == set((DOCS / "pictures").glob("diagram-*.svg"))
+
+
+def test_the_site_shows_the_version() -> None:
+    """The foot of every page of the site names the package's version."""
+    copyright_line = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]["copyright"]
+    assert copyright_line.startswith(f"schwabstream {schwabstream.__version__}.")
+
+
+def test_a_picture_needs_no_other_server() -> None:
+    """A picture loads no font and no script: it looks the same in a page, in a repository and without a network."""
+    foreign = re.compile(r"<script|@import|@font-face|(?:href|src)=\"(?!#)|url\((?!#)")
+    pictures = (DOCS / "pictures").glob("*.svg")
+    assert [path.name for path in pictures if foreign.search(path.read_text(encoding="utf-8"))] == []
