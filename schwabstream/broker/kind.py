@@ -8,8 +8,8 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from schwabstream.broker.calls import RedisCalls
-from schwabstream.broker.url import NO_CLUSTER, NO_SENTINEL, OTHER_URL, REPLICA, translated
+from schwabstream.broker.client import RedisClient, redis_client
+from schwabstream.broker.url import NO_CLUSTER, NO_SENTINEL, OTHER_URL, REPLICA, redact_url, translated
 from schwabstream.errors import RedisUnsuitable
 from schwabstream.escapes import safe
 
@@ -18,30 +18,27 @@ ANSWER_LIMIT_S = 3.0
 
 async def reach(redis_url: str, *, to_write: bool = False) -> None:
     """Return when the Redis at that URL answers and can serve; raises ``RedisUnavailable`` or ``RedisUnsuitable``."""
-    redis = RedisCalls(redis_url, timeout_s=ANSWER_LIMIT_S)
-    try:
-        await refuse_unsuitable(redis, to_write=to_write)
-    finally:
-        await redis.close()
+    async with redis_client(redis_url, timeout_s=ANSWER_LIMIT_S, retries=1, decode_responses=True) as redis:
+        await refuse_unsuitable(redis, redact_url(redis_url), to_write=to_write)
 
 
-async def refuse_unsuitable(redis: RedisCalls, *, to_write: bool) -> None:
+async def refuse_unsuitable(redis: RedisClient, url: str, *, to_write: bool) -> None:
     """Raise ``RedisUnsuitable`` for a Redis that can never serve, and ``RedisUnavailable`` when none answers."""
-    with translated(redis.url):
-        await redis.call("PING")
+    with translated(url):
+        await redis.execute_command("PING")
         wrong = await find_unsuitable(redis, to_write=to_write)
     if wrong:
-        raise RedisUnsuitable(f"Redis at {redis.url} {': '.join(wrong)}")
+        raise RedisUnsuitable(f"Redis at {url} {': '.join(wrong)}")
 
 
-async def find_unsuitable(redis: RedisCalls, *, to_write: bool) -> tuple[str, str] | None:
+async def find_unsuitable(redis: RedisClient, *, to_write: bool) -> tuple[str, str] | None:
     """Why it can never serve, and what to do: a Sentinel, a node of a Cluster or, ``to_write``, a replica.
 
     None when it can, or does not say what it is. The primary is named where that can be learned. Raises redis-py's
     errors.
     """
     try:
-        known = _pairs(await redis.call("HELLO"))  # no ACL can forbid it
+        known = _pairs(await redis.execute_command("HELLO"))  # no ACL can forbid it
     except ResponseError:  # before Redis 6, or a proxy
         return None
     if known.get("mode") == "cluster":
@@ -54,10 +51,10 @@ async def find_unsuitable(redis: RedisCalls, *, to_write: bool) -> tuple[str, st
     return None
 
 
-async def _asked(redis: RedisCalls, *words: str) -> list[Any]:
+async def _asked(redis: RedisClient, *words: str) -> list[Any]:
     """The answer; empty when this user may not ask."""
     try:
-        return list(await redis.call(*words))
+        return list(await redis.execute_command(*words))
     except ResponseError:
         return []
 

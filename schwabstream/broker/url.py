@@ -12,10 +12,10 @@ import ssl
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from schwabstream.errors import ConfigurationError, RedisUnavailable, RedisUnsuitable
+from schwabstream.errors import RedisUnavailable, RedisUnsuitable
 from schwabstream.escapes import safe
 
 START: Final = "start it, correct REDIS_URL or --redis, or try schwabstream stream run --redis embedded"
@@ -127,16 +127,6 @@ def _check_options(parts: SplitResult) -> None:
             raise ValueError(f"{name} needs {' or '.join(f'{scheme}://' for scheme in option.schemes)}")
         if not option.fits(value):
             raise ValueError(f"{name} must be {option.what}")
-
-
-def connection_pool(url: str, **options: Any) -> Any:
-    """Redis-py's pool of connections to that URL, none open yet; raises ``ConfigurationError`` for a wrong URL."""
-    from redis.asyncio.connection import ConnectionPool
-
-    try:
-        return ConnectionPool.from_url(check_redis_url(url), **options)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"the Redis URL {redact_url(url)} {error}") from None
 
 
 def redact_url(url: str) -> str:

@@ -13,11 +13,12 @@ import structlog
 from pydantic import ValidationError
 from redis.exceptions import RedisError, ResponseError
 
+from schwabstream.broker.client import redis_client
 from schwabstream.broker.url import redact_url, unavailable
 from schwabstream.consumer.conflation import RUN_APART
 from schwabstream.consumer.event_header import read_header, read_seq
 from schwabstream.consumer.selection import Selection
-from schwabstream.consumer.subscription import redis_backoff, redis_client
+from schwabstream.consumer.subscription import CONNECT_TIMEOUT_S, redis_backoff
 from schwabstream.consumer.trimming import StreamInfo, gap, id_before
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Event, parse_event
@@ -50,7 +51,7 @@ class RedisStream:
     def __init__(self, redis_url: str, key: str, symbols: Iterable[str]) -> None:
         today = date.today()  # noqa: DTZ011 - contracts expire by the local calendar
         self._selection = Selection.of(parse_symbols(symbols, today))
-        self.client: Redis = redis_client(redis_url)
+        self.client: Redis = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
         self.key = key
         self._url = redact_url(redis_url)
 

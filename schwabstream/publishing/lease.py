@@ -15,11 +15,12 @@ from typing import Any
 
 import structlog
 from pydantic import ValidationError
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
-from schwabstream.broker.calls import RedisCalls
+from schwabstream.broker.client import redis_client
 from schwabstream.broker.kind import refuse_unsuitable
-from schwabstream.broker.url import translated
+from schwabstream.broker.url import redact_url, translated
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.escapes import safe
 from schwabstream.publishing.fence import LIFE_MS, Fence, Holder, describe, digest, foreign_prefix, lease_key
@@ -57,7 +58,11 @@ class Lease:
         self._sleep, self._wall = sleep, wall
         self._key = self._account = ""
         self._account_key = f"{prefix}:owner"
-        self._redis = RedisCalls(redis_url, timeout_s=ANSWER_LIMIT_S)
+        self._url, self._connections = redact_url(redis_url), 0
+        # One retry: a connection that died during a pause must not pass for a Redis that is away.
+        self._redis = redis_client(
+            redis_url, timeout_s=ANSWER_LIMIT_S, retries=1, decode_responses=True, redis_connect_func=self._greet
+        )
         self._proven = False
         self._grace_s = 0.0
         self.waiting_for: str | None = None
@@ -65,7 +70,7 @@ class Lease:
 
     async def reach(self) -> None:
         """Make sure that Redis answers and can be published to; raises ``RedisUnavailable`` otherwise."""
-        await refuse_unsuitable(self._redis, to_write=True)
+        await refuse_unsuitable(self._redis, self._url, to_write=True)
 
     def of_account(self, customer_id: str) -> None:
         """Say whose lease it is, before the first :meth:`take`."""
@@ -74,7 +79,7 @@ class Lease:
     async def of_simulation(self) -> None:
         """Say, instead of :meth:`of_account`, that prices are made up; raises ``LeaseLost`` beside a live streamer."""
         self.of_account(_SIMULATION)
-        text = await self._ask("GET", f"{self._prefix}:streamer")
+        text = await self._ask(self._redis.get(f"{self._prefix}:streamer"))
         try:
             report = None if text is None else parse_report(text)
         except ValidationError:
@@ -129,8 +134,8 @@ class Lease:
         """
         try:
             async with asyncio.timeout(CONFIRM_LIMIT_S):
-                await self._redis.call("SET", fence.key, fence.holder, "NX", "PX", fence.life_ms)
-                holder = await self._redis.call("GET", fence.key)
+                await self._redis.set(fence.key, fence.holder, nx=True, px=fence.life_ms)
+                holder: Any = await self._redis.get(fence.key)
         except (RedisError, OSError, TimeoutError) as error:
             log.debug("the lease could not be confirmed", reason=str(error))
             return
@@ -139,13 +144,13 @@ class Lease:
 
     async def close(self) -> None:
         """Let go of Redis; the lease itself is given back by its writer."""
-        await self._redis.close()
+        await self._redis.aclose()
 
     async def _try(self, *, by_force: bool) -> tuple[str | None, bool]:
         """Who holds the lease after one look, or one attempt to take it, and whether that is us."""
-        connections = self._redis.connections
+        connections = self._connections
         held = await self._look()
-        if self._proven and self._redis.connections > connections:
+        if self._proven and self._connections > connections:
             self._grace_s = RETURN_GRACE_S  # Redis went and came back between two looks
         elif held:
             self._grace_s = VANISHED_GRACE_S
@@ -158,18 +163,16 @@ class Lease:
 
     async def _take(self, held: str | None, *, by_force: bool) -> tuple[str, bool]:
         """Who holds the lease after an attempt to take it, and whether that is us."""
-        await self._ask("SET", self._account_key, self._account, "NX", "PX", LIFE_MS)
+        await self._ask(self._redis.set(self._account_key, self._account, nx=True, px=LIFE_MS))
         await self._look()  # another account that was a moment earlier ends this here
         numbers = f"{self._prefix}:lease:fence"
         # From the clock, so that a Redis that comes back empty does not hand out the same numbers again.
-        await self._ask("SET", numbers, int(self._wall() * 1000), "NX")
-        ours = str(Holder(await self._ask("INCRBY", numbers, 1), platform.node(), os.getpid()))
-        await self._ask("SET", self._key, ours, "PX", LIFE_MS, *(() if by_force else ("NX",)))
+        await self._ask(self._redis.set(numbers, int(self._wall() * 1000), nx=True))
+        ours = str(Holder(await self._ask(self._redis.incr(numbers)), platform.node(), os.getpid()))
+        await self._ask(self._redis.set(self._key, ours, nx=not by_force, px=LIFE_MS))
         holder = await self._look()
         if holder is None:
-            raise RedisUnavailable(
-                f"Redis at {self._redis.url} keeps no lease at {self._key}: delete what is stored there"
-            )
+            raise RedisUnavailable(f"Redis at {self._url} keeps no lease at {self._key}: delete what is stored there")
         if holder == ours:
             log.info("lease taken", replaces=describe(held))
         return holder, holder == ours
@@ -177,14 +180,19 @@ class Lease:
     async def _look(self) -> str | None:
         """Who holds the lease; raises ``LeaseLost`` when the prefix is another account's."""
         holder: str | None
-        holder, account = await self._ask("MGET", self._key, self._account_key)
+        holder, account = await self._ask(self._redis.mget(self._key, self._account_key))
         if account not in (None, self._account):
-            raise foreign_prefix(self._prefix, await self._ask("GET", f"{self._prefix}:lease:{account}"))
+            raise foreign_prefix(self._prefix, await self._ask(self._redis.get(f"{self._prefix}:lease:{account}")))
         return holder
 
-    async def _ask(self, *words: str | int) -> Any:
-        with translated(self._redis.url):
-            return await self._redis.call(*words)
+    async def _ask(self, answer: Awaitable[Any]) -> Any:
+        with translated(self._url):
+            return await answer
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        """Count a new connection, and open it as redis-py does."""
+        self._connections += 1
+        await connection.on_connect()
 
 
 def _warn_of_news(logged: str | None, words: str) -> str:

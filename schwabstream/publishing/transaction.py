@@ -18,7 +18,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from schwabstream.broker.url import cause_of, connection_pool, redact_url, unavailable
+from schwabstream.broker.client import connection_pool
+from schwabstream.broker.url import cause_of, redact_url, unavailable
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.packing import command

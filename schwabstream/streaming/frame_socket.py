@@ -56,7 +56,7 @@ class FrameSocket(ClientConnection, asyncio.BufferedProtocol):
         if self.state in (State.CLOSING, State.CLOSED):
             self._report_end()
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the size is ours to choose
+    def get_buffer(self, _sizehint: int) -> memoryview:
         """Where the event loop reads to."""
         if self._filled == len(self._space):
             self._resize(min(2 * self._filled, self._wanted))
