@@ -6,12 +6,12 @@
 import asyncio
 import io
 import time
-from datetime import date
 from pathlib import Path
 
 from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.terminal_theme import MONOKAI
 
+from schwabstream.clock import today
 from schwabstream.commands.child_streamer import own_stream
 from schwabstream.commands.embedded_redis import embedded_redis
 from schwabstream.consumer.conflation import ConflatingQueue
@@ -38,10 +38,7 @@ def draw(name: str, renderable: RenderableType, width: int) -> None:
 
 async def watch() -> tuple[Watchlist, Watchlist, Watchlist]:
     """A market that has run for a while: all symbols, one stock, one future."""
-    watchlists = tuple(
-        Watchlist(parse_symbols(texts, date.today()))  # noqa: DTZ011 - contracts expire by the local calendar
-        for texts in (SYMBOLS, ["NVDA"], ["/NQ:XCME"])
-    )
+    watchlists = tuple(Watchlist(parse_symbols(texts, today())) for texts in (SYMBOLS, ["NVDA"], ["/NQ:XCME"]))
     async with (
         embedded_redis() as redis,
         own_stream(SYMBOLS, redis.url, simulate=True) as stream,

@@ -4,6 +4,8 @@ The streamer writes it every few seconds and it expires by itself, so a report t
 lives. All times are integer milliseconds since the Unix epoch, UTC. Holds no token, secret or account number.
 """
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -36,6 +38,22 @@ class Count(StrEnum):
     UNKNOWN_ENTRIES = "unknown entries"
     UNKNOWN_NOTICES = "unknown notices"
     UNKNOWN_SERVICES = "unknown services"
+
+
+class Histogram:
+    """How many values are at or below each bound; the last of ``counts`` is for values above all bounds."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
 
 
 class _Part(BaseModel):

@@ -25,7 +25,8 @@ class RedisClient(Redis):
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command and return its answer, unless the task was cancelled meanwhile."""
-        answer = await super().execute_command(*args, **options)
+        client: Any = super()  # untyped there
+        answer = await client.execute_command(*args, **options)
         heed_cancellation()
         return answer
 

@@ -10,7 +10,6 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncGenerator, Collection
-from datetime import date
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -24,6 +23,7 @@ from schwabstream.backoff import Backoff
 from schwabstream.broker.client import heed_cancellation, redis_client
 from schwabstream.broker.kind import reach
 from schwabstream.broker.url import redact_url, translated, unavailable
+from schwabstream.clock import today
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
@@ -59,7 +59,7 @@ async def subscribe(
     ones. All three come whatever the ``kinds``, with ``seq`` 0. Raises ``SymbolError`` for what cannot be a symbol and
     ``RedisUnavailable`` when Redis cannot be reached at the start; later outages are waited out.
     """
-    wanted = parse_symbols(symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
+    wanted = parse_symbols(symbols, today())
     aliases, keys = [each.alias for each in wanted], [each.key for each in wanted]
     queue = ConflatingQueue(aliases, keys=keys, max_pending=max_pending)
     subscription = Subscription(queue, kinds=kinds, redis_url=redis_url, prefix=prefix)

@@ -94,7 +94,7 @@ class AlertHistory:
 
 
 class Alerts:
-    """Calls a person through ``command``; enter :meth:`running`, and add :meth:`take_status` to the listeners."""
+    """Calls a person through ``command``: enter :meth:`running`, and pass each StatusEvent to :meth:`take_status`."""
 
     def __init__(
         self,

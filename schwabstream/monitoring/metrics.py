@@ -16,10 +16,9 @@ from prometheus_client.registry import Collector
 from schwabstream import __version__
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.errors import SessionLost
-from schwabstream.histogram import Histogram
 from schwabstream.publishing.fence import describe
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.report import Count
+from schwabstream.report import Count, Histogram
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import SchwabStreamClient
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import structlog
 
+from schwabstream.clock import Clock
 from schwabstream.errors import SchwabStreamError
 from schwabstream.market.trading_hours import NEW_YORK, Schedule
-from schwabstream.streaming.state import Clock
 
 log = structlog.get_logger(__name__)
 

@@ -6,10 +6,10 @@ Pure counting: who shows the numbers to the world is ``metrics``. Nothing here i
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from schwabstream.histogram import Histogram
 from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.fields import Service
+from schwabstream.report import Histogram
 
 LAG_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 _OTHER = "OTHER"

@@ -1,11 +1,9 @@
 """What outlives a session: all that is known of one stream, in one object that each new session is given."""
 
-import asyncio
-import random
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from schwabstream.clock import LIVE_CLOCK, Clock
 from schwabstream.market.last_values import LastValues, Publish
 from schwabstream.market.trading_hours import Schedule
 from schwabstream.protocol.symbols import Symbol
@@ -13,19 +11,6 @@ from schwabstream.streaming.gaps import OpenGaps
 from schwabstream.streaming.liveness import LivenessHistory, Silence
 from schwabstream.streaming.meter import Meter
 from schwabstream.streaming.status import Announcer
-
-
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The time and the chance that a stream lives by; tests bring their own."""
-
-    wall: Callable[[], float]
-    monotonic: Callable[[], float]
-    sleep: Callable[[float], Awaitable[None]]
-    random: Callable[[], float]
-
-
-LIVE_CLOCK = Clock(time.time, time.monotonic, asyncio.sleep, random.random)
 
 
 class StreamState:
@@ -45,9 +30,10 @@ class StreamState:
         heartbeat_timeout_s: float = 30.0,
         schedule: Schedule | None = None,
         clock: Clock = LIVE_CLOCK,
+        on_status: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         self.symbols, self.clock = tuple(symbols), clock
-        self.announcer = Announcer(publish, clock.wall)
+        self.announcer = Announcer(publish, clock.wall, on_status)
         self.market = LastValues(symbols, publish)
         self.schedule = schedule or Schedule()
         self.meter = Meter()

@@ -12,8 +12,6 @@ from schwabstream.market.last_values import Publish
 
 log = structlog.get_logger(__name__)
 
-StatusListener = Callable[[dict[str, Any]], None]
-
 
 class Status(StrEnum):
     """Where the streamer is in its life; the states of ``StatusEvent`` that last."""
@@ -52,17 +50,18 @@ _TROUBLE = frozenset({Status.WAITING, Status.LOGIN_REQUIRED, Status.EVICTED})
 class Announcer:
     """The streamer's present status, logged, counted and published whenever it changes.
 
-    ``since`` is when the state began, in seconds since the epoch; ``listeners`` receive each StatusEvent as a
-    dictionary, after it was published.
+    ``since`` is when the state began, in seconds since the epoch; ``on_status`` gets each StatusEvent as a dictionary
+    after it was published.
     """
 
-    def __init__(self, publish: Publish, wall: Callable[[], float]) -> None:
-        self._publish, self._wall = publish, wall
+    def __init__(
+        self, publish: Publish, wall: Callable[[], float], on_status: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> None:
+        self._publish, self._wall, self._on_status = publish, wall, on_status
         self.state = Status.CONNECTING
         self.reason = "starting"
         self.since = wall()
         self.counts: Counter[str] = Counter()
-        self.listeners: list[StatusListener] = []
 
     def begin(self) -> None:
         """Announce the first state."""
@@ -94,5 +93,4 @@ class Announcer:
         (log.warning if trouble else log.info)(state, reason=reason, **given)
         event = status_event(state, reason, int(self._wall() * 1000) * 1000, since=int(self.since * 1000), **given)
         self._publish(Channel.STATUS, event)
-        for listener in self.listeners:
-            listener(event)
+        self._on_status(event)

@@ -16,12 +16,13 @@ from structlog.testing import capture_logs
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
+from schwabstream.clock import Clock
 from schwabstream.errors import Evicted, LoginRequired, ProtocolError, Refused, SchwabStreamError, SchwabUnavailable
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
-from schwabstream.streaming.state import Clock, StreamState
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import EVICTION_PAUSE_S, STARTUP_LIMIT_S, SchwabStreamClient
 
@@ -677,11 +678,10 @@ async def test_a_second_stop_changes_nothing(simulator: SchwabSimulator) -> None
         assert len(simulator.received.sent("ADMIN", "LOGOUT")) == 1
 
 
-async def test_listeners_hear_every_status(simulator: SchwabSimulator) -> None:
-    """Whoever asked for it gets each StatusEvent that is published, and what others have to tell."""
-    async with run_of(simulator) as run:
-        heard: list[str] = []
-        run.client.announcer.listeners.append(lambda event: heard.append(event["state"]))
+async def test_every_status_is_passed_on(simulator: SchwabSimulator) -> None:
+    """``on_status`` gets each StatusEvent that is published, those of other parts of the run included."""
+    heard: list[str] = []
+    async with run_of(simulator, on_status=lambda event: heard.append(event["state"])) as run:
         await run.streams()
         run.client.announcer.announce("dropped", "for the test", count=3)
         await run.stopped()

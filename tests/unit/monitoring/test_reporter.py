@@ -13,6 +13,7 @@ import pytest
 
 from schwabstream import __version__
 from schwabstream.auth.tokens import TokenSet
+from schwabstream.clock import Clock
 from schwabstream.errors import SessionLost, TokenFileError
 from schwabstream.events import Channel, StatusEvent, parse_event
 from schwabstream.monitoring.reporter import RAREST_S, Reporter
@@ -20,7 +21,7 @@ from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.fence import LIFE_MS
 from schwabstream.report import StreamerReport, SymbolReport, parse_report
-from schwabstream.streaming.state import Clock, StreamState
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
 
