@@ -1,9 +1,8 @@
-"""The numbered fields of every streamer service: what a number means, and what kind of value it holds.
+"""The numbered fields of every streamer service: their names and kinds of value.
 
-Data, transcribed from the streamer guide and corrected by what is on the wire (protocol 4.1 to 4.11).
+Transcribed from the streamer guide and corrected by observed frames (protocol 4.1 to 4.11).
 One meaning has one name in every service: ``bid_price`` is field 1 of futures and field 2 of options. A name
-never means two kinds of value.
-Refuses nothing: unknown numbers are the codec's business.
+never means two kinds of value. Does not check values.
 """
 
 from dataclasses import dataclass
@@ -40,7 +39,7 @@ class Service(StrEnum):
 
 
 class Kind(Enum):
-    """What a field's value is once decoded."""
+    """The kind of a field's decoded value."""
 
     FLOAT = "float"
     INT = "int"
@@ -52,7 +51,7 @@ class Kind(Enum):
 
 
 def whole(value: object) -> int:
-    """An integer, be it written with a point, of 64 bits, the most JSON writers take; else a ``TypeError``."""
+    """A 64-bit integer, which may be written with a point; raises ``TypeError`` for any other value."""
     if type(value) is int:
         return value
     if type(value) is float and value.is_integer() and abs(value) < 2**63:
@@ -61,7 +60,7 @@ def whole(value: object) -> int:
 
 
 def character(value: object) -> str:
-    """The character of a printable ASCII code; else a ``TypeError``."""
+    """The character of a printable ASCII code; raises ``TypeError`` for any other value."""
     if type(value) is int and 32 <= value < 127:
         return chr(value)
     raise TypeError("not the code of a printable character")
@@ -406,9 +405,9 @@ FIELDS: Final[dict[Service, tuple[Field, ...]]] = {
     Service.TIMESALE_FOREX: _TIME_AND_SALES,
     Service.TIMESALE_OPTIONS: _TIME_AND_SALES,
 }
-"""Every service's fields, numbers ascending; number 0, the symbol, is asked for but arrives as ``key``."""
+"""Every service's fields in ascending order; number 0, the symbol, is requested but arrives as ``key``."""
 
 
 def field_numbers(service: Service) -> str:
-    """All of the service's numbers, ascending and joined by commas, as SUBS wants them (protocol 3.5)."""
+    """The service's field numbers for SUBS, in ascending order and joined by commas (protocol 3.5)."""
     return ",".join(str(field.number) for field in FIELDS[service])
