@@ -1,4 +1,4 @@
-"""What outlives a session: all that is known of one stream, in one object that each new session is given."""
+"""The state of a stream that outlives its sessions, in one object that each new session gets."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,12 +14,13 @@ from schwabstream.streaming.status import Announcer
 
 
 class StreamState:
-    """The wanted symbols, what arrived of them, and what is missing and why.
+    """The wanted symbols, their last values, and what is missing and why.
 
-    ``market`` holds the last values, ``schedule`` the trading hours, ``meter`` the flow of each service; ``announcer``
-    publishes what happens. ``silence``: how long a session may be silent; ``liveness_history``: what silence has cost
-    so far; ``listings``: exchange code by equity key, None until asked; ``unavailable``: services Schwab does not have;
-    ``refused`` and ``stale``: why there is no data, by service and key; ``delayed``: keys reported as delayed.
+    ``market`` has the last values, ``schedule`` the trading hours, ``meter`` the counts of each service; ``announcer``
+    publishes status events. ``silence``: how long a session may be silent; ``liveness_history``: the sessions that
+    silence has cost; ``listings``: exchange code by equity key, None until loaded; ``unavailable``: services that
+    Schwab does not have; ``refused`` and ``stale``: the reason for missing data, by service and key; ``delayed``: keys
+    reported as delayed.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class StreamState:
         self.delayed: set[str] = set()
 
     def troubles(self) -> dict[str, list[str]]:
-        """Why data is missing, for each key of which it is."""
+        """The reasons for missing data, by key."""
         found: dict[str, list[str]] = {}
         for troubles in (self.refused, self.stale):
             for (_, key), why in troubles.items():

@@ -701,9 +701,9 @@ async def _until_closed(reader: asyncio.StreamReader) -> None:
     ("last", "why"),
     [
         (b"\x88\x02\x03\xe8", "the streamer closed the connection .code 1000"),
-        (b"\x83\x00", "the connection to the streamer was closed from here .code 1002"),
-        (b"\x81\x7f" + b"\x7f" * 8, "the connection to the streamer was closed from here .code 1009"),
-        (b"\x89\x00" * 5_000, "the connection to the streamer was closed from here .code 1008"),
+        (b"\x83\x00", "this side closed the connection to the streamer .code 1002"),
+        (b"\x81\x7f" + b"\x7f" * 8, "this side closed the connection to the streamer .code 1009"),
+        (b"\x89\x00" * 5_000, "this side closed the connection to the streamer .code 1008"),
     ],
     ids=["close", "broken", "too large", "pings"],
 )

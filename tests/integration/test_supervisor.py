@@ -499,7 +499,7 @@ async def test_a_crash_beside_the_stream_is_seen_at_once_and_ends_nothing(simula
         async with run_of(simulator, "AAPL", auth_kind=BrokenHours) as run:
             await run.until(lambda: "part_failed" in reminders(run))
             assert "market hours" in reminders(run)["part_failed"]
-            (line,) = [line for line in logs if line["event"] == "a part of the run failed; the stream goes on"]
+            (line,) = [line for line in logs if line["event"] == "a part of the run failed; the stream continues"]
             assert (line["log_level"], line["part"]) == ("error", "market hours")
             before = len(run.published.events["ticks"])
             simulator.step()

@@ -10,7 +10,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from schwabstream.broker.client import redis_client
 from schwabstream.broker.kind import find_unsuitable
-from schwabstream.broker.url import START, next_step, redact_url, translated, what_failed
+from schwabstream.broker.url import START, diagnose, redact_url, translated
 from schwabstream.commands.doctor.findings import Finding, bounded, failed, ok, unchecked, warning
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS
 from schwabstream.errors import RedisUnavailable
@@ -66,7 +66,7 @@ class RedisExaminer:
                 times.append(time.perf_counter() - began)
             wrong = await find_unsuitable(self._redis, to_write=True)
         except (RedisError, OSError) as error:
-            return failed("", what_failed(self._url, error), next_step(error), 8)
+            return failed("", *diagnose(self._url, error), 8)
         latency = median(times)
         server = await self._info("server")
         what = f"{self._url}: version {server.get('redis_version', 'unknown')}, {latency * 1000:.1f} ms"
