@@ -7,13 +7,13 @@ import os
 import platform
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from schwabstream import __version__
+from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.tokens import TokenSet
-from schwabstream.errors import TokenFileError
 from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.symbols import tick_size
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -26,18 +26,6 @@ _ROWS_AT_ONCE = 256
 _RATE_WEIGHT = 0.3
 
 
-class Login(Protocol):
-    """The part of ``SchwabAuthClient`` that the report uses."""
-
-    @property
-    def tokens(self) -> TokenSet | None:
-        """The tokens in use."""
-
-    @property
-    def unsaved(self) -> TokenFileError | None:
-        """Why the token file does not have these tokens; None when it does."""
-
-
 class Reporter:
     """Reports on one streamer about once a second while :meth:`run` runs; ``rates``: updates a second by key."""
 
@@ -46,7 +34,7 @@ class Reporter:
         client: SchwabStreamClient,
         publisher: TradingEventPublisher,
         *,
-        login: Login | None = None,
+        login: SchwabAuthClient | None = None,
         simulated: bool = False,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,

@@ -177,22 +177,10 @@ def _sample(frame: str | bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _text(value: object) -> str:
-    if type(value) is not str:
-        raise TypeError("not a string")
-    return value
-
-
-def _integer(value: object) -> int:
-    if type(value) is not int:
-        raise TypeError("not an integer")
-    return value
-
-
-def _text_or_integer(value: object) -> str | int:
+def _exactly(value: Any, *types: type) -> Any:
     # Later code prints or converts the value, and a deeply nested one would exhaust the stack there.
-    if type(value) is not str and type(value) is not int:
-        raise TypeError("neither a string nor an integer")
+    if type(value) not in types:
+        raise TypeError("a value of the wrong type")
     return value
 
 
@@ -204,19 +192,19 @@ def _message(content: dict[str, Any]) -> str:
 def _response(element: dict[str, Any]) -> Response:
     content = element["content"]
     return Response(
-        service=_text(element["service"]),
-        command=_text(element["command"]),
-        request_id=str(_text_or_integer(element["requestid"])),
-        code=_integer(content["code"]),
+        service=_exactly(element["service"], str),
+        command=_exactly(element["command"], str),
+        request_id=str(_exactly(element["requestid"], str, int)),
+        code=_exactly(content["code"], int),
         message=_message(content),
     )
 
 
 def _notify(element: dict[str, Any]) -> Heartbeat | Notice:
     if "heartbeat" in element:
-        return Heartbeat(int(_text_or_integer(element["heartbeat"])))
+        return Heartbeat(int(_exactly(element["heartbeat"], str, int)))
     content = element["content"]
-    return Notice(_text(element["service"]), _integer(content["code"]), _message(content))
+    return Notice(_exactly(element["service"], str), _exactly(content["code"], int), _message(content))
 
 
 def _data(element: dict[str, Any]) -> Batch:
@@ -224,7 +212,7 @@ def _data(element: dict[str, Any]) -> Batch:
     if type(content) is not list:
         raise TypeError("content is not a list")
     timestamp = element.get("timestamp")
-    return Batch(_text(element["service"]), timestamp if type(timestamp) is int else None, content)
+    return Batch(_exactly(element["service"], str), timestamp if type(timestamp) is int else None, content)
 
 
 _DECODERS = {"data": _data, "notify": _notify, "response": _response}

@@ -11,7 +11,7 @@ from typing import Final
 
 
 class Service(StrEnum):
-    """A streamer service by its name on the wire."""
+    """A streamer service by its name on the wire; services that Schwab refuses to everyone are not listed."""
 
     ADMIN = "ADMIN"
     LEVELONE_EQUITIES = "LEVELONE_EQUITIES"
@@ -23,19 +23,11 @@ class Service(StrEnum):
     NASDAQ_BOOK = "NASDAQ_BOOK"
     OPTIONS_BOOK = "OPTIONS_BOOK"
     FUTURES_BOOK = "FUTURES_BOOK"
-    FUTURES_OPTIONS_BOOK = "FUTURES_OPTIONS_BOOK"
-    FOREX_BOOK = "FOREX_BOOK"
     CHART_EQUITY = "CHART_EQUITY"
     CHART_FUTURES = "CHART_FUTURES"
-    CHART_OPTIONS = "CHART_OPTIONS"
     SCREENER_EQUITY = "SCREENER_EQUITY"
     SCREENER_OPTION = "SCREENER_OPTION"
     ACCT_ACTIVITY = "ACCT_ACTIVITY"
-    NEWS_HEADLINE = "NEWS_HEADLINE"
-    TIMESALE_EQUITY = "TIMESALE_EQUITY"
-    TIMESALE_FUTURES = "TIMESALE_FUTURES"
-    TIMESALE_FOREX = "TIMESALE_FOREX"
-    TIMESALE_OPTIONS = "TIMESALE_OPTIONS"
 
 
 class Kind(Enum):
@@ -352,32 +344,6 @@ _ACCOUNT_ACTIVITY: Final = (
     Field(2, "message_type", Kind.TEXT, "Message Type", "SUBSCRIBED comes first"),
     Field(3, "message_data", Kind.TEXT, "Message Data", "JSON text, or empty"),
 )
-
-# The layout TD Ameritrade sent; Schwab answers code 11 to the whole family (protocol 5).
-_TIME_AND_SALES: Final = (
-    Field(0, "symbol", Kind.TEXT, "Symbol", "comes as key"),
-    Field(1, "trade_time", Kind.INT, "Trade Time"),
-    Field(2, "last_price", Kind.FLOAT, "Last Price"),
-    Field(3, "last_size", Kind.INT, "Last Size"),
-    Field(4, "sequence", Kind.INT, "Last Sequence"),
-)
-
-_KEY_ONLY: Final = (Field(0, "symbol", Kind.TEXT, "Symbol", "comes as key; no other field is recorded"),)
-
-LEVEL_FIELDS: Final = (
-    Field(0, "price", Kind.FLOAT, "Price"),
-    Field(1, "size", Kind.INT, "Aggregate Size", "the sum of its makers' sizes"),
-    Field(2, "makers", Kind.INT, "Market Maker Count"),
-    Field(3, "venues", Kind.LIST, "Array of Market Makers"),
-)
-"""Inside a book: one level of one side (protocol 4.6)."""
-
-MAKER_FIELDS: Final = (
-    Field(0, "id", Kind.TEXT, "Market Maker ID", "upper or lower case; publish as it comes"),
-    Field(1, "size", Kind.INT, "Size"),
-    Field(2, "quote_time", Kind.INT, "Quote Time", "ms since midnight Eastern (protocol 4.11)"),
-)
-"""Inside a level: one venue's share (protocol 4.6)."""
 # fmt: on
 
 FIELDS: Final[dict[Service, tuple[Field, ...]]] = {
@@ -391,19 +357,11 @@ FIELDS: Final[dict[Service, tuple[Field, ...]]] = {
     Service.NASDAQ_BOOK: _BOOK,
     Service.OPTIONS_BOOK: _BOOK,
     Service.FUTURES_BOOK: _BOOK,
-    Service.FUTURES_OPTIONS_BOOK: _BOOK,
-    Service.FOREX_BOOK: _BOOK,
     Service.CHART_EQUITY: _CHART_EQUITY,
     Service.CHART_FUTURES: _CHART_FUTURES,
-    Service.CHART_OPTIONS: _KEY_ONLY,
     Service.SCREENER_EQUITY: _SCREENER,
     Service.SCREENER_OPTION: _SCREENER,
     Service.ACCT_ACTIVITY: _ACCOUNT_ACTIVITY,
-    Service.NEWS_HEADLINE: _KEY_ONLY,
-    Service.TIMESALE_EQUITY: _TIME_AND_SALES,
-    Service.TIMESALE_FUTURES: _TIME_AND_SALES,
-    Service.TIMESALE_FOREX: _TIME_AND_SALES,
-    Service.TIMESALE_OPTIONS: _TIME_AND_SALES,
 }
 """Every service's fields in ascending order; number 0, the symbol, is requested but arrives as ``key``."""
 

@@ -47,7 +47,7 @@ class TradingEventPublisher:
     with True when a Redis that answers falls behind, and with False when it has caught up or is away. With a ``fence``,
     events are written only while the lease in Redis names its holder. ``state`` follows ``life.TRANSITIONS``.
     ``outage`` is the reason why Redis accepts nothing at the moment, or None. ``refusing`` has the names
-    that Redis refuses to write while it takes the rest, each with its newest command, which is sent again with every
+    whose writes Redis refuses while it accepts the rest, each with its newest command, which is sent again with every
     report until Redis accepts it.
     """
 
@@ -257,7 +257,7 @@ class TradingEventPublisher:
                 self._news.set()
 
     def _on_replies(self, replies: list[Any]) -> None:
-        """Account for a batch that Redis has carried out, and send the next."""
+        """Account for a batch that Redis has run, and send the next."""
         if self.refusing or not _USUAL_REPLIES.issuperset(map(type, replies)):
             self._note_refusals(replies)
         total = 0

@@ -1,4 +1,4 @@
-"""The names that Redis refuses to write while it takes the rest of a batch, and the commands to send again."""
+"""The names whose writes Redis refuses while it accepts the rest of a batch, and the commands to send again."""
 
 from collections.abc import Collection, Iterable
 
@@ -24,7 +24,7 @@ class Refusals:
                 log.info("redis accepts a name again", name=name)
             return False
         if name not in self.newest:
-            log.error("redis refuses to write one name; the rest continues", name=name, reason=str(reply))
+            log.error("redis refuses the writes to one name; the rest continues", name=name, reason=str(reply))
         self.newest[name] = newest or self.newest.get(name)
         return True
 

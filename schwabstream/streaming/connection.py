@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, cast
 from urllib.parse import urlsplit
@@ -57,17 +56,11 @@ class Recorder(Protocol):
         """Record one frame before it is sent, so that it comes before its answer."""
 
 
-@dataclass(slots=True)
-class Traffic:
-    """The received frames and bytes; ``last_at`` is the time of the last frame in monotonic seconds."""
-
-    frames: int = 0
-    bytes: int = 0
-    last_at: float = field(default=0.0)
-
-
 class Connection:
-    """One open WebSocket with its session; :func:`open_connection` creates it."""
+    """One open WebSocket with its session; :func:`open_connection` creates it.
+
+    ``received_at`` is the time of the last frame, in monotonic seconds.
+    """
 
     def __init__(
         self,
@@ -88,7 +81,7 @@ class Connection:
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._failure: Exception | None = None
         self._held: asyncio.TimerHandle | None = None
-        self.traffic = Traffic(last_at=monotonic())
+        self.received_bytes, self.received_at = 0, monotonic()
 
     def hold(self, held: bool) -> None:
         """Pause or resume reading the socket; a pause lasts at most ``HOLD_LIMIT_S``.
@@ -169,7 +162,7 @@ class Connection:
         if self._over.done() or self._is_closed():
             return
         received_us = int(self._wall() * 1e6)
-        self.traffic.last_at = self._monotonic()
+        self.received_at = self._monotonic()
         try:
             for frame in frames:
                 self._deliver(frame, sink, received_us)
@@ -184,8 +177,7 @@ class Connection:
         return self._protocol.state is State.CLOSED
 
     def _deliver(self, frame: bytes, sink: Sink, received_us: int) -> None:
-        self.traffic.frames += 1
-        self.traffic.bytes += len(frame)
+        self.received_bytes += len(frame)
         if self._recorder is not None:
             self._recorder.take_frame(frame, received_us)
         for message in decode(frame):
@@ -210,7 +202,7 @@ class Connection:
                     return  # the reader raises it
             now = self._monotonic()
             limit_s = self._silence.limit_s
-            silent_at = self.traffic.last_at + limit_s
+            silent_at = self.received_at + limit_s
             if now >= silent_at:
                 self._silence.ended_a_session()
                 raise SessionLost(f"nothing arrived from the streamer for {limit_s:g} s")

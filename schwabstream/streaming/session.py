@@ -88,7 +88,7 @@ class StreamSession:
         """Merge and publish."""
         self._heard.add(batch.service)
         self._market.apply(batch, received_us)
-        self._meter.note(batch, self._market.instruments, received_us, self._connection.traffic.bytes)
+        self._meter.note(batch, self._market.instruments, received_us, self._connection.received_bytes)
 
     def take_undecodable(self, part: Undecodable) -> None:
         """Count a part that could not be decoded, and log the first of each kind."""
@@ -139,7 +139,7 @@ class StreamSession:
         for key, instrument in self._market.instruments.items():
             # A key can deliver without an acknowledgement.
             if instrument.fresh or key in self._subscriptions.confirmed:
-                self._stream.gaps.lose(key, epoch + self._dead_since.get(key, self._connection.traffic.last_at))
+                self._stream.gaps.lose(key, epoch + self._dead_since.get(key, self._connection.received_at))
 
     async def _watch(self) -> None:
         """Check the subscriptions about once a second."""

@@ -236,7 +236,7 @@ async def test_after_a_drop_it_asks_again_for_all_and_tells_one_gap(simulator: S
         simulator.heartbeat()
         heard = run.client.counts["connections"]
         await run.until(
-            lambda: run.client._connection is not None and run.client._connection.traffic.last_at == 7
+            lambda: run.client._connection is not None and run.client._connection.received_at == 7
         )  # the heartbeat leaves no other trace
         run.time.advance(5)
         await simulator.drop_all(None)
