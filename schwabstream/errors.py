@@ -10,7 +10,7 @@
     │   ├── SessionLost               exit 4   the streamer connection ended or went silent
     │   └── LoginDenied               exit 4   the streamer rejected this access token: refresh it
     ├── ProtocolError                 exit 5   Schwab answered something the protocol does not allow
-    ├── Refused                       exit 6   Schwab understood and said no
+    ├── Refused                       exit 6   Schwab understood the request and refused it
     │   ├── Evicted                   exit 6   another session took the one streamer connection
     │   └── LeaseLost                 exit 6   another streamer has this account, or this prefix
     ├── TokenFileError                exit 7   the token file cannot be read or written
@@ -92,7 +92,7 @@ class ProtocolError(SchwabStreamError):
 
 
 class Refused(SchwabStreamError):
-    """Schwab understood the request and said no."""
+    """Schwab understood the request and refused it."""
 
     exit_code = 6
     label = "refused"

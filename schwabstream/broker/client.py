@@ -26,8 +26,10 @@ class RedisClient(Redis):
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command and return its answer, unless the task was cancelled meanwhile."""
         client: Any = super()  # untyped there
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
         answer = await client.execute_command(*args, **options)
-        heed_cancellation()
+        heed_cancellation(before)
         return answer
 
 
@@ -41,11 +43,12 @@ def redis_client(url: str, *, timeout_s: float, retries: int = 0, **options: Any
     return cast("RedisClient", RedisClient.from_pool(connection_pool(url, retry=retry, **limits, **options)))
 
 
-def heed_cancellation() -> None:
-    """Raise the cancellation that redis-py has lost; call it after each answer.
+def heed_cancellation(before: int = 0) -> None:
+    """Raise a cancellation that redis-py has lost; call it after each answer.
 
-    Before Python 3.12 ``asyncio.wait_for``, which redis-py uses, can return an answer in place of a cancellation.
+    ``before`` is how often the task had been cancelled before the command. Until Python 3.11, ``asyncio.wait_for``,
+    which redis-py uses, can return an answer in place of a cancellation.
     """
     task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    if task is not None and task.cancelling() > before:
         raise asyncio.CancelledError

@@ -185,14 +185,14 @@ class Alerts:
         """Run the command for one event, within the time limit; logs every failure."""
         try:
             async with asyncio.timeout(self._limit_s):
-                code, said = await self._execute(orjson.dumps(event))
+                code, output = await self._execute(orjson.dumps(event))
         except OSError as error:
             reason = error.strerror or type(error).__name__
             if isinstance(error, TimeoutError):
                 reason = f"it did not end within {self._limit_s:g} s and was killed"
-            code, said = None, reason
+            code, output = None, reason
         if code != 0:
-            log.error("the alert command failed", exit_code=code, reason=said, command=self._words[0])
+            log.error("the alert command failed", exit_code=code, reason=output, command=self._words[0])
         else:
             log.info("a person was called", state=event["state"], reason=event["reason"])
 

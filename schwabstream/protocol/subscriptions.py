@@ -81,10 +81,10 @@ def plan(wanted: Wanted, subscribed: Wanted) -> list[Command]:
     commands: list[Command] = []
     for service in Service:
         want, have = wanted.get(service, ()), subscribed.get(service, ())
-        anew = _chunks(Verb.SUBS, service, want)
+        replacing = _chunks(Verb.SUBS, service, want)
         missing, surplus = _without(want, have), _without(have, want)
         mending = _chunks(Verb.UNSUBS, service, surplus) + _chunks(Verb.ADD, service, missing)
-        commands += anew if anew and (not have or len(anew) < len(mending)) else mending
+        commands += replacing if replacing and (not have or len(replacing) < len(mending)) else mending
     return commands
 
 

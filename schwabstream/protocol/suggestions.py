@@ -10,7 +10,7 @@ _CONTRACT = re.compile(r"/?(?P<root>[A-Z0-9]{1,4}?)(?P<month>[FGHJKMNQUVXZ])(?:2
 
 
 def proposals(upper: str) -> Iterator[str]:
-    """Symbols that the upper-case text may stand for, the likeliest first."""
+    """Symbols that the upper-case text may mean, the likeliest first."""
     body = upper.partition(":")[0].strip()
     letters = re.sub(r"[^A-Z0-9]", "", body)
     if (contract := _CONTRACT.fullmatch(body)) and contract["root"] in FUTURE_ROOTS:

@@ -34,7 +34,7 @@ class Holder:
 
 
 def digest(account: str) -> str:
-    """The hash that stands for an account in Redis, which never gets the customer id."""
+    """The hash of an account, which Redis holds in place of the customer id."""
     return hashlib.sha256(account.encode()).hexdigest()[:16]
 
 

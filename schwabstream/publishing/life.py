@@ -12,7 +12,7 @@ class State(StrEnum):
 
     AWAY = "away"
     CONNECTING = "connecting"
-    CONNECTED = "connected, nobody writes"
+    CONNECTED = "connected, not writing"
     WRITING = "writing"
     BEHIND = "writing, behind"
     IDLE = "idle"

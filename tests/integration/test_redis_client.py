@@ -67,3 +67,22 @@ async def test_a_cancellation_is_never_lost(client: RedisClient) -> None:
         cancelled = asked.cancel()
         await asyncio.wait({asked})
         assert asked.cancelled() is cancelled, steps
+
+
+async def test_a_task_that_was_cancelled_before_gets_its_answers(client: RedisClient) -> None:
+    """The clean-up of a cancelled task may send commands, such as acknowledgements, and gets their answers."""
+    answers: list[object] = []
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            answers.append(await client.set("cleaned", "up"))
+            answers.append(await client.get("cleaned"))
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert answers == [True, "up"]
