@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from benchmarks.frames import FRAME_MS, Workload, frames, symbols
 from benchmarks.processes import ROOT, go, line, redis_server, running
 from benchmarks.readers import SUBSCRIBE, Tally
 from benchmarks.tally import Spread, short, spread
+from schwabstream.clock import today
 from schwabstream.market.last_values import LastValues, Publish
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.symbols import parse_symbols
@@ -53,7 +53,7 @@ class _Bench:
         self._workload, self._events, self._redis_url = workload, events, redis_url
         self._frames = [frame.payload for frame in frames(workload, events, SYMBOLS)]
         futures, equities = symbols(SYMBOLS)
-        self._symbols = parse_symbols([*futures, *equities], date.today())  # noqa: DTZ011 - as the program does
+        self._symbols = parse_symbols([*futures, *equities], today())
 
     async def stages(self) -> dict[str, float]:
         """One run of every stage; ns of CPU per event."""

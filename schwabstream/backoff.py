@@ -1,14 +1,14 @@
-"""How long to wait before the next attempt: pure arithmetic over attempts and randomness."""
+"""The time to wait before the next attempt, and a limit for attempts; pure."""
 
 from collections import deque
 from collections.abc import Callable
 
 
 class Backoff:
-    """Capped exponential backoff with full jitter whose first wait is zero, but never twice in a row.
+    """Capped exponential backoff with full jitter, whose first wait is zero.
 
-    Forgotten only by :meth:`streamed` with a healthy stretch: a server that accepts and closes at once must not be
-    met with a storm of connections. All times are in seconds; ``random`` returns a float in [0, 1).
+    Only :meth:`streamed` with a long enough time resets it, so that a server that accepts a connection and closes it at
+    once does not get a storm of connections. All times are in seconds; ``random`` returns a float in [0, 1).
     """
 
     def __init__(
@@ -25,7 +25,7 @@ class Backoff:
         self.attempts = 0
 
     def next_delay(self, at_least_s: float | None = None) -> float:
-        """Seconds to wait before the next attempt; ``at_least_s`` is what the other side asked for, if it did."""
+        """Seconds to wait before the next attempt; ``at_least_s`` is the wait that the server asked for, if any."""
         self.attempts += 1
         asked_s = max(at_least_s or 0.0, 0.0)
         if self.attempts == 1:
@@ -34,20 +34,20 @@ class Backoff:
         return max(self._floor_s + self._random() * (ceiling - self._floor_s), asked_s)
 
     def streamed(self, duration_s: float) -> None:
-        """Note how long the last attempt streamed; a healthy stretch forgets all attempts before it."""
+        """Note how long the last attempt lasted; ``healthy_s`` or more resets the backoff."""
         if duration_s >= self._healthy_s:
             self.attempts = 0
 
 
 class Allowance:
-    """At most ``most`` attempts within any ``span_s`` seconds, however many callers try again side by side."""
+    """At most ``most`` attempts in any ``span_s`` seconds, over all callers."""
 
     def __init__(self, most: int, span_s: float) -> None:
         self._most, self._span_s = most, span_s
         self._taken: deque[float] = deque()
 
     def take(self, now: float) -> float:
-        """Take one attempt and return 0; when there is none, return the seconds until there is."""
+        """Take one attempt and return 0; when none is left, return the seconds until the next."""
         if self._taken and self._taken[-1] > now:
             self.restore()  # the clock was set back
         while self._taken and self._taken[0] <= now - self._span_s:

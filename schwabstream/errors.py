@@ -1,51 +1,51 @@
-"""Every error this package raises on purpose, one leaf per thing to do about it.
+"""All errors that this package raises on purpose; each leaf calls for a different action.
 
 ::
 
     SchwabStreamError                 exit 1   unexpected
-    ├── ConfigurationError            exit 2   a setting or an argument is missing or wrong
-    │   └── SymbolError               exit 2   what was written cannot be a symbol
+    ├── ConfigurationError            exit 2   a setting or an argument is missing or invalid
+    │   └── SymbolError               exit 2   a text cannot be a symbol
     ├── LoginRequired                 exit 3   Schwab refused the credentials: a person must log in
     ├── SchwabUnavailable             exit 4   the network or Schwab is down: the same call may work later
     │   ├── SessionLost               exit 4   the streamer connection ended or went silent
-    │   └── LoginDenied               exit 4   the streamer did not take this access token: refresh it
+    │   └── LoginDenied               exit 4   the streamer rejected this access token: refresh it
     ├── ProtocolError                 exit 5   Schwab answered something the protocol does not allow
-    ├── Refused                       exit 6   Schwab understood and said no
+    ├── Refused                       exit 6   Schwab understood the request and refused it
     │   ├── Evicted                   exit 6   another session took the one streamer connection
     │   └── LeaseLost                 exit 6   another streamer has this account, or this prefix
     ├── TokenFileError                exit 7   the token file cannot be read or written
-    ├── RedisUnavailable              exit 8   Redis cannot be reached, or refused what was to be written
-    │   └── RedisUnsuitable           exit 8   what answers is a replica, a Sentinel or a Cluster node: another URL
+    ├── RedisUnavailable              exit 8   Redis cannot be reached, or refuses a write
+    │   └── RedisUnsuitable           exit 8   a replica, a Sentinel or a Cluster node answers: use another URL
     └── OutputUnwritable              exit 1   standard output is closed or takes no more data
 
-A message says what failed, on what, and the next step; it never holds a token, a secret or an account number.
-``label`` is the name of the kind in metrics.
-Library exceptions are translated where the library is called, chained with ``raise … from error``.
+A message names the failure, its object and the next step, and never contains a token, a secret or an account number.
+``label`` is the name of the kind in metrics. The code that calls a library translates its exceptions and chains them
+with ``raise … from error``.
 """
 
 
 class SchwabStreamError(Exception):
-    """The root: catch it to catch everything this package raises on purpose."""
+    """The base class of all errors that this package raises on purpose."""
 
     exit_code = 1
     label = "schwab_stream_error"
 
 
 class ConfigurationError(SchwabStreamError):
-    """A setting or an argument is missing or wrong; nothing was connected."""
+    """A setting or an argument is missing or invalid; nothing was connected."""
 
     exit_code = 2
     label = "configuration_error"
 
 
 class SymbolError(ConfigurationError):
-    """What was written cannot be a symbol; the message proposes the nearest right form."""
+    """A text cannot be a symbol; the message names the nearest valid form."""
 
     label = "symbol_error"
 
 
 class LoginRequired(SchwabStreamError):
-    """Schwab refused the credentials: only ``schwabstream auth login`` helps."""
+    """Schwab refused the credentials: run ``schwabstream auth login``."""
 
     exit_code = 3
     label = "login_required"
@@ -54,7 +54,7 @@ class LoginRequired(SchwabStreamError):
 class SchwabUnavailable(SchwabStreamError):
     """The network or Schwab is down; the same call may work later.
 
-    ``retry_after_s`` is what Schwab asked to wait, in seconds, when it said so.
+    ``retry_after_s`` is the wait that Schwab asked for, in seconds, or None.
     """
 
     exit_code = 4
@@ -66,9 +66,9 @@ class SchwabUnavailable(SchwabStreamError):
 
 
 class SessionLost(SchwabUnavailable):
-    """The streamer connection ended, could not be made, or went silent.
+    """The streamer connection ended, could not be opened, or went silent.
 
-    ``unexplained``: the streamer closed it and gave no reason, neither a notice nor a close code that names one.
+    ``unexplained``: the streamer closed it without a reason, neither a notice nor a close code.
     """
 
     label = "session_lost"
@@ -92,7 +92,7 @@ class ProtocolError(SchwabStreamError):
 
 
 class Refused(SchwabStreamError):
-    """Schwab understood the request and said no."""
+    """Schwab understood the request and refused it."""
 
     exit_code = 6
     label = "refused"
@@ -105,7 +105,7 @@ class Evicted(Refused):
 
 
 class LeaseLost(Refused):
-    """Another streamer holds the account's lease in Redis, or another account the prefix: this one must not publish."""
+    """Another streamer holds the account's lease, or another account the prefix: this one must not publish."""
 
     label = "lease_lost"
 
@@ -118,14 +118,14 @@ class TokenFileError(SchwabStreamError):
 
 
 class RedisUnavailable(SchwabStreamError):
-    """Redis cannot be reached, or refused what was to be written."""
+    """Redis cannot be reached, or refuses a write."""
 
     exit_code = 8
     label = "redis_unavailable"
 
 
 class RedisUnsuitable(RedisUnavailable):
-    """What answers can never serve, such as a replica, a Sentinel or a node of a Cluster: only another URL helps."""
+    """This Redis can never serve: a replica, a Sentinel or a node of a Cluster. Use another URL."""
 
     label = "redis_unsuitable"
 

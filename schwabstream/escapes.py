@@ -1,17 +1,17 @@
-"""Text from outside, fit to be shown; pure.
+"""Makes text from outside safe to display; pure.
 
-Nothing from the wire, from Redis or from a file reaches a terminal, a log line or an error message but through
-:func:`safe`: control characters come out as escapes, so no text can move the cursor, change colours, turn the line
-around or retitle the window.
+All text from the wire, from Redis or from a file goes through :func:`safe` on its way to a terminal, a log line or an
+error message. Control characters become escapes, so the text cannot move the cursor, change colours, reverse the line
+or rename the window.
 """
 
 import json
 
 
 def safe(text: str) -> str:
-    """The text with everything that does not print, C1 and bidirectional controls too, shown as an escape.
+    """The text with an escape for each unprintable character, including C1 and bidirectional controls.
 
-    The escapes are JSON's: a line of JSON stays one, and means what it meant.
+    Uses the escapes of JSON, so a line of JSON keeps its meaning.
     """
     if text.isprintable():
         return text

@@ -1,6 +1,6 @@
-"""Logs: one structured line per change, on a terminal for people, elsewhere JSON, never with a secret in it.
+"""Logs: one structured line per change, formatted text on a terminal and JSON elsewhere, without secrets.
 
-A terminal or a pipe that nobody reads costs lines and holds up nothing.
+A terminal or a pipe without a reader loses lines, but never blocks the program.
 """
 
 import atexit
@@ -32,12 +32,12 @@ _SECRET_NAMES = re.compile(
 )
 _NUMBERS_TOO = re.compile(r"password|customer_?id|correl_?id|account", re.IGNORECASE)
 _HARMLESS_NAMES = frozenset({"token_path", "token_file", "status_code", "close_code", "response_code", "exit_code"})
-# A value behind its name, in JSON, a query, a header or a printed dictionary.
+# A value after its name, in JSON, a query, a header or a printed dictionary.
 _NAMED_SECRET = re.compile(
     r"((?i:_token|_secret|password|account_?number|customer_?id)[\"']?\s*[=:]\s*[\"']?|[?&]code=)[^&\s\"',}]+"
 )
-# What Schwab's secrets look like wherever they stand: access tokens, authorization codes and refresh tokens end in @,
-# JWTs, bearer and basic headers, long hexadecimal ids, and in URLs what stands before the host.
+# Schwab's secrets in any text: access tokens, authorization codes and refresh tokens (which end in @), JWTs, bearer and
+# basic headers, long hexadecimal ids, and the credentials before the host of a URL.
 _SECRET_TEXT = re.compile(
     r"(?<=://)[^/\s]+(?=@)"
     r"|(?:I0|C0)\.[\w.\-/+=]{8,}(?:@|%40)?"
@@ -54,9 +54,9 @@ def redact(text: str) -> str:
 
 
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A structlog processor: hides values under secret names and credentials inside any text; all of it is safe."""
+    """A structlog processor: hides values under secret names and credentials in any text, and escapes the rest."""
     for name, value in list(event.items()):
-        if not name.startswith("_"):  # structlog's own, gone before anything is written
+        if not name.startswith("_"):  # structlog's own, removed before writing
             event[name] = _redact_named(name, value)
     return event
 
@@ -71,7 +71,7 @@ def _redact_named(name: str, value: object) -> object:
 
 
 def _redact_inside(value: object) -> object:
-    """The value with text for whatever is not a plain value: the renderer would print it unseen."""
+    """The redacted value; other objects become text, because the renderer would print them unredacted."""
     if isinstance(value, dict):
         return {safe(redact(str(name))): _redact_named(str(name), item) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -82,8 +82,8 @@ def _redact_inside(value: object) -> object:
 def configure_logging(log_format: Literal["auto", "rich", "json"] = "auto", *, verbosity: int = 0) -> None:
     """Send logs to stderr: ``verbosity`` -1 shows errors only, 0 changes of state, 1 and more debugging.
 
-    The standard library's loggers are routed the same way from warnings up, so that no library writes to the
-    terminal by itself. ``auto`` is for people on a terminal and JSON lines elsewhere.
+    Warnings and errors of the standard library's loggers take the same way, so that no library writes directly to the
+    terminal. ``auto`` is formatted text on a terminal and JSON lines elsewhere.
     """
     warnings.simplefilter("ignore")
     terminal = sys.stderr is not None and sys.stderr.isatty() if log_format == "auto" else log_format == "rich"
@@ -110,7 +110,7 @@ def configure_logging(log_format: Literal["auto", "rich", "json"] = "auto", *, v
 
 
 def _for_people() -> Processor:
-    from rich.console import Console  # it knows about terminals, NO_COLOR and TERM=dumb
+    from rich.console import Console  # it respects NO_COLOR and TERM=dumb
 
     console = Console(stderr=True)
     colors = console.color_system is not None and not console.no_color
@@ -124,15 +124,15 @@ def _json_line(event: EventDict, **_options: object) -> str:
 
 
 def write_message(text: str) -> None:
-    """Write one line for people to stderr, behind the log lines before it."""
+    """Write one line to stderr, after the log lines before it."""
     _destination.write(f"{safe(redact(text))}\n")
 
 
 @contextlib.contextmanager
 def logs_kept_aside() -> Iterator[deque[str]]:
-    """Keep log lines off the terminal while a screen is shown; the newest are written once it is gone.
+    """Keep log lines off the terminal during a live screen, and write the newest lines after it.
 
-    Lines that go elsewhere, into a file, are written as ever.
+    Log lines to a file are written at once.
     """
     kept: deque[str] = deque(maxlen=_KEPT_LINES)
     _destination.keep(kept)
@@ -143,9 +143,9 @@ def logs_kept_aside() -> Iterator[deque[str]]:
 
 
 class _Destination:
-    """Where log lines go: stderr, whatever that is at the moment, the lines kept aside, or both.
+    """The destination of log lines: the present stderr, the kept lines, or both.
 
-    A stderr that is closed, full, stuck or without a reader costs the lines and nothing else.
+    A stderr that is closed, full, blocked or without a reader loses the lines, with no other effect.
     """
 
     def __init__(self) -> None:
@@ -171,18 +171,18 @@ class _Destination:
         return len(text)
 
     def flush(self) -> None:
-        """Nothing waits here for being flushed; ``logging`` asks."""
+        """Do nothing; ``logging`` calls it."""
 
     def close(self) -> None:
-        """Wait, not for long, until the last lines are written."""
+        """Wait briefly until the last lines are written."""
         if self._writer is not None:
             self._writer.close(_LAST_LINES_LIMIT_S)
         self._stream = self._writer = None
 
     def _put(self, stream: TextIO, text: str) -> None:
-        """Write to what lies under the stream: a buffer that cannot be emptied would change the exit code in the end.
+        """Write to the stream's descriptor, because a buffer that cannot be flushed would change the exit code.
 
-        A file never waits for a reader, and has the line at once.
+        Lines to a file, which needs no reader, are written at once.
         """
         descriptor = _descriptor_of(stream)
         if descriptor is None:

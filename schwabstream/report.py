@@ -1,9 +1,11 @@
-"""What the running streamer says of itself, as it stands in Redis under ``<prefix>:streamer``.
+"""The report of the running streamer, in Redis under ``<prefix>:streamer``, and what a run counts for it.
 
-The streamer writes it every few seconds and it expires by itself, so a report that can be read is a streamer that
-lives. All times are integer milliseconds since the Unix epoch, UTC. Holds no token, secret or account number.
+The streamer writes the report every few seconds and it expires in Redis, so a report shows that a streamer is running.
+All times are integer milliseconds since the Unix epoch, UTC. Contains no token, secret or account number.
 """
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -16,7 +18,7 @@ REPORT_LIFE_S: Final = 15
 
 
 class Count(StrEnum):
-    """What a run counts, by its names in the report; those of the publisher stand there after the word redis."""
+    """The counters of a run, by their names in the report; there, those of the publisher begin with ``redis``."""
 
     BAD_BARS = "bad bars"
     BAD_BOOKS = "bad books"
@@ -36,6 +38,22 @@ class Count(StrEnum):
     UNKNOWN_ENTRIES = "unknown entries"
     UNKNOWN_NOTICES = "unknown notices"
     UNKNOWN_SERVICES = "unknown services"
+
+
+class Histogram:
+    """How many values are at or below each bound; the last of ``counts`` is for values above all bounds."""
+
+    __slots__ = ("bounds", "counts", "total")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = tuple(bounds)
+        self.counts = [0] * (len(self.bounds) + 1)
+        self.total = 0.0
+
+    def add(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.total += value
 
 
 class _Part(BaseModel):
@@ -108,22 +126,22 @@ class StreamerReport(_Part):
 
     @property
     def healthy(self) -> bool:
-        """Whether it streams every symbol, and all of it is written."""
+        """Whether it streams every symbol and writes everything to Redis."""
         return self.state == "streaming" and self.trouble is None
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong although it streams, in words; None when nothing is."""
+        """What is wrong although it streams; None without trouble."""
         missing = sum(not symbol.fresh for symbol in self.symbols)
         troubles = [f"Redis refuses to write {', '.join(self.refusing)}"] if self.refusing else []
         troubles += [f"{missing:,} of {len(self.symbols):,} symbols without data"] if missing else []
         return "; ".join(troubles) or None
 
     def symbol(self, alias: str) -> SymbolReport | None:
-        """What it says of one symbol, by the alias its events carry."""
+        """The report of one symbol, by the alias in its events; None when the streamer does not stream it."""
         return next((symbol for symbol in self.symbols if symbol.symbol == alias), None)
 
 
 def parse_report(payload: str | bytes) -> StreamerReport:
-    """The report in Redis as its model; raises ``pydantic.ValidationError`` when it is not one."""
+    """The report in Redis as its model; raises ``pydantic.ValidationError`` for an invalid one."""
     return StreamerReport.model_validate_json(payload)

@@ -54,7 +54,7 @@ def _parts(url: str, *schemes: str) -> SplitResult:
         _ = parts.port  # read for the error it raises
     except ValueError:
         # What the library says of it would show the value.
-        raise ValueError("cannot be read as a URL; what is special in a password is percent-encoded") from None
+        raise ValueError("cannot be read as a URL; special characters in a password must be percent-encoded") from None
     return parts
 
 

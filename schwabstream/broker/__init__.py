@@ -1,1 +1,1 @@
-"""The way to Redis, shared by those who write and those who read: URLs, connections, causes of errors."""
+"""How to reach Redis, for writers and readers: URLs, clients, causes of errors."""

@@ -1,6 +1,7 @@
-"""Which kind of Redis answers: one to publish to, or a replica, a Sentinel or a node of a Cluster, which cannot serve.
+"""Checks the kind of Redis: replicas, Sentinels and nodes of a Cluster cannot serve a streamer.
 
-Asked once, before anything else: a wrong one may take every command that comes first and refuse only the batches.
+Checked once, before any other command, because an unsuitable Redis may accept all first commands and refuse only the
+batches.
 """
 
 from itertools import pairwise
@@ -8,8 +9,8 @@ from typing import Any
 
 from redis.exceptions import ResponseError
 
-from schwabstream.broker.calls import RedisCalls
-from schwabstream.broker.url import NO_CLUSTER, NO_SENTINEL, OTHER_URL, REPLICA, translated
+from schwabstream.broker.client import RedisClient, redis_client
+from schwabstream.broker.url import NO_CLUSTER, NO_SENTINEL, OTHER_URL, REPLICA, redact_url, translated
 from schwabstream.errors import RedisUnsuitable
 from schwabstream.escapes import safe
 
@@ -17,53 +18,50 @@ ANSWER_LIMIT_S = 3.0
 
 
 async def reach(redis_url: str, *, to_write: bool = False) -> None:
-    """Return when the Redis at that URL answers and can serve; raises ``RedisUnavailable`` or ``RedisUnsuitable``."""
-    redis = RedisCalls(redis_url, timeout_s=ANSWER_LIMIT_S)
-    try:
-        await refuse_unsuitable(redis, to_write=to_write)
-    finally:
-        await redis.close()
+    """Check that the Redis at that URL answers and can serve; raises ``RedisUnavailable`` or ``RedisUnsuitable``."""
+    async with redis_client(redis_url, timeout_s=ANSWER_LIMIT_S, retries=1, decode_responses=True) as redis:
+        await refuse_unsuitable(redis, redact_url(redis_url), to_write=to_write)
 
 
-async def refuse_unsuitable(redis: RedisCalls, *, to_write: bool) -> None:
-    """Raise ``RedisUnsuitable`` for a Redis that can never serve, and ``RedisUnavailable`` when none answers."""
-    with translated(redis.url):
-        await redis.call("PING")
+async def refuse_unsuitable(redis: RedisClient, url: str, *, to_write: bool) -> None:
+    """Raise ``RedisUnsuitable`` for a Redis that can never serve, and ``RedisUnavailable`` without an answer."""
+    with translated(url):
+        await redis.execute_command("PING")
         wrong = await find_unsuitable(redis, to_write=to_write)
     if wrong:
-        raise RedisUnsuitable(f"Redis at {redis.url} {': '.join(wrong)}")
+        raise RedisUnsuitable(f"Redis at {url} {': '.join(wrong)}")
 
 
-async def find_unsuitable(redis: RedisCalls, *, to_write: bool) -> tuple[str, str] | None:
-    """Why it can never serve, and what to do: a Sentinel, a node of a Cluster or, ``to_write``, a replica.
+async def find_unsuitable(redis: RedisClient, *, to_write: bool) -> tuple[str, str] | None:
+    """Why it can never serve, and the next step: a Sentinel, a node of a Cluster or, ``to_write``, a replica.
 
-    None when it can, or does not say what it is. The primary is named where that can be learned. Raises redis-py's
+    None when it can serve or its kind is unknown. The next step names the primary when Redis does. Raises redis-py's
     errors.
     """
     try:
-        known = _pairs(await redis.call("HELLO"))  # no ACL can forbid it
+        server = _pairs(await redis.execute_command("HELLO"))  # no ACL can forbid it
     except ResponseError:  # before Redis 6, or a proxy
         return None
-    if known.get("mode") == "cluster":
+    if server.get("mode") == "cluster":
         return NO_CLUSTER, OTHER_URL
-    if known.get("mode") == "sentinel":
+    if server.get("mode") == "sentinel":
         masters = [_pairs(master) for master in await _asked(redis, "SENTINEL", "MASTERS")]
         return NO_SENTINEL, _give([(master.get("ip"), master.get("port")) for master in masters])
-    if to_write and known.get("role") in ("replica", "slave"):
+    if to_write and server.get("role") in ("replica", "slave"):
         return REPLICA, _give([tuple((await _asked(redis, "ROLE"))[1:3])])
     return None
 
 
-async def _asked(redis: RedisCalls, *words: str) -> list[Any]:
-    """The answer; empty when this user may not ask."""
+async def _asked(redis: RedisClient, *words: str) -> list[Any]:
+    """The answer; empty when this user lacks the right to ask."""
     try:
-        return list(await redis.call(*words))
+        return list(await redis.execute_command(*words))
     except ResponseError:
         return []
 
 
 def _give(places: list[tuple[Any, ...]]) -> str:
-    """The step: give the URL of the primary at one of these hosts and ports."""
+    """The next step: use the URL of the primary at one of these hosts and ports."""
     urls = [
         f"redis://{safe(str(place[0]))}:{safe(str(place[1]))}" for place in places if len(place) == 2 and all(place)
     ]
@@ -71,7 +69,7 @@ def _give(places: list[tuple[Any, ...]]) -> str:
 
 
 def _pairs(answer: Any) -> dict[str, Any]:
-    """Names and values, which come as a flat list or, in RESP3, as a map."""
+    """Names and values, from a flat list (RESP2) or a map (RESP3)."""
     if isinstance(answer, dict):
         return answer
     return dict(list(pairwise(answer))[::2]) if isinstance(answer, list) else {}

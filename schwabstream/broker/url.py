@@ -1,6 +1,6 @@
-"""Everything about the URL of a Redis: its check, its connections, how it is shown, and the words for its failures.
+"""The URL of a Redis: its validation, its redacted form, and the messages for its failures.
 
-The only place that reads such a URL. Opens no connection itself, and loads redis-py only when one is wanted.
+The only module that parses such a URL. Opens no connection, and loads redis-py only to classify an error.
 """
 
 import contextlib
@@ -12,10 +12,10 @@ import ssl
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from schwabstream.errors import ConfigurationError, RedisUnavailable, RedisUnsuitable
+from schwabstream.errors import RedisUnavailable, RedisUnsuitable
 from schwabstream.escapes import safe
 
 START: Final = "start it, correct REDIS_URL or --redis, or try schwabstream stream run --redis embedded"
@@ -25,14 +25,14 @@ NO_SENTINEL: Final = "is a Sentinel, which is not supported yet"
 REPLICA: Final = "is a read-only replica"
 
 _QUERY_PASSWORD = re.compile(r"([?&]\w*password=)[^&]*")
-# Up to the last "@": a password that nobody percent-encoded may hold anything.
+# Up to the last "@": a password that is not percent-encoded may contain anything.
 _CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^/:@]*:)?.*@")
 _OPTION_NAME = re.compile(r"[a-z_]+")
-_ENCODE = "cannot be read as a URL; what is special in a password is percent-encoded"
+_ENCODE = "cannot be read as a URL; special characters in a password must be percent-encoded"
 
 
 class Option(NamedTuple):
-    """An option after the ``?``: what its value must be, in words and as a test, and the schemes that have it."""
+    """An option after the ``?``: its valid values, as text and as a test, and the schemes that have it."""
 
     what: str
     fits: Callable[[str], bool]
@@ -81,20 +81,20 @@ OPTIONS: Final[dict[str, Option]] = {
     "ssl_ciphers": _TEXT._replace(schemes=_TLS),
     "ssl_password": _TEXT._replace(schemes=_TLS),
 }
-"""The options of redis-py's connections that make sense in a setting, by name."""
+"""The options of redis-py's connections that a setting may contain, by name."""
 
 
 def check_redis_url(url: str) -> str:
-    """The URL itself; raises ``ValueError`` that names the part that is wrong and never shows a value."""
+    """Return a valid URL; raises ``ValueError`` that names the invalid part without its value."""
     if not url.lower().startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must start with redis://, rediss:// or unix://")
     try:
         parts = urlsplit(url)
         _ = parts.port  # read for the error it raises
     except ValueError:
-        # What the library says of it would show the value.
+        # The library's message contains the value.
         raise ValueError(_ENCODE) from None
-    # A password cut in two by what should have been encoded in it: no part of it may be taken for a name to show.
+    # A character that should be encoded has split a password: no part of it may appear as a name in a message.
     if "@" in parts.path + parts.query + parts.fragment:
         raise ValueError(_ENCODE)
     _check_place(parts)
@@ -104,7 +104,7 @@ def check_redis_url(url: str) -> str:
 
 def _check_place(parts: SplitResult) -> None:
     if parts.fragment:
-        raise ValueError("has a # in it; in a password it is percent-encoded")
+        raise ValueError("contains a #, which must be percent-encoded in a password")
     if parts.scheme == "unix":
         if parts.hostname or not parts.path:
             raise ValueError("must name a socket by its whole path: unix:///run/redis/redis.sock")
@@ -129,68 +129,45 @@ def _check_options(parts: SplitResult) -> None:
             raise ValueError(f"{name} must be {option.what}")
 
 
-def connection_pool(url: str, **options: Any) -> Any:
-    """Redis-py's pool of connections to that URL, none open yet; raises ``ConfigurationError`` for a wrong URL."""
-    from redis.asyncio.connection import ConnectionPool
-
-    try:
-        return ConnectionPool.from_url(check_redis_url(url), **options)
-    except (ValueError, TypeError) as error:
-        raise ConfigurationError(f"the Redis URL {redact_url(url)} {error}") from None
-
-
 def redact_url(url: str) -> str:
-    """The URL without its passwords, fit for messages and logs.
+    """The URL without its passwords, for messages and logs.
 
-    What stands alone before the host is a user name to Redis, and often a password that lacks its colon.
+    A text without a colon before the host is also hidden: to Redis it is a user name, but often it is a password.
     """
     return _CREDENTIALS.sub(lambda found: f"{found['user'] or ''}***@", _QUERY_PASSWORD.sub(r"\1***", url))
 
 
-def what_failed(url: str, error: BaseException) -> str:
-    """What is wrong with the Redis at that URL, which is fit to be shown, without what to do about it."""
-    from redis.exceptions import AuthenticationError, BusyLoadingError, ReadOnlyError, ResponseError
+def diagnose(url: str, error: BaseException) -> tuple[str, str]:
+    """What is wrong with the Redis at that redacted URL, and the next step."""
+    from redis import exceptions as redis
 
-    if isinstance(error, AuthenticationError):
-        trouble = "does not accept the login"
-    elif isinstance(error, BusyLoadingError):
-        trouble = "does not answer yet (it loads its data)"
-    elif isinstance(error, ReadOnlyError):
-        trouble = REPLICA
+    if isinstance(error, redis.AuthenticationError):
+        trouble, step = "does not accept the login", "correct user and password in REDIS_URL or --redis"
+    elif isinstance(error, redis.BusyLoadingError):
+        trouble, step = "does not answer yet (it loads its data)", START
+    elif isinstance(error, redis.ReadOnlyError):
+        trouble, step = REPLICA, OTHER_URL
     elif _is_of_cluster(error):
-        trouble = f"{NO_CLUSTER} ({cause_of(error)})"
-    elif isinstance(error, ResponseError):
+        trouble, step = f"{NO_CLUSTER} ({cause_of(error)})", OTHER_URL
+    elif isinstance(error, redis.NoPermissionError):
         trouble = f"refuses a command ({cause_of(error)})"
+        step = "give its user that right (ACL), or correct REDIS_URL or --redis"
+    elif isinstance(error, redis.ResponseError):
+        trouble, step = f"refuses a command ({cause_of(error)})", "run schwabstream doctor to find the cause"
     else:
-        trouble = f"does not answer ({cause_of(error)})"
-    return f"Redis at {url} {trouble}"
-
-
-def next_step(error: BaseException) -> str:
-    """What to do about it."""
-    from redis.exceptions import AuthenticationError, NoPermissionError, ReadOnlyError, ResponseError
-
-    if isinstance(error, AuthenticationError):
-        return "correct user and password in REDIS_URL or --redis"
-    if isinstance(error, ReadOnlyError) or _is_of_cluster(error):
-        return OTHER_URL
-    if isinstance(error, NoPermissionError):
-        return "give its user that right (ACL), or correct REDIS_URL or --redis"
-    if isinstance(error, ResponseError):
-        return "schwabstream doctor names what is wrong there"
-    return START
+        trouble, step = f"does not answer ({cause_of(error)})", START
+    return f"Redis at {url} {trouble}", step
 
 
 def unavailable(url: str, error: BaseException) -> RedisUnavailable:
-    """The error as ours: what failed, on which Redis, and what to do; ``url`` is fit to be shown."""
-    step = next_step(error)
-    kind = RedisUnsuitable if step == OTHER_URL else RedisUnavailable
-    return kind(f"{what_failed(url, error)}: {step}")
+    """One of our errors for an error of redis-py or the system; ``url`` is redacted."""
+    what, step = diagnose(url, error)
+    return (RedisUnsuitable if step == OTHER_URL else RedisUnavailable)(f"{what}: {step}")
 
 
 @contextlib.contextmanager
 def translated(url: str) -> Iterator[None]:
-    """Raise what the block gets from redis-py or the system as ``RedisUnavailable``; ``url`` is fit to be shown."""
+    """Raise errors of redis-py and the system as ``RedisUnavailable``; ``url`` is redacted."""
     from redis.exceptions import RedisError
 
     try:
@@ -200,7 +177,7 @@ def translated(url: str) -> Iterator[None]:
 
 
 def cause_of(error: BaseException) -> str:
-    """The shortest honest reason: the system's own word where there is one."""
+    """The shortest accurate reason: the system's message where there is one."""
     origin = error.__cause__ or error.__context__
     if not isinstance(origin, OSError) and isinstance(error, OSError):
         origin = error

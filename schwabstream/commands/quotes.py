@@ -9,10 +9,10 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 
 import structlog
 
+from schwabstream.clock import today
 from schwabstream.commands.signals import until_signalled
 from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.subscription import Subscription, read_report
@@ -83,7 +83,7 @@ def status(redis: str | None) -> StreamerReport | None:
 
 def _watchlist(options: WatchOptions) -> Watchlist:
     """The symbols asked for; the words of one, such as SPY 251219C600, need no quotes."""
-    return Watchlist(parse_symbols([" ".join(options.symbols)], date.today()))  # noqa: DTZ011 - contracts expire locally
+    return Watchlist(parse_symbols([" ".join(options.symbols)], today()))
 
 
 class _Watch:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import structlog
 
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import open_store
+from schwabstream.clock import today
 from schwabstream.commands.resources import refuse_beside_streamer, schwab_for
 from schwabstream.commands.signals import until_signalled
 from schwabstream.errors import ConfigurationError, RedisUnavailable
@@ -52,7 +52,7 @@ def record(options: RecordOptions) -> None:
     configure_logging(settings.schwab_log_format, verbosity=options.verbosity)
     if not options.simulate:
         settings.require()
-    symbols = parse_symbols(settings.symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
+    symbols = parse_symbols(settings.symbols, today())
     for hint in future_hints(symbols):
         log.warning(hint)
     if not symbols:

@@ -6,18 +6,19 @@ Keeps no position; that is its readers' (``streams``). Writes nothing.
 import asyncio
 import time
 from collections.abc import Iterable
-from datetime import date
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 from pydantic import ValidationError
 from redis.exceptions import RedisError, ResponseError
 
+from schwabstream.broker.client import redis_client
 from schwabstream.broker.url import redact_url, unavailable
+from schwabstream.clock import today
 from schwabstream.consumer.conflation import RUN_APART
 from schwabstream.consumer.event_header import read_header, read_seq
 from schwabstream.consumer.selection import Selection
-from schwabstream.consumer.subscription import redis_backoff, redis_client
+from schwabstream.consumer.subscription import CONNECT_TIMEOUT_S, redis_backoff
 from schwabstream.consumer.trimming import StreamInfo, gap, id_before
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Event, parse_event
@@ -48,9 +49,8 @@ class RedisStream:
     """One Redis stream: its client, its entries as models, and patience with Redis."""
 
     def __init__(self, redis_url: str, key: str, symbols: Iterable[str]) -> None:
-        today = date.today()  # noqa: DTZ011 - contracts expire by the local calendar
-        self._selection = Selection.of(parse_symbols(symbols, today))
-        self.client: Redis = redis_client(redis_url)
+        self._selection = Selection.of(parse_symbols(symbols, today()))
+        self.client: Redis = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
         self.key = key
         self._url = redact_url(redis_url)
 

@@ -10,7 +10,6 @@ import contextlib
 import random
 import time
 from collections.abc import AsyncGenerator, Collection
-from datetime import date
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -18,14 +17,13 @@ import hiredis
 import structlog
 from pydantic import ValidationError
 from redis.asyncio.client import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from schwabstream.backoff import Backoff
-from schwabstream.broker.calls import heed_cancellation
+from schwabstream.broker.client import heed_cancellation, redis_client
 from schwabstream.broker.kind import reach
-from schwabstream.broker.url import connection_pool, redact_url, translated, unavailable
+from schwabstream.broker.url import redact_url, translated, unavailable
+from schwabstream.clock import today
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
@@ -61,7 +59,7 @@ async def subscribe(
     ones. All three come whatever the ``kinds``, with ``seq`` 0. Raises ``SymbolError`` for what cannot be a symbol and
     ``RedisUnavailable`` when Redis cannot be reached at the start; later outages are waited out.
     """
-    wanted = parse_symbols(symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
+    wanted = parse_symbols(symbols, today())
     aliases, keys = [each.alias for each in wanted], [each.key for each in wanted]
     queue = ConflatingQueue(aliases, keys=keys, max_pending=max_pending)
     subscription = Subscription(queue, kinds=kinds, redis_url=redis_url, prefix=prefix)
@@ -96,7 +94,7 @@ class Subscription:
         self.outages = 0
         self._prefix, self._probe_after_s = prefix, probe_after_s
         self._channels = {f"{prefix}:{kind}".encode(): Channel(kind) for kind in kinds}
-        self._client = redis_client(redis_url)
+        self._client = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
         self._arrived = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
@@ -262,34 +260,15 @@ def redis_backoff() -> Backoff:
     return Backoff(random.random, base_s=0.05, cap_s=0.5, floor_s=0.05, healthy_s=1.0)
 
 
-def redis_client(redis_url: str) -> Redis:
-    """A client that answers or fails within seconds and leaves retries to its caller.
-
-    Raises ``ConfigurationError`` for a wrong URL.
-    """
-    return Redis.from_pool(
-        connection_pool(
-            redis_url,
-            protocol=2,
-            socket_connect_timeout=CONNECT_TIMEOUT_S,
-            socket_timeout=CONNECT_TIMEOUT_S,
-            retry=Retry(NoBackoff(), 0),
-        )
-    )
-
-
 async def fetch_last_values(client: Redis, prefix: str, channel: Channel) -> list[bytes]:
     """The newest payload of every symbol; raises redis-py's errors."""
-    values = cast("list[bytes]", await client.hvals(f"{prefix}:last:{channel}"))
-    heed_cancellation()
-    return values
+    return cast("list[bytes]", await client.hvals(f"{prefix}:last:{channel}"))
 
 
 async def fetch_report(client: Redis, prefix: str) -> StreamerReport | None:
     """The running streamer's report; None when none runs, or it cannot be understood. Raises redis-py's errors."""
     try:
         payload = await client.get(f"{prefix}:streamer")
-        heed_cancellation()
         return None if payload is None else parse_report(payload)
     except ValidationError as error:
         log.warning("the streamer's report cannot be understood", problems=error.error_count())
@@ -302,12 +281,9 @@ async def read_report(redis_url: str, prefix: str) -> StreamerReport | None:
     A Sentinel or a node of a Cluster, which would answer as if no streamer ran, is ``RedisUnsuitable``.
     """
     await reach(redis_url)
-    client = redis_client(redis_url)
-    try:
+    async with redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S) as client:
         with translated(redact_url(redis_url)):
             return await fetch_report(client, prefix)
-    finally:
-        await client.aclose()
 
 
 def _now_us() -> int:

@@ -1,10 +1,9 @@
-"""Last value per symbol: merges Schwab's changes into full ticks, turns whole books and bars into events.
+"""The last value of each symbol: merges Schwab's changes into full ticks, and turns books and bars into events.
 
-Events leave as plain dictionaries of the shapes in ``events``, through the ``publish`` that was given. A tick's
-dictionary is the symbol's own state, lent for the length of the call: ``publish`` may set its ``seq``, and must copy or
-encode what it keeps before it returns. A book's side is whatever orjson writes as its JSON, finished JSON mostly.
-Merging: a missing field is unchanged, null becomes None, 0 and "" are values (protocol 3.5). What is not what its
-field's table says is counted and taken as unknown; nothing that arrives raises.
+Passes events to ``publish`` as dictionaries of the shapes in ``events``. The dictionary of a tick is the symbol's own
+state: ``publish`` may set its ``seq``, and must copy or encode what it keeps before it returns. A side of a book is
+anything that orjson writes as its JSON. Merging: a missing field is unchanged, null becomes None, 0 and "" are values
+(protocol 3.5). A value of the wrong type is counted and becomes None; no input raises an exception.
 """
 
 from collections import Counter
@@ -24,12 +23,12 @@ Publish = Callable[[Channel, dict[str, Any]], None]
 
 _LEVEL_ONE_FIELDS = {field.name for service in LEVEL_ONE.values() for field in FIELDS[service] if field.number}
 TICK_FIELDS = tuple(name for name in TickEvent.model_fields if name in _LEVEL_ONE_FIELDS)
-"""What a tick has from the fields of level 1, as both name it."""
+"""The names that ticks and the fields of level 1 share."""
 _TICKS = Channel.TICKS
 _TRADE_FIELDS = ("last_price", "last_size", "trade_time")
 _TOP_FIELDS = ("bid_price", "bid_size", "ask_price", "ask_size")
 _NUMBER, _INTEGER = (float, int), (int,)
-# Two tuples, though equal: which of them it is says whether a code may stand for the text.
+# Two equal tuples, compared by identity: only ``_CHARACTER`` also accepts the code of a character.
 _TEXT, _CHARACTER = (str,), (str,)
 _ACCEPTED: Mapping[Kind, tuple[type, ...]] = {
     Kind.FLOAT: _NUMBER,
@@ -43,11 +42,10 @@ _CHART_TIME = {Service.CHART_FUTURES: "1", Service.CHART_EQUITY: "7"}
 
 
 class Instrument:
-    """All that is known of one key.
+    """The state of one key.
 
-    ``fresh`` tells whether this session has confirmed it, ``first_us`` when its first entry did so, ``first_update``
-    the number of that update; ``book_service`` which service its last book came from, ``info`` holds the level-1 fields
-    that are in no event, by name.
+    ``fresh``: whether an entry of this session has confirmed it, ``first_us`` and ``first_update``: the time and number
+    of that entry; ``book_service``: the service of its last book; ``info``: level-1 fields that no event has, by name.
     """
 
     __slots__ = (
@@ -94,14 +92,14 @@ class Instrument:
 
     @property
     def book(self) -> Literal["book", "top_of_book"] | None:
-        """Where its level 2 comes from; None when no book has come yet."""
+        """The source of its level 2; None before the first book."""
         if self.book_service is None:
             return None
         return "book" if self.book_service in BOOK_SERVICES else "top_of_book"
 
 
 class _Layout:
-    """How the entries of one level-1 service are read: number → (name, accepted types), split by destination."""
+    """Field numbers of one level-1 service → (name, accepted types), for ticks and for ``Instrument.info``."""
 
     def __init__(self, service: Service) -> None:
         slots = {str(field.number): (field.name, _ACCEPTED[field.kind]) for field in FIELDS[service] if field.number}
@@ -120,23 +118,23 @@ class LastValues:
         self._publish = publish
         self._layouts = {str(service): _Layout(service) for service in dict.fromkeys(LEVEL_ONE.values())}
         self.instruments: dict[str, Instrument] = {}
-        self._answering: dict[str, Instrument] = {}  # whose data comes under each key, in this session
+        self._answering: dict[str, Instrument] = {}  # by the key that this session's entries have
         self.counts: Counter[str] = Counter()
         for symbol in symbols:
-            if known := self.instruments.get(symbol.key):
-                known.aliases = tuple(dict.fromkeys((*known.aliases, symbol.alias)))
+            if instrument := self.instruments.get(symbol.key):
+                instrument.aliases = tuple(dict.fromkeys((*instrument.aliases, symbol.alias)))
             else:
                 self.instruments[symbol.key] = Instrument(symbol)
         self.begin_session()
 
     def begin_session(self) -> None:
-        """Mark everything known as unconfirmed: each key's next entry is a snapshot."""
+        """Mark every key as unconfirmed: its next entry is a snapshot."""
         self._answering = dict(self.instruments)
         for instrument in self.instruments.values():
             instrument.fresh = False
 
     def use_top_of_book(self, keys: Iterable[str]) -> None:
-        """From now on build the one-level book of these keys from level 1: Schwab has no depth for them."""
+        """Build one-level books of these keys from level 1, because Schwab has no depth for them."""
         for key in keys:
             if (instrument := self.instruments.get(key)) and not instrument.top_of_book:
                 instrument.top_of_book = True
@@ -144,7 +142,7 @@ class LastValues:
                     self._publish_top(instrument)
 
     def repeat(self, instrument: Instrument) -> None:
-        """Publish its last tick once more, marked as a repeat."""
+        """Publish the last tick again, marked as a repeat."""
         tick = instrument.tick
         if tick["last_price"] is None:
             return
@@ -153,7 +151,7 @@ class LastValues:
         tick["repeat"] = False
 
     def apply(self, batch: Batch, received_us: int) -> None:
-        """Merge one batch and publish what follows from it; ``received_us`` is when its frame arrived."""
+        """Merge one batch and publish its events; ``received_us`` is when its frame arrived."""
         service = batch.service
         layout = self._layouts.get(service)
         timestamp = batch.timestamp_ms or received_us // 1000
@@ -177,10 +175,10 @@ class LastValues:
             self._merge(instrument, layout, entry, timestamp, received_us)
 
     def _root_answered_by(self, entry: object, service: str) -> Instrument | None:
-        """The root that Schwab answers under this entry's key, its contract's, from now on (protocol 6).
+        """The root whose data Schwab sends under this entry's key, that of its contract (protocol 6).
 
-        A root that is confirmed by its own key is itself; one that its contract stands for follows the roll, which
-        begins with a snapshot.
+        A root that its own key has confirmed gets no data of a contract. One that gets its contract's data follows the
+        roll to the next contract, which begins with a snapshot.
         """
         if service != LEVEL_ONE[Asset.FUTURE] or type(entry) is not dict or type(entry.get("key")) is not str:
             return None
@@ -201,20 +199,19 @@ class LastValues:
         self, instrument: Instrument, layout: _Layout, entry: dict[str, Any], timestamp: int, received_us: int
     ) -> None:
         tick, slots = instrument.tick, layout.tick
-        known_trade = tick["trade_time"]
+        last_trade = tick["trade_time"]
         for number, value in entry.items():
             slot = slots.get(number)
             if slot is not None:
                 name, accepted = slot
                 tick[name] = value if type(value) in accepted else self._coerce(value, accepted)
             elif number in layout.info:
-                self._note(instrument, layout, number, value)
+                self._keep_info(instrument, layout, number, value)
         instrument.updates += 1
         trade_time, quote_time = tick["trade_time"], tick["quote_time"]
         if instrument.fresh and "assetMainType" not in entry:
-            # Schwab has no feed of trades, and a change names only what changed (protocol 3.5): a trade at the price of
-            # the one before shows in its size or its time alone, so any of the three stands for it. A null, which takes
-            # one of them away, is no sign of a trade.
+            # Schwab has no feed of trades, and a change has only the changed fields (protocol 3.5). A trade at the
+            # previous price changes only size or time, so any of the three fields shows a trade. A null does not.
             tick["is_trade"] = (
                 layout.price in entry  # may be null: without a last price nothing is published
                 or (trade_time is not None and layout.time in entry)
@@ -223,9 +220,9 @@ class LastValues:
         else:
             if not instrument.fresh:
                 instrument.fresh, instrument.first_us, instrument.first_update = True, received_us, instrument.updates
-            # A snapshot names everything, whether it was asked for or not, so it repeats the last trade: only a later
-            # time shows a new one. The first snapshot of a run has nothing to compare with, and may be days old.
-            tick["is_trade"] = known_trade is not None and (trade_time or 0) > known_trade
+            # A snapshot, requested or not, has all fields, so it repeats the last trade: only a later time shows a new
+            # one. The first snapshot of a run has no earlier trade to compare with, and may be days old.
+            tick["is_trade"] = last_trade is not None and (trade_time or 0) > last_trade
         if quote_time is None or (trade_time is not None and trade_time > quote_time):
             quote_time = trade_time
         tick["timestamp"] = quote_time if quote_time is not None and quote_time > 0 else timestamp
@@ -238,12 +235,11 @@ class LastValues:
         if instrument.top_of_book and not layout.top.isdisjoint(entry):
             self._publish_top(instrument)
 
-    def _note(self, instrument: Instrument, layout: _Layout, number: str, value: object) -> None:
+    def _keep_info(self, instrument: Instrument, layout: _Layout, number: str, value: object) -> None:
         name, accepted = layout.info[number]
-        noted = value if type(value) in accepted else self._coerce(value, accepted)
-        instrument.info[name] = noted
+        instrument.info[name] = value if type(value) in accepted else self._coerce(value, accepted)
         if name == "active_contract" and not instrument.is_contract:
-            instrument.tick["contract"] = noted
+            instrument.tick["contract"] = instrument.info[name]
 
     def _coerce(self, value: object, accepted: tuple[type, ...]) -> object:
         if value is None:
@@ -322,7 +318,7 @@ def _event(kind: str, key: str, timestamp: int, received_us: int) -> dict[str, A
 
 
 def _top(price: float | None, size: int | None) -> list[dict[str, Any]]:
-    """The one level of a side; no level when there is no price, or none with a size (trap T14)."""
+    """The one level of a side; empty without a price, or when price and size are 0 (trap T14)."""
     if price is None or (not price and not size):
         return []
     return [{"price": price, "size": size or 0, "makers": 0, "venues": []}]

@@ -1,4 +1,4 @@
-"""The quotes endpoint's answer as TickEvents, for one look when no streamer runs; pure (protocol 2.2)."""
+"""Reads the answer of the quotes endpoint as TickEvents, for quotes without a streamer; pure (protocol 2.2)."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,18 +8,18 @@ from schwabstream.events import TickEvent
 from schwabstream.market.last_values import TICK_FIELDS
 from schwabstream.protocol.symbols import Asset, Symbol
 
-# The endpoint writes lastPrice where the streamer's fields, and so ours, say last_price.
+# The endpoint writes lastPrice where a TickEvent has last_price.
 _NAMES: Final = {name: re.sub("_(.)", lambda match: match[1].upper(), name) for name in TICK_FIELDS}
 _WHOLE: Final = frozenset(name for name in TICK_FIELDS if int in get_args(TickEvent.model_fields[name].annotation))
 
 
 def tick_of(symbol: Symbol, quotes: Mapping[str, Any], now_us: int) -> TickEvent | None:
-    """The symbol's quote with ``seq`` 0, or None when the answer has none with a last price."""
+    """The symbol's quote with ``seq`` 0; None when the answer has no last price for it."""
     entry = next(_entries(symbol, quotes), None)
     quote = entry.get("quote") if entry else None
     if entry is None or not isinstance(quote, dict) or _number(quote.get("lastPrice")) is None:
         return None
-    values = {name: _number(quote.get(theirs), whole=name in _WHOLE) for name, theirs in _NAMES.items()}
+    values = {name: _number(quote.get(wire_name), whole=name in _WHOLE) for name, wire_name in _NAMES.items()}
     times = [int(values[name] or 0) for name in ("trade_time", "quote_time")]
     realtime = entry.get("realtime")
     return TickEvent.model_validate(
@@ -39,7 +39,7 @@ def tick_of(symbol: Symbol, quotes: Mapping[str, Any], now_us: int) -> TickEvent
 
 
 def _entries(symbol: Symbol, quotes: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Entries that may answer for the symbol, the likeliest first: which key a root comes under is not known."""
+    """Entries that may be the symbol's, the likeliest first: it is unknown under which key Schwab returns a root."""
     entries = [(key, entry) for key, entry in quotes.items() if isinstance(entry, dict)]
     yield from (entry for key, entry in entries if key == symbol.key)
     yield from (entry for _, entry in entries if entry.get("symbol") == symbol.key)
@@ -60,7 +60,7 @@ def _contract(symbol: Symbol, entry: dict[str, Any]) -> str | None:
 
 
 def _number(value: object, *, whole: bool = False) -> float | None:
-    """The value when it is a number, whole where it must be; else None."""
+    """The value when it is a number, an integer if ``whole``; else None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return int(value) if whole and value == int(value) else None if whole else value

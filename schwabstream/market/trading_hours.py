@@ -1,9 +1,9 @@
-"""When which market is open: pure rules over the calendar, the clock comes in as an argument.
+"""When each market is open: pure rules over the calendar; the time is an argument.
 
-Made to answer one question, "must data be flowing now?", so where sources differ, or a product's hours are not known,
-it says closed: a market wrongly taken for open looks like a dead stream. Equities follow the hours Schwab's markets
-endpoint gave for the day (protocol 2.3), else New York's regular session; futures the hours their exchanges publish
-for the product (protocol 6.1).
+Answers one question: must data be flowing now? It says no where sources differ or a product's hours are unknown,
+because a market wrongly taken for open looks like a dead stream. Equities follow the hours that Schwab's markets
+endpoint gives for the day (protocol 2.3), else New York's regular session; futures follow the hours that their
+exchanges publish for the product (protocol 6.1).
 """
 
 from collections.abc import Mapping
@@ -17,28 +17,28 @@ from schwabstream.protocol.symbols import Asset, Symbol
 
 NEW_YORK, CHICAGO = ZoneInfo("America/New_York"), ZoneInfo("America/Chicago")
 EQUITY_HOURS = frozenset({Asset.EQUITY, Asset.INDEX, Asset.OPTION})
-"""What trades while New York's regular session lasts."""
+"""Assets that trade in New York's regular session."""
 _THURSDAY, _FRIDAY, _SATURDAY, _SUNDAY = 3, 4, 5, 6
 _REGULAR_HOURS = time(9, 30), time(16)
 _HALF_DAY_END = time(13)
 _FOREX_BREAK = time(17)
 
 Spans = tuple[tuple[time, time], ...]
-# In Chicago. A session that begins in the evening belongs to the next day.
+# Chicago time. A session that begins in the evening belongs to the next day.
 _EVENINGS: Mapping[Hours, time] = {Hours.GLOBEX: time(17), Hours.GRAINS: time(19)}
 _DAYS: Mapping[Hours, Spans] = {
     Hours.GLOBEX: ((time(0), time(16)),),
     Hours.GRAINS: ((time(0), time(7, 45)), (time(8, 30), time(13, 20))),
     Hours.LIVESTOCK: ((time(8, 30), time(13, 5)),),
     Hours.VOLATILITY: ((time(8, 30), time(15)),),
-    Hours.OTHER_FUTURES: ((time(9), time(12)),),  # when every market in America trades
+    Hours.OTHER_FUTURES: ((time(9), time(12)),),  # when all American markets trade
 }
 _CHICAGO_HALF_DAY_END = time(12)
 _DAY = timedelta(days=1)
 
 
 def hours_of(symbol: Symbol) -> Hours:
-    """At which hours this symbol trades."""
+    """The group of trading hours of this symbol."""
     if symbol.asset in EQUITY_HOURS:
         return Hours.EQUITIES
     if symbol.asset is Asset.FOREX:
@@ -49,7 +49,7 @@ def hours_of(symbol: Symbol) -> Hours:
 
 @dataclass(frozen=True, slots=True)
 class Holidays:
-    """Days on which an exchange stays closed, and days on which it closes early."""
+    """The days on which an exchange is closed, and those on which it closes early."""
 
     closed: frozenset[date] = frozenset()
     half: frozenset[date] = frozenset()
@@ -57,14 +57,14 @@ class Holidays:
 
 @dataclass(slots=True)
 class Schedule:
-    """What is known of the calendar; learns holidays and a day's equity hours as they become known."""
+    """The trading calendar; holidays and the equity hours of a day are added when they are loaded."""
 
     new_york: Holidays = field(default_factory=Holidays)
     chicago: Holidays = field(default_factory=Holidays)
     _equity_hours: dict[date, list[tuple[datetime, datetime]]] = field(default_factory=dict)
 
     def is_open(self, hours: Hours, at: datetime) -> bool:
-        """Whether data must be flowing for what trades at these hours at this moment (an aware datetime)."""
+        """Whether data must be flowing for these trading hours at ``at``, an aware datetime."""
         if hours is Hours.EQUITIES:
             return self._equities_are_open(at.astimezone(NEW_YORK))
         if hours is Hours.CURRENCIES:
@@ -72,11 +72,11 @@ class Schedule:
         return self._futures_are_open(hours, at.astimezone(CHICAGO))
 
     def knows_equity_hours(self, day: date) -> bool:
-        """Whether the endpoint's hours of this day (New York) were learned."""
+        """Whether the calendar has the endpoint's hours of this day (New York)."""
         return day in self._equity_hours
 
     def learn_equity_hours(self, day: date, answer: Mapping[str, Any]) -> None:
-        """Take the markets endpoint's answer for one day; raises ``ValueError`` when it is not one."""
+        """Set the hours of one day from the markets endpoint's answer; raises ``ValueError`` for an invalid answer."""
         try:
             (product,) = answer["equity"].values()
             spans = product.get("sessionHours", {}).get("regularMarket", []) if product["isOpen"] else []
@@ -90,28 +90,28 @@ class Schedule:
     def _futures_are_open(self, hours: Hours, local: datetime) -> bool:
         day, clock = local.date(), local.time()
         if (evening := _EVENINGS.get(hours)) is not None and clock >= evening:
-            return self._futures_trade_on(hours, day + _DAY) and not self._rests_overnight(hours, day)
+            return self._futures_trade_on(hours, day + _DAY) and not self._skips_evening(hours, day)
         if not self._futures_trade_on(hours, day):
             return False
         if self._is_half_day(hours, day) and clock >= _CHICAGO_HALF_DAY_END:
             return False
-        overnight = clock < time(8) and self._rests_overnight(hours, day - _DAY)
+        overnight = clock < time(8) and self._skips_evening(hours, day - _DAY)
         return not overnight and any(opens <= clock < closes for opens, closes in _DAYS[hours])
 
     def _futures_trade_on(self, hours: Hours, day: date) -> bool:
-        """Whether there is a session of this day at all."""
+        """Whether this day has a session."""
         if day.weekday() >= _SATURDAY:
             return False
         if hours is Hours.GLOBEX:
             return day not in self.chicago.closed or _is_halted_at_noon(day)
-        # Everything else also rests on the holidays on which Globex only stops early.
+        # All other groups are also closed on the holidays on which Globex only stops early.
         return day not in self.chicago.closed and day not in self.new_york.closed
 
     def _is_half_day(self, hours: Hours, day: date) -> bool:
         return day in self.chicago.half or (hours is Hours.GLOBEX and day in self.chicago.closed)
 
-    def _rests_overnight(self, hours: Hours, day: date) -> bool:
-        """Whether no evening session may follow this day: grains come back in the morning after some holidays."""
+    def _skips_evening(self, hours: Hours, day: date) -> bool:
+        """Whether this day has no evening session: after some holidays, grains start again in the morning."""
         return hours is Hours.GRAINS and day.weekday() < _SATURDAY and not self._futures_trade_on(hours, day)
 
     def _equities_are_open(self, local: datetime) -> bool:
@@ -125,7 +125,7 @@ class Schedule:
 
 
 def _is_halted_at_noon(day: date) -> bool:
-    """Whether a closed day is Independence Day or Thanksgiving: Globex trades on them until noon."""
+    """Whether a closed day is Independence Day or Thanksgiving, on which Globex trades until noon."""
     if day.month == 7:
         return 3 <= day.day <= 5
     return day.month == 11 and day.weekday() == _THURSDAY and 22 <= day.day <= 28

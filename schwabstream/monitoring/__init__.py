@@ -1,1 +1,1 @@
-"""The report of a running streamer, its metrics and alerts."""
+"""The streamer's report, metrics and alerts."""

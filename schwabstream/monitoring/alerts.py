@@ -1,8 +1,8 @@
-"""Calls a person: runs the command that the operator named, once for each occasion that needs one.
+"""Calls a person: runs the operator's command once for each occasion that needs someone.
 
-No shell is involved: the command is split into words and started as it stands, without our settings in its environment,
-with the StatusEvent on its standard input and 30 seconds to live. Whatever goes wrong with it is logged and harmless.
-Past calls are kept beside the token file, so that a restart does not repeat them.
+The command runs without a shell and without our settings in its environment. It gets the StatusEvent on standard input,
+and is killed after 30 seconds. Its failures are logged and affect nothing else. Past calls are stored beside the token
+file, so that a restart does not repeat them.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _STDERR_SHOWN = 500
 
 
 class Occasion(StrEnum):
-    """What a person is called for; the event's ``detail`` says which when nothing else does."""
+    """Why a person is called; the ``detail`` of the event, unless the event has its own."""
 
     LOGIN_REQUIRED = "login_required"
     EVICTED = "evicted"
@@ -47,39 +47,39 @@ class Occasion(StrEnum):
 
 
 def split_command(command: str) -> list[str]:
-    """The command's words; ``ConfigurationError`` when it cannot be one."""
+    """The words of the command; raises ``ConfigurationError`` for an invalid one."""
     try:
         words = shlex.split(command)
     except ValueError as error:
         raise ConfigurationError(f"SCHWAB_ALERT_COMMAND: {error}; quote it as in a shell") from None
     if not words:
-        raise ConfigurationError("SCHWAB_ALERT_COMMAND: it holds no command")
+        raise ConfigurationError("SCHWAB_ALERT_COMMAND: the command is empty")
     return words
 
 
 class AlertHistory:
-    """The occasions that a person was called for, each with the time it stands for, in seconds since the epoch."""
+    """The past occasions with their times, in seconds since the epoch."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._times: dict[str, float] = {}
-        # A file that is missing or says something else costs one alert too many at most.
+        # A missing or invalid file causes one extra alert at most.
         with contextlib.suppress(OSError, orjson.JSONDecodeError):
             content = orjson.loads(path.read_bytes())
             if isinstance(content, dict):
                 self._times = {name: at for name, at in content.items() if isinstance(at, int | float)}
 
     def get(self, occasion: Occasion) -> float | None:
-        """When a person was called, or what time it was about; None when nobody was."""
+        """The time of the last call, or of the login that it was about; None without a call."""
         return self._times.get(occasion)
 
     def add(self, occasion: Occasion, at: float) -> None:
-        """Remember it."""
+        """Store the time of a call."""
         self._times[occasion.value] = at
         self._save()
 
     def forget(self, before: Mapping[Occasion, float]) -> None:
-        """Make each occasion a new one if its last call was before the time named with it."""
+        """Forget each occasion whose last call was before the given time."""
         over = [each for each, at in before.items() if self._times.get(each, at) < at]
         for each in over:
             del self._times[each]
@@ -94,7 +94,7 @@ class AlertHistory:
 
 
 class Alerts:
-    """Calls a person through ``command``; enter :meth:`running`, and add :meth:`take_status` to the listeners."""
+    """Calls a person through ``command``: enter :meth:`running`, and pass each StatusEvent to :meth:`take_status`."""
 
     def __init__(
         self,
@@ -116,7 +116,7 @@ class Alerts:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Run the command when needed, for the length of the block; one that still runs at its end gets a second."""
+        """Run the command when needed for the length of the block; at its end, a running command gets a second."""
         task = start_beside(self._run(), "alerts")
         try:
             yield self
@@ -127,19 +127,21 @@ class Alerts:
             await end(task)
 
     def take_status(self, event: Mapping[str, Any]) -> None:
-        """Look at one published StatusEvent; returns at once."""
+        """Check one published StatusEvent; returns at once."""
         self._state = event["state"]
         if self._state == "streaming":
             now = self._wall()
-            # A fight over the connection, or a restart loop, streams for a moment each time: one occasion all the same.
-            fought = now - QUIET_S
-            self._history.forget({Occasion.LOGIN_REQUIRED: now, Occasion.EVICTED: fought, Occasion.GAVE_UP: fought})
+            # A fight over the connection or a restart loop streams briefly each time, and is still one occasion.
+            quiet_since = now - QUIET_S
+            self._history.forget(
+                {Occasion.LOGIN_REQUIRED: now, Occasion.EVICTED: quiet_since, Occasion.GAVE_UP: quiet_since}
+            )
         elif self._state in (Occasion.LOGIN_REQUIRED, Occasion.EVICTED):
             occasion = Occasion(self._state)
             self._call_once(occasion, {"detail": occasion.value, **event})
 
     async def gave_up(self, error: SchwabStreamError) -> None:
-        """Report that the run ends because of ``error``, and wait until the command has run."""
+        """Alert that the run ends because of ``error``, and wait until the command has ended."""
         reason = f"the streamer gave up: {error}"
         self._call_once(Occasion.GAVE_UP, self._event("stopped", reason, Occasion.GAVE_UP))
         await self._idle.wait()
@@ -147,13 +149,13 @@ class Alerts:
     async def watch_login(
         self, tokens: Callable[[], TokenSet | None], *, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        """Report once per login, until cancelled, that the next one is due within 24 hours."""
+        """Alert once per login, until cancelled, when the next one is due within 24 hours."""
         while True:
             login = tokens()
             reminder = login.login_reminder(self._wall()) if login else None
             if login and login.login_due_at is not None and reminder:
-                known = self._history.get(Occasion.LOGIN_DUE)
-                if known is None or abs(known - login.login_due_at) > _SAME_LOGIN_S:
+                before = self._history.get(Occasion.LOGIN_DUE)
+                if before is None or abs(before - login.login_due_at) > _SAME_LOGIN_S:
                     self._queue(self._event(self._state, reminder, Occasion.LOGIN_DUE))
                     self._history.add(Occasion.LOGIN_DUE, login.login_due_at)
             await sleep(LOOK_EVERY_S)
@@ -180,25 +182,24 @@ class Alerts:
             self._idle.set()
 
     async def _call(self, event: dict[str, Any]) -> None:
-        """Run the command for one event; bounded, and harmless whatever it does."""
+        """Run the command for one event, within the time limit; logs every failure."""
         try:
             async with asyncio.timeout(self._limit_s):
-                code, said = await self._execute(orjson.dumps(event))
+                code, output = await self._execute(orjson.dumps(event))
         except OSError as error:
             reason = error.strerror or type(error).__name__
             if isinstance(error, TimeoutError):
                 reason = f"it did not end within {self._limit_s:g} s and was killed"
-            log.error("the alert command failed", reason=reason, command=self._words[0])  # noqa: TRY400 - the reason is all
-            return
-        if code:
-            log.error("the alert command failed", exit_code=code, said=said)
+            code, output = None, reason
+        if code != 0:
+            log.error("the alert command failed", exit_code=code, reason=output, command=self._words[0])
         else:
             log.info("a person was called", state=event["state"], reason=event["reason"])
 
     async def _execute(self, payload: bytes) -> tuple[int, str]:
-        """Exit code of the command and the beginning of its standard error; cut short, it dies with its group.
+        """The command's exit code and the beginning of its standard error; kills its process group when cancelled.
 
-        Files rather than pipes: nobody has to read them while it runs, and what it leaves behind holds nothing open.
+        Uses files, not pipes: they need no reader while it runs, and its child processes cannot keep them open.
         """
         with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:
             stdin.write(payload)
@@ -209,7 +210,7 @@ class Alerts:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=stderr,
                 env=self._environment,
-                start_new_session=True,  # so that whatever it starts can be ended with it
+                start_new_session=True,  # so that its child processes can be killed with it
             )
             try:
                 code = await process.wait()

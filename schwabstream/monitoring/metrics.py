@@ -1,7 +1,7 @@
-"""The state of a run for Prometheus and health checks, read from its counters on request.
+"""The metrics and the health of a run, read from its counters on request.
 
-Nothing is counted here, so the way of a tick pays nothing for being watched. The names are those of
-docs/operations/alerts.md; none of them carries a token, an account or a symbol.
+Counts nothing itself, so a tick takes no extra time. docs/operations/alerts.md lists the names. No metric contains a
+token, an account or a symbol.
 """
 
 import time
@@ -16,10 +16,9 @@ from prometheus_client.registry import Collector
 from schwabstream import __version__
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.errors import SessionLost
-from schwabstream.histogram import Histogram
 from schwabstream.publishing.fence import describe
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.report import Count
+from schwabstream.report import Count, Histogram
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
@@ -33,23 +32,23 @@ _STATES = (*(state.value for state in Status), STANDBY)
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The time that one streamer leads, from taking the lease to losing it."""
+    """A streamer and its publisher, from taking the lease to losing it."""
 
     client: SchwabStreamClient
     publisher: TradingEventPublisher
 
 
-class Monitor:
-    """Knows the parts of a run: set ``lead`` while it streams, ``lease`` when there is one to wait for.
+class Monitor(Collector):
+    """The parts of a run: set ``lead`` while it streams, and ``lease`` when it may wait for one.
 
-    ``dropped_before`` counts what earlier leads gave up.
+    ``dropped_before`` counts the events that earlier leads dropped.
     """
 
     def __init__(self, auth: SchwabAuthClient, *, wall: Callable[[], float] = time.time) -> None:
         self._auth, self._wall = auth, wall
         self._started = wall()
         self._registry = CollectorRegistry()
-        self._registry.register(_RunCollector(self))
+        self._registry.register(self)
         ProcessCollector(registry=self._registry)
         self.lead: Lead | None = None
         self.dropped_before = 0
@@ -63,11 +62,11 @@ class Monitor:
         return STANDBY if self.lease is not None and self.lease.waiting_for else Status.CONNECTING.value
 
     def exposition(self) -> bytes:
-        """Everything in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)
 
     def health(self) -> tuple[bool, dict[str, Any]]:
-        """Whether the run does what it is for, and the JSON that says so; a standby that waits is healthy."""
+        """Whether the run is healthy, and the JSON for ``/healthz``; a waiting standby is healthy."""
         body: dict[str, Any] = {"v": 1, "state": self.state, "version": __version__}
         lead = self.lead
         if lead is None:
@@ -91,8 +90,12 @@ class Monitor:
             "not_fresh": not_fresh,
         }
 
-    def families(self) -> Iterator[Metric]:
-        """Every metric of the run at this moment."""
+    def describe(self) -> Iterator[Metric]:
+        """No metrics: those of :meth:`collect` change during a run."""
+        yield from ()
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics of the run at this moment."""
         yield from self._of_run()
         yield from self._of_login()
         if self.lead is not None:
@@ -102,7 +105,7 @@ class Monitor:
 
     def _of_run(self) -> Iterator[Metric]:
         state = self.state
-        yield _gauge("info", "Always 1; which version runs.", 1, version=__version__)
+        yield _gauge("info", "Always 1; the label has the version.", 1, version=__version__)
         yield _gauge("start_time_seconds", "When this run began, in seconds since the epoch.", self._started)
         yield _by_label(
             GaugeMetricFamily,
@@ -112,8 +115,10 @@ class Monitor:
             {each: float(each == state) for each in _STATES},
         )
         dropped = self.dropped_before + (self.lead.publisher.dropped if self.lead else 0)
-        yield _counter("dropped", "Events given up: the buffer was full, or another streamer took the lease.", dropped)
-        yield _gauge("healthy", "1 while the run does what it is for, as /healthz says.", float(self.health()[0]))
+        yield _counter(
+            "dropped", "Events dropped because the buffer was full or another streamer took the lease.", dropped
+        )
+        yield _gauge("healthy", "1 while the run is healthy, as in /healthz.", float(self.health()[0]))
 
     def _of_login(self) -> Iterator[Metric]:
         now, tokens = self._wall(), self._auth.tokens
@@ -137,11 +142,11 @@ class Monitor:
         yield _counter("gaps", "Outages after which a gap was reported.", counts[Count.GAP])
         yield _counter("stale", "Times a symbol or service was reported stale.", counts[Count.STALE])
         yield _counter(
-            "undecodable", "Frames, or parts of one, that could not be understood.", counts[Count.UNDECODABLE]
+            "undecodable", "Frames, or parts of frames, that could not be decoded.", counts[Count.UNDECODABLE]
         )
         yield _counter("refused_commands", "Commands that Schwab refused.", counts[Count.REFUSED_COMMANDS])
         fresh = [instrument.fresh for instrument in client.market.instruments.values()]
-        yield _gauge("symbols", "Keys that are wanted.", len(fresh))
+        yield _gauge("symbols", "Wanted keys.", len(fresh))
         text = "Wanted keys that the present session has not confirmed."
         yield _gauge("symbols_not_fresh", text, fresh.count(False))
 
@@ -149,39 +154,26 @@ class Monitor:
         flows = client.meter.flows
         for name, text in (
             ("frames", "Frames received, by service."),
-            ("events", "Entries received in them, by service."),
+            ("events", "Entries received, by service."),
             ("bytes", "Bytes received, by service."),
         ):
             values = {service: getattr(flow, name) for service, flow in flows.items()}
             yield _by_label(CounterMetricFamily, f"received_{name}", text, "service", values)
-        text = "Seconds from the exchange's time to the arrival here, sampled."
+        text = "Seconds from the exchange's time to receipt, sampled."
         yield _histogram("exchange_lag_seconds", text, client.meter.exchange_lag)
 
     def _of_publisher(self, publisher: TradingEventPublisher) -> Iterator[Metric]:
         published = {channel.value: count for channel, count in publisher.published_by_channel.items()}
-        yield _by_label(CounterMetricFamily, "published", "Events that Redis took, by channel.", "channel", published)
+        yield _by_label(CounterMetricFamily, "published", "Events written to Redis, by channel.", "channel", published)
         yield _gauge("redis_up", "1 while Redis is connected.", float(publisher.connected))
-        yield _counter("redis_outages", "Times that Redis went away.", publisher.counts[Count.OUTAGES])
+        yield _counter("redis_outages", "Outages of Redis.", publisher.counts[Count.OUTAGES])
         yield _counter(
             "redis_refused_commands", "Single commands that Redis refused.", publisher.counts[Count.REFUSED_COMMANDS]
         )
-        yield _gauge("queue_events", "Events that wait for Redis.", publisher.queued)
-        yield _gauge("queue_bytes", "Bytes that wait for Redis.", publisher.queued_bytes)
+        yield _gauge("queue_events", "Events queued for Redis.", publisher.queued)
+        yield _gauge("queue_bytes", "Bytes queued for Redis.", publisher.queued_bytes)
         yield _histogram("publish_batch_events", "Events in one transaction.", publisher.batch_sizes)
         yield _histogram("publish_seconds", "Seconds that Redis took for one transaction.", publisher.write_times)
-
-
-class _RunCollector(Collector):
-    """The monitor as Prometheus's client wants it."""
-
-    def __init__(self, monitor: Monitor) -> None:
-        self._monitor = monitor
-
-    def collect(self) -> Iterator[Metric]:
-        yield from self._monitor.families()
-
-    def describe(self) -> Iterator[Metric]:
-        yield from ()  # what there is to collect depends on the moment
 
 
 def _gauge(name: str, text: str, value: float, **labels: str) -> Metric:

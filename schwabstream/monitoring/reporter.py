@@ -1,4 +1,4 @@
-"""Turns what a running streamer knows of itself into its report, and keeps the report in Redis alive."""
+"""Makes the report of a running streamer, and renews it in Redis."""
 
 import asyncio
 import itertools
@@ -7,13 +7,13 @@ import os
 import platform
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any
 
 import orjson
 
 from schwabstream import __version__
+from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.tokens import TokenSet
-from schwabstream.errors import TokenFileError
 from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.symbols import tick_size
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -26,27 +26,15 @@ _ROWS_AT_ONCE = 256
 _RATE_WEIGHT = 0.3
 
 
-class Login(Protocol):
-    """What the report needs of ``SchwabAuthClient``."""
-
-    @property
-    def tokens(self) -> TokenSet | None:
-        """The tokens in use."""
-
-    @property
-    def unsaved(self) -> TokenFileError | None:
-        """Why the token file does not have them."""
-
-
 class Reporter:
-    """Reports on one streamer, about once a second while :meth:`run` runs; ``rates`` has updates a second by key."""
+    """Reports on one streamer about once a second while :meth:`run` runs; ``rates``: updates a second by key."""
 
     def __init__(
         self,
         client: SchwabStreamClient,
         publisher: TradingEventPublisher,
         *,
-        login: Login | None = None,
+        login: SchwabAuthClient | None = None,
         simulated: bool = False,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -56,22 +44,22 @@ class Reporter:
         self._wall, self._sleep = wall, sleep
         self._measured_at = wall()
         self._updates: dict[str, int] = {}
-        self._dropped_told = 0
-        self._due_told: float | None = None
+        self._announced_drops = 0
+        self._announced_due: float | None = None
         self.simulated = simulated
         self.started = int(wall() * 1000)
         self.rates: dict[str, float] = {}
 
     def report(self, keys: Iterable[str] | None = None) -> StreamerReport:
-        """The report of this moment as its readers get it, made anew; only with these ``keys`` and those in trouble."""
-        return parse_report(self._written(keys))
+        """A new report as its readers get it; with ``keys``, only these and the keys with missing data."""
+        return parse_report(self._encoded(keys))
 
     async def run(self) -> None:
         """Renew and publish the report until cancelled.
 
-        Each thousand symbols make a report rarer by a second, for writing about all of them takes its time, but it
-        comes often enough to renew the lease of a quiet stream (docs/adr/0007). A change of state is reported within a
-        second all the same.
+        Each thousand symbols add a second to the interval, because encoding them takes time, but the interval stays
+        short enough to renew the lease of a quiet stream (docs/adr/0007). A change of state is still reported within a
+        second.
         """
         left, state = 0, self._client.state
         while True:
@@ -82,13 +70,13 @@ class Reporter:
             else:
                 left -= 1
             if self._publisher.connected:
-                self.tell_dropped("Redis was away longer than the buffer lasts")
-            self._tell_login_due()
+                self.announce_dropped("Redis was away longer than the buffer lasts")
+            self._announce_login_due()
             await self._sleep(INTERVAL_S)
 
     def report_now(self) -> None:
-        """Publish the report of this moment, such as that of a run that ends."""
-        self._publisher.publish_report(self._written())
+        """Publish a report now, for example at the end of a run."""
+        self._publisher.publish_report(self._encoded())
 
     def _measure(self) -> None:
         """Update the smoothed rate of each key, in updates a second."""
@@ -97,44 +85,35 @@ class Reporter:
         rates, updates = self.rates, self._updates
         for key, instrument in self._client.market.instruments.items():
             rate = (instrument.updates - updates.get(key, 0)) / elapsed if elapsed > 0 else 0.0
-            known = rates.get(key)
-            rates[key] = rate if known is None else known + _RATE_WEIGHT * (rate - known)
+            smoothed = rates.get(key, rate)
+            rates[key] = smoothed + _RATE_WEIGHT * (rate - smoothed)
             updates[key] = instrument.updates
 
-    def tell_dropped(self, reason: str) -> None:
-        """Announce how many events were given up since this was announced last, if any."""
+    def announce_dropped(self, reason: str) -> None:
+        """Announce the number of events dropped since the last announcement, if any."""
         dropped = self._publisher.dropped
-        if dropped > self._dropped_told:
-            count, self._dropped_told = dropped - self._dropped_told, dropped
+        if dropped > self._announced_drops:
+            count, self._announced_drops = dropped - self._announced_drops, dropped
             self._client.announcer.announce("dropped", reason, count=count)
 
-    def _tell_login_due(self) -> None:
+    def _announce_login_due(self) -> None:
         """Remind once per login, a day before the next one is due (protocol 1.3)."""
-        reminder = self.login_reminder
-        if reminder and (due_at := self._login_due_at()) != self._due_told:
-            self._due_told = due_at
+        tokens = self._tokens()
+        reminder = tokens.login_reminder(self._wall()) if tokens else None
+        if tokens and reminder and tokens.login_due_at != self._announced_due:
+            self._announced_due = tokens.login_due_at
             self._client.announcer.remind(reminder, "login_due")
-
-    @property
-    def login_reminder(self) -> str | None:
-        """The sentence that asks for the next login, once that is due within a day."""
-        tokens = self._tokens()
-        return tokens.login_reminder(self._wall()) if tokens else None
-
-    def _login_due_at(self) -> float | None:
-        tokens = self._tokens()
-        return tokens.login_due_at if tokens else None
 
     def _tokens(self) -> TokenSet | None:
         return self._login.tokens if self._login else None
 
-    def _written(self, keys: Iterable[str] | None = None) -> bytes:
-        """The report as JSON, without what is not known; not by way of its model, which takes five times as long."""
+    def _encoded(self, keys: Iterable[str] | None = None) -> bytes:
+        """The report as JSON without unset fields; encoding its model would take five times as long."""
         rows = self._rows(keys)
         written: list[bytes] = []
         while chunk := list(itertools.islice(rows, _ROWS_AT_ONCE)):
             written.append(orjson.dumps(chunk)[1:-1])
-        return b'%b,"symbols":[%b]}' % (orjson.dumps(_known(self._head()))[:-1], b",".join(written))
+        return b'%b,"symbols":[%b]}' % (orjson.dumps(_without_none(self._head()))[:-1], b",".join(written))
 
     def _head(self) -> dict[str, Any]:
         client, publisher, tokens = self._client, self._publisher, self._tokens()
@@ -158,11 +137,11 @@ class Reporter:
             "dropped": publisher.dropped,
             "refusing": list(publisher.refusing),
             "counts": self._counts(),
-            "lag": _known(self._lag()),
+            "lag": _without_none(self._lag()),
             "token_expires_at": _ms(tokens.expires_at if tokens else None),
             "token_unsaved": str(self._login.unsaved) if self._login and self._login.unsaved else None,
             "login_at": _ms(tokens.login_at if tokens else None),
-            "login_due_at": _ms(self._login_due_at()),
+            "login_due_at": _ms(tokens.login_due_at if tokens else None),
         }
 
     def _counts(self) -> dict[str, int]:
@@ -173,7 +152,7 @@ class Reporter:
         return counts
 
     def _rows(self, keys: Iterable[str] | None) -> Iterator[dict[str, Any]]:
-        """One :class:`SymbolReport` each, as its fields."""
+        """The fields of one :class:`SymbolReport` per symbol."""
         now_ms, troubles = int(self._wall() * 1000), self._client.troubles()
         instruments = self._client.market.instruments
         for key in instruments if keys is None else dict.fromkeys((*keys, *filter(instruments.get, troubles))):
@@ -197,15 +176,14 @@ class Reporter:
         }
         if tick["received_us"]:
             row["age_ms"] = max(0, now_ms - tick["received_us"] // 1000)
-        rest = (
-            ("contract", tick["contract"]),
-            ("security_status", info.get("security_status")),
-            ("tick_size", info.get("tick") or tick_size(instrument.symbol)),
-            ("description", info.get("description")),
-            ("book", instrument.book),
-        )
-        row.update((name, value) for name, value in rest if value is not None)
-        return row
+        optional = {
+            "contract": tick["contract"],
+            "security_status": info.get("security_status"),
+            "tick_size": info.get("tick") or tick_size(instrument.symbol),
+            "description": info.get("description"),
+            "book": instrument.book,
+        }
+        return row | _without_none(optional)
 
     def _lag(self) -> dict[str, float | None]:
         ticks = (instrument.tick for instrument in self._client.market.instruments.values() if instrument.fresh)
@@ -220,7 +198,7 @@ class Reporter:
 _received_us = operator.itemgetter("received_us")
 
 
-def _known(fields: dict[str, Any]) -> dict[str, Any]:
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 

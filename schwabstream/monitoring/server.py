@@ -1,7 +1,7 @@
-"""Answers ``GET /metrics`` and ``GET /healthz`` on loopback; shows everything else the door.
+"""Answers ``GET /metrics`` and ``GET /healthz`` on loopback, and no other requests.
 
-One request per connection, each bounded in size and time, and no more than a few at once: the rest wait in the
-system's queue. So nothing that connects can hold up the streamer, take its descriptors or fill its log.
+Each connection has one request, limited in size and time, and only a few are open at once; the others wait in the
+system's queue. So clients cannot delay the streamer, use up its file descriptors or fill its log.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ _OUT_OF_RESOURCES_PAUSE_S = 1.0
 
 @contextlib.asynccontextmanager
 async def serve_metrics(monitor: Monitor, port: int) -> AsyncIterator[int]:
-    """Serve for the length of the block; the port is its value. ``ConfigurationError`` when it cannot be had."""
+    """Serve for the length of the block and yield the port; raises ``ConfigurationError`` when it is unavailable."""
     try:
         listener = socket.create_server((HOST, port))
     except OSError as error:
-        taken = "is in use" if error.errno == errno.EADDRINUSE else "cannot be had"
+        taken = "is in use" if error.errno == errno.EADDRINUSE else "is not available"
         raise ConfigurationError(
             f"SCHWAB_METRICS_PORT: port {port} on {HOST} {taken}; free it or choose another"
         ) from error
@@ -52,9 +52,9 @@ async def serve_metrics(monitor: Monitor, port: int) -> AsyncIterator[int]:
 
 
 class _Server:
-    """Accepts connections while there is room, each answered by a task of its own.
+    """Accepts a limited number of connections, each with its own task.
 
-    asyncio's server accepts without a bound, and out of descriptors it logs a traceback for each attempt.
+    asyncio's server accepts without a limit, and without file descriptors it logs a traceback for each attempt.
     """
 
     def __init__(self, monitor: Monitor, listener: socket.socket) -> None:
@@ -72,7 +72,7 @@ class _Server:
             except OSError as error:
                 self._room.release()
                 if not refused:
-                    log.warning("metrics cannot be served for the moment", reason=error.strerror)
+                    log.warning("metrics are unavailable at the moment", reason=error.strerror)
                 refused = True
                 await asyncio.sleep(_OUT_OF_RESOURCES_PAUSE_S)
                 continue
@@ -82,13 +82,13 @@ class _Server:
             task.add_done_callback(functools.partial(self._ended, connection))
 
     async def close(self) -> None:
-        """End what is still connected."""
+        """Close the open connections."""
         for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
     def _ended(self, connection: socket.socket, task: "asyncio.Task[None]") -> None:
-        connection.close()  # a task that is cancelled before it begins leaves it open
+        connection.close()  # a task that is cancelled before it starts leaves it open
         self._connections.discard(task)
         self._room.release()
 
@@ -105,7 +105,7 @@ class _Server:
         with contextlib.suppress(OSError, TimeoutError):
             async with asyncio.timeout(1):
                 await writer.wait_closed()
-        writer.transport.abort()  # a peer that does not read would keep it open
+        writer.transport.abort()  # a client that does not read would keep it open
 
 
 def _reply(monitor: Monitor, head: bytes) -> bytes:

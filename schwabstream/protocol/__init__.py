@@ -1,1 +1,1 @@
-"""Schwab's wire, without I/O: numbered fields, frames, commands, one login as a state machine, symbols."""
+"""Schwab's wire protocol, without I/O: numbered fields, frames, commands, sessions, symbols."""

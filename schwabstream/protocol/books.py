@@ -1,8 +1,7 @@
-"""Whole books, from Schwab's numbered fields to the levels of an event; what a book is, is said here and nowhere else.
+"""Books: Schwab's numbered fields on the wire, and the levels of an event.
 
-The declarations are read by msgspec, which parses, checks and writes by them (docs/adr/0009, protocol 4.6). A book that
-is not what they say is refused whole: half a book would be a wrong one. Whether a symbol is wanted is the market's
-business, and frames are the codec's.
+msgspec parses, checks and writes books by these declarations (docs/adr/0009, protocol 4.6). A book that does not match
+them is refused whole, because half a book would be wrong. Frames belong to ``codec``, wanted symbols to ``market``.
 """
 
 from operator import attrgetter
@@ -16,9 +15,9 @@ from schwabstream.protocol.fields import whole
 
 BookService = Literal["NYSE_BOOK", "NASDAQ_BOOK", "OPTIONS_BOOK", "FUTURES_BOOK"]
 
-Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # what any reader of the event can hold
-_Amount = Int64 | float  # whole, but perhaps written with a point
-_Time = Int64 | float | str | bool | list[Any] | dict[str, Any] | None  # only an integer is one; others do no harm
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # what every reader of the event can hold
+_Amount = Int64 | float  # a whole number, perhaps written with a point
+_Time = Int64 | float | str | bool | list[Any] | dict[str, Any] | None  # anything but an integer is ignored
 
 
 class _WireMaker(Struct, gc=False):
@@ -35,7 +34,7 @@ class _WireLevel(Struct, gc=False):
 
 
 class Book(Struct, gc=False):
-    """One entry of a book service; a side that is absent or null is None, ``time`` may be anything."""
+    """One entry of a book service; an absent or null side is None, and ``time`` may have any type."""
 
     key: str
     time: _Time = field(name="1", default=None)
@@ -61,14 +60,14 @@ _price = attrgetter("price")
 
 
 def read_book(entry: object) -> Book:
-    """The entry of a frame that the codec could not read as a book at once; raises ``ValueError`` when it is none."""
+    """Convert one entry of a frame that the codec read part by part; raises ``ValueError`` for anything but a book."""
     return msgspec.convert(entry, Book)
 
 
 def write_side(levels: list[_WireLevel] | None, *, descending: bool) -> orjson.Fragment:
-    """The levels under our names, best first, as the JSON they have in the event.
+    """The JSON of the levels in an event, with our names, best first.
 
-    Sorts ``levels`` in place; raises ``TypeError`` for a size that is no whole number.
+    Sorts ``levels`` in place; raises ``TypeError`` for a size that is not a whole number.
     """
     if not levels:
         return _EMPTY

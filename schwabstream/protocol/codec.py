@@ -1,7 +1,7 @@
-"""One text frame of the streamer into typed messages, one command into its frame; pure, and never surprised.
+"""Decodes the streamer's text frames into typed messages and encodes commands into frames; pure.
 
-Whatever bytes arrive, :func:`decode` returns messages: what cannot be understood becomes an :class:`Undecodable`,
-to be counted, while the rest of the frame stands. Envelope and forms: protocol 3.2 to 3.5; broken JSON: trap T5.
+:func:`decode` accepts any bytes. A part that cannot be decoded becomes an :class:`Undecodable`, and the other parts of
+the frame are still returned. Envelope and forms: protocol 3.2 to 3.5; broken JSON: trap T5.
 """
 
 import re
@@ -32,14 +32,14 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A sign of life; ``time_ms`` is Schwab's clock, milliseconds since the Unix epoch."""
+    """A heartbeat; ``time_ms`` is Schwab's clock, in milliseconds since the Unix epoch."""
 
     time_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the streamer says unasked, such as an eviction (code 12) or a stop (code 30)."""
+    """An unsolicited message, such as an eviction (code 12) or a stop (code 30)."""
 
     service: str
     code: int
@@ -49,7 +49,7 @@ class Notice:
 class Batch(Struct, gc=False):
     """The entries of one service in one frame: dictionaries of ``key`` and numbered fields, or ``Book`` objects.
 
-    Dictionaries come as they arrived and unchecked: whoever merges them checks what it uses.
+    Dictionaries are not checked: the code that merges them checks the values that it uses.
     """
 
     service: str
@@ -66,7 +66,7 @@ class _BookBatch(Batch, gc=False):
     content: list[Book]
 
 
-# The frames that nearly all are, declared so that one call reads and checks them.
+# Nearly all frames have one of these forms, which one call reads and checks.
 class _Entries(Struct, forbid_unknown_fields=True, gc=False):
     data: list[_EntryBatch]
 
@@ -77,7 +77,7 @@ class _Books(Struct, forbid_unknown_fields=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Undecodable:
-    """A frame, or a part of one, that is not what the protocol allows; ``sample`` is its beginning."""
+    """A frame, or a part of one, that breaks the protocol; ``sample`` is the beginning of the frame."""
 
     reason: str
     sample: str
@@ -85,20 +85,19 @@ class Undecodable:
 
 Message = Response | Heartbeat | Notice | Batch | Undecodable
 
-# Strings, a cut-off one included, are matched to be left alone, and numbers whole, so that each is looked at once:
-# a frame cut off in the middle must not cost the reader more than its length. The rest is what servers print for
-# "no number"; old Java has U+FFFD and the infinity sign.
+# Matches strings, which stay unchanged, even one that is cut off, and whole numbers, so that each is visited once: the
+# time for a truncated frame must not grow faster than its length. The rest is what servers print in place of a number;
+# old Java prints U+FFFD and the infinity sign.
 _SUSPECTS = re.compile(r'"(?:[^"\\]++|\\.?)*+"?|-?(?:NaN|Infinity|\u221e|\ufffd+)|-?\d[\d.eE+-]*+', re.DOTALL)
 
-
-# How far into a frame its first service is looked for, and how long a frame of books is that gains by it.
+# How far into a frame to look for its first service, and the length from which a frame of books gains by it.
 _HEAD, _LARGE = 48, 400
 _decode_entries = msgspec.json.Decoder(_Entries).decode
 _decode_books = msgspec.json.Decoder(_Books).decode
 
 
 def decode(frame: str | bytes) -> Sequence[Message]:
-    """All messages of one frame, in the order they stand in it; empty only for a frame that says nothing."""
+    """All messages of one frame, in order; empty only for a frame without messages."""
     try:
         if len(frame) > _LARGE and _begins_with_books(frame):
             return _decode_books(frame).data
@@ -108,7 +107,7 @@ def decode(frame: str | bytes) -> Sequence[Message]:
 
 
 def _decode_parts(frame: str | bytes) -> list[Message]:
-    """The same for every frame there is: what is not as declared, be it by one bad entry, is read part by part."""
+    """The same for any frame: one that does not match the declared forms is read part by part."""
     try:
         envelope = orjson.loads(frame)
     except orjson.JSONDecodeError:
@@ -130,12 +129,12 @@ def _decode_parts(frame: str | bytes) -> list[Message]:
 
 
 def encode(requests: list[dict[str, Any]]) -> str:
-    """The frame that carries these requests."""
+    """The frame with these requests."""
     return orjson.dumps({"requests": requests}).decode()
 
 
 def decode_requests(frame: str | bytes) -> Iterator[Mapping[str, Any]]:
-    """The requests of a client's frame, bare or in an envelope; raises ``ValueError`` when it is not one."""
+    """The requests in a client's frame, bare or in an envelope; raises ``ValueError`` for any other frame."""
     envelope = orjson.loads(frame)
     if type(envelope) is not dict:
         raise ValueError("not a JSON object")
@@ -150,7 +149,7 @@ def _begins_with_books(frame: str | bytes) -> bool:
 
 
 def _repair(frame: str | bytes) -> object:
-    """The frame's JSON with null for what stands where a number belongs; None when that does not help."""
+    """The frame's JSON with null in place of invalid numbers; None when it still cannot be parsed."""
     text = frame.decode("utf-8", "replace") if isinstance(frame, bytes) else frame
     repaired = _SUSPECTS.sub(_mend, text)
     for candidate in (repaired, repaired.replace("\\\\", "\\")):  # the second undoes over-escaping (trap T6)
@@ -162,7 +161,7 @@ def _repair(frame: str | bytes) -> object:
 
 
 def _mend(match: re.Match[str]) -> str:
-    """What stands there when it is a string or a finite number, else null."""
+    """The matched text when it is a string or a finite number, else null."""
     token = match[0]
     if token[0] == '"':
         return token
@@ -178,26 +177,14 @@ def _sample(frame: str | bytes) -> str:
     return raw.decode("utf-8", "replace")
 
 
-def _text(value: object) -> str:
-    if type(value) is not str:
-        raise TypeError("not a string")
+def _exactly(value: Any, *types: type) -> Any:
+    # Later code prints or converts the value, and a deeply nested one would exhaust the stack there.
+    if type(value) not in types:
+        raise TypeError("a value of the wrong type")
     return value
 
 
-def _integer(value: object) -> int:
-    if type(value) is not int:
-        raise TypeError("not an integer")
-    return value
-
-
-def _text_or_integer(value: object) -> str | int:
-    # Anything nested would be printed or converted by what follows, and deep nesting exhausts the stack there.
-    if type(value) is not str and type(value) is not int:
-        raise TypeError("neither a string nor an integer")
-    return value
-
-
-def _said(content: dict[str, Any]) -> str:
+def _message(content: dict[str, Any]) -> str:
     message = content.get("msg")
     return message if type(message) is str else ""
 
@@ -205,19 +192,19 @@ def _said(content: dict[str, Any]) -> str:
 def _response(element: dict[str, Any]) -> Response:
     content = element["content"]
     return Response(
-        service=_text(element["service"]),
-        command=_text(element["command"]),
-        request_id=str(_text_or_integer(element["requestid"])),
-        code=_integer(content["code"]),
-        message=_said(content),
+        service=_exactly(element["service"], str),
+        command=_exactly(element["command"], str),
+        request_id=str(_exactly(element["requestid"], str, int)),
+        code=_exactly(content["code"], int),
+        message=_message(content),
     )
 
 
 def _notify(element: dict[str, Any]) -> Heartbeat | Notice:
     if "heartbeat" in element:
-        return Heartbeat(int(_text_or_integer(element["heartbeat"])))
+        return Heartbeat(int(_exactly(element["heartbeat"], str, int)))
     content = element["content"]
-    return Notice(_text(element["service"]), _integer(content["code"]), _said(content))
+    return Notice(_exactly(element["service"], str), _exactly(content["code"], int), _message(content))
 
 
 def _data(element: dict[str, Any]) -> Batch:
@@ -225,7 +212,7 @@ def _data(element: dict[str, Any]) -> Batch:
     if type(content) is not list:
         raise TypeError("content is not a list")
     timestamp = element.get("timestamp")
-    return Batch(_text(element["service"]), timestamp if type(timestamp) is int else None, content)
+    return Batch(_exactly(element["service"], str), timestamp if type(timestamp) is int else None, content)
 
 
 _DECODERS = {"data": _data, "notify": _notify, "response": _response}

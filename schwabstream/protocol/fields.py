@@ -1,9 +1,8 @@
-"""The numbered fields of every streamer service: what a number means, and what kind of value it holds.
+"""The numbered fields of every streamer service: their names and kinds of value.
 
-Data, transcribed from the streamer guide and corrected by what is on the wire (protocol 4.1 to 4.11).
+Transcribed from the streamer guide and corrected by observed frames (protocol 4.1 to 4.11).
 One meaning has one name in every service: ``bid_price`` is field 1 of futures and field 2 of options. A name
-never means two kinds of value.
-Refuses nothing: unknown numbers are the codec's business.
+never means two kinds of value. Does not check values.
 """
 
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Final
 
 
 class Service(StrEnum):
-    """A streamer service by its name on the wire."""
+    """A streamer service by its name on the wire; services that Schwab refuses to everyone are not listed."""
 
     ADMIN = "ADMIN"
     LEVELONE_EQUITIES = "LEVELONE_EQUITIES"
@@ -24,23 +23,15 @@ class Service(StrEnum):
     NASDAQ_BOOK = "NASDAQ_BOOK"
     OPTIONS_BOOK = "OPTIONS_BOOK"
     FUTURES_BOOK = "FUTURES_BOOK"
-    FUTURES_OPTIONS_BOOK = "FUTURES_OPTIONS_BOOK"
-    FOREX_BOOK = "FOREX_BOOK"
     CHART_EQUITY = "CHART_EQUITY"
     CHART_FUTURES = "CHART_FUTURES"
-    CHART_OPTIONS = "CHART_OPTIONS"
     SCREENER_EQUITY = "SCREENER_EQUITY"
     SCREENER_OPTION = "SCREENER_OPTION"
     ACCT_ACTIVITY = "ACCT_ACTIVITY"
-    NEWS_HEADLINE = "NEWS_HEADLINE"
-    TIMESALE_EQUITY = "TIMESALE_EQUITY"
-    TIMESALE_FUTURES = "TIMESALE_FUTURES"
-    TIMESALE_FOREX = "TIMESALE_FOREX"
-    TIMESALE_OPTIONS = "TIMESALE_OPTIONS"
 
 
 class Kind(Enum):
-    """What a field's value is once decoded."""
+    """The kind of a field's decoded value."""
 
     FLOAT = "float"
     INT = "int"
@@ -52,7 +43,7 @@ class Kind(Enum):
 
 
 def whole(value: object) -> int:
-    """An integer, be it written with a point, of 64 bits, the most JSON writers take; else a ``TypeError``."""
+    """A 64-bit integer, which may be written with a point; raises ``TypeError`` for any other value."""
     if type(value) is int:
         return value
     if type(value) is float and value.is_integer() and abs(value) < 2**63:
@@ -61,7 +52,7 @@ def whole(value: object) -> int:
 
 
 def character(value: object) -> str:
-    """The character of a printable ASCII code; else a ``TypeError``."""
+    """The character of a printable ASCII code; raises ``TypeError`` for any other value."""
     if type(value) is int and 32 <= value < 127:
         return chr(value)
     raise TypeError("not the code of a printable character")
@@ -353,32 +344,6 @@ _ACCOUNT_ACTIVITY: Final = (
     Field(2, "message_type", Kind.TEXT, "Message Type", "SUBSCRIBED comes first"),
     Field(3, "message_data", Kind.TEXT, "Message Data", "JSON text, or empty"),
 )
-
-# The layout TD Ameritrade sent; Schwab answers code 11 to the whole family (protocol 5).
-_TIME_AND_SALES: Final = (
-    Field(0, "symbol", Kind.TEXT, "Symbol", "comes as key"),
-    Field(1, "trade_time", Kind.INT, "Trade Time"),
-    Field(2, "last_price", Kind.FLOAT, "Last Price"),
-    Field(3, "last_size", Kind.INT, "Last Size"),
-    Field(4, "sequence", Kind.INT, "Last Sequence"),
-)
-
-_KEY_ONLY: Final = (Field(0, "symbol", Kind.TEXT, "Symbol", "comes as key; no other field is recorded"),)
-
-LEVEL_FIELDS: Final = (
-    Field(0, "price", Kind.FLOAT, "Price"),
-    Field(1, "size", Kind.INT, "Aggregate Size", "the sum of its makers' sizes"),
-    Field(2, "makers", Kind.INT, "Market Maker Count"),
-    Field(3, "venues", Kind.LIST, "Array of Market Makers"),
-)
-"""Inside a book: one level of one side (protocol 4.6)."""
-
-MAKER_FIELDS: Final = (
-    Field(0, "id", Kind.TEXT, "Market Maker ID", "upper or lower case; publish as it comes"),
-    Field(1, "size", Kind.INT, "Size"),
-    Field(2, "quote_time", Kind.INT, "Quote Time", "ms since midnight Eastern (protocol 4.11)"),
-)
-"""Inside a level: one venue's share (protocol 4.6)."""
 # fmt: on
 
 FIELDS: Final[dict[Service, tuple[Field, ...]]] = {
@@ -392,23 +357,15 @@ FIELDS: Final[dict[Service, tuple[Field, ...]]] = {
     Service.NASDAQ_BOOK: _BOOK,
     Service.OPTIONS_BOOK: _BOOK,
     Service.FUTURES_BOOK: _BOOK,
-    Service.FUTURES_OPTIONS_BOOK: _BOOK,
-    Service.FOREX_BOOK: _BOOK,
     Service.CHART_EQUITY: _CHART_EQUITY,
     Service.CHART_FUTURES: _CHART_FUTURES,
-    Service.CHART_OPTIONS: _KEY_ONLY,
     Service.SCREENER_EQUITY: _SCREENER,
     Service.SCREENER_OPTION: _SCREENER,
     Service.ACCT_ACTIVITY: _ACCOUNT_ACTIVITY,
-    Service.NEWS_HEADLINE: _KEY_ONLY,
-    Service.TIMESALE_EQUITY: _TIME_AND_SALES,
-    Service.TIMESALE_FUTURES: _TIME_AND_SALES,
-    Service.TIMESALE_FOREX: _TIME_AND_SALES,
-    Service.TIMESALE_OPTIONS: _TIME_AND_SALES,
 }
-"""Every service's fields, numbers ascending; number 0, the symbol, is asked for but arrives as ``key``."""
+"""Every service's fields in ascending order; number 0, the symbol, is requested but arrives as ``key``."""
 
 
 def field_numbers(service: Service) -> str:
-    """All of the service's numbers, ascending and joined by commas, as SUBS wants them (protocol 3.5)."""
+    """The service's field numbers for SUBS, in ascending order and joined by commas (protocol 3.5)."""
     return ",".join(str(field.number) for field in FIELDS[service])

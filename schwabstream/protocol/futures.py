@@ -1,8 +1,8 @@
-"""Futures roots people stream: where and at which hours they trade, their tick, their decimals and their multiplier.
+"""Futures roots: market, trading hours, tick size, decimals and multiplier of each.
 
-Data only, from the exchanges' contract specifications. A root that is not here still streams; only its tick
-is then unknown until Schwab sends it (futures fields 25 and 31). The market identifier code is what
-tastytrade and thinkorswim append after a colon; Schwab is never sent it (protocol 6).
+Data only, from the exchanges' contract specifications. A root that is missing here still streams, but its tick size is
+unknown until Schwab sends it (futures fields 25 and 31). tastytrade and thinkorswim append the market identifier code
+after a colon; it is never sent to Schwab (protocol 6).
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from typing import Final
 
 
 class Hours(StrEnum):
-    """Products that trade at the same times; ``schedule`` knows when."""
+    """Groups of products that trade at the same times; ``market.trading_hours`` has the times."""
 
     EQUITIES = "equities"
     CURRENCIES = "currencies"
@@ -118,4 +118,4 @@ FUTURE_ROOTS: Final[dict[str, FutureRoot]] = {
 # fmt: on
 
 MICS: Final = frozenset({"XCME", "XCBT", "XNYM", "XCEC", "XCBF", "IFUS", "IFEU"})
-"""Market identifier codes that may follow the colon of a root we do not know."""
+"""Market identifier codes that may follow the colon of a root that is not in the table."""

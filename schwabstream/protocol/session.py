@@ -1,8 +1,8 @@
 """One streamer session as a state machine: login, one command in flight, a deadline for each answer.
 
-Pure: time comes in as an argument (any monotonic seconds), frames to send come out of ``next_frame``, and what a
-message means comes back as an outcome. A session is used once. The life cycle is ``TRANSITIONS``; what the end of a
-session means for the next one is ``error_of`` and ``CutSessions``.
+Pure: time is an argument (any monotonic seconds), ``next_frame`` returns the frames to send, and ``receive``
+returns the outcome of a message. A session is used once. ``TRANSITIONS`` is its life cycle; ``error_of`` and
+``CutSessions`` decide what its end means for the next session.
 """
 
 import re
@@ -22,14 +22,14 @@ LOGIN_DENIED, EVICTED, SYMBOL_LIMIT, STREAM_NOT_FOUND, STOP_STREAMING = 3, 12, 1
 _DISCARDED = re.compile(r"DISCARDED=(\d{1,6})")
 SUCCESS_CODES = frozenset({0, 26, 27, 28, 29})  # only 0 was ever seen live (protocol 3.4)
 ENDING_CODES = frozenset({LOGIN_DENIED, EVICTED, STREAM_NOT_FOUND, STOP_STREAMING})
-"""Codes after which a session is of no more use, whatever they answer."""
+"""Codes that end the session, whichever command they answer."""
 SHORT_S = 120.0
-"""Another program that takes the connection back does so within its own longest wait, mostly a minute or less."""
+"""A program that takes the connection back does so within its longest pause, usually a minute or less."""
 SHORT_SESSIONS = 5
 
 
 class State(StrEnum):
-    """Where a session is in its life."""
+    """The state of a session."""
 
     NEW = "new"
     LOGGING_IN = "logging in"
@@ -66,7 +66,7 @@ _ENDING = frozenset({State.LOGGING_OUT, State.CLOSED})
 
 @dataclass(frozen=True, slots=True)
 class StreamerLogin:
-    """What LOGIN needs; all but the token comes from userPreference (protocol 2.1)."""
+    """The parameters of LOGIN; all but the token come from userPreference (protocol 2.1)."""
 
     socket_url: str
     customer_id: str
@@ -78,14 +78,14 @@ class StreamerLogin:
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """The streamer took the login; ``server`` is what it says of itself."""
+    """The streamer accepted the login; ``server`` is its message."""
 
     server: str
 
 
 @dataclass(frozen=True, slots=True)
 class LoginFailed:
-    """The streamer did not take the login; ``code`` is None when it never answered."""
+    """The streamer rejected the login; ``code`` is None when it did not answer."""
 
     code: int | None
     message: str
@@ -93,7 +93,7 @@ class LoginFailed:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A command's end; ``code`` is None when nobody answered in time."""
+    """The result of a command; ``code`` is None when no answer came in time."""
 
     command: Command
     code: int | None
@@ -101,12 +101,12 @@ class Answered:
 
     @property
     def ok(self) -> bool:
-        """Whether the streamer carried the command out."""
+        """Whether the command succeeded."""
         return self.code in SUCCESS_CODES
 
     @property
     def discarded(self) -> int:
-        """How many of the last keys fell to the symbol limit; the others are subscribed (protocol 3.4)."""
+        """How many keys at the end exceeded the symbol limit; the others are subscribed (protocol 3.4)."""
         match = _DISCARDED.search(self.message)
         return int(match[1]) if match else 0
 
@@ -131,7 +131,7 @@ class _InFlight:
 
 
 class StreamerProtocol:
-    """Speaks for one login; see the module's docstring for how it is driven."""
+    """The protocol of one login; the module's docstring describes its use."""
 
     def __init__(self, login: StreamerLogin, *, answer_timeout_s: float = 10.0) -> None:
         self._login = login
@@ -143,12 +143,12 @@ class StreamerProtocol:
         self.counts: Counter[str] = Counter()
 
     def request(self, *commands: Command) -> None:
-        """Queue commands; they are sent one at a time once the login is through, and forgotten after a logout."""
+        """Queue commands, to be sent one at a time after the login; ignored after a logout."""
         if self.state not in _ENDING:
             self._queue.extend(commands)
 
     def logout(self) -> None:
-        """End the session: what is queued is forgotten, LOGOUT is the next frame when there is a login to end."""
+        """End the session: drop the queue, and send LOGOUT next if the login succeeded."""
         if self.state not in _ENDING:
             self._queue.clear()
             self._in_flight = None
@@ -156,16 +156,16 @@ class StreamerProtocol:
 
     @property
     def deadline(self) -> float | None:
-        """When :meth:`check` must be called at the latest, on the caller's clock; None when nothing is awaited."""
+        """The latest time to call :meth:`check`, on the caller's clock; None when no answer is due."""
         return self._in_flight.deadline if self._in_flight else None
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is queued and nothing awaits an answer."""
+        """Whether no command is queued or in flight."""
         return self._in_flight is None and not self._queue
 
     def next_frame(self, now: float) -> str | None:
-        """The next frame to send, or None when there is nothing to say or an answer is awaited."""
+        """The next frame to send; None when the queue is empty or an answer is due."""
         if self._in_flight is not None:
             return None
         if self.state is State.NEW:
@@ -182,7 +182,7 @@ class StreamerProtocol:
         return None
 
     def receive(self, message: Response | Notice | Heartbeat) -> Outcome | None:
-        """What this message means for the session; None when it changes nothing."""
+        """The outcome of this message; None when the session does not change."""
         if isinstance(message, Heartbeat):
             return None
         if isinstance(message, Response):
@@ -195,7 +195,7 @@ class StreamerProtocol:
         return None
 
     def check(self, now: float) -> Outcome | None:
-        """Give up on the answer awaited when its time has passed; only that command fails."""
+        """Fail the command in flight when its deadline has passed."""
         flight = self._in_flight
         if flight is None or now < flight.deadline:
             return None
@@ -252,7 +252,7 @@ class StreamerProtocol:
 
 
 def error_of(end: LoginFailed | Ended) -> SchwabStreamError | None:
-    """The error this end is; None for the end that our own LOGOUT brought."""
+    """The error for this end of a session; None after our own LOGOUT."""
     match end:
         case Ended(code=None):
             return None
@@ -266,21 +266,21 @@ def error_of(end: LoginFailed | Ended) -> SchwabStreamError | None:
             "program, or take the connection back with schwabstream stream run --take-over"
         )
     if isinstance(end, LoginFailed):
-        return SessionLost(f"the streamer did not take the login (code {end.code}: {end.message})")
+        return SessionLost(f"the streamer rejected the login (code {end.code}: {end.message})")
     return SessionLost(f"the streamer ended the session (code {end.code}: {end.message})")
 
 
 class CutSessions:
-    """Takes a row of sessions that are cut soon after their login for evictions: their notice may not come.
+    """Treats several sessions in a row that are cut soon after login as an eviction without a notice.
 
-    That they log in at all shows that network and REST work. Whether Schwab sends the notice is unknown (protocol 3.8).
+    Their logins show that the network and REST work. It is unknown whether Schwab sends the notice (protocol 3.8).
     """
 
     def __init__(self) -> None:
         self._row = 0
 
     def judge(self, error: SchwabStreamError, logged_in_s: float | None) -> SchwabStreamError:
-        """The error to act on, given how long the session was logged in, None if it never was; one call per end."""
+        """The error to act on; call it once per session. ``logged_in_s``: how long it was logged in, or None."""
         is_cut = isinstance(error, SessionLost) and error.unexplained
         is_short = logged_in_s is not None and logged_in_s < SHORT_S
         self._row = self._row + 1 if is_cut and is_short else 0
@@ -288,6 +288,6 @@ class CutSessions:
             return error
         return Evicted(
             f"{self._row} sessions in a row were cut within {SHORT_S:g} s of their login ({error}) while Schwab's REST "
-            "API answers: another session probably takes the one streamer connection Schwab allows, so stop the other "
+            "API answers: another session probably took the one streamer connection Schwab allows, so stop the other "
             "program; hundreds of options can have the same effect"
         )

@@ -1,4 +1,4 @@
-"""What is wanted from the streamer, and the shortest list of commands that gets there from what is subscribed."""
+"""The services and keys that symbols need, and the shortest list of commands that subscribes them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from enum import StrEnum
 from schwabstream.protocol.fields import Service
 from schwabstream.protocol.symbols import Asset, Symbol
 
-# One SUBS with many keys was seen to answer for some of them only (protocol 3.6).
+# Schwab has answered a SUBS with many keys for some of them only (protocol 3.6).
 MAX_KEYS_PER_COMMAND = 50
 
 LEVEL_ONE: Mapping[Asset, Service] = {
@@ -23,13 +23,13 @@ BOOKS: Mapping[Asset, Service] = {Asset.OPTION: Service.OPTIONS_BOOK, Asset.FUTU
 EQUITY_BOOKS = (Service.NASDAQ_BOOK, Service.NYSE_BOOK)
 BOOK_SERVICES = frozenset({*BOOKS.values(), *EQUITY_BOOKS})
 
-# reference.exchange of the quotes endpoint (protocol 2.2, field 13 in 4.1): listed on Nasdaq, or on NYSE and its kin.
+# Exchange codes of the quotes endpoint (protocol 2.2, field 13 in 4.1): of Nasdaq, of NYSE and related exchanges.
 _NASDAQ_EXCHANGES = frozenset("Q")
 _NYSE_EXCHANGES = frozenset("NPAU")
 
 
 class Verb(StrEnum):
-    """What a command asks for; SUBS replaces a service's keys, ADD appends (protocol 3.6)."""
+    """SUBS replaces a service's keys, ADD appends to them, UNSUBS removes keys (protocol 3.6)."""
 
     SUBS = "SUBS"
     ADD = "ADD"
@@ -49,10 +49,10 @@ Wanted = Mapping[Service, tuple[str, ...]]
 
 
 def wanted(symbols: Iterable[Symbol], listings: Mapping[str, str] | None = None) -> dict[Service, tuple[str, ...]]:
-    """Every service these symbols need, with its keys in order, each once.
+    """The services that these symbols need, each with its keys in order and without duplicates.
 
-    ``listings`` maps an equity key to the exchange code the quotes endpoint gives; an equity whose listing is
-    unknown is asked of both book services, since a key at the wrong one is merely silent.
+    ``listings`` maps an equity key to the exchange code of the quotes endpoint. An equity without one is subscribed at
+    both book services, because the wrong one only stays silent.
     """
     keys: dict[Service, dict[str, None]] = {}
     for symbol in symbols:
@@ -62,7 +62,7 @@ def wanted(symbols: Iterable[Symbol], listings: Mapping[str, str] | None = None)
 
 
 def book_services(symbol: Symbol, listings: Mapping[str, str]) -> tuple[Service, ...]:
-    """The book services that can carry this symbol; none for what has no book, such as an index."""
+    """The book services that may have this symbol; empty for symbols without a book, such as an index."""
     if symbol.asset is not Asset.EQUITY:
         return (BOOKS[symbol.asset],) if symbol.asset in BOOKS else ()
     exchange = listings.get(symbol.key)
@@ -74,17 +74,17 @@ def book_services(symbol: Symbol, listings: Mapping[str, str]) -> tuple[Service,
 
 
 def plan(wanted: Wanted, subscribed: Wanted) -> list[Command]:
-    """The shortest list of commands that turns ``subscribed`` into ``wanted``; level one first.
+    """The shortest list of commands that turns ``subscribed`` into ``wanted``; level 1 first.
 
-    Where subscribing anew is no shorter, what is subscribed and still wanted is left undisturbed.
+    Keys that stay wanted are left alone unless a new SUBS takes fewer commands.
     """
     commands: list[Command] = []
     for service in Service:
         want, have = wanted.get(service, ()), subscribed.get(service, ())
-        anew = _chunks(Verb.SUBS, service, want)
+        replacing = _chunks(Verb.SUBS, service, want)
         missing, surplus = _without(want, have), _without(have, want)
         mending = _chunks(Verb.UNSUBS, service, surplus) + _chunks(Verb.ADD, service, missing)
-        commands += anew if anew and (not have or len(anew) < len(mending)) else mending
+        commands += replacing if replacing and (not have or len(replacing) < len(mending)) else mending
     return commands
 
 
@@ -99,7 +99,7 @@ def _services(symbol: Symbol, listings: Mapping[str, str]) -> tuple[Service, ...
 
 
 def _chunks(verb: Verb, service: Service, keys: tuple[str, ...]) -> list[Command]:
-    """The keys in commands of bearable length; a SUBS goes on as ADD, or it would replace its own beginning."""
+    """The keys in commands of limited length; only the first is SUBS, because a second would replace its keys."""
     following = Verb.ADD if verb is Verb.SUBS else verb
     starts = range(0, len(keys), MAX_KEYS_PER_COMMAND)
     return [

@@ -1,4 +1,4 @@
-"""What a text that cannot be read as a symbol may have meant. Pure; proposes, ``symbols`` decides what exists."""
+"""Candidates for a text that is not a valid symbol; ``symbols`` decides which of them exist. Pure."""
 
 import re
 from collections.abc import Iterator
@@ -10,16 +10,16 @@ _CONTRACT = re.compile(r"/?(?P<root>[A-Z0-9]{1,4}?)(?P<month>[FGHJKMNQUVXZ])(?:2
 
 
 def proposals(upper: str) -> Iterator[str]:
-    """Forms that the text, in upper case, may have meant; likelier ones first."""
+    """Symbols that the upper-case text may mean, the likeliest first."""
     body = upper.partition(":")[0].strip()
     letters = re.sub(r"[^A-Z0-9]", "", body)
     if (contract := _CONTRACT.fullmatch(body)) and contract["root"] in FUTURE_ROOTS:
         yield f"/{contract['root']}{contract['month']}{contract['year']}"
-    # Other houses' futures: ES=F, /ES_F, ES1!, BTC/USD
+    # Futures as other services write them: ES=F, /ES_F, ES1!, BTC/USD
     words = re.findall(r"[A-Z0-9]+", body)
     for root in (letters, *words[:1], *(word.rstrip("0123456789") for word in words[:1])):
         if root in FUTURE_ROOTS:
-            yield known_root(root)
+            yield listed_root(root)
     yield f"{letters[:3]}/{letters[3:]}"
     if len(letters) > 5:
         yield f"{letters[:3]}/USD"
@@ -27,9 +27,9 @@ def proposals(upper: str) -> Iterator[str]:
     if body.startswith("./"):
         yield body
     if body.startswith("/") or ":" in upper:
-        yield from map(known_root, get_close_matches(letters, FUTURE_ROOTS, 1))
+        yield from map(listed_root, get_close_matches(letters, FUTURE_ROOTS, 1))
 
 
-def known_root(root: str) -> str:
-    """A root of the table in the form people write."""
+def listed_root(root: str) -> str:
+    """A root of the table with its slash and market."""
     return f"/{root}:{FUTURE_ROOTS[root].mic}"

@@ -1,9 +1,8 @@
-"""What the user writes, and what Schwab is asked for.
+"""Parses symbols as users write them into the keys that Schwab expects.
 
-Understands equities, indices, options, futures, futures options and forex in Schwab's own forms, in tastytrade's and
-in a few that everybody writes (``BRK.B``, ``SPY 251219C600``), in any case (protocol 6). Refuses what cannot be a
-symbol, and names the nearest one that exists, if any.
-Pure: the date that one-digit years need comes in as an argument.
+Understands equities, indices, options, futures, futures options and forex in Schwab's forms, in tastytrade's and in
+some common ones (``BRK.B``, ``SPY 251219C600``), in upper or lower case (protocol 6). Rejects a text that cannot be a
+symbol and names the nearest symbol that exists, if any. Pure: one-digit years need a date, which is an argument.
 """
 
 import re
@@ -15,19 +14,19 @@ from typing import Final
 
 from schwabstream.errors import SymbolError
 from schwabstream.protocol.futures import FUTURE_ROOTS, MICS, FutureRoot
-from schwabstream.protocol.suggestions import known_root, proposals
+from schwabstream.protocol.suggestions import listed_root, proposals
 
 MAX_LENGTH: Final = 48
 MONTH_CODES: Final = "FGHJKMNQUVXZ"
 
-# dxFeed writes these bare. None of them is a listed stock's ticker, so the bare form can only mean the index.
+# dxFeed writes these without $. None of them is the ticker of a listed stock, so they can only mean the index.
 DXFEED_INDICES: Final = frozenset({"DJX", "NDX", "OEX", "RUT", "SPX", "VIX", "XSP"})
 
 _CURRENCIES: Final = "AUD|CAD|CHF|CNH|CZK|DKK|EUR|GBP|HKD|HUF|ILS|JPY|MXN|NOK|NZD|PLN|SEK|SGD|THB|TRY|USD|ZAR"
 
 
 class Asset(StrEnum):
-    """What kind of instrument a symbol is; decides the services it is asked from."""
+    """The kind of instrument, which decides the services that are subscribed."""
 
     EQUITY = "EQUITY"
     INDEX = "INDEX"
@@ -39,7 +38,7 @@ class Asset(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """One wanted symbol: ``alias`` as the user wrote it, ``key`` as Schwab is asked for it."""
+    """One symbol: ``alias`` as the user wrote it, ``key`` as Schwab expects it."""
 
     alias: str
     key: str
@@ -51,7 +50,7 @@ class Symbol:
         if self.asset is Asset.OPTION:
             return self.key[:6].rstrip()
         pattern = {Asset.FUTURE: _FUTURE, Asset.FUTURE_OPTION: _FUTURE_OPTION}.get(self.asset)
-        # A known root may itself look like a contract, so the table is asked first.
+        # A listed root may itself look like a contract, so the table comes first.
         if pattern is None or self.key[1:] in FUTURE_ROOTS or not (match := pattern.fullmatch(self.key)):
             return self.key
         return f"{'./' if self.asset is Asset.FUTURE_OPTION else '/'}{match['root']}"
@@ -60,7 +59,7 @@ class Symbol:
 def parse_symbol(text: str, today: date) -> Symbol:
     """The symbol that ``text`` means on the day ``today``.
 
-    Raises ``SymbolError`` naming the text, the reason and the nearest symbol that exists.
+    Raises ``SymbolError`` with the text, the reason and the nearest symbol that exists.
     """
     alias = text.strip()
     try:
@@ -73,33 +72,33 @@ def parse_symbol(text: str, today: date) -> Symbol:
 
 
 def parse_symbols(texts: Iterable[str], today: date) -> list[Symbol]:
-    """The symbols in the order written, each alias once; two aliases of one key both stay.
+    """The symbols in the given order, each alias once; two aliases of one key are two symbols.
 
-    Each text may hold several, with commas or blanks between them. Raises ``SymbolError`` for the first that cannot be
-    a symbol.
+    Each text may contain several symbols, separated by commas or blanks. Raises ``SymbolError`` for the first invalid
+    one.
     """
     words = [word for text in texts for word in _WORD.findall(text) or [text]]
     return list({symbol.alias: symbol for symbol in (parse_symbol(word, today) for word in words)}.values())
 
 
 def future_hints(symbols: Iterable[Symbol]) -> list[str]:
-    """What to say of each stock's symbol that may be meant as a future."""
+    """A hint for each equity symbol that may be meant as a future."""
     meant = [(symbol.alias, future_meant(symbol)) for symbol in symbols]
     return [f"{alias} is read as a stock: for the future write {future}" for alias, future in meant if future]
 
 
 def future_meant(symbol: Symbol) -> str | None:
-    """The future of the same name, for a stock's symbol that may be a future's root without its slash."""
+    """The future of the same name, when an equity symbol may be a future's root without its slash."""
     return f"/{symbol.key}" if symbol.asset is Asset.EQUITY and symbol.key in FUTURE_ROOTS else None
 
 
 def future_root(symbol: Symbol) -> FutureRoot | None:
-    """The contract specification of a future's root, or None when it is no future or not in the table."""
+    """The contract specification of a future's root; None for other symbols and for roots that are not in the table."""
     return FUTURE_ROOTS.get(symbol.root[1:]) if symbol.asset is Asset.FUTURE else None
 
 
 def price_decimals(symbol: Symbol) -> int:
-    """Digits after the point that a price of this symbol is printed with."""
+    """The number of decimals in a price of this symbol."""
     if root := future_root(symbol):
         return root.decimals
     if symbol.asset is Asset.FOREX:
@@ -108,14 +107,14 @@ def price_decimals(symbol: Symbol) -> int:
 
 
 def tick_size(symbol: Symbol) -> float | None:
-    """The smallest price step, in price units, or None when we do not know it."""
+    """The smallest price step, in price units; None when it is unknown."""
     if root := future_root(symbol):
         return root.tick
     return 0.01 if symbol.asset in (Asset.EQUITY, Asset.OPTION) else None
 
 
 class _UnreadableError(Exception):
-    """Why a text is no symbol, and the right form when the reason itself suggests one."""
+    """Why a text is not a symbol, and the right form when the reason suggests one."""
 
     def __init__(self, reason: str, nearest: str | None = None) -> None:
         super().__init__(reason)
@@ -136,7 +135,7 @@ _FUTURE_OPTION_ORDER = re.compile(
 )
 _OCC = re.compile(r"(?P<root>[A-Z][A-Z0-9]{0,5}) *(?P<day>\d{6})(?P<side>[CP])(?P<strike>\d{8})")
 _DXFEED_OPTION = re.compile(rf"\.(?P<root>[A-Z][A-Z0-9]{{0,5}})(?P<day>\d{{6}}){_STRIKE}")
-# Eight digits without a point are OCC's thousandths, and between five and eight nobody knows.
+# Eight digits without a point are OCC's thousandths; six or seven digits are ambiguous.
 _PLAIN_OPTION = re.compile(
     r"(?P<root>[A-Z][A-Z0-9]{0,5}) *(?P<day>\d{6})(?P<side>[CP])(?P<strike>(?:[1-9]\d{0,4}|0)(?:\.\d{1,3})?)"
 )
@@ -146,7 +145,7 @@ _PAIR = re.compile(rf"(?P<base>{_CURRENCIES})/(?!(?P=base))(?:{_CURRENCIES})")
 _EQUITY_WITH_DIGITS = re.compile(r"[A-Z][A-Z0-9]{1,4}")
 _EQUITY = re.compile(r"(?P<ticker>[A-Z]{1,5})(?:[/.-](?P<share>[A-Z]|PR[A-Z]?|WS|WT|RT|UN|CL))?")
 
-# One symbol of several: those with blanks in them first.
+# One of several symbols; the forms with blanks in them come first.
 _WORD = re.compile(
     r"\./[^\s,]+\s+[^\s,]+\s+\d{6}[CP][\d.]+(?![^\s,])|[A-Z][A-Z0-9]{0,5}\s+\d{6}[CP][\d.]+(?![^\s,])|[^\s,]+",
     re.IGNORECASE,
@@ -174,14 +173,14 @@ def _future_root_key(match: re.Match[str], _today: date) -> str:
     _check_future_mic(root, match["mic"])
     stem = root.rstrip("0123456789")
     if root not in FUTURE_ROOTS and stem in FUTURE_ROOTS:
-        raise _UnreadableError("the contract month is missing", known_root(stem))
+        raise _UnreadableError("the contract month is missing", listed_root(stem))
     return f"/{root}"
 
 
 def _future_key(match: re.Match[str], today: date) -> str:
     root, month, year = match["root"], match["month"], match["year"]
     if root not in FUTURE_ROOTS and root + month in FUTURE_ROOTS:
-        raise _UnreadableError("the contract month is missing", known_root(root + month))
+        raise _UnreadableError("the contract month is missing", listed_root(root + month))
     _check_future_mic(root, match["mic"])
     if len(year) == 1:
         year = _full_year(root, month, int(year), today)
@@ -192,7 +191,7 @@ def _full_year(root: str, month: str, digit: int, today: date) -> str:
     """Two digits for one: from last year to eight years ahead, never a month that is over (protocol 6)."""
     year = next(year for year in range(today.year - 1, today.year + 9) if year % 10 == digit)
     if (year, MONTH_CODES.index(month) + 1) < (today.year, today.month):
-        raise _UnreadableError(f"that contract ended in {year}", known_root(root) if root in FUTURE_ROOTS else None)
+        raise _UnreadableError(f"that contract ended in {year}", listed_root(root) if root in FUTURE_ROOTS else None)
     return f"{year % 100:02d}"
 
 
@@ -206,7 +205,7 @@ def _future_option_key(match: re.Match[str], today: date) -> str:
 
 def _future_option_order_key(match: re.Match[str], _today: date) -> str:
     expiry = _expiry(match["day"])
-    # The month code names the underlying's delivery, which may lie in the year after the option's expiry.
+    # The month code names the underlying's delivery, which may be in the year after the option's expiry.
     digit = int(match["year"][-1])
     year = next(year for year in range(expiry.year, expiry.year + 10) if year % 10 == digit)
     return f"./{match['root']}{match['month']}{year % 100:02d}{match['side']}{_plain(match['strike'])}"
@@ -222,7 +221,7 @@ def _option_key(match: re.Match[str], _today: date) -> str:
         strike = f"{whole:0>5}{fraction:0<3}"
     if not int(strike):
         raise _UnreadableError("a strike is more than zero")
-    # A trimmed root is acknowledged by Schwab and then silent (trap T22).
+    # Schwab acknowledges a trimmed root and then sends nothing (trap T22).
     return f"{match['root']:<6}{match['day']}{match['side']}{strike}"
 
 
@@ -231,7 +230,7 @@ def _index_key(match: re.Match[str], _today: date) -> str:
 
 
 def _digits_key(match: re.Match[str], today: date) -> str:
-    """An equity's symbol with digits in it; a future without its slash is no such thing."""
+    """The key of an equity symbol with digits; a future without its slash is rejected."""
     future = _FUTURE.fullmatch(f"/{match[0]}")
     if future and future["root"] in FUTURE_ROOTS:
         raise _UnreadableError("a future begins with a slash", f"/{match[0]}")
@@ -260,21 +259,21 @@ _FORMS: Final[tuple[tuple[re.Pattern[str], Asset, Callable[[re.Match[str], date]
     (_EQUITY, Asset.EQUITY, _equity_key),
     (_EQUITY_WITH_DIGITS, Asset.EQUITY, _digits_key),
 )
-"""Forms in the order tried; the first whole match decides."""
+"""The forms in the order in which they are tried; the first full match decides."""
 
 
 def _check_future_mic(root: str, mic: str | None) -> None:
-    """Refuse a market that a root of the table does not trade at."""
+    """Reject a market at which a root of the table does not trade."""
     if root not in FUTURE_ROOTS:
         _check_mic(mic)
     elif mic not in (None, FUTURE_ROOTS[root].mic):
-        raise _UnreadableError(f"{root} does not trade at {mic or 'an unnamed market'}", known_root(root))
+        raise _UnreadableError(f"{root} does not trade at {mic or 'an unnamed market'}", listed_root(root))
 
 
 def _check_mic(mic: str | None) -> None:
-    """Refuse what stands after the colon when it is no market's code."""
+    """Reject a text after the colon that is not the code of a market."""
     if mic is not None and mic not in MICS:
-        raise _UnreadableError(f"{mic or 'nothing'} after the colon is no futures market")
+        raise _UnreadableError(f"{mic or 'nothing'} after the colon is not a futures market")
 
 
 def _expiry(day: str) -> date:
@@ -282,11 +281,11 @@ def _expiry(day: str) -> date:
     try:
         return date(2000 + int(day[:2]), int(day[2:4]), int(day[4:]))
     except ValueError:
-        raise _UnreadableError(f"{day} is no expiry date (yymmdd)") from None
+        raise _UnreadableError(f"{day} is not an expiry date (yymmdd)") from None
 
 
 def _plain(strike: str) -> str:
-    """The strike without noughts that mean nothing."""
+    """The strike without redundant zeros."""
     whole, _, fraction = strike.partition(".")
     fraction = fraction.rstrip("0")
     plain = (whole.lstrip("0") or "0") + (f".{fraction}" if fraction else "")
@@ -296,13 +295,13 @@ def _plain(strike: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """The text safe and short enough for a message."""
+    """The text, escaped and shortened for a message."""
     escaped = ascii(text[:MAX_LENGTH])[1:-1]
     return f"'{escaped[:40]}…'" if len(text) > MAX_LENGTH or len(escaped) > 40 else f"'{escaped}'"
 
 
 def _nearest(alias: str, meant: str | None, today: date) -> str | None:
-    """The symbol that exists and looks most like what was written; ``meant`` is what the reason suggests."""
+    """The existing symbol that is most like the text; ``meant`` is the one that the reason suggests."""
     for candidate in (*([meant] if meant else []), *proposals(alias[:MAX_LENGTH].upper())):
         try:
             key, asset = _read(candidate, today)
@@ -314,7 +313,7 @@ def _nearest(alias: str, meant: str | None, today: date) -> str | None:
 
 
 def _exists(symbol: Symbol) -> bool:
-    """Whether we know that there is such an instrument; of stocks we know none."""
+    """Whether this instrument is certain to exist; no table lists the stocks."""
     if symbol.asset is Asset.INDEX:
         return symbol.key[1:] in DXFEED_INDICES
     return future_root(symbol) is not None or symbol.asset in (Asset.FOREX, Asset.FUTURE_OPTION)

@@ -1,7 +1,7 @@
-"""What Schwab says in userPreference (protocol 2.1): the streamer, what a LOGIN needs, what the account may see.
+"""Reads userPreference (protocol 2.1): the streamer's address, the parameters of LOGIN, the account's entitlements.
 
-It comes as an object in practice, as a list of them in Schwab's own description, and holds account numbers, which
-nothing here returns.
+Schwab sends an object, though its documentation shows a list of objects. It contains account numbers, which no function
+here returns.
 """
 
 from collections.abc import Mapping
@@ -19,13 +19,13 @@ _KINDS = {"NP": "non-professional", "PP": "professional", "PN": "professional, n
 
 @dataclass(frozen=True, slots=True)
 class Entitlements:
-    """What an account may see; ``market_data`` is the kind of its permission, None when Schwab names none we know."""
+    """The entitlements of an account; ``market_data`` is the kind of its permission, None for an unknown one."""
 
     level2: bool
     market_data: str | None
 
     def missing(self) -> dict[str, str]:
-        """What data lacks because of them, and what to do about it, by a word for programs."""
+        """A sentence for each missing entitlement, with the next step, by a word for programs."""
         found = {}
         if not self.level2:
             found["no_level2"] = (
@@ -39,13 +39,13 @@ class Entitlements:
 
 
 def read_entitlements(content: Any) -> Entitlements:
-    """Return what the account may see; what userPreference does not grant counts as not granted."""
+    """The entitlements that userPreference grants."""
     offer = first(_preference(content).get("offers"))
     return Entitlements(offer.get("level2Permissions") is True, _KINDS.get(str(offer.get("mktDataPermission"))))
 
 
 def read_streamer_login(content: Any, access_token: str, correl_id: str) -> StreamerLogin:
-    """Return the login, with ``correl_id`` unless Schwab names one; ``ProtocolError`` when no streamer is named."""
+    """The login, with ``correl_id`` unless Schwab sends one; raises ``ProtocolError`` when no streamer is named."""
     info = first(_preference(content).get("streamerInfo"))
     names = ("streamerSocketUrl", "schwabClientCustomerId", "schwabClientChannel", "schwabClientFunctionId")
     values = [info.get(name) for name in names]
@@ -57,7 +57,7 @@ def read_streamer_login(content: Any, access_token: str, correl_id: str) -> Stre
 
 
 def first(entries: Any) -> Mapping[str, Any]:
-    """The first object of a list; an empty one when there is none."""
+    """The first object of a list; an empty one when the list has none."""
     entry = entries[0] if isinstance(entries, list) and entries else None
     return entry if isinstance(entry, dict) else {}
 

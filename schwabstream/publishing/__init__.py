@@ -1,1 +1,1 @@
-"""Events → Redis: the queue of each channel, the transaction, the lease, the publisher."""
+"""Writes events to Redis: the queue of each channel, the transaction, the lease, the publisher."""

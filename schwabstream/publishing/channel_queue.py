@@ -1,6 +1,6 @@
-"""One channel on its way to Redis: what queues, how much of it makes a batch, and the commands that write it.
+"""The queue of one channel: the queued events, the size of a batch, and the commands that write it.
 
-The commands are packed here, as redis-py's own packing costs many times what Redis needs for them (docs/adr/0003).
+Packs the commands itself, because redis-py takes many times longer to pack them than Redis to run them (docs/adr/0003).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,13 +10,13 @@ from schwabstream.events import Channel
 from schwabstream.publishing.packing import bulk, command
 
 MAX_BATCH_EVENTS, MAX_BATCH_BYTES = 5_000, 4 * 2**20
-EVENT_OVERHEAD = 112  # bytes: what Python's objects take for an event that waits, beyond the event itself
-_SMALL_BATCH = 100  # events that are never too much for one batch
+EVENT_OVERHEAD = 112  # bytes that Python's objects take for a queued event, beyond the event itself
+_SMALL_BATCH = 100  # events that always fit one batch
 _LAST_VALUES = frozenset({Channel.TICKS, Channel.LEVEL2})
 
 
 class _Cache(dict[str, bytes]):
-    """What a symbol looks like in a command, made when it is first asked for."""
+    """The packed form of each symbol, made on first use."""
 
     def __init__(self, make: Callable[[str], bytes]) -> None:
         self._make = make
@@ -26,18 +26,18 @@ class _Cache(dict[str, bytes]):
         return made
 
 
-Event = tuple[str, bytes]  # the symbol, and the event as Redis takes it
+Event = tuple[str, bytes]  # the symbol, and the event packed as an argument of a command
 
 
 def weight(events: Sequence[Event]) -> int:
-    """The bytes these events take while they wait."""
+    """The bytes these events take in a queue."""
     return sum(len(packed) for _, packed in events) + len(events) * EVENT_OVERHEAD
 
 
 class ChannelQueue:
-    """One channel: ``seq`` of its newest event, ``events`` that are queued, ``in_flight`` those being written.
+    """One channel: ``seq`` of its newest event, ``events`` in the queue, ``in_flight`` events being written.
 
-    ``prefix`` and ``maxlen`` are those of the settings; 0 means no stream.
+    A ``maxlen`` of 0 means that the channel has no stream.
     """
 
     def __init__(self, channel: Channel, prefix: str, maxlen: int, first_seq: int) -> None:
@@ -55,7 +55,7 @@ class ChannelQueue:
         self._symbols = _Cache(lambda symbol: bulk(symbol.encode()))
 
     def load(self) -> int:
-        """Put the oldest of the queue in flight, as many as fit one batch; returns how many."""
+        """Move the oldest events into flight, as many as fit one batch; returns how many."""
         queue = self.events
         if len(queue) <= _SMALL_BATCH:
             self.in_flight, self.events = queue, []
@@ -66,12 +66,12 @@ class ChannelQueue:
         return len(self.in_flight)
 
     def unload(self) -> None:
-        """Put what is in flight back to the head of the queue."""
+        """Move the events in flight back to the head of the queue."""
         self.events[:0] = self.in_flight
         self.in_flight = []
 
     def pack(self) -> Iterator[bytes]:
-        """The commands of what is in flight; as this is done for every event, each step of it is C."""
+        """The commands for the events in flight; every step per event runs in C."""
         symbols, events = zip(*self.in_flight, strict=True)
         each: list[Iterable[bytes]] = [repeat(self._publish), events]
         if self.has_stream:
@@ -84,35 +84,31 @@ class ChannelQueue:
         return chain(commands, [command("HSET", self.last_key, more=2 * len(newest))], chain.from_iterable(values))
 
     def pack_singly(self) -> tuple[list[bytes], list[bytes]]:
-        """A PUBLISH and an XADD for each event that queues, apart, to be sent outside of a batch."""
+        """A PUBLISH and an XADD for each queued event, in two lists, to be sent outside of a batch."""
         adds = [self._add[symbol] + event for symbol, event in self.events] if self.has_stream else []
         return [self._publish + event for _, event in self.events], adds
 
-    def written_to(self) -> Iterator[str]:
-        """The channel or key of each command of :meth:`pack`, in its order."""
-        for _ in self.in_flight:
-            yield self.name
-            if self.has_stream:
-                yield self.stream_key
-        if self.last_key:
-            yield self.last_key
+    def writes(self) -> Iterator[tuple[str, bytes | None]]:
+        """For each command of :meth:`pack`, its channel or key and the command that writes the newest event there.
 
-    def rewrite(self, key: str) -> bytes | None:
-        """The command that writes the newest event in flight to that key alone; None when the key is not ours."""
+        That command is None for the channel: a missed message on pub/sub is not sent again.
+        """
         symbol, event = self.in_flight[-1]
-        if key == self.stream_key:
-            return self._add[symbol] + event
-        if key == self.last_key:
-            return command("HSET", key, more=2) + self._symbols[symbol] + event
-        return None
+        add = self._add[symbol] + event
+        for _ in self.in_flight:
+            yield self.name, None
+            if self.has_stream:
+                yield self.stream_key, add
+        if self.last_key:
+            yield self.last_key, command("HSET", self.last_key, more=2) + self._symbols[symbol] + event
 
     def shed(self, events: int, size: int) -> tuple[int, int]:
-        """Give up the oldest, never the newest of a symbol, until so much is free or nothing is left to give.
+        """Drop the oldest events, but never the newest of a symbol, until ``events`` and ``size`` bytes are free.
 
-        Returns how many events and bytes were freed.
+        Returns how many events and bytes were freed; fewer when only the newest of each symbol are left.
         """
-        # The newest of a symbol stays because no later event would bring its value back: a consumer must never be left
-        # with a price that has moved on. Those before it are history, which the jump in ``seq`` accounts for.
+        # The newest event of a symbol stays because no later one would bring its value back, and a consumer must not
+        # keep an outdated price. Older events are history, and the jump in ``seq`` shows that they are missing.
         newest = {symbol: index for index, (symbol, _) in enumerate(self.events)}
         freed_events = freed_bytes = 0
         kept: list[Event] = []

@@ -1,7 +1,7 @@
-"""Who may publish: the two claims in Redis that fence every write, and their holders in words. No I/O.
+"""Who may publish: the two claims in Redis that fence every write, and how messages name their holders. No I/O.
 
-The lease names the one process that streams an account; the prefix's claim names the one account that publishes
-under it (docs/adr/0007). Both expire by themselves.
+The lease names the one process that streams an account. The claim to the prefix names the one account that publishes
+under it (docs/adr/0007). Both expire unless they are renewed.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ LIFE_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who streams: a fencing number that rises with each change of hands, and the process it was given to."""
+    """The process that holds the lease, and its fencing number, which rises with each new holder."""
 
     number: int
     host: str
@@ -24,7 +24,7 @@ class Holder:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read what stands in Redis; ``ValueError`` when it is no holder."""
+        """Parse the value in Redis; raises ``ValueError`` when it does not name a holder."""
         number, _, process = text.partition(":")
         host, _, pid = process.rpartition(":")
         return cls(int(number), host, int(pid))
@@ -34,31 +34,31 @@ class Holder:
 
 
 def digest(account: str) -> str:
-    """What stands for an account in Redis; the customer id itself goes nowhere."""
+    """The hash of an account, which Redis holds in place of the customer id."""
     return hashlib.sha256(account.encode()).hexdigest()[:16]
 
 
 def lease_key(prefix: str, customer_id: str) -> str:
-    """The lease's key for one account."""
+    """The key of the lease of one account."""
     return f"{prefix}:lease:{digest(customer_id)}"
 
 
 def describe(holder: str | None) -> str:
-    """The holder as people would call it."""
+    """The holder for messages: its host and process id."""
     if holder is None:
         return "nobody"
     try:
-        known = Holder.parse(holder)
+        process = Holder.parse(holder)
     except ValueError:
         return "an unknown program"
-    return f"host {safe(known.host)}, pid {known.pid}"
+    return f"host {safe(process.host)}, pid {process.pid}"
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What a writer works under: ``key`` must hold ``holder``, and ``account_key``, the prefix's claim, ``account``.
+    """The condition for writing: ``key`` holds ``holder``, and ``account_key``, the claim to the prefix, ``account``.
 
-    Neither lives longer than ``life_ms`` when it is not renewed.
+    Both expire after ``life_ms`` unless they are renewed.
     """
 
     key: str
@@ -68,7 +68,7 @@ class Fence:
     life_ms: int = LIFE_MS
 
     def check(self, holder: str, account: str) -> LeaseLost | None:
-        """Why what stands at the two keys keeps this writer from writing; None when it does not."""
+        """The error when these values of the two keys forbid this writer to write; None when they allow it."""
         if account != self.account:
             return foreign_prefix(self.account_key.removesuffix(":owner"))
         if holder != self.holder:
@@ -77,7 +77,7 @@ class Fence:
 
 
 def foreign_prefix(prefix: str, holder: str | None = None) -> LeaseLost:
-    """The error for a prefix that belongs to another account, whose streamer ``holder`` is when that is known."""
+    """The error for a prefix that belongs to another account; ``holder`` is its streamer, or None."""
     streamer = f"the streamer of another account ({describe(holder)})" if holder else "another account's streamer"
     return LeaseLost(
         f"{streamer} publishes under the prefix {safe(prefix)!r}, and one prefix belongs to one account: "

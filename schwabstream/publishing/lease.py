@@ -1,9 +1,9 @@
-"""The right to stream one account: a key in Redis that names its holder and expires by itself.
+"""The right to stream one account: a key in Redis that names its holder and expires unless it is renewed.
 
-Schwab gives a user one streamer connection, and a second login cuts the first (protocol 3.8), so two streamers of one
-account would evict each other forever. The holder of the lease streams; the others wait here as standbys. A prefix
-belongs to one account, for two would mix their prices and numbers: a second claim holds that. Holding both is the
-writer's part: it renews them inside its transactions, and Redis discards what comes too late.
+Schwab allows a user one streamer connection, and a second login ends the first (protocol 3.8), so two streamers of one
+account would evict each other forever. The holder of the lease streams; other streamers wait as standbys. A second
+claim reserves the prefix for one account, because two accounts would mix their prices and sequence numbers. The writer
+keeps both: it renews them inside its transactions, and Redis discards a transaction that comes too late.
 """
 
 import asyncio
@@ -15,11 +15,12 @@ from typing import Any
 
 import structlog
 from pydantic import ValidationError
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError
 
-from schwabstream.broker.calls import RedisCalls
+from schwabstream.broker.client import redis_client
 from schwabstream.broker.kind import refuse_unsuitable
-from schwabstream.broker.url import translated
+from schwabstream.broker.url import redact_url, translated
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.escapes import safe
 from schwabstream.publishing.fence import LIFE_MS, Fence, Holder, describe, digest, foreign_prefix, lease_key
@@ -32,17 +33,17 @@ ANSWER_LIMIT_S = 3.0
 CONFIRM_LIMIT_S = 1.0
 OUTAGE_PAUSE_S = 3.0
 RETURN_GRACE_S = 5.0
-"""A writer's attempt to connect may be 3 s from its end when Redis comes back, and the next one begins 1 s later."""
+"""When Redis returns, a writer's attempt to connect can take another 3 s, and the next attempt starts 1 s later."""
 VANISHED_GRACE_S = 2.0
-"""A writer takes back a lease that was deleted with its next report, which is due within a second."""
+"""A writer takes a deleted lease back with its next report, which is due within a second."""
 _SIMULATION = "simulation"
 
 
 class Lease:
-    """Takes the lease of one account in the Redis at ``redis_url``; errors are ``RedisUnavailable`` or ``LeaseLost``.
+    """The lease of one account in the Redis at ``redis_url``; raises ``RedisUnavailable`` or ``LeaseLost``.
 
-    ``waiting_for`` says who streams while :meth:`take` waits, and is None otherwise; ``waited`` whether it ever had to.
-    Close it when done.
+    ``waiting_for`` is the present holder while :meth:`take` waits, else None; ``waited``: whether it ever waited. Close
+    it when done.
     """
 
     def __init__(
@@ -57,24 +58,28 @@ class Lease:
         self._sleep, self._wall = sleep, wall
         self._key = self._account = ""
         self._account_key = f"{prefix}:owner"
-        self._redis = RedisCalls(redis_url, timeout_s=ANSWER_LIMIT_S)
+        self._url, self._connections = redact_url(redis_url), 0
+        # One retry, because a connection that died during a pause does not mean that Redis is away.
+        self._redis = redis_client(
+            redis_url, timeout_s=ANSWER_LIMIT_S, retries=1, decode_responses=True, redis_connect_func=self._greet
+        )
         self._proven = False
         self._grace_s = 0.0
         self.waiting_for: str | None = None
         self.waited = False
 
     async def reach(self) -> None:
-        """Make sure that Redis answers and can be published to; raises ``RedisUnavailable`` otherwise."""
-        await refuse_unsuitable(self._redis, to_write=True)
+        """Check that Redis answers and accepts writes; raises ``RedisUnavailable`` otherwise."""
+        await refuse_unsuitable(self._redis, self._url, to_write=True)
 
     def of_account(self, customer_id: str) -> None:
-        """Say whose lease it is, before the first :meth:`take`."""
+        """Set the account; call it before the first :meth:`take`."""
         self._key, self._account = lease_key(self._prefix, customer_id), digest(customer_id)
 
     async def of_simulation(self) -> None:
-        """Say, instead of :meth:`of_account`, that prices are made up; raises ``LeaseLost`` beside a live streamer."""
+        """Set a simulation in place of an account; raises ``LeaseLost`` while a live streamer uses the prefix."""
         self.of_account(_SIMULATION)
-        text = await self._ask("GET", f"{self._prefix}:streamer")
+        text = await self._ask(self._redis.get(f"{self._prefix}:streamer"))
         try:
             report = None if text is None else parse_report(text)
         except ValidationError:
@@ -88,11 +93,11 @@ class Lease:
         await self._look()
 
     async def take(self, *, wait: bool, by_force: bool = False) -> Fence:
-        """The lease, ours now: at once when it is free, ``by_force`` from its holder, else when it falls free.
+        """Take the lease and return its fence: at once when it is free or ``by_force``, else when it becomes free.
 
-        One that falls free while this waits is left to its holder for a moment, who may be back from an outage.
-        Without ``wait`` a lease that is held raises ``LeaseLost`` naming the holder. A prefix that belongs to another
-        account raises it at any time.
+        A lease that becomes free during the wait stays reserved for its holder for a moment, because the holder may
+        return from an outage. Without ``wait``, a lease that is held raises ``LeaseLost`` with the name of the holder.
+        So does, at any time, a prefix that belongs to another account.
         """
         logged: str | None = None
         try:
@@ -102,7 +107,7 @@ class Lease:
                 except RedisUnavailable as error:
                     if not (wait and self._proven):
                         raise
-                    logged = _warn_of_news(logged, f"standby: {error}")
+                    logged = _warn_once(logged, f"standby: {error}")
                     self._grace_s = RETURN_GRACE_S
                     await self._sleep(OUTAGE_PAUSE_S)
                     continue
@@ -117,20 +122,20 @@ class Lease:
                 if holder:
                     self.waiting_for, self.waited = holder, True
                     words = f"standby: {describe(holder)} streams this account; taking over when it ends"
-                    logged = _warn_of_news(logged, words)
+                    logged = _warn_once(logged, words)
                 await self._sleep(POLL_S)
         finally:
             self.waiting_for = None
 
     async def confirm(self, fence: Fence) -> None:
-        """Return when the lease is still ours or Redis does not say within a second; raises ``LeaseLost`` otherwise.
+        """Raise ``LeaseLost`` when another streamer holds the lease; return when Redis does not answer in a second.
 
-        A lease that fell free meanwhile is ours again.
+        A lease that has become free is taken back.
         """
         try:
             async with asyncio.timeout(CONFIRM_LIMIT_S):
-                await self._redis.call("SET", fence.key, fence.holder, "NX", "PX", fence.life_ms)
-                holder = await self._redis.call("GET", fence.key)
+                await self._redis.set(fence.key, fence.holder, nx=True, px=fence.life_ms)
+                holder: Any = await self._redis.get(fence.key)
         except (RedisError, OSError, TimeoutError) as error:
             log.debug("the lease could not be confirmed", reason=str(error))
             return
@@ -138,15 +143,15 @@ class Lease:
             raise LeaseLost(f"another streamer took over this account ({describe(holder)})")
 
     async def close(self) -> None:
-        """Let go of Redis; the lease itself is given back by its writer."""
-        await self._redis.close()
+        """Close the connections; the writer releases the lease."""
+        await self._redis.aclose()
 
     async def _try(self, *, by_force: bool) -> tuple[str | None, bool]:
-        """Who holds the lease after one look, or one attempt to take it, and whether that is us."""
-        connections = self._redis.connections
+        """Look once, or try once to take the lease; returns its holder, and whether that is this process."""
+        connections = self._connections
         held = await self._look()
-        if self._proven and self._redis.connections > connections:
-            self._grace_s = RETURN_GRACE_S  # Redis went and came back between two looks
+        if self._proven and self._connections > connections:
+            self._grace_s = RETURN_GRACE_S  # Redis was away between two looks
         elif held:
             self._grace_s = VANISHED_GRACE_S
         if held and not by_force:
@@ -157,38 +162,41 @@ class Lease:
         return await self._take(held, by_force=by_force)
 
     async def _take(self, held: str | None, *, by_force: bool) -> tuple[str, bool]:
-        """Who holds the lease after an attempt to take it, and whether that is us."""
-        await self._ask("SET", self._account_key, self._account, "NX", "PX", LIFE_MS)
-        await self._look()  # another account that was a moment earlier ends this here
+        """Try to take the lease; returns its holder, and whether that is this process."""
+        await self._ask(self._redis.set(self._account_key, self._account, nx=True, px=LIFE_MS))
+        await self._look()  # raises when another account was a moment earlier
         numbers = f"{self._prefix}:lease:fence"
-        # From the clock, so that a Redis that comes back empty does not hand out the same numbers again.
-        await self._ask("SET", numbers, int(self._wall() * 1000), "NX")
-        ours = str(Holder(await self._ask("INCRBY", numbers, 1), platform.node(), os.getpid()))
-        await self._ask("SET", self._key, ours, "PX", LIFE_MS, *(() if by_force else ("NX",)))
+        # Start at the clock, so that a Redis that returns empty does not issue the same numbers again.
+        await self._ask(self._redis.set(numbers, int(self._wall() * 1000), nx=True))
+        ours = str(Holder(await self._ask(self._redis.incr(numbers)), platform.node(), os.getpid()))
+        await self._ask(self._redis.set(self._key, ours, nx=not by_force, px=LIFE_MS))
         holder = await self._look()
         if holder is None:
-            raise RedisUnavailable(
-                f"Redis at {self._redis.url} keeps no lease at {self._key}: delete what is stored there"
-            )
+            raise RedisUnavailable(f"Redis at {self._url} keeps no lease at {self._key}: delete what is stored there")
         if holder == ours:
             log.info("lease taken", replaces=describe(held))
         return holder, holder == ours
 
     async def _look(self) -> str | None:
-        """Who holds the lease; raises ``LeaseLost`` when the prefix is another account's."""
+        """The holder of the lease; raises ``LeaseLost`` when the prefix belongs to another account."""
         holder: str | None
-        holder, account = await self._ask("MGET", self._key, self._account_key)
+        holder, account = await self._ask(self._redis.mget(self._key, self._account_key))
         if account not in (None, self._account):
-            raise foreign_prefix(self._prefix, await self._ask("GET", f"{self._prefix}:lease:{account}"))
+            raise foreign_prefix(self._prefix, await self._ask(self._redis.get(f"{self._prefix}:lease:{account}")))
         return holder
 
-    async def _ask(self, *words: str | int) -> Any:
-        with translated(self._redis.url):
-            return await self._redis.call(*words)
+    async def _ask(self, answer: Awaitable[Any]) -> Any:
+        with translated(self._url):
+            return await answer
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        """Count a new connection, and open it as redis-py does."""
+        self._connections += 1
+        await connection.on_connect()
 
 
-def _warn_of_news(logged: str | None, words: str) -> str:
-    """Log the words unless they were the last ones ``logged``; returns them."""
+def _warn_once(logged: str | None, words: str) -> str:
+    """Log ``words`` unless they equal the last ones ``logged``; returns them."""
     if words != logged:
         log.warning(words)
     return words

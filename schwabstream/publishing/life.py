@@ -1,6 +1,6 @@
-"""The life of a publisher as a transition table: whether Redis is there, and whether anything is being written.
+"""The life of a publisher as a transition table: whether Redis is connected, and whether a batch is being written.
 
-That a run was asked to end is not a state: it can be asked in each of them, and holds until all is written. No I/O.
+A request to stop is not a state: it can come in every state, and takes effect when the queue is written. No I/O.
 """
 
 from collections.abc import Mapping
@@ -8,11 +8,11 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where a publisher is in its life; events are queued in every state."""
+    """The state of a publisher; events are queued in every state."""
 
     AWAY = "away"
     CONNECTING = "connecting"
-    CONNECTED = "connected, nobody writes"
+    CONNECTED = "connected, not writing"
     WRITING = "writing"
     BEHIND = "writing, behind"
     IDLE = "idle"
@@ -47,7 +47,7 @@ TRANSITIONS: Mapping[State, Mapping[Trigger, State]] = {
     State.CONNECTED: {
         Trigger.RUN: State.WRITING,
         Trigger.LOST: State.AWAY,
-        Trigger.LEASE_LOST: State.FENCED,  # a run that was cancelled left a batch under way
+        Trigger.LEASE_LOST: State.FENCED,  # a cancelled run can leave a batch in flight
         Trigger.CLOSE: State.CLOSED,
     },
     State.WRITING: {

@@ -1,8 +1,8 @@
-"""Commands packed as Redis reads them (RESP), for the writer that sends thousands at once. No I/O."""
+"""Packs commands in Redis's wire format (RESP), for a writer that sends thousands at once. No I/O."""
 
 
 def bulk(value: bytes) -> bytes:
-    """One argument in Redis's protocol."""
+    """One argument of a command, packed."""
     return b"$%d\r\n%b\r\n" % (len(value), value)
 
 

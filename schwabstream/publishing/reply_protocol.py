@@ -1,6 +1,6 @@
-"""Requests and replies over a connection that redis-py made, one request at a time, without a task for each reply.
+"""Sends one request at a time over a connection that redis-py opened, and reads the replies without a task.
 
-The transport is taken over from redis-py's reader (docs/adr/0003). Does not know what a request means.
+It takes the transport over from redis-py's reader (docs/adr/0003). Does not interpret requests or replies.
 """
 
 import asyncio
@@ -15,9 +15,9 @@ _QUEUED_FIRST, _QUEUED = b"+OK\r\n", b"+QUEUED\r\n"
 Replied = Callable[[list[Any]], None]
 
 
-# Buffered: asyncio allocates and frees 256 KiB for every read of a protocol that is not, for ten bytes too.
+# A BufferedProtocol because asyncio allocates and frees 256 KiB for every read of any other protocol.
 class ReplyProtocol(asyncio.BufferedProtocol):
-    """What Redis answers on a connection that redis-py made: its transport is taken over from redis-py's reader."""
+    """The requests and replies of one connection; ``lost`` is called once, when the connection ends."""
 
     def __init__(self, connection: AbstractConnection, lost: Callable[[Exception], None]) -> None:
         stream = connection._writer  # private in redis-py, held by a test (docs/adr/0003)
@@ -35,48 +35,55 @@ class ReplyProtocol(asyncio.BufferedProtocol):
         self._then: Replied | None = None
 
     def exchange(self, packed: bytes, queued: int, wanted: int, then: Replied) -> None:
-        """Send, and give ``then`` the replies: ``wanted`` after those to MULTI and ``queued`` commands, or all."""
+        """Send a transaction of ``queued`` commands and pass its replies to ``then``.
+
+        These are the ``wanted`` replies after the acknowledgements, or all of them when one is not as expected.
+        """
         self._acknowledgements, self._taken = _QUEUED_FIRST + _QUEUED * queued, 0
         self._wanted, self._then = wanted, then
         self._transport.write(packed)
 
     def request(self, packed: bytes, wanted: int, then: Replied) -> None:
-        """Send, and give ``then`` the ``wanted`` replies."""
+        """Send a request and pass its ``wanted`` replies to ``then``."""
         self._acknowledgements, self._wanted, self._then = b"", wanted, then
         self._transport.write(packed)
 
     async def ask(self, packed: bytes, count: int) -> list[Any]:
-        """Send, and wait for ``count`` replies; raises ``OSError`` when the connection ends first."""
+        """Send a request and return its ``count`` replies; raises ``OSError`` when the connection ends."""
         answer: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        lost, self._lost = self._lost, answer.set_exception
-        self.request(packed, count, answer.set_result)
+        # The answer, the end of the connection and a cancellation can meet in one turn of the event loop.
+        lost, self._lost = self._lost, lambda error: None if answer.done() else answer.set_exception(error)
+        self.request(packed, count, lambda replies: None if answer.done() else answer.set_result(replies))
         try:
-            return await answer
+            replies = await answer
         finally:
             self._lost, self._then = lost, None
+        if self._transport.is_closing():
+            raise ConnectionResetError("Redis closed the connection")
+        return replies
 
     def release(self) -> None:
-        """Report nothing more; a transaction under way is cut off rather than sent to its end."""
+        """Report nothing more; abort the connection if a request is not yet answered."""
         self._lost = None
         if self._then is not None:
             self._then = None
             self._transport.abort()
 
-    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the size is ours to choose
-        """Where the event loop reads to."""
+    def get_buffer(self, _sizehint: int) -> memoryview:
+        """Return the buffer that the event loop reads into."""
         return self._space
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Take in replies; the acknowledgements of queued commands are compared, not parsed."""
+        """Read replies; compare the acknowledgements of queued commands instead of parsing them."""
         data, expected = bytes(self._space[:nbytes]), self._acknowledgements
-        # A transaction of n commands is answered by +OK, n times +QUEUED, and the one reply that counts. Parsing would
-        # make a Python object of each +QUEUED, thousands a batch, to throw them all away; that the bytes are those
-        # expected is one memcmp. They come in pieces as TCP cuts them: ``_taken`` of them have matched so far.
+        # Redis answers a transaction of n commands with +OK, n times +QUEUED, and the one reply that counts. Parsing
+        # would create a Python object for each +QUEUED, thousands a batch, only to discard it; comparing the bytes is
+        # one memcmp. TCP may deliver them in pieces: ``_taken`` bytes have matched so far.
         if expected:
             left = len(expected) - self._taken
             if not expected.startswith(data[:left], self._taken):
-                # A command was refused, or the server pushed something in between. Which one can only be parsed: what
-                # matched so far is put back in front, and each acknowledgement counts as a reply that is waited for.
+                # Redis refused a command or pushed a message in between, and only parsing shows which. Put the matched
+                # bytes back in front and count each acknowledgement as an expected reply.
                 data = expected[: self._taken] + data
                 self._wanted += expected.count(b"\n")
             elif len(data) < left:
@@ -88,7 +95,7 @@ class ReplyProtocol(asyncio.BufferedProtocol):
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
-                if not isinstance(reply, hiredis.PushNotification):  # news of the server's own, such as maintenance
+                if not isinstance(reply, hiredis.PushNotification):  # a message that Redis sends unasked
                     self._replies.append(reply)
         except hiredis.HiredisError as error:
             self._end(error)
@@ -99,7 +106,7 @@ class ReplyProtocol(asyncio.BufferedProtocol):
             then(replies)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Report it to redis-py as well: its stream waits for this when it is closed."""
+        """Report the end to redis-py as well: closing its stream waits for this."""
         self._former.connection_lost(error)
         self._end(error or ConnectionResetError("Redis closed the connection"))
 

@@ -1,9 +1,9 @@
-"""Packed transactions over one redis-py connection, fenced by a lease when there is one.
+"""Sends packed transactions over one redis-py connection, fenced by a lease when there is one.
 
-Connecting, TLS, AUTH, ACLs and unix sockets are redis-py's; commands are packed and replies are read here, because
-redis-py's own command path costs many times what Redis needs to answer (docs/adr/0003). A fenced writer can write only
-while its claims hold: they are watched, so Redis itself discards a transaction that comes too late. Claims that lapsed
-are taken back, and the transaction is sent again; claims that are another's end the writing (docs/adr/0007).
+redis-py connects (TLS, AUTH, ACLs, unix sockets). This module packs commands and reads replies itself, because
+redis-py's command path takes many times longer than Redis takes to answer (docs/adr/0003). A fenced writer watches its
+claims, so Redis discards a transaction after they changed. Claims that have expired are taken back and the transaction
+is sent again; claims that another streamer holds end the writing (docs/adr/0007).
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from schwabstream.broker.url import cause_of, connection_pool, redact_url, unavailable
+from schwabstream.broker.client import connection_pool
+from schwabstream.broker.url import cause_of, redact_url, unavailable
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.packing import command
@@ -32,19 +33,17 @@ log = structlog.get_logger(__name__)
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
 NOTICE_TIMEOUT_S = 0.4
-
-
 _MULTI, _EXEC = command("MULTI"), command("EXEC")
 Failed = Callable[[RedisUnavailable | LeaseLost], None]
 _CLAIM_REPLIES = 5
 
 
 class TransactionWriter:
-    """One connection to Redis, opened again as often as needed, with one transaction under way at a time.
+    """One connection to Redis, which can be opened again, with one transaction in flight at a time.
 
-    ``replied`` gets the replies of each transaction, errors of single commands among them. ``failed`` is called once
-    when the connection can no longer be used: the transaction under way was not carried out, or the connection broke
-    before its outcome was known. ``round_trip_s`` is how long the last transaction took, None before the first.
+    ``replied`` gets the replies of each transaction, including the errors of single commands. ``failed`` is called once
+    when the connection becomes unusable: Redis did not run the transaction in flight, or its outcome is unknown.
+    ``round_trip_s`` is how long the last transaction took, None before the first.
     """
 
     def __init__(self, redis_url: str, replied: Replied, failed: Failed, *, fence: Fence | None = None) -> None:
@@ -63,7 +62,7 @@ class TransactionWriter:
             self._ours = [fence.holder.encode(), fence.account.encode()]
             keys, life = (fence.key, fence.account_key), fence.life_ms
             self._watch = command("WATCH", *keys) + command("MGET", *keys)
-            # Unwatched first: what this connection changes itself would count as changed, too.
+            # UNWATCH first: a watched key that this connection changes counts as changed, too.
             self._claim = command("UNWATCH") + command("SET", fence.account_key, fence.account, "NX", "PX", life)
             self._claim += command("SET", fence.key, fence.holder, "NX", "PX", life) + self._watch
             self._renewal = command("PEXPIRE", fence.key, life)
@@ -72,11 +71,11 @@ class TransactionWriter:
 
     @property
     def busy(self) -> bool:
-        """Whether a transaction is under way."""
+        """Whether a transaction is in flight."""
         return self._sent_at is not None
 
     async def connect(self) -> None:
-        """Reach Redis, and take or confirm the lease; raises ``RedisUnavailable`` or ``LeaseLost``."""
+        """Connect, and take or confirm the claims; raises ``RedisUnavailable`` or ``LeaseLost``."""
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 self._connection = await self._pool.get_connection()
@@ -87,7 +86,7 @@ class TransactionWriter:
             raise unavailable(self.url, error) from error
 
     def transact(self, commands: Iterable[bytes], count: int) -> None:
-        """Send ``count`` packed commands as one transaction; its outcome goes to ``replied`` or ``failed``."""
+        """Send ``count`` packed commands as one transaction; ``replied`` or ``failed`` gets its outcome."""
         if self._link is None:
             self._fail(ConnectionError("no connection"))
             return
@@ -100,12 +99,12 @@ class TransactionWriter:
             self._take_back(self._link)
 
     def check(self) -> None:
-        """Fail when Redis has left the transaction under way without an answer for too long."""
+        """Fail when Redis has not answered the transaction in flight for too long."""
         if self._sent_at is not None and time.perf_counter() - self._sent_at > REPLY_TIMEOUT_S:
             self._fail(TimeoutError())
 
     async def disconnect(self) -> None:
-        """Let go of the connection; :meth:`connect` makes a new one."""
+        """Close the connection; :meth:`connect` opens a new one."""
         self._sent_at = None
         if self._link is not None:
             self._link.release()
@@ -116,9 +115,9 @@ class TransactionWriter:
             self._connection = None
 
     async def notify(self, publish: Sequence[bytes], record: Sequence[bytes]) -> None:
-        """Send notices outside of any batch, on a new connection, when no batch goes through any more.
+        """Send notices outside of any batch, on a new connection, when batches no longer succeed.
 
-        ``publish`` and ``record`` have one command for each; nothing is recorded where the claims are another's.
+        ``publish`` and ``record`` have one command for each notice; the second are sent only while the claims hold.
         """
         unanswered = self._sent_at is not None and time.perf_counter() - self._sent_at > NOTICE_TIMEOUT_S
         await self.disconnect()
@@ -138,22 +137,22 @@ class TransactionWriter:
                 self._held = found == self._ours
 
     async def close(self) -> None:
-        """Give the claims back if they are still ours, and end."""
+        """Release the claims that this writer still holds, and close the connection."""
         if self._fence is not None and self._link is not None and self._sent_at is None and self._held:
-            give_back = _MULTI + command("DEL", self._fence.key, self._fence.account_key) + _EXEC
-            with contextlib.suppress(OSError, TimeoutError, hiredis.HiredisError):  # then they expire by themselves
+            release = _MULTI + command("DEL", self._fence.key, self._fence.account_key) + _EXEC
+            with contextlib.suppress(OSError, TimeoutError, hiredis.HiredisError):  # the claims expire
                 async with asyncio.timeout(REPLY_TIMEOUT_S):
-                    await self._link.ask(give_back, 3)
+                    await self._link.ask(release, 3)
         await self.disconnect()
         await self._pool.disconnect()
 
     def _send(self, link: ReplyProtocol) -> None:
-        """Send the transaction at hand."""
+        """Send the packed transaction."""
         self._sent_at = time.perf_counter()
         link.exchange(self._packed, self._queued, 1 if self._fence is None else 3, self._take)
 
     def _take(self, replies: list[Any]) -> None:
-        """Act on a transaction's replies; acknowledgements that were not as expected come before them."""
+        """Act on the replies to a transaction; unexpected acknowledgements come before them."""
         self.round_trip_s = time.perf_counter() - (self._sent_at or 0.0)
         self._sent_at = None
         if self._fence is not None:
@@ -173,7 +172,7 @@ class TransactionWriter:
             self._take_back(self._link)
 
     def _take_back(self, link: ReplyProtocol) -> None:
-        """Claim what nobody holds any more, and then send the transaction at hand, of which nothing was carried out."""
+        """Take back the expired claims, then send the discarded transaction again."""
         self._sent_at = time.perf_counter()
         link.request(self._claim, _CLAIM_REPLIES, self._taken_back)
 
@@ -187,11 +186,11 @@ class TransactionWriter:
             self._fail(error)
             return
         if any(taken is not None for taken in replies[1:3]):
-            log.warning("the lease had lapsed and nobody held it: taken back, nothing is lost")
+            log.warning("the lease had expired and was free: taken back, nothing is lost")
         self._send(self._link)
 
     def _check_claim(self, fence: Fence, replies: list[Any]) -> None:
-        """Raise what the replies to a claim mean, unless it is ours now."""
+        """Raise the error that the replies to a claim mean, unless the claim succeeded."""
         refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
         if refusals:
             raise RedisUnavailable(f"Redis at {self.url} refused the streamer's lease ({refusals[0]})")
@@ -203,7 +202,7 @@ class TransactionWriter:
         self._held = True
 
     def _fail(self, error: Exception) -> None:
-        """Report the end of this connection once, in our own exceptions."""
+        """Report the end of this connection once, as one of our own errors."""
         self._sent_at = None
         if self._link is not None:
             self._link.release()

@@ -1,1 +1,1 @@
-"""One healthy session after another; knows neither Redis nor files."""
+"""Streams one session after another; knows neither Redis nor files."""

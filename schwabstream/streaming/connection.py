@@ -1,15 +1,14 @@
-"""Drives one session's protocol over one WebSocket, once: a connection that ended is never used again.
+"""Runs the protocol of one session over one WebSocket; a connection is used once.
 
-What arrives is decoded and handed on where the event loop reads it, before it reads again, and then forgotten; nothing
-on this way waits, so Schwab never meets a slow client (protocol 3.7). Library exceptions leave as ``SessionLost``; what
-to do about them is the supervisor's business.
+Incoming frames are decoded and delivered in the callback that reads them, before the next read and without waiting, so
+Schwab never sees a slow client (protocol 3.4). Library exceptions become ``SessionLost``, and the supervisor decides
+what to do about them.
 """
 
 import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol, cast
 from urllib.parse import urlsplit
@@ -35,39 +34,33 @@ PING_TIMEOUT_S = 20.0
 
 
 class Sink(Protocol):
-    """Where a connection delivers; every method returns at once."""
+    """Receives what a connection delivers; every method returns at once."""
 
     def take_batch(self, batch: Batch, received_us: int) -> None:
         """Accept the entries of one service of one frame."""
 
     def take_outcome(self, outcome: Outcome) -> None:
-        """Accept what happened to the session."""
+        """Accept an outcome of the session."""
 
     def take_undecodable(self, part: Undecodable) -> None:
-        """Accept what could not be understood."""
+        """Accept a part that could not be decoded."""
 
 
 class Recorder(Protocol):
-    """Keeps what goes over the wire; both methods return at once."""
+    """Records all frames in both directions; both methods return at once."""
 
     def take_frame(self, frame: bytes, received_us: int) -> None:
-        """Keep one frame of the streamer."""
+        """Record one frame from the streamer."""
 
     def take_command(self, text: str, sent_us: int) -> None:
-        """Keep one frame of ours; called before it is sent, so that it stands before its answer."""
-
-
-@dataclass(slots=True)
-class Traffic:
-    """What went over this connection so far; ``last_at`` is on the monotonic clock, in seconds."""
-
-    frames: int = 0
-    bytes: int = 0
-    last_at: float = field(default=0.0)
+        """Record one frame before it is sent, so that it comes before its answer."""
 
 
 class Connection:
-    """One open WebSocket and the session it carries; get one from :func:`open_connection`."""
+    """One open WebSocket with its session; :func:`open_connection` creates it.
+
+    ``received_at`` is the time of the last frame, in monotonic seconds.
+    """
 
     def __init__(
         self,
@@ -88,13 +81,13 @@ class Connection:
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._failure: Exception | None = None
         self._held: asyncio.TimerHandle | None = None
-        self.traffic = Traffic(last_at=monotonic())
+        self.received_bytes, self.received_at = 0, monotonic()
 
     def hold(self, held: bool, *, limit_s: float = HOLD_LIMIT_S) -> None:
-        """Stop reading the socket for at most ``limit_s``, or read on.
+        """Pause or resume reading the socket; a pause lasts at most ``limit_s``.
 
-        Used while frames arrive faster than Redis takes them; bounded, because Schwab disconnects slow readers
-        (protocol 3.7).
+        For times when frames arrive faster than Redis accepts events; limited, because Schwab disconnects slow readers
+        (protocol 3.4).
         """
         if self._held is not None:
             self._held.cancel()
@@ -109,33 +102,33 @@ class Connection:
             transport.resume_reading()
 
     def request(self, *commands: Command) -> None:
-        """Send commands, one at a time, each once the one before it is answered."""
+        """Queue commands; each is sent when the one before it has been answered."""
         self._protocol.request(*commands)
         self._work.set()
 
     def logout(self) -> bool:
-        """End the session; returns whether LOGOUT is sent, so that its answer is worth waiting for."""
+        """End the session; returns whether LOGOUT is sent, and with it whether an answer will come."""
         self._protocol.logout()
         self._work.set()
         return self._protocol.state is State.LOGGING_OUT
 
     def expect_data(self) -> None:
-        """From now on a silence past the configured limit is the end, however long past sessions could be silent."""
+        """Apply the configured limit of silence from now on: data is due."""
         if self._silence.expect_data():
             self._work.set()
 
     @property
     def idle(self) -> bool:
-        """Whether no command is queued and none awaits its answer."""
+        """Whether no command is queued or in flight."""
         return self._protocol.idle
 
     @property
     def counts(self) -> Counter[str]:
-        """What the session counted, by name."""
+        """The session's counters, by name."""
         return self._protocol.counts
 
     async def run(self, sink: Sink) -> None:
-        """Log in, send and receive until the session ends; raises ``SessionLost`` when it does not end by itself."""
+        """Log in, send and receive until the session ends; raises ``SessionLost`` unless it ends with a message."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 writer = tasks.create_task(self._write(sink))
@@ -146,14 +139,14 @@ class Connection:
             raise error from error.__cause__
 
     async def _read(self, sink: Sink) -> None:
-        """Deliver until the session or the socket ends; raises what the sink raised."""
+        """Deliver until the session or the socket ends; raises any exception of the sink."""
         self._socket.listen(partial(self._take, sink), self._end)
         await self._over
         if self._failure is not None:
             raise self._failure
         if self._protocol.state in (State.LOGGING_OUT, State.CLOSED):
             return
-        await _close(self._socket)  # the streamer may have said goodbye and left TCP open
+        await _close(self._socket)  # the streamer may have sent a close frame and left TCP open
         try:
             await self._socket.recv()
         except ConnectionClosed as error:
@@ -165,18 +158,18 @@ class Connection:
             self._over.set_result(None)
 
     def _take(self, sink: Sink, frames: list[bytes]) -> None:
-        """Deliver the frames of one chunk; they arrived together, so they share their time."""
+        """Deliver the frames of one chunk, which share their time of receipt."""
         if self._over.done() or self._is_closed():
             return
         received_us = int(self._wall() * 1e6)
-        self.traffic.last_at = self._monotonic()
+        self.received_at = self._monotonic()
         try:
             for frame in frames:
                 self._deliver(frame, sink, received_us)
                 if self._is_closed():
                     self._end()
                     break
-        except Exception as error:  # noqa: BLE001 - nothing is swallowed: run() raises it; the event loop would log it
+        except Exception as error:  # noqa: BLE001 - run() raises it; the event loop would only log it
             self._failure = error
             self._end()
 
@@ -184,8 +177,7 @@ class Connection:
         return self._protocol.state is State.CLOSED
 
     def _deliver(self, frame: bytes, sink: Sink, received_us: int) -> None:
-        self.traffic.frames += 1
-        self.traffic.bytes += len(frame)
+        self.received_bytes += len(frame)
         if self._recorder is not None:
             self._recorder.take_frame(frame, received_us)
         for message in decode(frame):
@@ -198,7 +190,7 @@ class Connection:
                 self._work.set()
 
     async def _write(self, sink: Sink) -> None:
-        """Send what the session has to say, watch its deadlines and the silence."""
+        """Send the session's frames, and watch its deadlines and the silence."""
         while self._protocol.state is not State.CLOSED:
             self._work.clear()
             while (text := self._protocol.next_frame(self._monotonic())) is not None:
@@ -207,16 +199,16 @@ class Connection:
                 try:
                     await self._socket.send(text)
                 except ConnectionClosed:
-                    return  # the reader meets the same end and raises it
+                    return  # the reader raises it
             now = self._monotonic()
             limit_s = self._silence.limit_s
-            silent_at = self.traffic.last_at + limit_s
+            silent_at = self.received_at + limit_s
             if now >= silent_at:
                 self._silence.ended_a_session()
                 raise SessionLost(f"nothing arrived from the streamer for {limit_s:g} s")
             deadline = min(silent_at, self._protocol.deadline or silent_at)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(deadline - now):  # wait_for loses a cancellation that meets the event
+                async with asyncio.timeout(deadline - now):  # wait_for can lose a cancellation
                     await self._work.wait()
             if outcome := self._protocol.check(self._monotonic()):
                 sink.take_outcome(outcome)
@@ -224,10 +216,10 @@ class Connection:
 
 
 class _Connect(connect):
-    """The library's, without redirects: the access token goes where userPreference says, or nowhere."""
+    """The library's connect without redirects: the access token goes to the address in userPreference only."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """Follow none."""
+        """Follow no redirect."""
         return exc
 
 
@@ -241,9 +233,9 @@ async def open_connection(
     silence: Silence,
     recorder: Recorder | None = None,
 ) -> AsyncIterator[Connection]:
-    """A connection to the streamer at ``url``; raises ``SessionLost`` when there is none to be had.
+    """Open a connection to the streamer at ``url``; raises ``SessionLost`` when that fails.
 
-    ``ProtocolError`` when the address cannot be used, or the access token would go over the network in the clear.
+    Raises ``ProtocolError`` when the address is invalid, or would send the access token without encryption.
     """
     try:
         address = urlsplit(url)
@@ -256,7 +248,7 @@ async def open_connection(
             url,
             create_connection=FrameSocket,
             proxy=None if plain else True,
-            compression=None,  # deflate through proxies gives protocol errors (trap T20)
+            compression=None,  # deflate through proxies causes protocol errors (trap T20)
             max_size=MAX_FRAME_BYTES,
             open_timeout=OPEN_TIMEOUT_S,
             close_timeout=CLOSE_TIMEOUT_S,
@@ -277,7 +269,7 @@ async def open_connection(
 
 
 async def _close(socket: FrameSocket) -> None:
-    """Close within the limit, whatever the peer does: the library waits for one that reads nothing, however long."""
+    """Close within the limit: the library waits without a limit for a peer that does not read."""
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT_S):
             await socket.close()
@@ -287,8 +279,8 @@ async def _close(socket: FrameSocket) -> None:
 
 
 def _not_opened(url: str, error: Exception) -> SchwabStreamError:
-    """What it means that the library could not open a connection."""
-    # Names that no resolver takes raise UnicodeError; certificates that cannot be trusted are OSError and ValueError.
+    """The error for a connection that could not be opened."""
+    # Invalid host names raise UnicodeError; untrusted certificates raise an error that is both OSError and ValueError.
     if isinstance(error, InvalidURI) or not isinstance(error, OSError | WebSocketException):
         return ProtocolError(
             f"userPreference names a streamer whose address cannot be used ({safe(url[:200])}): "
@@ -301,18 +293,18 @@ def _not_opened(url: str, error: Exception) -> SchwabStreamError:
 
 
 def _lost(error: ConnectionClosed) -> SessionLost:
-    """The loss of a connection, with the code and the words of the side that closed it."""
+    """The error for a closed connection, with the code and reason of the side that closed it."""
     close = error.rcvd or error.sent
     if close is None:
         return SessionLost("the streamer closed the connection (no close frame)", unexplained=True)
     reason = f"code {close.code}{f', {safe(close.reason)}' if close.reason else ''}"
     if error.rcvd is None:
-        return SessionLost(f"the connection to the streamer was closed from here ({reason})")
+        return SessionLost(f"this side closed the connection to the streamer ({reason})")
     unexplained = close.code in (CloseCode.NORMAL_CLOSURE, CloseCode.NO_STATUS_RCVD)
     return SessionLost(f"the streamer closed the connection ({reason})", unexplained=unexplained)
 
 
 def only_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that ended a group of tasks which all end with the first."""
+    """The first error of a task group, which ended its other tasks."""
     error = group.exceptions[0]
     return only_error(error) if isinstance(error, BaseExceptionGroup) else error

@@ -1,7 +1,7 @@
-"""From when to when each key's data is missing, so that every outage is reported as exactly one gap; pure.
+"""The times between which each key's data is missing, so that every outage is reported as exactly one gap; pure.
 
-A key is lost once, however many sessions fail before it is back; keys that went and came together share their gap.
-Times are seconds since the epoch.
+A key is lost once, no matter how many sessions fail until it is back; keys lost together share a gap. Times are in
+seconds since the epoch.
 """
 
 from collections.abc import Collection, Mapping
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Gap(NamedTuple):
-    """One outage of some keys: what Schwab sent between the two times did not arrive."""
+    """One outage of some keys, whose data between the two times did not arrive."""
 
     lost_at: float
     restored_at: float
@@ -17,7 +17,7 @@ class Gap(NamedTuple):
 
 
 class OpenGaps:
-    """The gaps that have not ended: what is missing at present."""
+    """The gaps that have not ended."""
 
     def __init__(self) -> None:
         self._lost: dict[str, float] = {}
@@ -29,14 +29,14 @@ class OpenGaps:
         return self._lost.keys()
 
     def lose(self, key: str, at: float) -> None:
-        """Record that ``key`` has had no data since ``at``; a key already recorded keeps its earlier time.
+        """Record that ``key`` has had no data since ``at``; a key that is already lost keeps its earlier time.
 
-        What was missing before its last gap ended belongs to that gap.
+        A gap never begins before the key's previous gap ended.
         """
         self._lost.setdefault(key, max(at, self._restored.get(key, at)))
 
     def restore(self, back: Mapping[str, float]) -> list[Gap]:
-        """Take these keys as back, each since its time; returns the gaps that end with it, the oldest first.
+        """Record the time at which each key is back; returns the gaps that this ends, oldest first.
 
         Keys that were lost together share a gap, which ends with the last of them.
         """

@@ -1,4 +1,4 @@
-"""Asks Schwab where each equity is listed, which decides the book service that has it (protocol 2.2)."""
+"""Asks Schwab for the exchange of each equity, which decides its book service (protocol 2.2)."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -14,14 +14,14 @@ FetchQuotes = Callable[[Sequence[str]], Awaitable[Mapping[str, Any]]]
 
 
 async def find_listings(symbols: Sequence[Symbol], fetch: FetchQuotes) -> dict[str, str] | None:
-    """The exchange code of each equity that Schwab names one for; None without an answer, or without equities."""
+    """The exchange codes by key, where Schwab names one; None without an answer, or without equities."""
     keys = list(dict.fromkeys(symbol.key for symbol in symbols if symbol.asset is Asset.EQUITY))
     if not keys:
         return None
     try:
         quotes = await fetch(keys)
     except (SchwabUnavailable, ProtocolError) as error:
-        log.warning("listings unknown; both equity book services are asked", reason=str(error))
+        log.warning("listings unknown; subscribing equities at both book services", reason=str(error))
         return None
     exchanges = {key: _exchange(quotes.get(key)) for key in keys}
     return {key: exchange for key, exchange in exchanges.items() if exchange}

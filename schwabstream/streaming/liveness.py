@@ -1,9 +1,9 @@
-"""Distinguishes quiet from dead, per service and per key, for one session; pure, it decides and others act.
+"""Distinguishes quiet from dead, for each service and key of one session; pure: it decides, and its caller acts.
 
-What owes data is probed first: its subscription is sent again, which may bring a snapshot however quiet the market is.
-Whether Schwab answers so is not known (protocol 10), so silence after a probe proves little: it is worth one new
-session, no other until more has arrived than that session's own first entries, and three an hour at most. What a
-market that is closed or halted does not send is never missed.
+A silent key or service in an open market is first probed: its subscription is sent again, which may bring a snapshot
+even in a quiet market. It is uncertain whether Schwab answers so (protocol 10), so silence after a probe proves little.
+It costs one new session, and another only after more data has arrived than that session's snapshot; three an hour at
+most. Closed and halted markets owe no data.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -14,9 +14,9 @@ from schwabstream.market.last_values import Instrument
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds of silence: until a first snapshot is missed, until a probe, and from the probe to the verdict.
+    """Seconds of silence until a first snapshot counts as missing, until a probe, and from the probe to the verdict.
 
-    ``sessions_an_hour``: how many new sessions the silence of one key or service may cost.
+    ``sessions_an_hour``: the most new sessions that the silence of one key or service may cost.
     """
 
     first_snapshot_s: float = 9.0
@@ -28,7 +28,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class NeverCame:
-    """No snapshot of this key since its subscription was acknowledged; asking again may help."""
+    """This key has had no snapshot since its subscription was acknowledged; subscribing it again may help."""
 
     service: str
     key: str
@@ -36,7 +36,7 @@ class NeverCame:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """Send the subscription of these keys again; ``whole`` when all of the service is silent."""
+    """Subscribe these keys again; ``whole`` when the whole service is silent."""
 
     service: str
     keys: tuple[str, ...]
@@ -53,7 +53,7 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """These keys, reported before, deliver again."""
+    """These keys, which were reported before, deliver again."""
 
     service: str
     keys: tuple[str, ...]
@@ -61,7 +61,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Dead:
-    """These keys did not answer their probe: only a new session can help. ``since`` is when they were last heard."""
+    """These keys did not answer their probe: only a new session can help. ``since``: the time of their last data."""
 
     service: str
     keys: tuple[str, ...]
@@ -78,9 +78,9 @@ LONGEST_SILENCE_S = 300.0
 
 
 class Silence:
-    """How long a session may be silent, heartbeats included, before it counts as dead: ``limit_s`` seconds.
+    """``limit_s``: how many seconds a session may be silent, without even a heartbeat, before it counts as dead.
 
-    Nobody knows Schwab's heartbeat period (protocol 10). Where nothing is owed it may be longer than the limit, so each
+    Schwab's heartbeat period is unknown (protocol 10). In closed markets it may be longer than the limit, so each
     session that ended by silence alone doubles the limit for the next, up to ``LONGEST_SILENCE_S``.
     """
 
@@ -88,7 +88,7 @@ class Silence:
         self._configured_s = self.limit_s = limit_s
 
     def ended_a_session(self) -> None:
-        """Let the next session be silent for longer."""
+        """Double the limit for the next session."""
         self.limit_s = max(self._configured_s, min(2 * self.limit_s, LONGEST_SILENCE_S))
 
     def expect_data(self) -> bool:
@@ -99,10 +99,10 @@ class Silence:
 
 @dataclass(slots=True)
 class LivenessHistory:
-    """What the silence of a service or key has cost so far, over all sessions.
+    """The new sessions that the silence of services and keys has cost, over the whole run.
 
-    ``escalated``: what cost the last session by its silence; ``given``: when sessions were given for it;
-    ``delivered``: the book services that ever delivered.
+    ``escalated``: keys and services whose silence ended a session and that have not delivered since; ``given``: the
+    times of these sessions by key or service; ``delivered``: the book services that ever delivered.
     """
 
     escalated: set[str] = field(default_factory=set)
@@ -110,13 +110,13 @@ class LivenessHistory:
     delivered: set[str] = field(default_factory=set)
 
     def given_lately(self, name: str, now: float) -> list[float]:
-        """When sessions were given for this key or service in the last hour."""
+        """The times of new sessions for this key or service in the last hour."""
         return [at for at in self.given.get(name, ()) if now - at < 3600.0]
 
 
 @dataclass(slots=True)
 class _Watched:
-    """Since when something is silent; ``probed_at`` while a probe is out, ``reported`` once its silence was."""
+    """One key or service: the time of its last data, ``probed_at`` during a probe, ``reported`` after a report."""
 
     heard_at: float
     probed_at: float | None = None
@@ -124,19 +124,19 @@ class _Watched:
     ever_heard: bool = False
 
     def hear(self, now: float) -> None:
-        """Take a sign of life."""
+        """Note that it delivered."""
         self.heard_at, self.probed_at, self.reported, self.ever_heard = now, None, False, True
 
     def excuse(self, now: float) -> None:
-        """Count silence from now on: nothing is owed."""
+        """Start counting silence from now: no data is due."""
         self.heard_at, self.probed_at = now, None
 
 
 class Liveness:
     """Watches one session. Times are monotonic seconds.
 
-    A service is judged by its level-1 keys together, a key by itself, a book service as one and only once it has
-    delivered: a book of an equity that is listed elsewhere is silent by right.
+    Judges each level-1 service by all of its keys, each key alone, and each book service as a whole once it has
+    delivered: a book service is silent for an equity that is listed elsewhere.
     """
 
     def __init__(self, limits: Limits, history: LivenessHistory) -> None:
@@ -158,7 +158,7 @@ class Liveness:
                 self._keys[key] = _Watched(now)
 
     def aim_books(self, service: str, keys: tuple[str, ...], now: float) -> None:
-        """Note which books this service is asked for."""
+        """Note the keys that are subscribed at this book service."""
         self._books.setdefault(service, _Watched(now))
         self._book_keys[service] = keys
         self._books_since[service] = now
@@ -166,40 +166,40 @@ class Liveness:
     def check(
         self, instruments: Mapping[str, Instrument], is_open: IsOpen, now: float, heard: Collection[str] = ()
     ) -> list[Finding]:
-        """What must be done now; call it every second or so. ``heard``: services that delivered since the last look."""
+        """The findings to act on; call it about once a second. ``heard``: services with data since the last call."""
         findings: list[Finding] = []
         owing: dict[str, list[str]] = {service: [] for service in self._services}
         service_of, updates = self._service_of, self._updates
         for key, watched in self._keys.items():
             instrument, service = instruments[key], service_of[key]
-            # Most of thousands of keys have nothing new in most seconds.
+            # Of thousands of keys, most have no update in most seconds.
             if not instrument.fresh or instrument.updates != updates.get(key):
                 findings += self._listen(key, instrument, watched, now)
-            # An unknown symbol owes nothing, whatever the hour; so it comes before the question whether data is due.
+            # An unknown symbol never owes data, so it is skipped before asking whether its market is open.
             if _is_unknown(instrument):
                 continue
             if is_open(instrument):
-                # Keys that never came are reported by name; they speak for the service only while nothing else does.
+                # Keys without any data are reported by name; they count for the service only while it has no data.
                 if instrument.fresh or not self._services[service].ever_heard:
                     owing[service].append(key)
-            # A closed market owes no changes, but a first snapshot at any hour: until it came, or its absence was
-            # reported, the key's silence goes on counting.
+            # A closed market owes no changes, but a first snapshot at any hour: the key's silence counts until the
+            # snapshot has come or its absence was reported.
             elif instrument.fresh or watched.reported:
                 watched.excuse(now)
-        # Services after all of their keys, each of which may just have been a sign of life.
+        # Services come after all of their keys, because each key may just have delivered.
         for service, keys in owing.items():
             findings += self._judge_service(service, self._services[service], keys, self._limits.service_soft_s, now)
-            if self._services[service].probed_at is None:  # else the whole service is in question
+            if self._services[service].probed_at is None:  # else the whole service is being probed
                 findings += self._judge_keys(service, instruments, is_open, now)
         for service in self._books:
             findings += self._look_at_books(service, instruments, is_open, now, heard)
         return findings
 
     def _listen(self, key: str, instrument: Instrument, watched: _Watched, now: float) -> list[Finding]:
-        """Take note when the key has updated since the last look; report when it never came, or is back."""
+        """Note updates of the key since the last call; report a missing first snapshot, or that the key is back."""
         before, self._updates[key] = self._updates.get(key), instrument.updates
         service = self._service_of[key]
-        # First, because the refusal arrives as an update of the key, and would pass for data below.
+        # First, because the refusal arrives as an update of the key and would count as data below.
         if _is_unknown(instrument):
             already, watched.reported = watched.reported, True
             return [] if already else [NeverCame(service, key)]
@@ -207,7 +207,7 @@ class Liveness:
             recovered = watched.reported
             watched.hear(now)
             self._services[service].hear(now)
-            # The session's own snapshot proves nothing: it comes from a service that is dead otherwise, too.
+            # The session's snapshot proves nothing: even a service that is otherwise dead sends it.
             if instrument.updates > instrument.first_update:
                 self._history.escalated -= {key, service}
             return [Recovered(service, (key,))] if recovered else []
@@ -219,7 +219,7 @@ class Liveness:
     def _judge_service(
         self, service: str, watched: _Watched, owing: list[str], soft_s: float, now: float
     ) -> list[Finding]:
-        # Before anything else: a market that closes between probe and verdict takes the question back.
+        # First: a market that closes between probe and verdict owes no data.
         if not owing:
             watched.excuse(now)
             return []
@@ -261,7 +261,7 @@ class Liveness:
         return findings
 
     def _judge_key(self, key: str, instrument: Instrument, watched: _Watched, now: float) -> list[Finding]:
-        """The verdict on a key whose probe went unanswered; one that never delivered in this run costs no session."""
+        """The verdict on a key that did not answer its probe; a key without any data in this run costs no session."""
         service = self._service_of[key]
         if instrument.updates and self._is_worth_a_session(key, now):
             return [Dead(service, (key,), watched.heard_at)]
@@ -270,7 +270,7 @@ class Liveness:
         return [] if already else [Silent(service, (key,))]
 
     def _is_worth_a_session(self, name: str, now: float) -> bool:
-        """Whether the silence of this key or service may cost a session; one is given for all that is silent by now."""
+        """Whether the silence of this key or service may cost a session, which then counts for all that are silent."""
         history, silent_since = self._history, now - self._limits.hard_s
         if name in history.escalated or len(history.given_lately(name, now)) >= self._limits.sessions_an_hour:
             return False
@@ -288,7 +288,7 @@ class Liveness:
             recovered = watched.reported
             watched.hear(now)
             self._history.delivered.add(service)
-            # Every book is whole: only the time distinguishes the session's first ones from those that follow.
+            # Every book is whole, so only the time distinguishes the session's first books from later ones.
             if now - self._books_since[service] > self._limits.first_snapshot_s:
                 self._history.escalated.discard(service)
             return [Recovered(service, keys)] if recovered else []

@@ -1,4 +1,4 @@
-"""Keeps the schedule's equity hours those of the day, as Schwab's markets endpoint names them (protocol 2.3)."""
+"""Loads the day's equity hours from Schwab's markets endpoint into the schedule (protocol 2.3)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -7,9 +7,9 @@ from typing import Any
 
 import structlog
 
+from schwabstream.clock import Clock
 from schwabstream.errors import SchwabStreamError
 from schwabstream.market.trading_hours import NEW_YORK, Schedule
-from schwabstream.streaming.state import Clock
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ FetchHours = Callable[[Iterable[str], date], Awaitable[Mapping[str, Any]]]
 async def keep_equity_hours(
     schedule: Schedule, fetch: FetchHours, clock: Clock, ready: asyncio.Event, is_streaming: Callable[[], bool]
 ) -> None:
-    """Learn each day's hours once, while streaming; until then, and without an answer, the built-in ones hold."""
+    """Load each day's hours once, while streaming; the built-in hours apply until then and without an answer."""
     await ready.wait()
     while True:
         day = datetime.fromtimestamp(clock.wall(), UTC).astimezone(NEW_YORK).date()
@@ -29,5 +29,5 @@ async def keep_equity_hours(
             try:
                 schedule.learn_equity_hours(day, await fetch(["equity"], day))
             except (SchwabStreamError, ValueError) as error:
-                log.info("equity hours unknown; the built-in ones hold", reason=str(error))
+                log.info("equity hours unknown; using the built-in hours", reason=str(error))
         await clock.sleep(LOOK_EVERY_S)

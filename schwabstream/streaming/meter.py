@@ -1,15 +1,15 @@
-"""What went through, counted as cheaply as can be: histograms, and the flow of each service.
+"""Counts the data of each service, and samples its lag; pure.
 
-Pure counting: who shows the numbers to the world is ``metrics``. Nothing here is done per event.
+``monitoring.metrics`` publishes the numbers. Counts per batch, never per event.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from schwabstream.histogram import Histogram
 from schwabstream.market.last_values import Instrument
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.fields import Service
+from schwabstream.report import Histogram
 
 LAG_BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
 _OTHER = "OTHER"
@@ -18,7 +18,7 @@ _SERVICES = frozenset(Service)
 
 @dataclass(slots=True)
 class Flow:
-    """What came for one service: frames (or parts of one), entries in them, and bytes."""
+    """The data of one service: frames (or parts of one), entries in them, and bytes."""
 
     frames: int = 0
     events: int = 0
@@ -27,21 +27,21 @@ class Flow:
 
 @dataclass(slots=True)
 class Meter:
-    """Counts what arrives, over all sessions of a run; ``exchange_lag`` is from exchange to here, in seconds."""
+    """Counts over all sessions of a run; ``exchange_lag`` is the time from exchange to receipt, in seconds."""
 
     flows: dict[str, Flow] = field(default_factory=dict)
     exchange_lag: Histogram = field(default_factory=lambda: Histogram(LAG_BOUNDS_S))
     _bytes_seen: int = 0
 
     def begin_session(self) -> None:
-        """A new connection counts its bytes from 0."""
+        """Start a new connection, whose byte count begins at 0."""
         self._bytes_seen = 0
 
     def note(self, batch: Batch, instruments: Mapping[str, Instrument], received_us: int, bytes_total: int) -> None:
-        """Count one merged batch; ``bytes_total`` is what its connection has brought so far.
+        """Count one merged batch; ``bytes_total`` is the number of bytes that its connection has received.
 
-        The lag is sampled: from the last entry of every eighth batch of a service, and never from a snapshot, whose
-        times can be days old.
+        Samples the lag from the last entry of every eighth batch of a service, but never from a snapshot, whose times
+        can be days old.
         """
         try:
             flow = self.flows[batch.service]
@@ -63,5 +63,5 @@ class Meter:
                 self.exchange_lag.add(max(0.0, received_us * 1e-6 - instrument.tick["timestamp"] * 1e-3))
 
     def _flow(self, service: str) -> Flow:
-        # Names that are not Schwab's would make as many series as a broken frame pleases.
+        # Unknown names share one series, because broken frames could create any number of them.
         return self.flows.setdefault(service if service in _SERVICES else _OTHER, Flow())

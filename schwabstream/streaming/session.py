@@ -1,7 +1,7 @@
-"""Keeps what is wanted subscribed and alive over one connection; used once.
+"""Keeps the wanted symbols subscribed and alive over one connection; used once.
 
-It delivers what arrives, probes what owes data, repeats the last tick of what is merely quiet, and reports each outage
-as a gap once data is back. It raises when only a new session can help.
+Delivers incoming data, probes silent symbols, repeats the last tick of quiet symbols, and reports each outage as a gap
+when data is back. Raises when only a new session can help.
 """
 
 import asyncio
@@ -38,14 +38,14 @@ log = structlog.get_logger(__name__)
 LOOK_EVERY_S = 1.0
 _NAMED = 10
 GATHER_S = 2.0
-"""Symbols that come back within this time of each other share a gap: hundreds take several commands to subscribe."""
+"""Symbols that return within this time of each other share a gap: subscribing hundreds takes several commands."""
 _NOT_TRADING = frozenset({"Halted", "Closed"})
 
 
 class StreamSession:
-    """The data of one session.
+    """One session.
 
-    ``logged_in_at`` and ``subscribed_at``, when it was complete, are on the monotonic clock, None until then.
+    ``logged_in_at`` and ``subscribed_at``, when all commands were answered, are monotonic seconds, None until then.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class StreamSession:
     ) -> None:
         self._connection, self._stream, self._clock = connection, stream, stream.clock
         self._market, self._meter, self._announcer = stream.market, stream.meter, stream.announcer
-        # Looked at once a second: a symbol repeats a second early rather than late.
+        # Checked once a second, so repeat a second early rather than late.
         self._keepalive_us = int(max(keepalive_s - LOOK_EVERY_S, keepalive_s / 2) * 1e6)
         self._on_subscribed = on_subscribed
         self._liveness = Liveness(Limits(), stream.liveness_history)
@@ -67,7 +67,7 @@ class StreamSession:
         self.subscribed_at: float | None = None
 
     async def run(self) -> None:
-        """Log in, subscribe and deliver until our own LOGOUT; every other end raises."""
+        """Log in, subscribe and deliver until our own LOGOUT; raises at any other end."""
         self._market.begin_session()
         self._meter.begin_session()
         self._stream.stale.clear()
@@ -88,18 +88,18 @@ class StreamSession:
         """Merge and publish."""
         self._heard.add(batch.service)
         self._market.apply(batch, received_us)
-        self._meter.note(batch, self._market.instruments, received_us, self._connection.traffic.bytes)
+        self._meter.note(batch, self._market.instruments, received_us, self._connection.received_bytes)
 
     def take_undecodable(self, part: Undecodable) -> None:
-        """Count what could not be understood, and show the first of its kind."""
+        """Count a part that could not be decoded, and log the first of each kind."""
         counts = self._announcer.counts
         if not counts[part.reason]:
-            log.warning("a frame could not be understood; the stream goes on", reason=part.reason, sample=part.sample)
+            log.warning("a frame could not be decoded; the stream continues", reason=part.reason, sample=part.sample)
         counts[part.reason] += 1
         counts[Count.UNDECODABLE] += 1
 
     def take_outcome(self, outcome: Outcome) -> None:
-        """Subscribe after the login, note each answer, be complete when every command is answered."""
+        """Subscribe after the login and note each answer; the session is complete when every command is answered."""
         match outcome:
             case LoggedIn():
                 self.logged_in_at = self._clock.monotonic()
@@ -122,7 +122,7 @@ class StreamSession:
         self._on_subscribed()
 
     def _report_gaps(self, gather_s: float = GATHER_S) -> None:
-        """Report the gaps that have ended: at once when all are back, else with what else comes back in a moment."""
+        """Report the gaps that have ended: at once when all symbols are back, else after ``gather_s``."""
         gaps, instruments = self._stream.gaps, self._market.instruments
         lost = [instrument for key, instrument in instruments.items() if key in gaps.lost] if gaps.lost else ()
         back = {instrument.key: instrument.first_us / 1e6 for instrument in lost if instrument.fresh}
@@ -134,15 +134,15 @@ class StreamSession:
             self._announcer.announce("gap", "data is back", lost_at=lost_at, restored_at=restored_at, symbols=symbols)
 
     def _note_losses(self) -> None:
-        """Remember since when nothing arrives: since the last frame, or for longer where only heartbeats came."""
+        """Record since when data is missing: since the last frame, or earlier for symbols that were dead before it."""
         epoch = self._clock.wall() - self._clock.monotonic()
         for key, instrument in self._market.instruments.items():
-            # A key without an acknowledgement may deliver all the same.
+            # A key can deliver without an acknowledgement.
             if instrument.fresh or key in self._subscriptions.confirmed:
-                self._stream.gaps.lose(key, epoch + self._dead_since.get(key, self._connection.traffic.last_at))
+                self._stream.gaps.lose(key, epoch + self._dead_since.get(key, self._connection.received_at))
 
     async def _watch(self) -> None:
-        """Look after the subscriptions about every second."""
+        """Check the subscriptions about once a second."""
         while True:
             await self._clock.sleep(LOOK_EVERY_S)
             self._report_gaps()
@@ -162,7 +162,7 @@ class StreamSession:
             self._remind_of_delay()
 
     def _remind_of_delay(self) -> None:
-        """Name once the symbols whose data Schwab delays."""
+        """Report each symbol once whose data Schwab delays."""
         found = [each for each in self._market.instruments.values() if each.tick["delayed"]]
         if new := [each for each in found if each.key not in self._stream.delayed]:
             self._stream.delayed.update(each.key for each in new)
@@ -192,9 +192,9 @@ class StreamSession:
                         log.info("data is back", service=service, key=key)
 
     def _probe(self, probe: Probe) -> None:
-        """Ask again and report nothing: what answers was merely quiet."""
+        """Subscribe again without a report: a symbol that answers was only quiet."""
         self._announcer.counts[Count.PROBES] += 1
-        log.debug("asking again what is silent", service=probe.service, keys=probe.keys)
+        log.debug("subscribing silent keys again", service=probe.service, keys=probe.keys)
         if probe.whole:
             self._subscriptions.ask_all_again(probe.service)
         else:
@@ -210,24 +210,24 @@ class StreamSession:
             self._announcer.announce("stale", f"{alias}: {reason}", symbol=alias, key=key, detail=service)
 
     def _repeat_quiet(self) -> None:
-        """Publish the last tick again where an open market has nothing new, so that quiet differs from dead."""
+        """Publish the last tick of quiet symbols in open markets again, which distinguishes quiet from dead."""
         if not self._keepalive_us:
             return
         now_us = int(self._clock.wall() * 1e6)
         for key, instrument in self._market.instruments.items():
             last_us = max(instrument.tick["received_us"], self._repeated_us.get(key, 0))
-            if now_us - last_us >= self._keepalive_us and self._is_merely_quiet(instrument):
+            if now_us - last_us >= self._keepalive_us and self._is_quiet(instrument):
                 self._repeated_us[key] = now_us
                 self._market.repeat(instrument)
 
-    def _is_merely_quiet(self, instrument: Instrument) -> bool:
-        """Whether this session confirmed it and its silence was not reported as trouble."""
+    def _is_quiet(self, instrument: Instrument) -> bool:
+        """Whether its market is open, this session confirmed it, and its silence was not reported as stale."""
         service = LEVEL_ONE[instrument.symbol.asset]
         reported = (service, instrument.key) in self._stream.stale
         return instrument.fresh and not reported and self._is_trading(instrument)
 
     def _is_trading(self, instrument: Instrument) -> bool:
-        """Whether data must be flowing: by the calendar, and by what the feed itself says of the instrument."""
+        """Whether data must be flowing, by the calendar and by the instrument's own status fields."""
         info = instrument.info
         return (
             self._open[self._hours[instrument.key]]

@@ -1,11 +1,9 @@
-"""What outlives a session: all that is known of one stream, in one object that each new session is given."""
+"""The state of a stream that outlives its sessions, in one object that each new session gets."""
 
-import asyncio
-import random
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from typing import Any
 
+from schwabstream.clock import LIVE_CLOCK, Clock
 from schwabstream.market.last_values import LastValues, Publish
 from schwabstream.market.trading_hours import Schedule
 from schwabstream.protocol.symbols import Symbol
@@ -15,26 +13,14 @@ from schwabstream.streaming.meter import Meter
 from schwabstream.streaming.status import Announcer
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """The time and the chance that a stream lives by; tests bring their own."""
-
-    wall: Callable[[], float]
-    monotonic: Callable[[], float]
-    sleep: Callable[[float], Awaitable[None]]
-    random: Callable[[], float]
-
-
-LIVE_CLOCK = Clock(time.time, time.monotonic, asyncio.sleep, random.random)
-
-
 class StreamState:
-    """The wanted symbols, what arrived of them, and what is missing and why.
+    """The wanted symbols, their last values, and what is missing and why.
 
-    ``market`` holds the last values, ``schedule`` the trading hours, ``meter`` the flow of each service; ``announcer``
-    publishes what happens. ``silence``: how long a session may be silent; ``liveness_history``: what silence has cost
-    so far; ``listings``: exchange code by equity key, None until asked; ``unavailable``: services Schwab does not have;
-    ``refused`` and ``stale``: why there is no data, by service and key; ``delayed``: keys reported as delayed.
+    ``market`` has the last values, ``schedule`` the trading hours, ``meter`` the counts of each service; ``announcer``
+    publishes status events. ``silence``: how long a session may be silent; ``liveness_history``: the sessions that
+    silence has cost; ``listings``: exchange code by equity key, None until loaded; ``unavailable``: services that
+    Schwab does not have; ``refused`` and ``stale``: the reason for missing data, by service and key; ``delayed``: keys
+    reported as delayed.
     """
 
     def __init__(
@@ -45,9 +31,10 @@ class StreamState:
         heartbeat_timeout_s: float = 30.0,
         schedule: Schedule | None = None,
         clock: Clock = LIVE_CLOCK,
+        on_status: Callable[[dict[str, Any]], None] = lambda _: None,
     ) -> None:
         self.symbols, self.clock = tuple(symbols), clock
-        self.announcer = Announcer(publish, clock.wall)
+        self.announcer = Announcer(publish, clock.wall, on_status)
         self.market = LastValues(symbols, publish)
         self.schedule = schedule or Schedule()
         self.meter = Meter()
@@ -61,7 +48,7 @@ class StreamState:
         self.delayed: set[str] = set()
 
     def troubles(self) -> dict[str, list[str]]:
-        """Why data is missing, for each key of which it is."""
+        """The reasons for missing data, by key."""
         found: dict[str, list[str]] = {}
         for troubles in (self.refused, self.stale):
             for (_, key), why in troubles.items():

@@ -1,4 +1,4 @@
-"""Announces the streamer's status: one log line, one count and one StatusEvent for each occasion."""
+"""Announces the streamer's status: one log line, one count and one StatusEvent for each change or incident."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -12,11 +12,9 @@ from schwabstream.market.last_values import Publish
 
 log = structlog.get_logger(__name__)
 
-StatusListener = Callable[[dict[str, Any]], None]
-
 
 class Status(StrEnum):
-    """Where the streamer is in its life; the states of ``StatusEvent`` that last."""
+    """The state of the streamer: the states of a ``StatusEvent`` that last."""
 
     CONNECTING = "connecting"
     STREAMING = "streaming"
@@ -34,35 +32,36 @@ TRANSITIONS: Mapping[Status, Mapping[str, Status]] = {
         "evicted": Status.EVICTED,
         "asked to stop": Status.STOPPED,
     },
-    # Never straight to LOGIN_REQUIRED: a denial in mid-session is answered with a new access token first.
+    # Never directly to LOGIN_REQUIRED: after a denial, a new access token is tried first.
     Status.STREAMING: {
         "session lost": Status.WAITING,
         "evicted": Status.EVICTED,
         "asked to stop": Status.STOPPED,
     },
     Status.WAITING: {"pause over": Status.CONNECTING, "asked to stop": Status.STOPPED},
-    Status.LOGIN_REQUIRED: {"somebody logged in": Status.CONNECTING, "asked to stop": Status.STOPPED},
+    Status.LOGIN_REQUIRED: {"new login": Status.CONNECTING, "asked to stop": Status.STOPPED},
     Status.EVICTED: {"pause over": Status.CONNECTING, "asked to stop": Status.STOPPED},
     Status.STOPPED: {},
 }
-"""Where each status may lead, and by what. Every pause ends in a new attempt; only a stop ends the life."""
+"""The states that each state may lead to, and why. Every pause ends in a new attempt; only a stop is final."""
 _TROUBLE = frozenset({Status.WAITING, Status.LOGIN_REQUIRED, Status.EVICTED})
 
 
 class Announcer:
-    """The streamer's present status, logged, counted and published whenever it changes.
+    """The streamer's present state; each change is logged, counted and published.
 
-    ``since`` is when the state began, in seconds since the epoch; ``listeners`` receive each StatusEvent as a
-    dictionary, after it was published.
+    ``since`` is when the state began, in seconds since the epoch; ``on_status`` gets each StatusEvent as a dictionary
+    after it was published.
     """
 
-    def __init__(self, publish: Publish, wall: Callable[[], float]) -> None:
-        self._publish, self._wall = publish, wall
+    def __init__(
+        self, publish: Publish, wall: Callable[[], float], on_status: Callable[[dict[str, Any]], None] = lambda _: None
+    ) -> None:
+        self._publish, self._wall, self._on_status = publish, wall, on_status
         self.state = Status.CONNECTING
         self.reason = "starting"
         self.since = wall()
         self.counts: Counter[str] = Counter()
-        self.listeners: list[StatusListener] = []
 
     def begin(self) -> None:
         """Announce the first state."""
@@ -76,12 +75,12 @@ class Announcer:
         self._announce_state(more)
 
     def announce(self, occasion: str, reason: str, **more: Any) -> None:
-        """Announce something that passes while the lasting state stays: ``stale``, ``gap`` or ``dropped``."""
+        """Announce an incident that leaves the state alone: ``stale``, ``gap`` or ``dropped``."""
         self.counts[occasion] += 1
         self._publish_event(occasion, reason, trouble=True, more=more)
 
     def remind(self, reason: str, detail: str) -> None:
-        """Announce something to act on in time, under the present state; ``detail`` is a word programs can look for."""
+        """Announce something to act on, under the present state; ``detail`` is a word for programs."""
         self.counts[detail] += 1
         self._publish_event(self.state, reason, trouble=True, more={"detail": detail})
 
@@ -94,5 +93,4 @@ class Announcer:
         (log.warning if trouble else log.info)(state, reason=reason, **given)
         event = status_event(state, reason, int(self._wall() * 1000) * 1000, since=int(self.since * 1000), **given)
         self._publish(Channel.STATUS, event)
-        for listener in self.listeners:
-            listener(event)
+        self._on_status(event)

@@ -1,7 +1,7 @@
-"""Keeps one session subscribed to what is wanted: asks, follows the answers, retries what was refused temporarily.
+"""Keeps one session subscribed to the wanted symbols: sends commands, follows answers, retries temporary refusals.
 
-Commands go out one at a time. What is learned of Schwab is kept in the ``StreamState``, which outlives the session. A
-refusal is reported per symbol and costs nothing else; only a code that ends the session raises.
+Commands go out one at a time. Refusals and listings are kept in the ``StreamState``, which outlives the session. A
+refusal is reported per symbol and affects nothing else; only a code that ends the session raises.
 """
 
 from collections.abc import Iterable, Mapping
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_DELAYS_S = (5.0, 30.0, 120.0, 300.0)
 UNAVAILABLE = 11
-# Unanswered, unknown failure, source down, and the failures of commands that crossed (protocol 3.4).
+# Unanswered, unknown failure, source down, and the failures of single commands (protocol 3.4).
 _TRANSIENT_CODES = frozenset({None, 9, UNAVAILABLE, 22, 23, 24, 25})
 _LEVEL_ONE_SERVICES = frozenset(LEVEL_ONE.values())
 _LISTED_AT = {Service.NASDAQ_BOOK: "Q", Service.NYSE_BOOK: "N"}
@@ -44,7 +44,7 @@ class _Retry:
 
 
 class Subscriptions:
-    """The subscriptions of one session; ``confirmed`` are the keys whose level 1 Schwab acknowledged."""
+    """The subscriptions of one session; ``confirmed`` has the keys whose level 1 Schwab acknowledged."""
 
     def __init__(self, connection: Connection, stream: StreamState, liveness: Liveness) -> None:
         self._connection, self._stream, self._liveness = connection, stream, liveness
@@ -56,12 +56,12 @@ class Subscriptions:
         self.confirmed: set[str] = set()
 
     def begin(self) -> None:
-        """Ask for everything that is wanted; call it once the login is through."""
+        """Subscribe the wanted symbols; call it after the login."""
         self._stream.refused.clear()
         self._aim()
 
     def _aim(self) -> None:
-        """Ask for whatever leads from what is subscribed to what is wanted."""
+        """Send the commands that lead from the present subscriptions to the wanted ones."""
         everything = wanted(self._stream.symbols, self._stream.listings)
         goal = {service: keys for service, keys in everything.items() if service not in self._stream.unavailable}
         self._send(*plan(goal, self._goal))
@@ -73,33 +73,33 @@ class Subscriptions:
         self._connection.request(*commands)
 
     def ask_again(self, service: str, keys: Iterable[str]) -> None:
-        """Subscribe these keys once more, one by one: each answer brings a snapshot."""
+        """Subscribe these keys again, one by one: each answer brings a snapshot."""
         self._send(*(Command(Verb.ADD, Service(service), (key,)) for key in keys))
 
     def ask_all_again(self, service: str) -> None:
-        """Subscribe a whole service anew."""
+        """Subscribe a whole service again."""
         keys = self._goal[Service(service)]
         self._send(*plan({Service(service): keys}, {}))
 
     def take_answer(self, answer: Answered) -> None:
-        """Note what an answer means for its keys; raises what a code that ends the session means."""
+        """Note the answer for its keys; raises the error of a code that ends the session."""
         command, service = answer.command, answer.command.service
         if answer.code in ENDING_CODES:
             raise error_of(Ended(answer.code, answer.message)) or AssertionError(answer.code)
         if command.verb is Verb.UNSUBS:
             return
         if answer.ok:
-            self._take_in(service, command.keys)
+            self._accept(service, command.keys)
         elif answer.code == SYMBOL_LIMIT:
-            # Without a count any key may be among the discarded ones; to add one that is subscribed does no harm.
+            # Without a count, any key may have been discarded; adding a subscribed key again is harmless.
             kept = max(0, len(command.keys) - answer.discarded) if answer.discarded else 0
             if kept:
-                self._take_in(service, command.keys[:kept])
-            self._do_without(answer, command.keys[kept:])
+                self._accept(service, command.keys[:kept])
+            self._refuse(answer, command.keys[kept:])
         else:
-            self._do_without(answer, command.keys)
+            self._refuse(answer, command.keys)
 
-    def _take_in(self, service: Service, keys: tuple[str, ...]) -> None:
+    def _accept(self, service: Service, keys: tuple[str, ...]) -> None:
         self.accepted += len(keys)
         self._failures.pop((service, keys), None)
         for key in keys:
@@ -108,12 +108,12 @@ class Subscriptions:
             self.confirmed.update(keys)
             self._liveness.subscribed(service, keys, self._monotonic())
 
-    def _do_without(self, answer: Answered, keys: tuple[str, ...]) -> None:
-        """Report what these refused keys miss, and plan to ask again where that may help."""
+    def _refuse(self, answer: Answered, keys: tuple[str, ...]) -> None:
+        """Report the refused keys, and plan a retry where that may help."""
         service = answer.command.service
         if service is Service.FUTURES_BOOK:
             self._market.use_top_of_book(keys)
-            log.info("no futures depth at Schwab; books are the top of book", answer=answer.message)
+            log.info("schwab has no futures depth; books are the top of book", answer=answer.message)
             if answer.code == UNAVAILABLE:
                 self._stream.unavailable.add(service)
                 return
@@ -142,9 +142,9 @@ class Subscriptions:
         self._retries.append(_Retry(self._monotonic() + delay_s, service, keys))
 
     def retry_one(self) -> None:
-        """Send again one subscription that was refused for a passing reason, when nothing else is under way.
+        """Retry one subscription that was refused temporarily, when no command is in flight.
 
-        As ADD: the service's other keys may be subscribed by now, and SUBS would replace them (protocol 3.6).
+        Uses ADD, because SUBS would replace the service's other keys (protocol 3.6).
         """
         now = self._monotonic()
         retry = next((retry for retry in self._retries if retry.due <= now), None)
@@ -159,7 +159,7 @@ class Subscriptions:
             self._send(Command(Verb.ADD, retry.service, keys))
 
     def settle_listings(self) -> None:
-        """Drop the book service that stays silent for an equity whose listing is unknown."""
+        """Unsubscribe an equity of unknown listing from the book service that does not have it."""
         listings: Mapping[str, str] = self._stream.listings or {}
         found = {
             key: _LISTED_AT[service]

@@ -1,8 +1,8 @@
-"""The supervisor: authorize, connect, log in, subscribe, deliver, and go again; the only place that reconnects.
+"""The supervisor: authorize, connect, log in, subscribe, deliver, repeat; the only place that reconnects.
 
-What to subscribe follows from the symbols that are wanted, never from what was once sent. Before the first subscribed
-session a failure that lasts ends the run, so that a wrong setting is reported within seconds; after it only a request
-to stop does.
+Each session subscribes the wanted symbols, regardless of what earlier sessions sent. Before the first subscribed
+session, a lasting failure ends the run, so that a wrong setting is reported within seconds; after it, only a request to
+stop does.
 """
 
 import asyncio
@@ -39,17 +39,17 @@ from schwabstream.streaming.status import Status
 
 log = structlog.get_logger(__name__)
 
-STARTUP_LIMIT_S = 7.0  # with the program's own start and the end of the attempt it stays below 10
+STARTUP_LIMIT_S = 7.0  # below 10 with the program's start and the end of the attempt
 LOGOUT_LIMIT_S = 2.0
 EVICTION_PAUSE_S = 300.0
 LOGIN_LOOK_EVERY_S = 2.0
 
 
 class Authorizer(Protocol):
-    """What the supervisor needs of ``SchwabAuthClient``; both may raise LoginRequired or SchwabUnavailable."""
+    """The part of ``SchwabAuthClient`` that is used here; calls may raise LoginRequired or SchwabUnavailable."""
 
     async def fetch_streamer_login(self) -> StreamerLogin:
-        """Fetch a login for the streamer with an access token that is valid now."""
+        """Fetch a login for the streamer, with a valid access token."""
 
     async def refresh_tokens(self, *, force: bool = False) -> object:
         """Get a new access token."""
@@ -62,22 +62,22 @@ class Authorizer(Protocol):
 
     @property
     def entitlements(self) -> Entitlements | None:
-        """What the account may see, as of the last ``fetch_streamer_login``."""
+        """The account's entitlements at the last ``fetch_streamer_login``."""
 
     def login_mark(self) -> str | None:
-        """Look at the token file without calling anybody: what changes when somebody logs in."""
+        """A value from the token file that changes with each login; calls no server."""
 
     def refresh_paused(self) -> AbstractAsyncContextManager[None]:
-        """Within the block nothing is refreshed in the background."""
+        """Pause the background refresh for the length of the block."""
 
 
 class SchwabStreamClient:
-    """Keeps the symbols of ``stream`` streaming until :meth:`stop`; await :meth:`run` once.
+    """Streams the symbols of ``stream`` until :meth:`stop`; await :meth:`run` once.
 
-    ``market`` holds the last values, ``meter`` what arrived and ``counts`` what happened in this run; ``troubles()``
-    gives the reasons why data is missing, by key; ``ready`` is set by the first subscribed session. ``keepalive_s`` 0
-    never repeats a tick. ``recorder`` gets all that goes over the wire. ``permit`` is awaited before each session and
-    ends the run by raising ``LeaseLost``: a streamer without the lease must not log in and evict the one that has it.
+    ``market`` has the last values, ``meter`` the counts of each service and ``counts`` those of the run; ``troubles()``
+    returns the reasons for missing data by key; ``ready`` is set by the first subscribed session. With ``keepalive_s``
+    0, ticks are never repeated. ``recorder`` gets all frames. ``permit`` is awaited before each session and ends the
+    run by raising ``LeaseLost``: a streamer without the lease must not log in and evict its holder.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ class SchwabStreamClient:
 
     @property
     def state(self) -> Status:
-        """Where it is in its life."""
+        """The present state."""
         return self.announcer.state
 
     @property
     def reason(self) -> str:
-        """Why it is in this state."""
+        """The reason for the state."""
         return self.announcer.reason
 
     @property
@@ -120,19 +120,19 @@ class SchwabStreamClient:
         return self.announcer.since
 
     def hold(self, held: bool) -> None:
-        """Stop reading the socket for a moment, or read on; without a session nothing happens."""
+        """Pause or resume reading the socket, if there is a session."""
         if self._connection is not None:
             self._connection.hold(held)
 
     def stop(self) -> None:
-        """Log out and let :meth:`run` return; a second call changes nothing."""
+        """Log out and let :meth:`run` return; further calls change nothing."""
         self._stop.set()
 
     async def run(self) -> None:
         """Stream until :meth:`stop`.
 
-        Raises ``LoginRequired`` when Schwab refuses the credentials, ``Refused`` when it subscribes nothing, and
-        ``SchwabUnavailable`` when no session was subscribed within ``STARTUP_LIMIT_S`` of the start.
+        Raises ``LoginRequired`` when Schwab refuses the credentials, ``Refused`` when it accepts no subscription, and
+        ``SchwabUnavailable`` when no session is subscribed within ``STARTUP_LIMIT_S`` of the start.
         """
         streaming = asyncio.create_task(self._supervise(), name="stream")
         stopping = asyncio.create_task(self._until_stopped(), name="stop")
@@ -150,14 +150,14 @@ class SchwabStreamClient:
             await end(streaming, stopping, hours)
 
     async def _until_stopped(self) -> None:
-        """Wait for :meth:`stop`; raises when nothing is subscribed by the end of the start-up."""
+        """Wait for :meth:`stop`; raises when no session is subscribed within ``STARTUP_LIMIT_S``."""
         limit = asyncio.ensure_future(self._clock.sleep(STARTUP_LIMIT_S))
         stop = asyncio.ensure_future(self._stop.wait())
         try:
             await asyncio.wait({limit, stop}, return_when=asyncio.FIRST_COMPLETED)
             if not stop.done() and not self.ready.is_set():
                 raise SchwabUnavailable(
-                    f"Schwab did not get as far as streaming within {STARTUP_LIMIT_S:g} s ({self.reason}): "
+                    f"no session with Schwab within {STARTUP_LIMIT_S:g} s of the start ({self.reason}): "
                     "check the network and SCHWAB_API_BASE_URL, then try again"
                 )
             await stop
@@ -172,18 +172,18 @@ class SchwabStreamClient:
         await asyncio.wait({streaming})
 
     async def _supervise(self) -> None:
-        """One session after the other, with a pause between them that fits how the last one ended."""
+        """Run one session after the other; how each ends decides the pause after it."""
         self.announcer.begin()
         while not self._stop.is_set():
             try:
                 await self._stream_once()
             except SchwabStreamError as error:
                 if self._stop.is_set():
-                    return  # however it came, it is the end that was asked for
-                await self._go_on_after(self._cut_sessions.judge(error, self._logged_in_s))
+                    return  # the requested end
+                await self._pause_after(self._cut_sessions.judge(error, self._logged_in_s))
 
-    async def _go_on_after(self, error: SchwabStreamError) -> None:
-        """Pause as this error calls for; raises what going on cannot help, and at the start what waiting cannot."""
+    async def _pause_after(self, error: SchwabStreamError) -> None:
+        """Pause as this error requires; raises it when neither another session nor a pause can help."""
         self.losses[type(error)] += 1
         match error:
             case LeaseLost() | ConfigurationError():
@@ -202,7 +202,7 @@ class SchwabStreamClient:
                 await self._wait(error)
 
     async def _stream_once(self) -> None:
-        """One session from authorization to its end; every end but our own LOGOUT raises."""
+        """Run one session from authorization to its end; raises at any end but our own LOGOUT."""
         if self._permit is not None:
             await self._permit()
         self._login_mark = self._logged_in_s = None
@@ -245,7 +245,7 @@ class SchwabStreamClient:
                 self.announcer.remind(reason, detail)
 
     async def _wait(self, error: SchwabStreamError) -> None:
-        """Back off, and go again; a refusal or broken protocol at the start ends the run instead."""
+        """Back off; at the start, a refusal or a protocol error ends the run instead."""
         if not self.ready.is_set() and not isinstance(error, SchwabUnavailable):
             raise error
         asked_s = error.retry_after_s if isinstance(error, SchwabUnavailable) else None
@@ -255,7 +255,7 @@ class SchwabStreamClient:
         self.announcer.enter(Status.CONNECTING, str(error))
 
     async def _stand_back(self, error: Evicted) -> None:
-        """Leave the connection to the program that took it for a while: two must not evict each other forever."""
+        """Leave the connection to the program that took it, so that the two do not evict each other forever."""
         if not self.ready.is_set():
             raise error
         self.announcer.enter(Status.EVICTED, str(error), retry_in_s=EVICTION_PAUSE_S)
@@ -263,20 +263,20 @@ class SchwabStreamClient:
         self.announcer.enter(Status.CONNECTING, "trying again after an eviction")
 
     async def _wait_for_login(self, error: LoginRequired) -> None:
-        """Watch the token file, without a call to Schwab, until somebody has logged in."""
+        """Watch the token file, without calls to Schwab, until someone has logged in."""
         if not self.ready.is_set():
             raise error
-        # What this attempt used, when it got that far: a login that came meanwhile is not missed.
+        # The login that this attempt used, if any, so that a login since then is not missed.
         mark = self._login_mark or self._look_for_login()
         self.announcer.enter(Status.LOGIN_REQUIRED, str(error))
         async with self._auth.refresh_paused():
             while self._look_for_login() == mark:
                 await self._clock.sleep(LOGIN_LOOK_EVERY_S)
         self._denied, self._must_refresh = False, True
-        self.announcer.enter(Status.CONNECTING, "somebody logged in")
+        self.announcer.enter(Status.CONNECTING, "a new login was stored")
 
     def _look_for_login(self) -> str | None:
-        """What stands for the stored login; as before while the token file cannot be read."""
+        """The mark of the stored login; the previous one while the token file cannot be read."""
         try:
             return self._auth.login_mark()
         except TokenFileError as error:
@@ -292,4 +292,4 @@ class SchwabStreamClient:
 
     def _report_crash(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and task.exception() is not None:
-            self.announcer.remind(f"{task.get_name()} failed; the stream goes on, the log says why", "part_failed")
+            self.announcer.remind(f"{task.get_name()} failed; the stream continues, see the log", "part_failed")

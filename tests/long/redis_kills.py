@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -122,7 +122,13 @@ class Plant:
 
 
 @contextlib.asynccontextmanager
-async def plant(redis: RedisServer, rate: float, *, max_events: int = 100_000) -> AsyncIterator[Plant]:
+async def plant(
+    redis: RedisServer,
+    rate: float,
+    *,
+    max_events: int = 100_000,
+    on_status: Callable[[dict[str, Any]], None] = lambda _: None,
+) -> AsyncIterator[Plant]:
     """A streamer that publishes about ``rate`` events a second into this Redis."""
     faults = Faults(changes_per_s=rate / len(SYMBOLS), books_per_s=0.2)
     async with SchwabSimulator(faults=faults) as simulator:
@@ -138,7 +144,7 @@ async def plant(redis: RedisServer, rate: float, *, max_events: int = 100_000) -
         await publisher.connect()
         async with SchwabAuthClient(settings, store) as auth, asyncio.TaskGroup() as tasks:
             symbols = parse_symbols(SYMBOLS, datetime.now(UTC).date())
-            client = SchwabStreamClient(auth, StreamState(symbols, publisher.publish))
+            client = SchwabStreamClient(auth, StreamState(symbols, publisher.publish, on_status=on_status))
             working = Plant(simulator, client, publisher, redis)
             writer = tasks.create_task(publisher.run())
             reporter = tasks.create_task(Reporter(client, publisher).run())

@@ -37,7 +37,7 @@ class Audience:
     async def __aexit__(self, *_error: object) -> None:
         self._task.cancel()
         await asyncio.wait({self._task})
-        await self._pubsub.aclose()  # type: ignore[no-untyped-call]  # redis-py leaves it untyped
+        await self._pubsub.aclose()
         await self._client.aclose()
 
     async def _listen(self) -> None:

@@ -11,7 +11,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from schwabstream.streaming.state import Clock
+from schwabstream.clock import Clock
 
 T = TypeVar("T")
 START = 1_795_536_000.0

@@ -1,12 +1,15 @@
 """The streamer's report of itself."""
 
+import math
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 import schwabstream
-from schwabstream.report import StreamerReport, SymbolReport, parse_report
+from schwabstream.report import Histogram, StreamerReport, SymbolReport, parse_report
 
 
 def report(**changes: object) -> StreamerReport:
@@ -72,3 +75,15 @@ def test_what_the_report_counts_is_named_once(room: str) -> None:
     """A counter that stands in the report is named by ``Count``: a slip of the pen would count beside it, unseen."""
     sources = (Path(schwabstream.__file__).parent / room).glob("*.py")
     assert [path.name for path in sources if 'counts["' in path.read_text(encoding="utf-8")] == []
+
+
+@given(st.lists(st.floats(min_value=0, max_value=1e6)))
+def test_histogram_counts_each_value_once(values: list[float]) -> None:
+    """Every value lands in exactly one place: the first whose bound it does not exceed."""
+    histogram = Histogram((1.0, 10.0, 100.0))
+    for value in values:
+        histogram.add(value)
+    assert sum(histogram.counts) == len(values)
+    assert histogram.counts[0] == sum(value <= 1 for value in values)
+    assert histogram.counts[-1] == sum(value > 100 for value in values)
+    assert math.isclose(histogram.total, sum(values))

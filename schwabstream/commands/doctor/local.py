@@ -8,13 +8,14 @@ import shutil
 import stat
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from schwabstream.auth.store import open_store
 from schwabstream.auth.tokens import TokenSet
+from schwabstream.clock import today
 from schwabstream.commands.doctor.findings import Finding, Verdict, failed, failure, ok, warning
 from schwabstream.errors import ConfigurationError, SchwabStreamError
 from schwabstream.monitoring.alerts import split_command
@@ -54,7 +55,7 @@ def look_at_settings(settings: Settings, origins: dict[str, str], *, simulate: b
     if absent := [] if simulate else settings.missing():
         troubles.append(f"{' and '.join(absent)} not set")
     try:
-        symbols = parse_symbols(settings.symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
+        symbols = parse_symbols(settings.symbols, today())
     except ConfigurationError as error:
         troubles.append(str(error))
     if troubles:

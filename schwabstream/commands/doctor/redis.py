@@ -6,14 +6,11 @@ from statistics import median
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 
-from schwabstream.broker.calls import RedisCalls
+from schwabstream.broker.client import redis_client
 from schwabstream.broker.kind import find_unsuitable
-from schwabstream.broker.url import START, connection_pool, next_step, redact_url, translated, what_failed
+from schwabstream.broker.url import START, diagnose, redact_url, translated
 from schwabstream.commands.doctor.findings import Finding, bounded, failed, ok, unchecked, warning
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS
 from schwabstream.errors import RedisUnavailable
@@ -35,21 +32,11 @@ class RedisExaminer:
 
     def __init__(self, url: str, prefix: str, *, wall: Callable[[], float] = time.time) -> None:
         self._url, self._prefix, self._wall = redact_url(url), prefix, wall
-        self._calls = RedisCalls(url, timeout_s=ANSWER_LIMIT_S)
-        self._redis: Redis = Redis.from_pool(
-            connection_pool(
-                url,
-                decode_responses=True,
-                socket_connect_timeout=ANSWER_LIMIT_S,
-                socket_timeout=ANSWER_LIMIT_S,
-                retry=Retry(NoBackoff(), 0),
-            )
-        )
+        self._redis = redis_client(url, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
 
     async def close(self) -> None:
         """Let go of the connection."""
         await self._redis.aclose()
-        await self._calls.close()
 
     async def examine_server(self) -> list[Finding]:
         """Reachable and quick, writable, with memory rules and reader limits that suit."""
@@ -75,11 +62,11 @@ class RedisExaminer:
         try:
             for _ in range(PINGS):
                 began = time.perf_counter()
-                await self._calls.call("PING")
+                await self._redis.execute_command("PING")
                 times.append(time.perf_counter() - began)
-            wrong = await find_unsuitable(self._calls, to_write=True)
+            wrong = await find_unsuitable(self._redis, to_write=True)
         except (RedisError, OSError) as error:
-            return failed("", what_failed(self._url, error), next_step(error), 8)
+            return failed("", *diagnose(self._url, error), 8)
         latency = median(times)
         server = await self._info("server")
         what = f"{self._url}: version {server.get('redis_version', 'unknown')}, {latency * 1000:.1f} ms"
@@ -94,7 +81,7 @@ class RedisExaminer:
         wrong = []
         for key, kind in keys_of(self._prefix).items():
             try:
-                found = await self._calls.call("TYPE", key)
+                found: Any = await self._redis.type(key)
             except ResponseError:
                 return unchecked("", "this user may not ask")
             if found not in ("none", kind):

@@ -6,7 +6,6 @@ import functools
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ import structlog
 
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import open_store
+from schwabstream.clock import today
 from schwabstream.commands.embedded_redis import EMBEDDED
 from schwabstream.commands.resources import lease_for, redis_for, schwab_for
 from schwabstream.commands.run.drain import drain
@@ -102,7 +102,7 @@ def _symbols(settings: Settings, options: StreamOptions) -> list[Symbol]:
 
         with Recording(options.simulate_from) as recording:
             return parse_symbols(recording.header.symbols, recording.header.started.date())
-    return parse_symbols(settings.symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
+    return parse_symbols(settings.symbols, today())
 
 
 class _Run:
@@ -210,10 +210,14 @@ class _Run:
         )
         try:
             await publisher.connect()
-            heartbeat_s = settings.schwab_heartbeat_timeout_s
             client = SchwabStreamClient(
                 auth,
-                StreamState(self._symbols, publisher.publish, heartbeat_timeout_s=heartbeat_s),
+                StreamState(
+                    self._symbols,
+                    publisher.publish,
+                    heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s,
+                    on_status=self._monitors.take_status,
+                ),
                 keepalive_s=settings.schwab_tick_keepalive_s,
                 recorder=self._recorder,
                 permit=functools.partial(lease.confirm, fence) if lease and fence else None,
@@ -294,7 +298,7 @@ async def _learn_holidays(client: SchwabStreamClient) -> None:
 
     await client.ready.wait()
     await asyncio.sleep(HOLIDAYS_AFTER_S)
-    year = date.today().year  # noqa: DTZ011 - it loads the neighbours as well
+    year = today().year
     if loaded := await load_holidays(year):
         client.schedule.new_york, client.schedule.chicago = loaded
     else:

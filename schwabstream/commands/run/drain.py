@@ -26,6 +26,6 @@ async def drain(
     await asyncio.wait({writer})
     unwritten = publisher.give_up()
     fenced_off = None if writer.cancelled() else writer.exception()
-    reporter.tell_dropped(str(fenced_off) if fenced_off else "Redis did not take them before the end of the run")
+    reporter.announce_dropped(str(fenced_off) if fenced_off else "Redis did not take them before the end of the run")
     await publisher.send_notices()
     return unwritten

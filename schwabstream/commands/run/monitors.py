@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -27,6 +27,11 @@ class Monitors:
     def __init__(self, monitor: "Monitor | None" = None, alerts: Alerts | None = None) -> None:
         self._monitor, self._alerts = monitor, alerts
 
+    def take_status(self, event: dict[str, Any]) -> None:
+        """Alert on one published StatusEvent where that is needed; returns at once."""
+        if self._alerts is not None:
+            self._alerts.take_status(event)
+
     def watch_lease(self, lease: Lease) -> None:
         """Show what the run waits for while it is a standby."""
         if self._monitor is not None:
@@ -35,8 +40,6 @@ class Monitors:
     @contextlib.contextmanager
     def watching(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> Iterator[None]:
         """Watch these for the length of the block."""
-        if self._alerts is not None:
-            client.announcer.listeners.append(self._alerts.take_status)
         if self._monitor is None:
             yield
             return

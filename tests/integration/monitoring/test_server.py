@@ -143,7 +143,7 @@ async def test_running_out_of_descriptors_is_one_line_in_the_log(
         await writer.wait_closed()
     lines = [json.loads(line) for line in (written + capsys.readouterr().err).splitlines()]
     assert [(line["event"], line["reason"]) for line in lines] == [
-        ("metrics cannot be served for the moment", "Too many open files")
+        ("metrics are unavailable at the moment", "Too many open files")
     ]
     structlog.reset_defaults()
 

@@ -15,12 +15,13 @@ from structlog.testing import capture_logs
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
+from schwabstream.clock import Clock
 from schwabstream.errors import Evicted, LoginRequired, ProtocolError, Refused, SchwabStreamError, SchwabUnavailable
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.settings import load_settings
 from schwabstream.simulator import SchwabSimulator
-from schwabstream.streaming.state import Clock, StreamState
+from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import EVICTION_PAUSE_S, STARTUP_LIMIT_S, SchwabStreamClient
 from tests.support.waiting import DEADLINE_S, until
@@ -234,7 +235,7 @@ async def test_after_a_drop_it_subscribes_everything_and_reports_one_gap(simulat
         simulator.heartbeat()
         heard = run.client.counts["connections"]
         await run.until(
-            lambda: run.client._connection is not None and run.client._connection.traffic.last_at == 7
+            lambda: run.client._connection is not None and run.client._connection.received_at == 7
         )  # the heartbeat leaves no other trace
         run.time.advance(5)
         await simulator.drop_all(None)
@@ -497,7 +498,7 @@ async def test_a_crash_beside_the_stream_is_seen_at_once_and_ends_nothing(simula
         async with run_of(simulator, "AAPL", auth_kind=BrokenHours) as run:
             await run.until(lambda: "part_failed" in reminders(run))
             assert "market hours" in reminders(run)["part_failed"]
-            (line,) = [line for line in logs if line["event"] == "a part of the run failed; the stream goes on"]
+            (line,) = [line for line in logs if line["event"] == "a part of the run failed; the stream continues"]
             assert (line["log_level"], line["part"]) == ("error", "market hours")
             before = len(run.published.events["ticks"])
             simulator.step()
@@ -676,11 +677,10 @@ async def test_a_second_stop_changes_nothing(simulator: SchwabSimulator) -> None
         assert len(simulator.received.sent("ADMIN", "LOGOUT")) == 1
 
 
-async def test_listeners_hear_every_status(simulator: SchwabSimulator) -> None:
-    """A listener gets each StatusEvent that is published, and every notice of other parts."""
-    async with run_of(simulator) as run:
-        heard: list[str] = []
-        run.client.announcer.listeners.append(lambda event: heard.append(event["state"]))
+async def test_every_status_is_passed_on(simulator: SchwabSimulator) -> None:
+    """``on_status`` gets each StatusEvent that is published, those of other parts of the run included."""
+    heard: list[str] = []
+    async with run_of(simulator, on_status=lambda event: heard.append(event["state"])) as run:
         await run.streams()
         run.client.announcer.announce("dropped", "for the test", count=3)
         await run.stopped()

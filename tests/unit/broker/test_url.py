@@ -20,7 +20,8 @@ from redis.exceptions import (
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from schwabstream.broker.url import OPTIONS, check_redis_url, connection_pool, redact_url, translated, unavailable
+from schwabstream.broker.client import connection_pool
+from schwabstream.broker.url import OPTIONS, check_redis_url, redact_url, translated, unavailable
 from schwabstream.errors import ConfigurationError, RedisUnavailable, RedisUnsuitable
 
 SECRET = "s3cr3t"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schwabstream.protocol.books import Book, BookService, read_book, write_side
 from schwabstream.protocol.codec import Batch, decode
-from schwabstream.protocol.fields import FIELDS, LEVEL_FIELDS, MAKER_FIELDS, Service
+from schwabstream.protocol.fields import FIELDS, Service
 from schwabstream.protocol.subscriptions import BOOK_SERVICES
 from tests.support.slow_model import Garbled, integer, side, time_of_day
 
@@ -103,10 +103,6 @@ def test_numbers_are_those_of_the_field_tables() -> None:
     """Each number is read as the tables define it (protocol 4.6)."""
     numbers = {"1": "book_time", "2": "bids", "3": "asks"}
     assert {str(each.number): each.name for each in FIELDS[Service.NASDAQ_BOOK] if each.number} == numbers
-    maker = {str(each.number): each.name for each in MAKER_FIELDS}
-    level = {str(each.number): each.name for each in LEVEL_FIELDS}
-    assert (maker["0"], maker["1"], maker["2"]) == ("id", "size", "quote_time")
-    assert (level["0"], level["1"], level["2"], level["3"]) == ("price", "size", "makers", "venues")
     book = read_book({"key": "AMD", "2": [{"0": 5.5, "1": 1, "2": 2, "3": [{"0": "A", "1": 3, "2": 4}]}]})
     venue = {"id": "A", "size": 3, "time_ms": 4}
     assert written(book) == [[{"price": 5.5, "size": 1, "makers": 2, "venues": [venue]}], []]

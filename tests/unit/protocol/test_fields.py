@@ -8,8 +8,6 @@ from schwab.streaming import StreamClient
 
 from schwabstream.protocol.fields import (
     FIELDS,
-    LEVEL_FIELDS,
-    MAKER_FIELDS,
     Field,
     Kind,
     Service,
@@ -111,20 +109,13 @@ def test_asks_before_bids_in_equity_venue_ids_only() -> None:
     assert pairs[Service.LEVELONE_FUTURES] == pairs[Service.LEVELONE_FUTURES_OPTIONS] == ("bid_id", "ask_id")
 
 
-def test_the_maker_time_is_not_a_sequence() -> None:
-    """Where schwab-py has SEQUENCE, a maker's third field is a time of day (4.11)."""
-    assert StreamClient.PerExchangeBidFields(2).name == "SEQUENCE"
-    assert [f.name for f in MAKER_FIELDS] == ["id", "size", "quote_time"]
-    assert [f.name for f in LEVEL_FIELDS] == ["price", "size", "makers", "venues"]
-
-
 def test_every_service_has_a_table_and_the_extra_equity_fields() -> None:
     """Every service has a table, and fields on the wire beyond the guide are in it."""
     assert set(FIELDS) == set(Service)
     assert {f.number for f in FIELDS[Service.LEVELONE_EQUITIES] if not f.official} == {52, 53, 54, 55, 56}
 
 
-@pytest.mark.parametrize("table", [*FIELDS.values(), LEVEL_FIELDS, MAKER_FIELDS])
+@pytest.mark.parametrize("table", FIELDS.values())
 def test_numbers_are_ascending_and_names_unique(table: tuple[Field, ...]) -> None:
     """Within a table numbers run from 0 without holes and no name comes twice."""
     assert [f.number for f in table] == list(range(len(table)))

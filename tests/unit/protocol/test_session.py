@@ -409,7 +409,7 @@ def test_code_3_asks_for_another_token(end: LoginFailed | Ended) -> None:
     ("end", "said"),
     [
         (LoginFailed(None, "no answer within 10 s"), "did not answer the login (no answer within 10 s)"),
-        (LoginFailed(9, "Unknown failure"), "did not take the login (code 9: Unknown failure)"),
+        (LoginFailed(9, "Unknown failure"), "rejected the login (code 9: Unknown failure)"),
         (Ended(30, "slowness"), "ended the session (code 30: slowness)"),
         (Ended(20, "not found"), "ended the session (code 20: not found)"),
     ],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schwabstream.protocol.suggestions import known_root, proposals
+from schwabstream.protocol.suggestions import listed_root, proposals
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ def test_other_houses_spellings_are_known(text: str, first: str) -> None:
 
 def test_a_root_is_written_with_its_market() -> None:
     """The form people write names where the root trades."""
-    assert known_root("ZN") == "/ZN:XCBT"
+    assert listed_root("ZN") == "/ZN:XCBT"

@@ -1,5 +1,6 @@
 """The replies to a transaction, however the network cuts them up."""
 
+import asyncio
 from typing import Any, cast
 
 import hiredis
@@ -20,7 +21,7 @@ class Wire:
 
     def __init__(self) -> None:
         self._writer = self.transport = self
-        self.sent, self.aborted = b"", False
+        self.sent, self.aborted, self.closing = b"", False, False
 
     def get_protocol(self) -> Any:
         return self
@@ -33,6 +34,9 @@ class Wire:
 
     def write(self, data: bytes) -> None:
         self.sent += data
+
+    def is_closing(self) -> bool:
+        return self.closing
 
     def abort(self) -> None:
         self.aborted = True
@@ -78,3 +82,29 @@ def test_the_end_of_a_connection_is_reported_once_and_not_after_release() -> Non
     released.connection_lost(None)
     assert wire.aborted
     assert len(lost) == 1
+
+
+async def test_a_connection_that_ends_with_its_answer_is_an_error() -> None:
+    """A connection that ends in the turn of the event loop that brings the answer is reported as lost."""
+    wire, lost = Wire(), cast("list[Exception]", [])
+    link = ReplyProtocol(cast("Any", wire), lost.append)
+    asked = asyncio.ensure_future(link.ask(b"packed", 1))
+    await asyncio.sleep(0)
+    hear(link, b"+OK\r\n")
+    wire.closing = True
+    link.connection_lost(None)
+    with pytest.raises(ConnectionResetError):
+        await asked
+    assert lost == []
+
+
+async def test_an_answer_that_nobody_awaits_any_more_is_dropped() -> None:
+    """An answer that arrives in the turn of the event loop that cancels its caller raises nothing."""
+    wire = Wire()
+    link = ReplyProtocol(cast("Any", wire), lambda _error: None)
+    asked = asyncio.ensure_future(link.ask(b"packed", 1))
+    await asyncio.sleep(0)
+    asked.cancel()
+    hear(link, b"+OK\r\n")
+    with pytest.raises(asyncio.CancelledError):
+        await asked

@@ -16,8 +16,11 @@ class World:
     def __init__(self) -> None:
         self.now = 1_795_536_000.5
         self.published: list[tuple[Channel, dict[str, Any]]] = []
+        self.heard: list[tuple[int, str]] = []
         self.announcer = Announcer(
-            lambda channel, event: self.published.append((channel, dict(event))), lambda: self.now
+            lambda channel, event: self.published.append((channel, dict(event))),
+            lambda: self.now,
+            lambda event: self.heard.append((len(self.published), event["state"])),
         )
 
     def last(self) -> StatusEvent:
@@ -144,10 +147,8 @@ def test_an_occasion_is_announced_with_its_details(world: World, occasion: str, 
     assert world.announcer.counts[occasion] == 1
 
 
-def test_listeners_hear_what_was_published(world: World) -> None:
-    """Each listener gets each event, after the publisher."""
-    heard: list[tuple[int, str]] = []
-    world.announcer.listeners.append(lambda event: heard.append((len(world.published), event["state"])))
+def test_each_status_is_passed_on_after_it_was_published(world: World) -> None:
+    """``on_status`` gets each event, after the publisher."""
     world.announcer.enter(Status.STREAMING, "3 symbols subscribed")
     world.announcer.announce("gap", "data is back")
-    assert heard == [(1, "streaming"), (2, "gap")]
+    assert world.heard == [(1, "streaming"), (2, "gap")]

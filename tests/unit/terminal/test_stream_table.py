@@ -28,6 +28,7 @@ from schwabstream.terminal.stream_table import StreamTable, on_screen
 from schwabstream.terminal.watchlist import Watchlist
 
 if TYPE_CHECKING:
+    from schwabstream.auth.client import SchwabAuthClient
     from schwabstream.publishing.publisher import TradingEventPublisher
 
 SNAPSHOT = {"key": "/NQ", "1": 20000.25, "2": 20000.5, "3": 20000.25, "4": 11, "5": 4, "8": 1234567, "34": "/NQZ26"}
@@ -78,7 +79,8 @@ class Stage:
             StreamState(parse_symbols(symbols.split(","), date(2026, 11, 21)), self.shelf.publish),
         )
         self.console = Console(file=io.StringIO(), width=width, height=30, force_terminal=True, color_system="standard")
-        self.reporter = reporter = Reporter(self.client, publisher, simulated=simulated, login=Login(tokens))
+        login = cast("SchwabAuthClient", Login(tokens))
+        self.reporter = reporter = Reporter(self.client, publisher, simulated=simulated, login=login)
         self.table = StreamTable(self.client.symbols, self.client.market.instruments, reporter.report, self.shelf)
 
     def take(self, received_s: float | None = None, **change: Any) -> None:

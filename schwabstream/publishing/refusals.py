@@ -1,0 +1,36 @@
+"""The names whose writes Redis refuses while it accepts the rest of a batch, and the commands to send again."""
+
+from collections.abc import Collection, Iterable
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class Refusals:
+    """``newest`` holds the refused names, each with the newest command for it, None where nothing is worth repeating.
+
+    A name is logged when Redis first refuses it and when Redis takes it again.
+    """
+
+    def __init__(self) -> None:
+        self.newest: dict[str, bytes | None] = {}
+
+    def note(self, name: str, reply: object, newest: bytes | None) -> bool:
+        """Take the reply to one command that writes to ``name``; returns whether it is a refusal."""
+        if not isinstance(reply, Exception):
+            if name in self.newest:
+                del self.newest[name]
+                log.info("redis accepts a name again", name=name)
+            return False
+        if name not in self.newest:
+            log.error("redis refuses the writes to one name; the rest continues", name=name, reason=str(reply))
+        self.newest[name] = newest or self.newest.get(name)
+        return True
+
+    def repeatable(self, written: Collection[str]) -> Iterable[tuple[str, bytes]]:
+        """The names and commands to send again, except for names that the batch writes to anyway.
+
+        A channel may be quiet for days after its key was repaired.
+        """
+        return [(name, packed) for name, packed in self.newest.items() if packed and name not in written]
