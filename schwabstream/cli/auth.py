@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from schwabstream.cli import options
+from schwabstream.cli import options, pages
 from schwabstream.escapes import safe
 from schwabstream.output import show
 
@@ -24,19 +24,26 @@ if TYPE_CHECKING:
     from schwabstream.settings import Settings
 
 T = TypeVar("T")
-app = typer.Typer(no_args_is_help=True, help="Log in to Schwab, and keep the login.")
+app = pages.group("Log in to Schwab, and keep the login.", "schwabstream auth login", "schwabstream auth status")
 
 
-@app.command()
+@pages.command(app, "schwabstream auth login", "schwabstream auth login --manual")
 def login(
     *,
-    manual: Annotated[bool, typer.Option("--manual", help="Print the address, paste the redirect back.")] = False,
-    with_refresh_token: Annotated[
-        bool, typer.Option("--with-refresh-token", help="Read a refresh token from standard input.")
+    manual: Annotated[
+        bool, options.flag("--manual", "Print the address, then read the pasted redirect.", options.LOGIN)
     ] = False,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser, or only say where.")] = True,
-    force: Annotated[bool, typer.Option("--force", help="Log in even when the stored login is good.")] = False,
+    with_refresh_token: Annotated[
+        bool, options.flag("--with-refresh-token", "Read a refresh token from standard input.", options.LOGIN)
+    ] = False,
+    browser: Annotated[
+        bool, options.flag("--browser/--no-browser", "Open a browser, or only print the address.", options.LOGIN)
+    ] = True,
+    force: Annotated[
+        bool, options.flag("--force", "Log in even when the stored login is still good.", options.LOGIN)
+    ] = False,
     json: options.Json = False,
+    quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
     """Log in through the browser; the login lasts seven days."""
@@ -45,54 +52,55 @@ def login(
     if manual and with_refresh_token:
         raise typer.BadParameter("use either --manual or --with-refresh-token")
     method = Method.MANUAL if manual else Method.REFRESH_TOKEN if with_refresh_token else Method.BROWSER
-    settings = _settings(verbose)
+    settings = _settings(verbose, quiet=quiet)
     report = _run(log_in(settings, _prompt(), method=method, browser=browser, force=force))
-    _show(report, _login_text(report), json=json)
+    _show(report, _login_text(report), json=json, quiet=quiet)
 
 
-@app.command()
+@pages.command(app, "schwabstream auth refresh", "schwabstream auth refresh --if-due --quiet")
 def refresh(
     *,
-    if_due: Annotated[bool, typer.Option("--if-due", help="Only when the access token is due.")] = False,
+    if_due: Annotated[
+        bool, options.flag("--if-due", "Refresh only when the access token is due.", options.LOGIN)
+    ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Refresh the access token now and prove it; never asks anything, so it suits cron."""
+    """Refresh the access token now and show the proof; never prompts, so it suits cron."""
     from schwabstream.commands import login
 
-    settings = _settings(options.verbosity(verbose, quiet=quiet))
+    settings = _settings(verbose, quiet=quiet)
     report = _run(login.refresh(settings, if_due=if_due))
-    if not quiet or json:
-        _show(report, _refresh_text(report), json=json)
+    _show(report, _refresh_text(report), json=json, quiet=quiet)
 
 
-@app.command()
-def status(*, json: options.Json = False, verbose: options.Verbose = 0) -> None:
-    """Show the stored login and how long it lasts; exit code 3 when a login is needed."""
+@pages.command(app, "schwabstream auth status", "schwabstream auth status --json")
+def status(*, json: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
+    """Show the stored login and how long it lasts; exit 3 when a login is needed."""
     from schwabstream.commands import login
 
-    report = login.status(_settings(verbose))
-    _show(report, _status_text(report), json=json)
+    report = login.status(_settings(verbose, quiet=quiet))
+    _show(report, _status_text(report), json=json, quiet=quiet)
     if report.state.login_needed:
         raise typer.Exit(3)
 
 
-@app.command()
-def logout(*, json: options.Json = False, verbose: options.Verbose = 0) -> None:
+@pages.command(app, "schwabstream auth logout")
+def logout(*, json: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
     """Forget the login; the token file is kept as a snapshot."""
     from schwabstream.commands.login import log_out
 
-    report = log_out(_settings(verbose))
-    _show(report, _logout_text(report), json=json)
+    report = log_out(_settings(verbose, quiet=quiet))
+    _show(report, _logout_text(report), json=json, quiet=quiet)
 
 
-def _settings(verbosity: int) -> "Settings":
+def _settings(verbose: int, *, quiet: bool) -> "Settings":
     from schwabstream.logs import configure_logging
     from schwabstream.settings import load_settings
 
     settings = load_settings()
-    configure_logging(settings.schwab_log_format, verbosity=verbosity)
+    configure_logging(settings.schwab_log_format, verbosity=options.verbosity(verbose, quiet=quiet))
     return settings
 
 
@@ -117,7 +125,7 @@ def _read_line() -> str:
     try:
         return sys.stdin.readline()
     except UnicodeDecodeError:
-        return "\n"  # not text, so not a paste either
+        return "\n"  # bytes that are not text cannot be an address
 
 
 def _read_secret() -> str:
@@ -131,15 +139,15 @@ def _read_secret() -> str:
         return ""
 
 
-def _show(report: "Report", text: str, *, json: bool) -> None:
-    if not json:
+def _show(report: "Report", text: str, *, json: bool, quiet: bool) -> None:
+    if json:
+        from json import dumps
+
+        from schwabstream.commands.login import as_json
+
+        show(dumps(as_json(report)))
+    elif not quiet:
         show(text)
-        return
-    from json import dumps
-
-    from schwabstream.commands.login import as_json
-
-    show(dumps(as_json(report)))
 
 
 def _login_text(report: "LoginReport") -> str:
@@ -162,16 +170,20 @@ def _status_text(report: "StatusReport") -> str:
     origins = [f"{name}: {origin or 'not set'}" for name, origin in report.credentials.items()]
     text = _state_text(report.state, " (encrypted)" if report.encrypted else "")
     if not report.state.logged_in and not report.state.login_needed:
-        text += "\nNo login stored yet: SCHWAB_REFRESH_TOKEN will start one."
+        text += "\nNo login is stored yet: the next run starts one from SCHWAB_REFRESH_TOKEN."
     if report.unwritable:
-        text += f"\nWARNING: {report.unwritable}; until then a running streamer keeps newer tokens in memory"
+        text += f"\nWARNING: {report.unwritable}; a running streamer keeps new tokens in memory until it can"
     return "\n".join([text, f"Snapshots:  {report.snapshots}", *origins])
 
 
 def _logout_text(report: "LogoutReport") -> str:
-    lines = [f"Logged out; the file is kept as {report.snapshot}" if report.snapshot else "Nobody was logged in."]
+    lines = [
+        f"Logged out. The token file is kept as {report.snapshot}"
+        if report.snapshot
+        else "There was no login to forget."
+    ]
     if report.still_set:
-        lines.append(f"SCHWAB_REFRESH_TOKEN is still set ({report.still_set}) and would bring a login back.")
+        lines.append(f"SCHWAB_REFRESH_TOKEN is still set ({report.still_set}): the next run would log in with it.")
     return "\n".join(lines)
 
 
@@ -185,7 +197,7 @@ def _state_text(state: "LoginState", note: str = "") -> str:
     if state.login_needed:
         lines.append("A login is needed: schwabstream auth login")
     elif state.login_due_soon:
-        lines.append("WARNING: log in within 24 hours, or streaming stops: schwabstream auth login")
+        lines.append("WARNING: streaming stops within 24 hours unless you log in: schwabstream auth login")
     return "\n".join(lines)
 
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from schwabstream.cli import options
+from schwabstream.cli import options, pages
 from schwabstream.escapes import safe
 from schwabstream.output import show
 
@@ -15,8 +15,8 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unchecked"
 
 
 def add_to(app: typer.Typer) -> None:
-    """Mount the command."""
-    app.command()(doctor)
+    """Make the command part of ``schwabstream``."""
+    pages.command(app, "schwabstream doctor", "schwabstream doctor --json", section=pages.CHECK)(doctor)
 
 
 def doctor(
@@ -25,8 +25,12 @@ def doctor(
     redis: options.RedisOrEmbedded = None,
     json: options.Json = False,
     verbose: options.Verbose = 0,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Check everything a run needs and name the fix for each failure; safe beside a running streamer."""
+    """Check everything that a run needs and name the fix for each failure.
+
+    Safe beside a running streamer: it opens no streaming connection. With --quiet it shows only what needs a fix.
+    """
     import asyncio
 
     from schwabstream.commands.doctor.examine import examine
@@ -39,20 +43,22 @@ def doctor(
 
         show(dumps(diagnosis.as_json()))
     else:
-        _show(diagnosis)
+        _show(diagnosis, fixes_only=quiet)
     raise typer.Exit(diagnosis.exit_code)
 
 
-def _show(diagnosis: "Diagnosis") -> None:
+def _show(diagnosis: "Diagnosis", *, fixes_only: bool) -> None:
     from rich.console import Console
     from rich.text import Text
 
     from schwabstream import __version__
 
     console = Console(soft_wrap=True, highlight=False)
-    console.print(Text(f"schwabstream {__version__}", "bold"))
-    width = max(len(each.name) for each in diagnosis.findings)
-    for each in diagnosis.findings:
+    findings = [each for each in diagnosis.findings if each.fix or not fixes_only]
+    if not fixes_only:
+        console.print(Text(f"schwabstream {__version__}", "bold"))
+    width = max((len(each.name) for each in findings), default=0)
+    for each in findings:
         verdict = Text(f"{each.verdict.value:9} ", _STYLES[each.verdict.value])
         console.print(Text.assemble(verdict, f"{each.name:{width}}  {safe(each.detail)}"))
         if each.fix:

@@ -53,31 +53,27 @@ class WatchOptions:
     simulate: bool = False
     redis: str | None = None
     updates: int | None = None
-    sort: str | None = None
-    depth: int = 10
-    venues: bool = False
     verbosity: int = 0
 
 
-def quote(options: WatchOptions) -> None:
+def quote(options: WatchOptions, sort: str | None = None) -> None:
     """Show the symbols' level 1 until a signal ends it; raises what the contract's exit codes name."""
-    view = QuoteTable(_watchlist(options), sort=options.sort)
-    asyncio.run(_Watch(options, view, over_rest=True).until_signalled())
+    asyncio.run(_Watch(options, QuoteTable(_watchlist(options), sort=sort), over_rest=True).until_signalled())
 
 
-def book(options: WatchOptions) -> None:
+def book(options: WatchOptions, depth: int = 10, *, venues: bool = False) -> None:
     """Show one symbol's level 2 until a signal ends it; raises what the contract's exit codes name."""
     watchlist = _watchlist(options)
     if len(watchlist.quotes) != 1:
-        raise SymbolError(f"book shows one symbol, and these are {len(watchlist.quotes)}: run it once for each")
-    view = Ladder(watchlist, depth=options.depth, venues=options.venues)
+        raise SymbolError(f"book shows one symbol, not {len(watchlist.quotes)}: run it once for each")
+    view = Ladder(watchlist, depth=depth, venues=venues)
     asyncio.run(_Watch(options, view, over_rest=False).until_signalled())
 
 
-def status(redis: str | None) -> StreamerReport | None:
+def status(redis: str | None, verbosity: int) -> StreamerReport | None:
     """The running streamer's report; None when none runs. Raises ``RedisUnavailable``."""
     settings = load_settings(redis_url=redis)
-    configure_logging(settings.schwab_log_format)
+    configure_logging(settings.schwab_log_format, verbosity=verbosity)
     return asyncio.run(read_report(settings.redis_url, settings.schwab_redis_prefix))
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -33,10 +34,11 @@ class RecordOptions:
     """What ``stream record`` was asked for; None means "as the settings say"."""
 
     file: Path
-    rotation: Rotation | None
     symbols: list[str] | None = None
     duration_s: float | None = None
     simulate: bool = False
+    rotate: Sequence[str] = ()
+    keep: int | None = None
     verbosity: int = 0
 
 
@@ -46,6 +48,7 @@ def record(options: RecordOptions) -> None:
     Raises what the contract's exit codes name; ``Refused`` when a streamer that reports to this Redis is running:
     Schwab allows one connection (protocol 3.8).
     """
+    rotation = Rotation.parse(options.rotate, options.keep)
     settings = load_settings(
         schwab_symbols=options.symbols, tastytrade_symbol_list=None if options.symbols is None else []
     )
@@ -57,10 +60,10 @@ def record(options: RecordOptions) -> None:
         log.warning(hint)
     if not symbols:
         raise ConfigurationError("no symbols to record: set SCHWAB_SYMBOLS or give --symbols /MNQ:XCME")
-    asyncio.run(_record(options, settings, symbols))
+    asyncio.run(_record(options, settings, symbols, rotation))
 
 
-async def _record(options: RecordOptions, settings: Settings, symbols: list[Symbol]) -> None:
+async def _record(options: RecordOptions, settings: Settings, symbols: list[Symbol], rotation: Rotation) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if not options.simulate:
             with contextlib.suppress(RedisUnavailable):  # no Redis, no report
@@ -70,7 +73,7 @@ async def _record(options: RecordOptions, settings: Settings, symbols: list[Symb
         settings = await stack.enter_async_context(schwab_for(settings, simulated=options.simulate))
         auth = await stack.enter_async_context(SchwabAuthClient(settings, open_store(settings)))
         auth.auto_refresh.start()
-        recording = recording_to(options.file, options.rotation, symbols, simulated=options.simulate)
+        recording = recording_to(options.file, rotation, symbols, simulated=options.simulate)
         client = SchwabStreamClient(
             auth,
             StreamState(symbols, _discard, heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s),

@@ -24,7 +24,6 @@ from schwabstream.recording.compare import Comparison
 from schwabstream.recording.format import Header, Record, encode_header, encode_record
 from schwabstream.recording.playback import Numbering, Playback
 from schwabstream.recording.reader import Recording
-from schwabstream.recording.rotation import Rotation
 from schwabstream.recording.writer import recording_to
 from schwabstream.report import StreamerReport
 from schwabstream.settings import load_settings
@@ -306,7 +305,7 @@ def test_recording_beside_a_streamer_is_refused(
     monkeypatch.setenv("SCHWAB_CLIENT_ID", "x" * 32)
     monkeypatch.setenv("SCHWAB_CLIENT_SECRET", "y" * 16)
     with pytest.raises(Refused, match="stream run --record FILE"):
-        record(RecordOptions(file, Rotation()))
+        record(RecordOptions(file))
     assert not file.exists()
 
 
@@ -314,7 +313,7 @@ def test_recording_nothing_is_refused(file: Path, monkeypatch: pytest.MonkeyPatc
     """Without symbols there is nothing to record."""
     monkeypatch.setenv("SCHWAB_SYMBOLS", ",")
     with pytest.raises(ConfigurationError, match="no symbols to record"):
-        record(RecordOptions(file, Rotation(), simulate=True))
+        record(RecordOptions(file, simulate=True))
 
 
 @pytest.mark.parametrize("form", ["parquet", "csv"])

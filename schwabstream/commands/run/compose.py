@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -34,7 +34,6 @@ from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 if TYPE_CHECKING:
-    from schwabstream.recording.rotation import Rotation
     from schwabstream.recording.writer import FileRecorder
     from schwabstream.terminal.stream_table import KeepDrawn
 
@@ -59,7 +58,8 @@ class StreamOptions:
     take_over: bool = False
     simulate_from: Path | None = None
     record: Path | None = None
-    rotation: "Rotation | None" = None
+    rotate: Sequence[str] = ()
+    keep: int | None = None
 
     @property
     def simulated(self) -> bool:
@@ -160,9 +160,11 @@ class _Run:
         options = self._options
         async with contextlib.AsyncExitStack() as stack:
             if options.record is not None:
+                from schwabstream.recording.rotation import Rotation
                 from schwabstream.recording.writer import recording_to
 
-                recording = recording_to(options.record, options.rotation, self._symbols, simulated=options.simulated)
+                rotation = Rotation.parse(options.rotate, options.keep)
+                recording = recording_to(options.record, rotation, self._symbols, simulated=options.simulated)
                 self._recorder = stack.enter_context(recording)
             schwab = schwab_for(self._settings, simulated=options.simulated, recording=options.simulate_from)
             settings = await stack.enter_async_context(schwab)

@@ -4,7 +4,6 @@ import pytest
 import typer
 
 from schwabstream.cli import options
-from schwabstream.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(
@@ -24,7 +23,7 @@ def test_lists_may_be_repeated_and_comma_separated(given: list[str] | None, mean
 
 @pytest.mark.parametrize(("verbose", "quiet", "number"), [(0, False, 0), (1, False, 1), (2, False, 2), (1, True, -1)])
 def test_quiet_beats_verbose(verbose: int, quiet: bool, number: int) -> None:
-    """One number says how much is told."""
+    """One number says how much is logged."""
     assert options.verbosity(verbose, quiet=quiet) == number
 
 
@@ -35,14 +34,7 @@ def test_a_speed_is_a_factor_or_max(text: str, factor: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["fast", "0", "-1", "nan", ""])
-def test_what_is_no_speed_is_refused(text: str) -> None:
+def test_what_is_not_a_speed_is_refused(text: str) -> None:
     """Words, nothing, nought and less are usage errors."""
     with pytest.raises(typer.BadParameter, match="neither a factor"):
         options.speed(text)
-
-
-def test_rotation_is_read_or_refused_by_name() -> None:
-    """Times and sizes make one rotation; anything else is told."""
-    assert options.rotation(["1h,500MB"], 3) == options.rotation(["1h", "500MB"], 3)
-    with pytest.raises(ConfigurationError):
-        options.rotation(["often"], None)
