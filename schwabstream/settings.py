@@ -88,28 +88,123 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    schwab_client_id: str | None = None
-    schwab_client_secret: SecretStr | None = None
-    schwab_callback_url: str = "https://127.0.0.1:8182"
-    schwab_token_path: Path = Path(".tokens/schwab_token.json")
-    schwab_token_key: SecretStr | None = None
-    schwab_symbols: SymbolList = Field(default_factory=lambda: ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME"])
-    tastytrade_symbol_list: SymbolList = Field(default_factory=list)
-    schwab_refresh_interval_s: float = Field(default=1500, gt=0, le=1800)
-    schwab_persist_refresh_to_env: bool = False
-    schwab_env_back_path: Path = Path(".env.back")
-    schwab_refresh_token: SecretStr | None = None
-    schwab_api_base_url: Annotated[str, AfterValidator(_check_endpoint)] = "https://api.schwabapi.com"
-    redis_url: Annotated[str, AfterValidator(check_redis_url)] = "redis://127.0.0.1:6379/0"
-    schwab_redis_prefix: str = Field(default="market_data", pattern=r"^[^\s{}*?\[\]]+$")
-    schwab_redis_stream_maxlen: int = Field(default=100_000, ge=0)
-    schwab_redis_buffer_events: int = Field(default=100_000, ge=1)
-    schwab_redis_buffer_mb: float = Field(default=64, gt=0, allow_inf_nan=False)
-    schwab_heartbeat_timeout_s: float = Field(default=30, gt=0, allow_inf_nan=False)
-    schwab_tick_keepalive_s: float = Field(default=60, ge=0, allow_inf_nan=False)
-    schwab_alert_command: str | None = None
-    schwab_metrics_port: int | None = Field(default=None, ge=1, le=65535)
-    schwab_log_format: Literal["auto", "rich", "json"] = "auto"
+    schwab_client_id: str | None = Field(
+        default=None,
+        description="The key of your app at developer.schwab.com, which needs both products: market data and trading.",
+    )
+    schwab_client_secret: SecretStr | None = Field(default=None, description="The secret of that app.")
+    schwab_callback_url: str = Field(
+        default="https://127.0.0.1:8182", description="The callback URL registered for that app, byte for byte."
+    )
+    schwab_token_path: Path = Field(
+        default=Path(".tokens/schwab_token.json"),
+        description="The token file; it is created with mode 0600 in a directory with mode 0700.",
+    )
+    schwab_token_key: SecretStr | None = Field(
+        default=None,
+        description=(
+            "The key that encrypts the token file, or keyring to keep it in the key ring of the system. To make one: "
+            'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+        ),
+    )
+    schwab_symbols: SymbolList = Field(
+        default_factory=lambda: ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME"],
+        description=(
+            "The symbols to stream, separated by commas, as consumers see them: futures, equities, indices, options, "
+            "currencies."
+        ),
+    )
+    tastytrade_symbol_list: SymbolList = Field(
+        default_factory=list, description="More symbols, in the forms of tastytrade; duplicates are dropped."
+    )
+    schwab_refresh_interval_s: float = Field(
+        default=1500,
+        gt=0,
+        le=1800,
+        description="Seconds between refreshes of the access token, which is valid for 1800 seconds.",
+    )
+    schwab_persist_refresh_to_env: bool = Field(
+        default=False,
+        description="Also write SCHWAB_REFRESH_TOKEN= to the file SCHWAB_ENV_BACK_PATH, for other programs.",
+    )
+    schwab_env_back_path: Path = Field(
+        default=Path(".env.back"),
+        description=(
+            "The file for SCHWAB_PERSIST_REFRESH_TO_ENV; a file that git tracks is not written, with a warning."
+        ),
+    )
+    schwab_refresh_token: SecretStr | None = Field(
+        default=None,
+        description=(
+            "A refresh token to log in with on a machine without a browser; used only while there is no token file."
+        ),
+    )
+    schwab_api_base_url: Annotated[str, AfterValidator(_check_endpoint)] = Field(
+        default="https://api.schwabapi.com",
+        description="The base URL of OAuth and REST, which also names the streamer; plain http only to loopback.",
+    )
+    redis_url: Annotated[str, AfterValidator(check_redis_url)] = Field(
+        default="redis://127.0.0.1:6379/0",
+        description=(
+            "The Redis primary: redis://, rediss:// or unix://, with options of redis-py after a question mark. Its "
+            "password is never shown."
+        ),
+    )
+    schwab_redis_prefix: str = Field(
+        default="market_data",
+        pattern=r"^[^\s{}*?\[\]]+$",
+        description="The first part of every channel and key; one account per prefix.",
+    )
+    schwab_redis_stream_maxlen: int = Field(
+        default=100_000, ge=0, description="The number of entries kept in each Redis stream; 0 turns streams off."
+    )
+    schwab_redis_buffer_events: int = Field(
+        default=100_000,
+        ge=1,
+        description="The number of events buffered while Redis is away; beyond it the oldest are dropped and counted.",
+    )
+    schwab_redis_buffer_mb: float = Field(
+        default=64,
+        gt=0,
+        allow_inf_nan=False,
+        description=(
+            "The megabytes of events buffered while Redis is away; beyond them the oldest are dropped and counted."
+        ),
+    )
+    schwab_heartbeat_timeout_s: float = Field(
+        default=30,
+        gt=0,
+        allow_inf_nan=False,
+        description=(
+            "Seconds of silence after which a session counts as dead. In a closed market the limit doubles after each "
+            "session that ended this way, up to 300 seconds."
+        ),
+    )
+    schwab_tick_keepalive_s: float = Field(
+        default=60,
+        ge=0,
+        allow_inf_nan=False,
+        description=(
+            "Seconds without an update after which the last tick of a symbol is published again, marked as a repeat; "
+            "0 turns this off."
+        ),
+    )
+    schwab_alert_command: str | None = Field(
+        default=None, description="A command to run when a person is needed; it gets the StatusEvent on standard input."
+    )
+    schwab_metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="The port on loopback for Prometheus metrics and /healthz; no server while it is unset.",
+    )
+    schwab_log_format: Literal["auto", "rich", "json"] = Field(
+        default="auto",
+        description=(
+            "The format of log lines: rich for people, json for programs, or auto: rich on a terminal and json "
+            "elsewhere."
+        ),
+    )
 
     @classmethod
     def settings_customise_sources(
