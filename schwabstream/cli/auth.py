@@ -96,12 +96,9 @@ def logout(*, json: options.Json = False, quiet: options.Quiet = False, verbose:
 
 
 def _settings(verbose: int, *, quiet: bool) -> "Settings":
-    from schwabstream.logs import configure_logging
-    from schwabstream.settings import load_settings
+    from schwabstream.commands.start import settings_and_logs
 
-    settings = load_settings()
-    configure_logging(settings.schwab_log_format, verbosity=options.verbosity(verbose, quiet=quiet))
-    return settings
+    return settings_and_logs(options.verbosity(verbose, quiet=quiet))
 
 
 def _prompt() -> "Prompt":

@@ -1,10 +1,9 @@
-"""``stream record``: a session of its own whose frames go to a file and nowhere else."""
+"""``stream record``: opens a session and writes its frames to a file; publishes nothing."""
 
 import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,13 @@ from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import open_store
 from schwabstream.commands.resources import refuse_beside_streamer, schwab_for
 from schwabstream.commands.signals import until_signalled
+from schwabstream.commands.start import overrides_for, settings_and_logs, symbols_of
 from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import Channel
-from schwabstream.logs import configure_logging
-from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
+from schwabstream.protocol.symbols import Symbol
 from schwabstream.recording.rotation import Rotation
 from schwabstream.recording.writer import recording_to
-from schwabstream.settings import Settings, load_settings
+from schwabstream.settings import Settings
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
@@ -49,15 +48,10 @@ def record(options: RecordOptions) -> None:
     Schwab allows one connection (protocol 3.8).
     """
     rotation = Rotation.parse(options.rotate, options.keep)
-    settings = load_settings(
-        schwab_symbols=options.symbols, tastytrade_symbol_list=None if options.symbols is None else []
-    )
-    configure_logging(settings.schwab_log_format, verbosity=options.verbosity)
+    settings = settings_and_logs(options.verbosity, **overrides_for(options.symbols))
     if not options.simulate:
         settings.require()
-    symbols = parse_symbols(settings.symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
-    for hint in future_hints(symbols):
-        log.warning(hint)
+    symbols = symbols_of(settings.symbols)
     if not symbols:
         raise ConfigurationError("no symbols to record: set SCHWAB_SYMBOLS or give --symbols /MNQ:XCME")
     asyncio.run(_record(options, settings, symbols, rotation))
@@ -66,7 +60,7 @@ def record(options: RecordOptions) -> None:
 async def _record(options: RecordOptions, settings: Settings, symbols: list[Symbol], rotation: Rotation) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if not options.simulate:
-            with contextlib.suppress(RedisUnavailable):  # no Redis, no report
+            with contextlib.suppress(RedisUnavailable):  # without Redis there is no report to find
                 await refuse_beside_streamer(
                     settings.redis_url, settings.schwab_redis_prefix, _ADVICE, simulated_too=False
                 )
@@ -80,12 +74,11 @@ async def _record(options: RecordOptions, settings: Settings, symbols: list[Symb
             keepalive_s=0,
             recorder=stack.enter_context(recording),
         )
-        work = asyncio.ensure_future(_stream(client, options.duration_s))
-        await until_signalled(work)
+        await until_signalled(asyncio.ensure_future(_stream(client, options.duration_s)))
 
 
 async def _stream(client: SchwabStreamClient, duration_s: float | None) -> None:
-    """Stream for that long, or until cancelled; either way the session is logged out of."""
+    """Stream for that long, or until cancelled; log out in both cases."""
     streaming = asyncio.create_task(client.run(), name="streamer")
     ready = asyncio.create_task(client.ready.wait(), name="ready")
     try:
@@ -101,4 +94,4 @@ async def _stream(client: SchwabStreamClient, duration_s: float | None) -> None:
 
 
 def _discard(_channel: Channel, _event: dict[str, Any]) -> None:
-    """Take an event and drop it: what is recorded are frames."""
+    """Drop an event: only frames are recorded."""

@@ -22,9 +22,9 @@ from schwabstream.broker.kind import reach
 from schwabstream.commands.embedded_redis import EMBEDDED, embedded_redis
 from schwabstream.commands.resources import refuse_beside_streamer
 from schwabstream.commands.signals import until_signalled
+from schwabstream.commands.start import settings_and_logs
 from schwabstream.errors import ConfigurationError
 from schwabstream.events import Channel
-from schwabstream.logs import configure_logging
 from schwabstream.market.last_values import Publish
 from schwabstream.output import LineWriter, safe_lines
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -34,7 +34,7 @@ from schwabstream.recording.playback import Numbering, Playback
 from schwabstream.recording.reader import Recording
 from schwabstream.recording.replay_clock import Pace, parse_moment
 from schwabstream.report import StreamerReport
-from schwabstream.settings import Settings, load_settings
+from schwabstream.settings import Settings
 from schwabstream.terminal.progress import progress
 
 log = structlog.get_logger(__name__)
@@ -87,8 +87,7 @@ def replay(options: ReplayOptions) -> ReplayResult:
     """Replay until the end or a signal; raises what the contract's exit codes name."""
     if options.check is not None and options.loop:
         raise ConfigurationError("--check needs an end, and --loop has none: leave one of them out")
-    settings = load_settings(redis_url=None if options.redis == EMBEDDED else options.redis)
-    configure_logging(settings.schwab_log_format, verbosity=options.verbosity)
+    settings = settings_and_logs(options.verbosity, redis_url=None if options.redis == EMBEDDED else options.redis)
     return asyncio.run(_Replay(options, settings).until_stopped())
 
 

@@ -14,7 +14,7 @@ import structlog
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.commands.signals import until_signalled
-from schwabstream.logs import configure_logging
+from schwabstream.commands.start import settings_and_logs
 from schwabstream.protocol.codec import Response, decode
 from schwabstream.protocol.session import SUCCESS_CODES
 from schwabstream.recording.format import Record
@@ -46,7 +46,7 @@ def simulate(options: SimulateOptions, show: Callable[[str], None]) -> None:
 
     Raises ``ConfigurationError`` when the port is taken or the file is not a recording.
     """
-    configure_logging(load_settings().schwab_log_format, verbosity=options.verbosity)
+    settings_and_logs(options.verbosity)
     asyncio.run(_simulate(options, show))
 
 
