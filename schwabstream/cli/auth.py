@@ -105,7 +105,7 @@ def _prompt() -> "Prompt":
     from schwabstream.commands.login import Prompt, open_browser
 
     return Prompt(
-        say=lambda text: typer.echo("\n".join(map(safe, text.split("\n"))), err=True),
+        show=lambda text: typer.echo("\n".join(map(safe, text.split("\n"))), err=True),
         read_line=_read_line,
         read_secret=_read_secret,
         open_browser=open_browser,

@@ -1,4 +1,4 @@
-"""``stream export``: recordings as tables for pandas, polars and their like."""
+"""``stream export``: writes recordings as tables for pandas, polars and similar tools."""
 
 import contextlib
 from collections import Counter
@@ -24,7 +24,7 @@ _RECORDS_PER_LOOK = 500
 
 @dataclass(slots=True)
 class Exported:
-    """What was written: rows by file; and what of the recordings could not be read."""
+    """The number of rows written to each file, and the damage found in the recordings."""
 
     rows: dict[Path, int] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -33,8 +33,8 @@ class Exported:
 def export(files: list[Path], form: str, out: Path, *, replace: bool = False, verbosity: int = 0) -> Exported:
     """Write ticks, books and bars of the recordings, in the order they were made, into the directory ``out``.
 
-    ``form`` is one of ``FORMATS``. Raises ``ConfigurationError`` for a file that is no recording, for one that would be
-    overwritten without ``replace``, and when pyarrow is missing.
+    ``form`` is one of ``FORMATS``. Raises ``ConfigurationError`` for a file that is not a recording, for a table
+    that exists without ``replace``, and when pyarrow is missing.
     """
     configure_logging(verbosity=verbosity)
     if form not in FORMATS:
@@ -56,7 +56,7 @@ def export(files: list[Path], form: str, out: Path, *, replace: bool = False, ve
 
 
 def _ordered(files: list[Path]) -> list[Path]:
-    """By the time they begin; raises ``ConfigurationError`` for the first that is no recording."""
+    """The files by start time; raises ``ConfigurationError`` for one that is not a recording."""
     began: dict[Path, int] = {}
     for path in files:
         with Recording(path) as recording:

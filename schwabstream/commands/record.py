@@ -25,7 +25,9 @@ from schwabstream.streaming.supervisor import SchwabStreamClient
 
 log = structlog.get_logger(__name__)
 
-_ADVICE = "Schwab allows one connection: record beside it with schwabstream stream run --record FILE, or stop it first"
+_ADVICE = (
+    "Schwab allows one connection. Record in that run with schwabstream stream run --record FILE, or stop it first"
+)
 
 
 @dataclass(frozen=True, slots=True)

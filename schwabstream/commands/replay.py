@@ -1,7 +1,7 @@
-"""``stream replay``: a recording through the same codec, market and publisher as the live stream.
+"""``stream replay``: sends a recording through the same codec, last values and publisher as the live stream.
 
-Events carry the exchange and arrival times of then. They go to a Redis of their own unless one is named, never beside a
-streamer that reports there: old prices must not pass for new ones.
+Events keep their recorded exchange and receive times. They go to an embedded Redis unless another is named, and never
+to one where a streamer runs: old prices must not look like new ones.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ from schwabstream.terminal.progress import progress
 log = structlog.get_logger(__name__)
 
 CROWDED = 5_000
-_ADVICE = "old prices must not mix with its own: replay into --redis embedded, or set another SCHWAB_REDIS_PREFIX"
+_ADVICE = "old prices must not mix with new ones. Replay into --redis embedded, or set another SCHWAB_REDIS_PREFIX"
 _RECORDS_PER_TURN = 200
 _POLL_S = 0.002
 _REPORT_EVERY_S, _DRAIN_LIMIT_S = 1.0, 1.5
@@ -50,7 +50,7 @@ _REPORT_EVERY_S, _DRAIN_LIMIT_S = 1.0, 1.5
 class ReplayOptions:
     """What ``stream replay`` was asked for; ``speed`` is a factor, infinite for as fast as it goes.
 
-    ``since`` and ``until`` are as the user wrote them, see ``pace.parse_moment``.
+    ``since`` and ``until`` are as the user wrote them, see ``replay_clock.parse_moment``.
     """
 
     files: list[Path]
@@ -66,9 +66,9 @@ class ReplayOptions:
 
 @dataclass(slots=True)
 class ReplayResult:
-    """What came out: how many events, the first difference to the golden file, and what could not be read.
+    """The number of events, the first difference from the golden file, and the damage found in the recordings.
 
-    ``complete`` tells whether it came to its end rather than being stopped.
+    ``complete`` is false when the replay was stopped before its end.
     """
 
     events: int = 0
@@ -77,7 +77,7 @@ class ReplayResult:
     problems: list[str] = field(default_factory=list)
 
     def verdict(self) -> list[str]:
-        """How it compares with the golden file, in lines."""
+        """The comparison with the golden file, in lines."""
         if self.difference is not None:
             return self.difference.explain()
         return [f"{'identical' if self.complete else 'stopped; identical so far'}: {self.events} events"]
@@ -86,7 +86,7 @@ class ReplayResult:
 def replay(options: ReplayOptions) -> ReplayResult:
     """Replay until the end or a signal; raises what the contract's exit codes name."""
     if options.check is not None and options.loop:
-        raise ConfigurationError("--check needs an end, and --loop has none: leave one of them out")
+        raise ConfigurationError("--check needs a replay that ends, and --loop never does: use one of them")
     settings = settings_and_logs(options.verbosity, redis_url=None if options.redis == EMBEDDED else options.redis)
     return asyncio.run(_Replay(options, settings).until_stopped())
 
@@ -105,7 +105,7 @@ class _Replay:
         self._reader_gone = False
 
     async def until_stopped(self) -> ReplayResult:
-        """Replay; what came out until the end or a signal."""
+        """Replay until the end or a signal."""
         self._look_at_files()
         await until_signalled(asyncio.ensure_future(self._run()))
         if self._lines is not None:
@@ -113,7 +113,7 @@ class _Replay:
         return self._result
 
     def _look_at_files(self) -> None:
-        """Read every header, so that a file that is no recording is told first, and put parts in order."""
+        """Read every header, to reject what is not a recording before anything is sent, and to put parts in order."""
         found = []
         for path in self._options.files:
             with Recording(path) as recording:
@@ -169,18 +169,18 @@ class _Replay:
                         show(before + recording.position)
                     yield item
                 for problem in recording.problems:
-                    self._name(f"{path}: {problem}")
+                    self._report_damage(f"{path}: {problem}")
             before += size
             show(before)
 
-    def _name(self, problem: str) -> None:
+    def _report_damage(self, problem: str) -> None:
         if problem not in self._result.problems:
             self._result.problems.append(problem)
-            log.warning("the recording is damaged; the rest of it is replayed", problem=problem)
+            log.warning("the recording is damaged; replaying the rest", problem=problem)
 
     async def _catch_up(self, most: int) -> None:
-        """Wait until no more than that many events are still on their way."""
-        while self._waiting > most:  # noqa: ASYNC110 - a thread and Redis empty the queues, and neither tells
+        """Wait until at most this many events are still queued."""
+        while self._waiting > most:  # noqa: ASYNC110 - a thread and Redis empty the queues, without a notice
             await asyncio.sleep(_POLL_S)
 
     @property
@@ -253,7 +253,7 @@ class _Replay:
             await publisher.close()
 
     async def _report(self, publisher: TradingEventPublisher) -> None:
-        """Say in Redis that what comes is a replay, for as long as it does."""
+        """Publish a report that marks the events as a replay, for as long as it runs."""
         started = int(time.time() * 1000)
         try:
             while True:

@@ -65,7 +65,7 @@ async def _simulate(options: SimulateOptions, show: Callable[[str], None]) -> No
 
 @contextlib.asynccontextmanager
 async def simulated_schwab(settings: Settings, tape: Tape | None = None) -> AsyncIterator[Settings]:
-    """These settings, pointed at a simulator with a login of its own; with a ``tape`` it serves that recording."""
+    """These settings, pointed at a simulator that is logged in; with a ``tape`` it serves that recording."""
     no_login = {"schwab_token_key": None, "schwab_refresh_token": None, "schwab_persist_refresh_to_env": False}
     async with _logged_in(SchwabSimulator(faults=Faults(futures_depth=True), tape=tape)) as values:
         yield load_settings(**settings.model_dump(exclude_unset=True) | no_login | values)
@@ -89,7 +89,7 @@ async def _logged_in(simulator: SchwabSimulator) -> AsyncIterator[dict[str, Any]
 def load_tape(path: Path, *, speed: float = 1.0, loop: bool = False) -> Tape:
     """The recording as a tape for the simulator; raises ``ConfigurationError`` when the file is not one.
 
-    What cannot be read is named in the log, once, when the tape gets there.
+    Damage is logged once, when the tape reaches it.
     """
 
     def frames() -> Iterator[tuple[int, str | bytes]]:

@@ -232,7 +232,7 @@ async def test_login_of_unknown_age(good: SchwabSimulator, issue: Issue) -> None
 
 
 async def test_open_token_file(good: SchwabSimulator, issue: Issue) -> None:
-    """A token file that others could read is told, and closed by the looking."""
+    """A token file that other users could read is a warning, and the check closes it."""
     path = issue(mode=0o644)
     login = of(await examine(), "login")
     assert (login.verdict, "mode 0644" in login.detail) == (Verdict.WARNING, True)
@@ -363,7 +363,7 @@ async def test_login_that_schwab_refuses(good: SchwabSimulator) -> None:
 
 @pytest.mark.parametrize(
     ("level2", "permission", "words"),
-    [(False, "NP", "no level 2"), (True, None, "not told"), (True, "12345678", "not told")],
+    [(False, "NP", "no level 2"), (True, None, "not reported"), (True, "12345678", "not reported")],
 )
 async def test_entitlements(good: SchwabSimulator, level2: bool, permission: str | None, words: str) -> None:
     """What the account may not see is a warning; whatever else Schwab puts there is not repeated."""
