@@ -1,4 +1,4 @@
-"""``schwabstream auth …``: log in once a week, refresh from cron, see how long it lasts, forget it."""
+"""``schwabstream auth …``: log in, refresh from cron, show how long the login lasts, log out."""
 
 import sys
 from collections.abc import Coroutine

@@ -1,4 +1,4 @@
-"""``schwabstream doctor``: what is wrong, and what to do about it."""
+"""``schwabstream doctor``: runs the checks and shows the findings with their fixes."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""``schwabstream simulate``: the simulated Schwab as a server of its own."""
+"""``schwabstream simulate``: runs the simulated Schwab as a server."""
 
 from pathlib import Path
 from typing import Annotated

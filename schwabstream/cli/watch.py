@@ -1,4 +1,4 @@
-"""``schwabstream quote``, ``book`` and ``status``: look at the market, and at the streamer."""
+"""``schwabstream quote``, ``book`` and ``status``: show the market and the state of the streamer."""
 
 from typing import Annotated, Literal
 

@@ -162,7 +162,7 @@ async def test_a_misspelled_setting_is_named(
     (clean / ".env.back").write_text("SCHWAB_NOTHING_LIKE_IT=1\n")
     settings = of(await examine(), "settings")
     assert "unknown: SCHWAB_NOTHING_LIKE_IT (.env.back)" in settings.detail
-    assert "remove what is not a setting" in settings.fix
+    assert "lists all settings" in settings.fix
 
 
 async def test_token_directory_that_is_none(
@@ -228,7 +228,7 @@ async def test_age_of_the_login(
 async def test_login_of_unknown_age(good: SchwabSimulator, issue: Issue) -> None:
     """A login whose age nobody knows works, and is told."""
     issue(creation_timestamp=0)
-    assert "unknown age" in of(await examine(), "login").detail
+    assert "age of the login is unknown" in of(await examine(), "login").detail
 
 
 async def test_open_token_file(good: SchwabSimulator, issue: Issue) -> None:
@@ -504,7 +504,7 @@ async def test_what_others_wrote_is_redacted(good: SchwabSimulator, redis_server
 async def test_report_that_is_none(good: SchwabSimulator, redis_server: RedisServer) -> None:
     """Something else under the report's name is told, not raised."""
     redis_server.client.set("market_data:streamer", "{}")
-    assert "no streamer's report" in of(await examine(), "report").detail
+    assert "not the report of a streamer" in of(await examine(), "report").detail
 
 
 @pytest.mark.parametrize(

@@ -326,6 +326,6 @@ def _screen(
     from schwabstream.terminal.stream_table import StreamTable, on_screen
 
     with logs_kept_aside() as logs:
-        table = StreamTable(client.symbols, client.market.instruments, reporter.report, publisher, logs)
+        table = StreamTable(client.symbols, client.market.instruments, reporter, publisher, logs)
         with on_screen(table) as keep_drawn:
             yield keep_drawn
