@@ -10,6 +10,7 @@ import typer
 from schwabstream.cli import options, pages
 from schwabstream.escapes import safe
 from schwabstream.output import show
+from schwabstream.terminal.text import age
 
 if TYPE_CHECKING:
     from schwabstream.commands.login import (
@@ -148,49 +149,46 @@ def _show(report: "Report", text: str, *, json: bool, quiet: bool) -> None:
 
 
 def _login_text(report: "LoginReport") -> str:
-    if report.skipped:
-        return f"Already logged in (--force logs in anyway).\n{_state_text(report.state)}"
-    return f"Logged in.\n{_state_text(report.state)}"
+    done = "Already logged in; use --force to log in again." if report.skipped else "Logged in."
+    return f"{done}\n{_state_text(report.state)}"
 
 
 def _refresh_text(report: "RefreshReport") -> str:
     if not report.refreshed:
         return f"Not due yet.\n{_state_text(report.state)}"
-    lines = [
-        f"Refreshed: access token {report.old_fingerprint or 'none'} -> {report.new_fingerprint}",
-        *([f"Snapshot:   {report.snapshot}"] if report.snapshot else []),
-    ]
+    lines = ["Refreshed.", _fact("Old access token", report.old_fingerprint or "none")]
+    if report.snapshot:
+        lines.append(_fact("Snapshot", report.snapshot))
     return "\n".join([*lines, _state_text(report.state)])
 
 
 def _status_text(report: "StatusReport") -> str:
-    origins = [f"{name}: {origin or 'not set'}" for name, origin in report.credentials.items()]
-    text = _state_text(report.state, " (encrypted)" if report.encrypted else "")
-    if not report.state.logged_in and not report.state.login_needed:
-        text += "\nNo login is stored yet: the next run starts one from SCHWAB_REFRESH_TOKEN."
-    if report.unwritable:
-        text += f"\nWARNING: {report.unwritable}; a running streamer keeps new tokens in memory until it can"
-    return "\n".join([text, f"Snapshots:  {report.snapshots}", *origins])
-
-
-def _logout_text(report: "LogoutReport") -> str:
     lines = [
-        f"Logged out. The token file is kept as {report.snapshot}"
-        if report.snapshot
-        else "There was no login to forget."
+        _state_text(report.state, " (encrypted)" if report.encrypted else ""),
+        _fact("Snapshots", report.snapshots),
     ]
-    if report.still_set:
-        lines.append(f"SCHWAB_REFRESH_TOKEN is still set ({report.still_set}): the next run would log in with it.")
+    lines += [_fact(name, origin or "not set") for name, origin in report.credentials.items()]
+    if not report.state.logged_in and not report.state.login_needed:
+        lines.append("No login is stored yet: the next run starts one from SCHWAB_REFRESH_TOKEN.")
+    if report.unwritable:
+        lines.append(f"WARNING: {report.unwritable}; a running streamer keeps new tokens in memory until it can")
     return "\n".join(lines)
 
 
+def _logout_text(report: "LogoutReport") -> str:
+    kept = f"Logged out. The token file is kept as {report.snapshot}"
+    text = kept if report.snapshot else "There was no login to forget."
+    if report.still_set:
+        text += f"\nSCHWAB_REFRESH_TOKEN is still set ({report.still_set}): the next run would log in with it."
+    return text
+
+
 def _state_text(state: "LoginState", note: str = "") -> str:
-    lines = [f"Token file: {state.token_file}{note}"]
+    lines = [_fact("Token file", f"{state.token_file}{note}")]
     if state.logged_in and state.access_expires_in_s is not None:
         left = state.access_expires_in_s
-        expiry = f"expires in {_span(left)}" if left > 0 else f"expired {_span(-left)} ago, will be refreshed"
-        lines.append(f"Access:     {state.access_fingerprint}, {expiry}")
-        lines.append(f"Login:      {_login_age(state)}")
+        expiry = f"expires in {age(left)}" if left > 0 else f"expired {age(-left)} ago, will be refreshed"
+        lines += [_fact("Access token", f"{state.access_fingerprint}, {expiry}"), _fact("Login", _login_age(state))]
     if state.login_needed:
         lines.append("A login is needed: schwabstream auth login")
     elif state.login_due_soon:
@@ -203,14 +201,8 @@ def _login_age(state: "LoginState") -> str:
         return "of unknown age; its seven days may end at any time"
     due = f"{datetime.fromtimestamp(state.login_due_at, UTC).astimezone():%a %d %b %Y %H:%M %Z}"
     left = state.login_due_in_s
-    return f"next one due {due} ({f'in {_span(left)}' if left > 0 else f'{_span(-left)} ago'})"
+    return f"next one due {due} ({f'in {age(left)}' if left > 0 else f'{age(-left)} ago'})"
 
 
-def _span(seconds: int) -> str:
-    """Seconds as the two largest units people think in."""
-    days, rest = divmod(seconds, 86_400)
-    hours, rest = divmod(rest, 3600)
-    minutes, rest = divmod(rest, 60)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    first = next((index for index, (count, _) in enumerate(parts) if count), len(parts) - 1)
-    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2])
+def _fact(name: str, value: object) -> str:
+    return f"{name:20}  {value}"

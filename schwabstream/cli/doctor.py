@@ -1,5 +1,7 @@
 """``schwabstream doctor``: runs the checks and shows the findings with their fixes."""
 
+import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import typer
@@ -58,8 +60,12 @@ def _show(diagnosis: "Diagnosis", *, fixes_only: bool) -> None:
     if not fixes_only:
         console.print(Text(f"schwabstream {__version__}", "bold"))
     width = max((len(each.name) for each in findings), default=0)
+    indent = " " * (width + 12)
+    room = max(20, console.width - len(indent)) if console.is_terminal else sys.maxsize
     for each in findings:
+        first, *rest = textwrap.wrap(safe(each.detail), room, break_on_hyphens=False) or [""]
+        rest += textwrap.wrap(f"-> {safe(each.fix)}", room, break_on_hyphens=False) if each.fix else []
         verdict = Text(f"{each.verdict.value:9} ", _STYLES[each.verdict.value])
-        console.print(Text.assemble(verdict, f"{each.name:{width}}  {safe(each.detail)}"))
-        if each.fix:
-            console.print(Text(f"{'':{width + 12}}-> {safe(each.fix)}"))
+        console.print(Text.assemble(verdict, f"{each.name:{width}}  {first}"))
+        for line in rest:
+            console.print(Text(f"{indent}{line}"))
