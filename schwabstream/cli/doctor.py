@@ -45,11 +45,12 @@ def doctor(
 
         show(dumps(diagnosis.as_json()))
     else:
-        _show(diagnosis, fixes_only=quiet)
+        print_diagnosis(diagnosis, fixes_only=quiet)
     raise typer.Exit(diagnosis.exit_code)
 
 
-def _show(diagnosis: "Diagnosis", *, fixes_only: bool) -> None:
+def print_diagnosis(diagnosis: "Diagnosis", *, fixes_only: bool) -> None:
+    """Print the findings with their fixes; ``fixes_only`` leaves out those without a fix."""
     from rich.console import Console
     from rich.text import Text
 

@@ -36,8 +36,9 @@ def simulate(
 
     Prints the settings that point a client at it, one NAME=value per line, including the path of a token file.
     """
-    from schwabstream.commands.simulate import SimulateOptions
     from schwabstream.commands.simulate import simulate as serve
 
     verbosity = options.verbosity(verbose, quiet=quiet)
-    serve(SimulateOptions(recording, port, seed, futures_depth, speed, loop, verbosity), show)
+    serve(
+        show, recording, port=port, seed=seed, futures_depth=futures_depth, speed=speed, loop=loop, verbosity=verbosity
+    )

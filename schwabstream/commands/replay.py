@@ -8,8 +8,8 @@ import asyncio
 import contextlib
 import platform
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from os import getpid
 from pathlib import Path
 from typing import Any, Literal
@@ -29,9 +29,9 @@ from schwabstream.market.last_values import Publish
 from schwabstream.output import LineWriter, safe_lines
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.recording.compare import Comparison, Difference
-from schwabstream.recording.format import Header, Record
+from schwabstream.recording.format import Record
 from schwabstream.recording.playback import Numbering, Playback
-from schwabstream.recording.reader import Recording
+from schwabstream.recording.reader import Recordings
 from schwabstream.recording.replay_clock import Pace, parse_moment
 from schwabstream.report import StreamerReport
 from schwabstream.settings import Settings
@@ -71,10 +71,10 @@ class ReplayResult:
     ``complete`` is false when the replay was stopped before its end.
     """
 
+    problems: list[str]
     events: int = 0
     complete: bool = False
     difference: Difference | None = None
-    problems: list[str] = field(default_factory=list)
 
     def verdict(self) -> list[str]:
         """The comparison with the golden file, in lines."""
@@ -96,9 +96,8 @@ class _Replay:
 
     def __init__(self, options: ReplayOptions, settings: Settings) -> None:
         self._options, self._settings = options, settings
-        self._result = ReplayResult()
-        self._headers: list[Header] = []
-        self._files: list[tuple[Path, int]] = []
+        self._recordings = Recordings(options.files)
+        self._result = ReplayResult(self._recordings.problems)
         self._lines: LineWriter | None = None
         self._comparison: Comparison | None = None
         self._publisher: TradingEventPublisher | None = None
@@ -106,21 +105,10 @@ class _Replay:
 
     async def until_stopped(self) -> ReplayResult:
         """Replay until the end or a signal."""
-        self._look_at_files()
         await until_signalled(asyncio.ensure_future(self._run()))
         if self._lines is not None:
             self._lines.check()
         return self._result
-
-    def _look_at_files(self) -> None:
-        """Read every header, to reject what is not a recording before anything is sent, and to put parts in order."""
-        found = []
-        for path in self._options.files:
-            with Recording(path) as recording:
-                found.append((recording.header, path, recording.size))
-        found.sort(key=lambda each: each[0].part_us)
-        self._headers = [header for header, _, _ in found]
-        self._files = [(path, size) for _, path, size in found]
 
     async def _run(self) -> None:
         options = self._options
@@ -131,7 +119,7 @@ class _Replay:
                 self._lines = LineWriter(self._on_reader_gone, escape=safe_lines)
                 stack.callback(self._lines.close)
             publish = await stack.enter_async_context(self._destination())
-            with progress("replaying", sum(size for _, size in self._files)) as show:
+            with progress("replaying", self._recordings.size) as show:
                 await self._play(publish, show)
                 while options.loop and not self._reader_gone and self._result.events:
                     await self._play(publish, show)
@@ -144,12 +132,12 @@ class _Replay:
 
     async def _play(self, publish: Publish, show: Callable[[int], None]) -> None:
         """All files once, from the first moment asked for to the last."""
-        options, first = self._options, self._headers[0]
+        options, first = self._options, self._recordings.first
         from_us = parse_moment(options.since, first) if options.since else 0
         until_us = parse_moment(options.until, first) if options.until else 1 << 62
         playback = Playback(publish, from_us=from_us)
         pace = Pace(options.speed)
-        for number, item in enumerate(self._items(show)):
+        for number, item in enumerate(self._recordings.items(show)):
             if isinstance(item, Record) and not item.repeated:
                 if item.at_us > until_us or self._done:
                     return
@@ -159,24 +147,6 @@ class _Replay:
             if number % _RECORDS_PER_TURN == 0:
                 await asyncio.sleep(0)
                 await self._catch_up(CROWDED)
-
-    def _items(self, show: Callable[[int], None]) -> Iterator[Header | Record]:
-        before = 0
-        for path, size in self._files:
-            with Recording(path) as recording:
-                for number, item in enumerate(recording.items()):
-                    if number % _RECORDS_PER_TURN == 0:
-                        show(before + recording.position)
-                    yield item
-                for problem in recording.problems:
-                    self._report_damage(f"{path}: {problem}")
-            before += size
-            show(before)
-
-    def _report_damage(self, problem: str) -> None:
-        if problem not in self._result.problems:
-            self._result.problems.append(problem)
-            log.warning("the recording is damaged; replaying the rest", problem=problem)
 
     async def _catch_up(self, most: int) -> None:
         """Wait until at most this many events are still queued."""
@@ -267,7 +237,7 @@ class _Replay:
     ) -> bytes:
         report = StreamerReport(
             state=state,
-            reason=f"replaying {', '.join(path.name for path, _ in self._files)}",
+            reason=f"replaying {', '.join(path.name for path in self._recordings.paths)}",
             since=started,
             started=started,
             reported=int(time.time() * 1000),

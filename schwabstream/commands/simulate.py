@@ -5,7 +5,6 @@ import contextlib
 import shlex
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,34 +27,28 @@ log = structlog.get_logger(__name__)
 _RECORDS_LOOKED_AT = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class SimulateOptions:
-    """The options of ``simulate``."""
-
-    recording: Path | None = None
-    port: int = 0
-    seed: int = 7
-    futures_depth: bool = False
-    speed: float = 1.0
-    loop: bool = False
-    verbosity: int = 0
-
-
-def simulate(options: SimulateOptions, show: Callable[[str], None]) -> None:
+def simulate(
+    show: Callable[[str], None],
+    recording: Path | None,
+    *,
+    port: int,
+    seed: int,
+    futures_depth: bool,
+    speed: float,
+    loop: bool,
+    verbosity: int,
+) -> None:
     """Serve until a signal; ``show`` gets the lines a client needs once the port is open.
 
     Raises ``ConfigurationError`` when the port is taken or the file is not a recording.
     """
-    settings_and_logs(options.verbosity)
-    asyncio.run(_simulate(options, show))
+    settings_and_logs(verbosity)
+    tape = None if recording is None else load_tape(recording, speed=speed, loop=loop)
+    faults = Faults(futures_depth=futures_depth, auto_approve=True)
+    asyncio.run(_serve(SchwabSimulator(seed=seed, port=port, faults=faults, tape=tape), show))
 
 
-async def _simulate(options: SimulateOptions, show: Callable[[str], None]) -> None:
-    tape = None
-    if options.recording is not None:
-        tape = load_tape(options.recording, speed=options.speed, loop=options.loop)
-    faults = Faults(futures_depth=options.futures_depth, auto_approve=True)
-    simulator = SchwabSimulator(seed=options.seed, port=options.port, faults=faults, tape=tape)
+async def _serve(simulator: SchwabSimulator, show: Callable[[str], None]) -> None:
     async with _logged_in(simulator) as values:
         for name, value in values.items():
             show(f"{name.upper()}={shlex.quote(str(value))}")
