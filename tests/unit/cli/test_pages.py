@@ -38,7 +38,7 @@ def parse(words: list[str]) -> None:
     command = ROOT
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
-    command.make_context("schwabstream", words)
+    command.make_context("schwabstream", words, help_option_names=pages.CONTEXT["help_option_names"])
 
 
 @pytest.mark.parametrize("words", COMMANDS)
