@@ -62,7 +62,7 @@ def record(options: RecordOptions) -> None:
 async def _record(options: RecordOptions, settings: Settings, symbols: list[Symbol], rotation: Rotation) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if not options.simulate:
-            with contextlib.suppress(RedisUnavailable):  # without Redis there is no report to find
+            with contextlib.suppress(RedisUnavailable):  # without Redis nothing can be found
                 await refuse_beside_streamer(
                     settings.redis_url, settings.schwab_redis_prefix, _ADVICE, simulated_too=False
                 )

@@ -15,7 +15,7 @@ def ending_signals() -> tuple[signal.Signals, ...]:
 
 
 async def until_signalled(work: "asyncio.Future[None]") -> None:
-    """Wait for the work. A signal cancels it and is no error; a second SIGINT or SIGTERM gets Python's handling."""
+    """Wait for the work. A signal cancels it without an error; a second SIGINT or SIGTERM gets Python's handling."""
     loop = asyncio.get_running_loop()
     signals = ending_signals()
     received: list[signal.Signals] = []

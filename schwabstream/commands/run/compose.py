@@ -85,7 +85,7 @@ def stream(options: StreamOptions) -> None:
     asyncio.run(run.until_stopped())
     if run.interrupted:
         raise KeyboardInterrupt
-    if run.loss is not None:  # only here: the run has ended in order by now, which is no reason for an alert
+    if run.loss is not None:  # only here: the run has ended in order by now, so no alert is due
         raise run.loss
 
 
