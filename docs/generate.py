@@ -4,6 +4,7 @@
 writes the schema files. A test holds the committed files to :func:`generate`. Words are in meanings.toml.
 """  # noqa: INP001 - a script, not part of the package
 
+import itertools
 import json
 import re
 import tomllib
@@ -16,7 +17,7 @@ import typer
 import yaml
 from pydantic import BaseModel
 
-from schwabstream.cli import app
+from schwabstream.cli import app, pages
 from schwabstream.errors import SchwabStreamError
 from schwabstream.events import VERSION, BarEvent, Level2Event, StatusEvent, TickEvent
 from schwabstream.protocol import session
@@ -86,49 +87,28 @@ def table(*names: str) -> list[str]:
 
 
 def commands() -> Iterator[str]:
-    """Every command with its options, from the parser itself."""
+    """Every command with its options and examples, from the parser itself, in the order of the help."""
     found = list(leaves(typer.main.get_command(app), "schwabstream"))
     yield from table("command", "does")
     for words, command in found:
-        yield row(f"[`{words}`](#{words.replace(' ', '-')})", command.help.partition("\n")[0])
+        yield row(f"[`{words}`](#{words.replace(' ', '-')})", pages.summary(command))
     for words, command in found:
-        arguments = "".join(f" {spelling(each)}" for each in command.params if is_argument(each))
-        yield f"\n## {words}\n\n{command.help.strip()}\n\n    {words} [OPTIONS]{arguments}\n"
+        yield f"\n## {words}\n\n{command.help.strip()}\n\n    {' '.join([words, *pages.usage(command)])}\n"
         yield from table("option", "default", "does")
-        for each in command.params:
-            names = [spelling(each)] if is_argument(each) else [*each.opts, *each.secondary_opts]
-            value = f" {each.metavar}" if each.metavar and not is_argument(each) else ""
-            yield row(", ".join(f"`{name}{value}`" for name in names), default(each), str(each.help))
+        for each in itertools.chain(*pages.parameters_of(command.params).values()):
+            value = pages.default(each)
+            shown = value if value in ("", "required") else f"`{value}`"
+            yield row(", ".join(f"`{name}`" for name in pages.names(each)), shown, str(each.help))
+        yield "\nFor example:\n\n" + "\n".join(f"    {line}" for line in command.epilog.splitlines())
 
 
 def leaves(command: Any, words: str) -> Iterator[tuple[str, Any]]:
     """The commands that do something, by name."""
-    for name, child in sorted(command.commands.items(), key=lambda each: str(each[0])):
+    for child in itertools.chain(*pages.commands_of(command).values()):
         if hasattr(child, "commands"):
-            yield from leaves(child, f"{words} {name}")
+            yield from leaves(child, f"{words} {child.name}")
         else:
-            yield f"{words} {name}", child
-
-
-def is_argument(option: Any) -> bool:
-    """Whether it is written without a name."""
-    return not option.opts[0].startswith("-")
-
-
-def spelling(argument: Any) -> str:
-    """How an argument is written."""
-    return str(argument.metavar or argument.name.upper())
-
-
-def default(option: Any) -> str:
-    """What an option is when nobody gives it; empty when it is then just not there."""
-    if option.required:
-        return "required"
-    if option.secondary_opts:
-        return f"`{(option.opts if option.default else option.secondary_opts)[0]}`"
-    if option.default in (None, False) or getattr(option, "count", False):
-        return ""
-    return f"`{option.default}`"
+            yield f"{words} {child.name}", child
 
 
 def settings() -> Iterator[str]:

@@ -1,6 +1,6 @@
-"""Logs: one structured line per change, formatted text on a terminal and JSON elsewhere, without secrets.
+"""Logs: one structured line per change, readable on a terminal, JSON elsewhere, never with a secret.
 
-A terminal or a pipe without a reader loses lines, but never blocks the program.
+A terminal or pipe that takes no output loses lines and delays nothing.
 """
 
 import atexit
@@ -25,7 +25,7 @@ from schwabstream.output import LineWriter
 REDACTED = "[redacted]"
 _KEPT_LINES = 500
 _LAST_LINES_LIMIT_S = 0.5
-_OF_MANY_LINES = frozenset({"exception", "stack"})
+_MULTILINE = frozenset({"exception", "stack"})
 
 _SECRET_NAMES = re.compile(
     r"token|secret|authorization|password|customer_?id|correl_?id|account|code$|refresh$", re.IGNORECASE
@@ -36,8 +36,8 @@ _HARMLESS_NAMES = frozenset({"token_path", "token_file", "status_code", "close_c
 _NAMED_SECRET = re.compile(
     r"((?i:_token|_secret|password|account_?number|customer_?id)[\"']?\s*[=:]\s*[\"']?|[?&]code=)[^&\s\"',}]+"
 )
-# Schwab's secrets in any text: access tokens, authorization codes and refresh tokens (which end in @), JWTs, bearer and
-# basic headers, long hexadecimal ids, and the credentials before the host of a URL.
+# What secrets look like anywhere: Schwab's access tokens, authorization codes and refresh tokens end in @; JWTs, bearer
+# and basic headers, long hexadecimal ids, and the user and password of a URL.
 _SECRET_TEXT = re.compile(
     r"(?<=://)[^/\s]+(?=@)"
     r"|(?:I0|C0)\.[\w.\-/+=]{8,}(?:@|%40)?"
@@ -54,15 +54,15 @@ def redact(text: str) -> str:
 
 
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """A structlog processor: hides values under secret names and credentials in any text, and escapes the rest."""
+    """A structlog processor: hides secret values and credentials in any text, and escapes control characters."""
     for name, value in list(event.items()):
-        if not name.startswith("_"):  # structlog's own, removed before writing
+        if not name.startswith("_"):  # structlog's own, which it removes before it renders
             event[name] = _redact_named(name, value)
     return event
 
 
 def _redact_named(name: str, value: object) -> object:
-    if name in _OF_MANY_LINES:
+    if name in _MULTILINE:
         return "\n".join(map(safe, redact(str(value)).split("\n")))
     if value is None or name in _HARMLESS_NAMES or not _SECRET_NAMES.search(name):
         return _redact_inside(value)
@@ -71,7 +71,7 @@ def _redact_named(name: str, value: object) -> object:
 
 
 def _redact_inside(value: object) -> object:
-    """The redacted value; other objects become text, because the renderer would print them unredacted."""
+    """The value, with text in place of objects, which the renderer would print without redaction."""
     if isinstance(value, dict):
         return {safe(redact(str(name))): _redact_named(str(name), item) for name, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -82,8 +82,8 @@ def _redact_inside(value: object) -> object:
 def configure_logging(log_format: Literal["auto", "rich", "json"] = "auto", *, verbosity: int = 0) -> None:
     """Send logs to stderr: ``verbosity`` -1 shows errors only, 0 changes of state, 1 and more debugging.
 
-    Warnings and errors of the standard library's loggers take the same way, so that no library writes directly to the
-    terminal. ``auto`` is formatted text on a terminal and JSON lines elsewhere.
+    Warnings of libraries that use ``logging`` go the same way, so that no library writes to the terminal. ``auto``
+    means readable lines on a terminal and JSON lines elsewhere.
     """
     warnings.simplefilter("ignore")
     terminal = sys.stderr is not None and sys.stderr.isatty() if log_format == "auto" else log_format == "rich"
@@ -110,7 +110,7 @@ def configure_logging(log_format: Literal["auto", "rich", "json"] = "auto", *, v
 
 
 def _for_people() -> Processor:
-    from rich.console import Console  # it respects NO_COLOR and TERM=dumb
+    from rich.console import Console  # it knows about terminals, NO_COLOR and TERM=dumb
 
     console = Console(stderr=True)
     colors = console.color_system is not None and not console.no_color
@@ -124,15 +124,15 @@ def _json_line(event: EventDict, **_options: object) -> str:
 
 
 def write_message(text: str) -> None:
-    """Write one line to stderr, after the log lines before it."""
+    """Write one plain line to stderr, after the log lines before it."""
     _destination.write(f"{safe(redact(text))}\n")
 
 
 @contextlib.contextmanager
 def logs_kept_aside() -> Iterator[deque[str]]:
-    """Keep log lines off the terminal during a live screen, and write the newest lines after it.
+    """Keep log lines off the terminal while a screen is shown, and write the newest when it has closed.
 
-    Log lines to a file are written at once.
+    Lines that go to a file are written immediately.
     """
     kept: deque[str] = deque(maxlen=_KEPT_LINES)
     _destination.keep(kept)
@@ -143,9 +143,9 @@ def logs_kept_aside() -> Iterator[deque[str]]:
 
 
 class _Destination:
-    """The destination of log lines: the present stderr, the kept lines, or both.
+    """Where log lines go: the current stderr, the lines kept aside, or both.
 
-    A stderr that is closed, full, blocked or without a reader loses the lines, with no other effect.
+    A stderr that is closed, full, stuck or without a reader loses lines and has no other effect.
     """
 
     def __init__(self) -> None:
@@ -171,18 +171,18 @@ class _Destination:
         return len(text)
 
     def flush(self) -> None:
-        """Do nothing; ``logging`` calls it."""
+        """Do nothing: ``logging`` calls this, and no line is buffered."""
 
     def close(self) -> None:
-        """Wait briefly until the last lines are written."""
+        """Wait a moment until the last lines are written."""
         if self._writer is not None:
             self._writer.close(_LAST_LINES_LIMIT_S)
         self._stream = self._writer = None
 
     def _put(self, stream: TextIO, text: str) -> None:
-        """Write to the stream's descriptor, because a buffer that cannot be flushed would change the exit code.
+        """Write to the descriptor of the stream: a buffer that cannot be flushed at exit would change the exit code.
 
-        Lines to a file, which needs no reader, are written at once.
+        A regular file never blocks, so it is written without a thread.
         """
         descriptor = _descriptor_of(stream)
         if descriptor is None:
@@ -191,7 +191,7 @@ class _Destination:
         if stream is not self._stream:
             self.close()
             self._stream = stream
-            self._writer = LineWriter(descriptor=descriptor) if _may_wait(descriptor) else None
+            self._writer = LineWriter(descriptor=descriptor) if _may_block(descriptor) else None
         line = text.encode(stream.encoding or "utf-8", "backslashreplace")
         if self._writer is None:
             stream.flush()
@@ -208,7 +208,7 @@ def _descriptor_of(stream: TextIO) -> int | None:
         return None
 
 
-def _may_wait(descriptor: int) -> bool:
+def _may_block(descriptor: int) -> bool:
     return not stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 

@@ -1,7 +1,7 @@
-"""Standard output: data that is written, or an error that it is not; a slow or stuck reader holds up nothing.
+"""Standard output: data is written or an error is raised, and a slow or stuck reader delays nothing.
 
-Lines and frames are written by a thread, straight to the file descriptor: a thread stuck inside ``sys.stdout`` would
-keep its lock and crash the interpreter at its exit. Only a reader that has gone away, a closed pipe, is no error.
+A thread writes lines and frames straight to the file descriptor: a thread stuck inside ``sys.stdout`` would keep its
+lock and crash the interpreter at exit. A pipe that its reader has closed is the one failure that is not an error.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ MAX_LINES = 20_000
 
 
 def can_draw() -> bool:
-    """Whether it is a terminal on which one frame can replace another."""
+    """Whether standard output is a terminal on which one frame can replace another."""
     if sys.stdout is None or not sys.stdout.isatty():
         return False
     from rich.console import Console  # it knows about terminals and TERM=dumb
@@ -35,15 +35,15 @@ def can_draw() -> bool:
 
 
 def show(text: str) -> None:
-    """Write lines to standard output, without what could steer a terminal."""
+    """Write lines to standard output, with control characters escaped."""
     sys.stdout.write("".join(f"{safe(line)}\n" for line in text.split("\n")))
     sys.stdout.flush()
 
 
 def safe_lines(lines: bytes) -> bytes:
-    """Lines of JSON as they were, but for control characters, which become JSON's own escapes.
+    """Lines of JSON with control characters as JSON escapes.
 
-    ASCII has none but DEL: the encoders escape the rest.
+    The encoders have escaped those of ASCII but DEL.
     """
     if lines.isascii() and b"\x7f" not in lines:
         return lines
@@ -51,7 +51,7 @@ def safe_lines(lines: bytes) -> bytes:
 
 
 def unwritable(error: OSError) -> OutputUnwritable:
-    """The error for people."""
+    """The error to raise for a failed write."""
     if error.errno == errno.EBADF:
         return OutputUnwritable("standard output is closed: redirect it to a file or a pipe")
     return OutputUnwritable(
@@ -60,10 +60,10 @@ def unwritable(error: OSError) -> OutputUnwritable:
 
 
 class LineWriter:
-    """Writes byte lines to a descriptor; ``on_closed`` is called, from the writing thread, when it takes no more.
+    """Writes byte lines to a descriptor; the writing thread calls ``on_closed`` when a write fails.
 
-    ``escape`` is applied to lines, several at a time, before they are written. ``dropped`` counts the lines that a slow
-    reader never got; those after ``on_closed`` have no reader and count not.
+    ``escape`` is applied to several lines at a time before they are written. ``dropped`` counts the lines that a slow
+    reader did not get; lines after ``on_closed`` have no reader and are not counted.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class LineWriter:
         self._thread.start()
 
     def write(self, line: bytes) -> None:
-        """Queue one line, without its newline; returns at once."""
+        """Queue one line, without its newline; does not wait."""
         with self._filled:
             if self._broken:
                 return
@@ -99,7 +99,7 @@ class LineWriter:
 
     @property
     def queued(self) -> int:
-        """Lines not yet written; whoever can wait keeps it small and so loses none."""
+        """Lines not yet written; a caller that waits while this is large loses none."""
         with self._filled:
             return 0 if self._broken else self._writing + len(self._lines)
 
@@ -115,7 +115,7 @@ class LineWriter:
                 self._lines.clear()
 
     def check(self) -> None:
-        """Raise ``OutputUnwritable`` when lines were refused; that their reader has gone is no error."""
+        """Raise ``OutputUnwritable`` when a write failed for another reason than a closed pipe."""
         if self._failure is not None and not isinstance(self._failure, BrokenPipeError):
             raise unwritable(self._failure) from self._failure
 
@@ -140,9 +140,9 @@ class LineWriter:
 
 
 class FrameWriter:
-    """Shows whole frames, each in place of the one before: a terminal that is stuck costs frames, and nobody waits.
+    """Shows whole frames, each in place of the one before. A stuck terminal loses frames and delays nothing.
 
-    ``put`` takes bytes and may block; it is called from a thread of its own, first with ``first``.
+    A thread calls ``put`` with bytes, first with ``first``; it may block.
     """
 
     def __init__(self, put: Callable[[bytes], object], first: bytes) -> None:
@@ -155,13 +155,13 @@ class FrameWriter:
         self._thread.start()
 
     def show(self, frame: bytes) -> None:
-        """Show this frame next, unless a newer one comes before its turn; returns at once."""
+        """Show this frame next, unless a newer one comes first; does not wait."""
         with self._filled:
             self._waiting = frame
             self._filled.notify()
 
     def close(self, last: bytes, timeout_s: float = 1.0) -> bool:
-        """Put ``last`` after what is shown now; False when the terminal did not take it in time."""
+        """Write ``last`` after the current frame; False when the terminal did not take it in time."""
         with self._filled:
             self._last = last
             self._filled.notify()
@@ -169,7 +169,7 @@ class FrameWriter:
         return not self._thread.is_alive()
 
     def _show(self) -> None:
-        with contextlib.suppress(OSError):  # a terminal that went away shows nothing
+        with contextlib.suppress(OSError):  # the terminal may have closed
             self._put(self._first)
             while True:
                 with self._filled:
@@ -187,15 +187,15 @@ def put_all(descriptor: int, data: bytes | memoryview) -> None:
     while view:
         try:
             view = view[os.write(descriptor, view) :]
-        except BlockingIOError:  # some parents hand down a pipe that does not block
+        except BlockingIOError:  # some parent processes pass on a pipe in non-blocking mode
             select.select([], [descriptor], [])
 
 
 @contextlib.contextmanager
 def guarded_stdout() -> Iterator[None]:
-    """Within the block ``sys.stdout`` raises ``OutputUnwritable`` for what it cannot write, closed or not.
+    """Let ``sys.stdout`` raise ``OutputUnwritable`` within the block, also when it is closed.
 
-    A stream that somebody else put in its place stays.
+    A stream that has replaced standard output is left alone.
     """
     _occupy_closed_descriptors()
     found = sys.stdout
@@ -212,7 +212,7 @@ def guarded_stdout() -> Iterator[None]:
 
 
 class _Output(io.RawIOBase):
-    """Descriptor 1; it fails once, and what comes after a failure falls."""
+    """Descriptor 1; the first failure is raised, and later data is dropped."""
 
     def __init__(self) -> None:
         self._gone = False
@@ -239,12 +239,12 @@ class _Output(io.RawIOBase):
 
 
 def _occupy_closed_descriptors() -> None:
-    """Let no connection become standard output: a closed 0, 1 or 2 would be the next descriptor that is given out."""
+    """Open closed standard descriptors: otherwise a new connection could get number 1 and receive our output."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            taken = os.open(os.devnull, os.O_RDONLY)  # which refuses what is written
+            taken = os.open(os.devnull, os.O_RDONLY)  # writing to it fails
             if taken != descriptor:
                 os.dup2(taken, descriptor)
                 os.close(taken)

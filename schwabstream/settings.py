@@ -7,7 +7,7 @@ import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
@@ -46,27 +46,21 @@ def _split(value: object) -> object:
     return value
 
 
-def _parts(url: str, *schemes: str) -> SplitResult:
-    if not url.lower().startswith(schemes):
-        raise ValueError(f"must start with {' or '.join(schemes)}")
+def _check_endpoint(url: str) -> str:
+    # Libraries disagree about the host of a URL with a user, a backslash or a control character: it is refused.
+    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
+        raise ValueError("has characters that a URL must not have")
+    if not url.lower().startswith(("https://", "http://")):
+        raise ValueError("must start with https:// or http://")
     try:
         parts = urlsplit(url)
-        _ = parts.port  # read for the error it raises
+        _ = parts.port  # raises for a wrong one
     except ValueError:
-        # What the library says of it would show the value.
-        raise ValueError("cannot be read as a URL; special characters in a password must be percent-encoded") from None
-    return parts
-
-
-def _check_endpoint(url: str) -> str:
-    # Programs differ over the host of a URL with a user, a backslash or a control character in it: none may decide.
-    if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-        raise ValueError("holds characters that no URL has")
-    parts = _parts(url, "https://", "http://")
+        raise ValueError("is not a URL") from None  # the message of the library would show the value
     if parts.scheme == "http" and not is_loopback(url):
         raise ValueError("plain http:// is allowed to loopback only; use https://")
     if not parts.hostname or "@" in parts.netloc or "?" in url or "#" in url:
-        raise ValueError("must be https://HOST, with a port and a path at most")
+        raise ValueError("must be https://HOST, optionally with a port and a path")
     return url.rstrip("/")
 
 
@@ -74,10 +68,9 @@ SymbolList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 
 
 class Settings(BaseSettings):
-    """Everything a run needs to know; field names are the variables' names in lower case.
+    """The settings of a run; a field is named as its variable, in lower case.
 
-    Times are in seconds (``_s``). Empty variables count as unset. Build it with :func:`load_settings`, which turns
-    a wrong value into one sentence.
+    Empty variables count as unset. :func:`load_settings` creates it and turns a wrong value into one sentence.
     """
 
     model_config = SettingsConfigDict(
@@ -88,28 +81,123 @@ class Settings(BaseSettings):
         frozen=True,
     )
 
-    schwab_client_id: str | None = None
-    schwab_client_secret: SecretStr | None = None
-    schwab_callback_url: str = "https://127.0.0.1:8182"
-    schwab_token_path: Path = Path(".tokens/schwab_token.json")
-    schwab_token_key: SecretStr | None = None
-    schwab_symbols: SymbolList = Field(default_factory=lambda: ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME"])
-    tastytrade_symbol_list: SymbolList = Field(default_factory=list)
-    schwab_refresh_interval_s: float = Field(default=1500, gt=0, le=1800)
-    schwab_persist_refresh_to_env: bool = False
-    schwab_env_back_path: Path = Path(".env.back")
-    schwab_refresh_token: SecretStr | None = None
-    schwab_api_base_url: Annotated[str, AfterValidator(_check_endpoint)] = "https://api.schwabapi.com"
-    redis_url: Annotated[str, AfterValidator(check_redis_url)] = "redis://127.0.0.1:6379/0"
-    schwab_redis_prefix: str = Field(default="market_data", pattern=r"^[^\s{}*?\[\]]+$")
-    schwab_redis_stream_maxlen: int = Field(default=100_000, ge=0)
-    schwab_redis_buffer_events: int = Field(default=100_000, ge=1)
-    schwab_redis_buffer_mb: float = Field(default=64, gt=0, allow_inf_nan=False)
-    schwab_heartbeat_timeout_s: float = Field(default=30, gt=0, allow_inf_nan=False)
-    schwab_tick_keepalive_s: float = Field(default=60, ge=0, allow_inf_nan=False)
-    schwab_alert_command: str | None = None
-    schwab_metrics_port: int | None = Field(default=None, ge=1, le=65535)
-    schwab_log_format: Literal["auto", "rich", "json"] = "auto"
+    schwab_client_id: str | None = Field(
+        default=None,
+        description="The key of your app at developer.schwab.com, which needs both products: market data and trading.",
+    )
+    schwab_client_secret: SecretStr | None = Field(default=None, description="The secret of that app.")
+    schwab_callback_url: str = Field(
+        default="https://127.0.0.1:8182", description="The callback URL registered for that app, byte for byte."
+    )
+    schwab_token_path: Path = Field(
+        default=Path(".tokens/schwab_token.json"),
+        description="The token file; it is created with mode 0600 in a directory with mode 0700.",
+    )
+    schwab_token_key: SecretStr | None = Field(
+        default=None,
+        description=(
+            "The key that encrypts the token file, or keyring to keep it in the key ring of the system. To make one: "
+            'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+        ),
+    )
+    schwab_symbols: SymbolList = Field(
+        default_factory=lambda: ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME"],
+        description=(
+            "The symbols to stream, separated by commas, as consumers see them: futures, equities, indices, options, "
+            "currencies."
+        ),
+    )
+    tastytrade_symbol_list: SymbolList = Field(
+        default_factory=list, description="More symbols, in the forms of tastytrade; duplicates are dropped."
+    )
+    schwab_refresh_interval_s: float = Field(
+        default=1500,
+        gt=0,
+        le=1800,
+        description="Seconds between refreshes of the access token, which is valid for 1800 seconds.",
+    )
+    schwab_persist_refresh_to_env: bool = Field(
+        default=False,
+        description="Also write SCHWAB_REFRESH_TOKEN= to the file SCHWAB_ENV_BACK_PATH, for other programs.",
+    )
+    schwab_env_back_path: Path = Field(
+        default=Path(".env.back"),
+        description=(
+            "The file for SCHWAB_PERSIST_REFRESH_TO_ENV; a file that git tracks is not written, with a warning."
+        ),
+    )
+    schwab_refresh_token: SecretStr | None = Field(
+        default=None,
+        description=(
+            "A refresh token to log in with on a machine without a browser; used only while there is no token file."
+        ),
+    )
+    schwab_api_base_url: Annotated[str, AfterValidator(_check_endpoint)] = Field(
+        default="https://api.schwabapi.com",
+        description="The base URL of OAuth and REST, which also names the streamer; plain http only to loopback.",
+    )
+    redis_url: Annotated[str, AfterValidator(check_redis_url)] = Field(
+        default="redis://127.0.0.1:6379/0",
+        description=(
+            "The Redis primary: redis://, rediss:// or unix://, with options of redis-py after a question mark. Its "
+            "password is never shown."
+        ),
+    )
+    schwab_redis_prefix: str = Field(
+        default="market_data",
+        pattern=r"^[^\s{}*?\[\]]+$",
+        description="The first part of every channel and key; one account per prefix.",
+    )
+    schwab_redis_stream_maxlen: int = Field(
+        default=100_000, ge=0, description="The number of entries kept in each Redis stream; 0 turns streams off."
+    )
+    schwab_redis_buffer_events: int = Field(
+        default=100_000,
+        ge=1,
+        description="The number of events buffered while Redis is away; beyond it the oldest are dropped and counted.",
+    )
+    schwab_redis_buffer_mb: float = Field(
+        default=64,
+        gt=0,
+        allow_inf_nan=False,
+        description=(
+            "The megabytes of events buffered while Redis is away; beyond them the oldest are dropped and counted."
+        ),
+    )
+    schwab_heartbeat_timeout_s: float = Field(
+        default=30,
+        gt=0,
+        allow_inf_nan=False,
+        description=(
+            "Seconds of silence after which a session counts as dead. In a closed market the limit doubles after each "
+            "session that ended this way, up to 300 seconds."
+        ),
+    )
+    schwab_tick_keepalive_s: float = Field(
+        default=60,
+        ge=0,
+        allow_inf_nan=False,
+        description=(
+            "Seconds without an update after which the last tick of a symbol is published again, marked as a repeat; "
+            "0 turns this off."
+        ),
+    )
+    schwab_alert_command: str | None = Field(
+        default=None, description="A command to run when a person is needed; it gets the StatusEvent on standard input."
+    )
+    schwab_metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="The port on loopback for Prometheus metrics and /healthz; no server while it is unset.",
+    )
+    schwab_log_format: Literal["auto", "rich", "json"] = Field(
+        default="auto",
+        description=(
+            "The format of log lines: rich for people, json for programs, or auto: rich on a terminal and json "
+            "elsewhere."
+        ),
+    )
 
     @classmethod
     def settings_customise_sources(
@@ -126,11 +214,11 @@ class Settings(BaseSettings):
 
     @property
     def symbols(self) -> list[str]:
-        """What to stream, as the user wrote it: both lists merged, duplicates dropped, order kept."""
+        """The symbols to stream, as written: both lists merged in order, without duplicates."""
         return list(dict.fromkeys([*self.schwab_symbols, *self.tastytrade_symbol_list]))
 
     def missing(self) -> list[str]:
-        """Names of the variables that a live run needs and nobody set."""
+        """The required variables that are not set."""
         needed = {
             "SCHWAB_CLIENT_ID": self.schwab_client_id,
             "SCHWAB_CLIENT_SECRET": self.schwab_client_secret,
@@ -139,7 +227,7 @@ class Settings(BaseSettings):
         return absent if self.symbols else [*absent, "SCHWAB_SYMBOLS"]
 
     def require(self) -> Self:
-        """Return these settings, or raise ``ConfigurationError`` naming every variable a live run misses."""
+        """Return these settings; raises ``ConfigurationError`` with the name of every required variable not set."""
         if absent := self.missing():
             names = " and ".join(absent)
             raise ConfigurationError(
@@ -158,18 +246,18 @@ def origin(variable: str) -> Origin:
 
 
 def unknown_variables() -> dict[str, Origin]:
-    """Variables that begin as ours do, are set, and are not settings; with where they are set."""
-    known = {name.upper() for name in Settings.model_fields}
+    """Variables with our prefix that are set but are not settings, and where they are set."""
+    settings = {name.upper() for name in Settings.model_fields}
     return {
         name: place
         for place, values in reversed(_places())
         for name, text in values.items()
-        if text and name.startswith("SCHWAB_") and name not in known
+        if text and name.startswith("SCHWAB_") and name not in settings
     }
 
 
 def _places() -> list[tuple[Origin, dict[str, str | None]]]:
-    """Where variables can be set, the nearest first, with what is set there; names in upper case."""
+    """The places where variables can be set, by precedence, with their variables; names in upper case."""
     files: tuple[Origin, Origin] = (".env", ".env.back")
     sources: list[tuple[Origin, Mapping[str, str | None]]] = [("environment", os.environ)]
     sources += [(file, dotenv_values(file, encoding="utf-8")) for file in files]
@@ -177,7 +265,7 @@ def _places() -> list[tuple[Origin, dict[str, str | None]]]:
 
 
 def foreign_environment() -> dict[str, str]:
-    """The environment for programs that are not ours: without any setting of ours, secrets and Redis URL included."""
+    """The environment for other programs: without our settings, which include secrets and the Redis URL."""
     ours = ("SCHWAB_", "TASTYTRADE_", "REDIS_")
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
 
@@ -185,8 +273,7 @@ def foreign_environment() -> dict[str, str]:
 def load_settings(**overrides: Any) -> Settings:
     """Read environment and files; ``None`` among the overrides means "not given".
 
-    Raises ``ConfigurationError`` that names the variable, or the option it was given by, and what is wrong with it,
-    never its value.
+    Raises ``ConfigurationError`` that names the variable or option and what is wrong with it, but never its value.
     """
     settings, problems = examine_settings(**overrides)
     if problems:
@@ -195,7 +282,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def examine_settings(**overrides: Any) -> tuple[Settings, list[str]]:
-    """As :func:`load_settings`, but a wrong setting has its default, and what is wrong is told, a sentence each."""
+    """Like :func:`load_settings`, but a wrong setting gets its default; returns one sentence for each of them too."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given), []
@@ -209,11 +296,11 @@ def examine_settings(**overrides: Any) -> tuple[Settings, list[str]]:
 
 
 def _name(field: str, given: Collection[str]) -> str:
-    """What a person gave it by."""
+    """The option or variable that set the field."""
     return _OPTIONS[field] if field in given and field in _OPTIONS else field.upper()
 
 
 def _words(error: "ErrorDetails") -> str:
-    """What is wrong with a value, without the value."""
+    """What is wrong with a value, without showing it."""
     words = _WORDS.get(error["type"])
     return words.format(**error.get("ctx", {})) if words else error["msg"].removeprefix("Value error, ")

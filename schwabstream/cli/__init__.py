@@ -7,24 +7,24 @@ from typing import Annotated
 import typer
 
 from schwabstream import __version__
-from schwabstream.cli import auth, doctor, record, simulate, stream, watch
+from schwabstream.cli import auth, doctor, options, pages, record, simulate, stream, watch
 from schwabstream.errors import SchwabStreamError
 from schwabstream.output import guarded_stdout, show
 
-app = typer.Typer(
-    name="schwabstream",
-    no_args_is_help=True,
+app = pages.group(
+    "Stream Schwab market data into Redis and onto your terminal.",
+    "schwabstream stream run --simulate",
+    "schwabstream quote AAPL --once --simulate",
+    "schwabstream stream run --help",
+    context_settings=pages.CONTEXT,
     pretty_exceptions_enable=False,  # its panels could show a secret from a local variable
-    context_settings={"help_option_names": ["-h", "--help"]},
-    help="Schwab market data, streamed reliably into Redis and your terminal.",
-    epilog="Try it without an account: schwabstream stream run --simulate",
 )
-app.add_typer(auth.app, name="auth")
+app.add_typer(auth.app, name="auth", rich_help_panel=pages.LOGIN)
+app.add_typer(stream.app, name="stream", rich_help_panel=pages.LOGIN)
 record.add_to(stream.app)
-app.add_typer(stream.app, name="stream")
 watch.add_to(app)
-simulate.add_to(app)
 doctor.add_to(app)
+simulate.add_to(app)
 
 
 def _version(*, wanted: bool) -> None:
@@ -37,10 +37,15 @@ def _version(*, wanted: bool) -> None:
 def root(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=lambda wanted: _version(wanted=wanted), is_eager=True, help="Show it.")
+        bool,
+        options.flag(
+            "--version -V", "Show the version and exit.", callback=lambda wanted: _version(wanted=wanted), is_eager=True
+        ),
     ] = False,
+    verbose: options.Verbose = 0,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Schwab market data, streamed reliably into Redis and your terminal."""
+    """Take the options that every command has."""
 
 
 def main(run: Callable[[], object] = app) -> None:

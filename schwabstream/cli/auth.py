@@ -1,4 +1,4 @@
-"""``schwabstream auth …``: log in once a week, refresh from cron, see how long it lasts, forget it."""
+"""``schwabstream auth …``: log in, refresh from cron, show how long the login lasts, log out."""
 
 import sys
 from collections.abc import Coroutine
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from schwabstream.cli import options
+from schwabstream.cli import options, pages
 from schwabstream.escapes import safe
 from schwabstream.output import show
+from schwabstream.terminal.text import age
 
 if TYPE_CHECKING:
     from schwabstream.commands.login import (
@@ -24,19 +25,26 @@ if TYPE_CHECKING:
     from schwabstream.settings import Settings
 
 T = TypeVar("T")
-app = typer.Typer(no_args_is_help=True, help="Log in to Schwab, and keep the login.")
+app = pages.group("Log in to Schwab, and keep the login.", "schwabstream auth login", "schwabstream auth status")
 
 
-@app.command()
+@pages.command(app, "schwabstream auth login", "schwabstream auth login --manual")
 def login(
     *,
-    manual: Annotated[bool, typer.Option("--manual", help="Print the address, paste the redirect back.")] = False,
-    with_refresh_token: Annotated[
-        bool, typer.Option("--with-refresh-token", help="Read a refresh token from standard input.")
+    manual: Annotated[
+        bool, options.flag("--manual", "Print the address, then read the pasted redirect.", options.LOGIN)
     ] = False,
-    browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open a browser, or only say where.")] = True,
-    force: Annotated[bool, typer.Option("--force", help="Log in even when the stored login is good.")] = False,
+    with_refresh_token: Annotated[
+        bool, options.flag("--with-refresh-token", "Read a refresh token from standard input.", options.LOGIN)
+    ] = False,
+    browser: Annotated[
+        bool, options.flag("--browser/--no-browser", "Open a browser, or only print the address.", options.LOGIN)
+    ] = True,
+    force: Annotated[
+        bool, options.flag("--force", "Log in even when the stored login is still good.", options.LOGIN)
+    ] = False,
     json: options.Json = False,
+    quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
     """Log in through the browser; the login lasts seven days."""
@@ -45,62 +53,60 @@ def login(
     if manual and with_refresh_token:
         raise typer.BadParameter("use either --manual or --with-refresh-token")
     method = Method.MANUAL if manual else Method.REFRESH_TOKEN if with_refresh_token else Method.BROWSER
-    settings = _settings(verbose)
+    settings = _settings(verbose, quiet=quiet)
     report = _run(log_in(settings, _prompt(), method=method, browser=browser, force=force))
-    _show(report, _login_text(report), json=json)
+    _show(report, _login_text(report), json=json, quiet=quiet)
 
 
-@app.command()
+@pages.command(app, "schwabstream auth refresh", "schwabstream auth refresh --if-due --quiet")
 def refresh(
     *,
-    if_due: Annotated[bool, typer.Option("--if-due", help="Only when the access token is due.")] = False,
+    if_due: Annotated[
+        bool, options.flag("--if-due", "Refresh only when the access token is due.", options.LOGIN)
+    ] = False,
     json: options.Json = False,
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Refresh the access token now and prove it; never asks anything, so it suits cron."""
+    """Refresh the access token now and show the proof; never prompts, so it suits cron."""
     from schwabstream.commands import login
 
-    settings = _settings(options.verbosity(verbose, quiet=quiet))
+    settings = _settings(verbose, quiet=quiet)
     report = _run(login.refresh(settings, if_due=if_due))
-    if not quiet or json:
-        _show(report, _refresh_text(report), json=json)
+    _show(report, _refresh_text(report), json=json, quiet=quiet)
 
 
-@app.command()
-def status(*, json: options.Json = False, verbose: options.Verbose = 0) -> None:
-    """Show the stored login and how long it lasts; exit code 3 when a login is needed."""
+@pages.command(app, "schwabstream auth status", "schwabstream auth status --json")
+def status(*, json: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
+    """Show the stored login and how long it lasts; exit 3 when a login is needed."""
     from schwabstream.commands import login
 
-    report = login.status(_settings(verbose))
-    _show(report, _status_text(report), json=json)
+    report = login.status(_settings(verbose, quiet=quiet))
+    _show(report, _status_text(report), json=json, quiet=quiet)
     if report.state.login_needed:
         raise typer.Exit(3)
 
 
-@app.command()
-def logout(*, json: options.Json = False, verbose: options.Verbose = 0) -> None:
+@pages.command(app, "schwabstream auth logout")
+def logout(*, json: options.Json = False, quiet: options.Quiet = False, verbose: options.Verbose = 0) -> None:
     """Forget the login; the token file is kept as a snapshot."""
     from schwabstream.commands.login import log_out
 
-    report = log_out(_settings(verbose))
-    _show(report, _logout_text(report), json=json)
+    report = log_out(_settings(verbose, quiet=quiet))
+    _show(report, _logout_text(report), json=json, quiet=quiet)
 
 
-def _settings(verbosity: int) -> "Settings":
-    from schwabstream.logs import configure_logging
-    from schwabstream.settings import load_settings
+def _settings(verbose: int, *, quiet: bool) -> "Settings":
+    from schwabstream.commands.start import settings_and_logs
 
-    settings = load_settings()
-    configure_logging(settings.schwab_log_format, verbosity=verbosity)
-    return settings
+    return settings_and_logs(options.verbosity(verbose, quiet=quiet))
 
 
 def _prompt() -> "Prompt":
     from schwabstream.commands.login import Prompt, open_browser
 
     return Prompt(
-        say=lambda text: typer.echo("\n".join(map(safe, text.split("\n"))), err=True),
+        show=lambda text: typer.echo("\n".join(map(safe, text.split("\n"))), err=True),
         read_line=_read_line,
         read_secret=_read_secret,
         open_browser=open_browser,
@@ -117,7 +123,7 @@ def _read_line() -> str:
     try:
         return sys.stdin.readline()
     except UnicodeDecodeError:
-        return "\n"  # not text, so not a paste either
+        return "\n"  # bytes that are not text cannot be an address
 
 
 def _read_secret() -> str:
@@ -131,61 +137,62 @@ def _read_secret() -> str:
         return ""
 
 
-def _show(report: "Report", text: str, *, json: bool) -> None:
-    if not json:
+def _show(report: "Report", text: str, *, json: bool, quiet: bool) -> None:
+    if json:
+        from json import dumps
+
+        from schwabstream.commands.login import as_json
+
+        show(dumps(as_json(report)))
+    elif not quiet:
         show(text)
-        return
-    from json import dumps
-
-    from schwabstream.commands.login import as_json
-
-    show(dumps(as_json(report)))
 
 
 def _login_text(report: "LoginReport") -> str:
-    if report.skipped:
-        return f"Already logged in (--force logs in anyway).\n{_state_text(report.state)}"
-    return f"Logged in.\n{_state_text(report.state)}"
+    done = "Already logged in; use --force to log in again." if report.skipped else "Logged in."
+    return f"{done}\n{_state_text(report.state)}"
 
 
 def _refresh_text(report: "RefreshReport") -> str:
     if not report.refreshed:
         return f"Not due yet.\n{_state_text(report.state)}"
-    lines = [
-        f"Refreshed: access token {report.old_fingerprint or 'none'} -> {report.new_fingerprint}",
-        *([f"Snapshot:   {report.snapshot}"] if report.snapshot else []),
-    ]
+    lines = ["Refreshed.", _fact("Old access token", report.old_fingerprint or "none")]
+    if report.snapshot:
+        lines.append(_fact("Snapshot", report.snapshot))
     return "\n".join([*lines, _state_text(report.state)])
 
 
 def _status_text(report: "StatusReport") -> str:
-    origins = [f"{name}: {origin or 'not set'}" for name, origin in report.credentials.items()]
-    text = _state_text(report.state, " (encrypted)" if report.encrypted else "")
+    lines = [
+        _state_text(report.state, " (encrypted)" if report.encrypted else ""),
+        _fact("Snapshots", report.snapshots),
+    ]
+    lines += [_fact(name, origin or "not set") for name, origin in report.credentials.items()]
     if not report.state.logged_in and not report.state.login_needed:
-        text += "\nNo login stored yet: SCHWAB_REFRESH_TOKEN will start one."
+        lines.append("No login is stored yet: the next run starts one from SCHWAB_REFRESH_TOKEN.")
     if report.unwritable:
-        text += f"\nWARNING: {report.unwritable}; until then a running streamer keeps newer tokens in memory"
-    return "\n".join([text, f"Snapshots:  {report.snapshots}", *origins])
-
-
-def _logout_text(report: "LogoutReport") -> str:
-    lines = [f"Logged out; the file is kept as {report.snapshot}" if report.snapshot else "Nobody was logged in."]
-    if report.still_set:
-        lines.append(f"SCHWAB_REFRESH_TOKEN is still set ({report.still_set}) and would bring a login back.")
+        lines.append(f"WARNING: {report.unwritable}; a running streamer keeps new tokens in memory until it can")
     return "\n".join(lines)
 
 
+def _logout_text(report: "LogoutReport") -> str:
+    kept = f"Logged out. The token file is kept as {report.snapshot}"
+    text = kept if report.snapshot else "There was no login to forget."
+    if report.still_set:
+        text += f"\nSCHWAB_REFRESH_TOKEN is still set ({report.still_set}): the next run would log in with it."
+    return text
+
+
 def _state_text(state: "LoginState", note: str = "") -> str:
-    lines = [f"Token file: {state.token_file}{note}"]
+    lines = [_fact("Token file", f"{state.token_file}{note}")]
     if state.logged_in and state.access_expires_in_s is not None:
         left = state.access_expires_in_s
-        expiry = f"expires in {_span(left)}" if left > 0 else f"expired {_span(-left)} ago, will be refreshed"
-        lines.append(f"Access:     {state.access_fingerprint}, {expiry}")
-        lines.append(f"Login:      {_login_age(state)}")
+        expiry = f"expires in {age(left)}" if left > 0 else f"expired {age(-left)} ago, will be refreshed"
+        lines += [_fact("Access token", f"{state.access_fingerprint}, {expiry}"), _fact("Login", _login_age(state))]
     if state.login_needed:
         lines.append("A login is needed: schwabstream auth login")
     elif state.login_due_soon:
-        lines.append("WARNING: log in within 24 hours, or streaming stops: schwabstream auth login")
+        lines.append("WARNING: streaming stops within 24 hours unless you log in: schwabstream auth login")
     return "\n".join(lines)
 
 
@@ -194,14 +201,8 @@ def _login_age(state: "LoginState") -> str:
         return "of unknown age; its seven days may end at any time"
     due = f"{datetime.fromtimestamp(state.login_due_at, UTC).astimezone():%a %d %b %Y %H:%M %Z}"
     left = state.login_due_in_s
-    return f"next one due {due} ({f'in {_span(left)}' if left > 0 else f'{_span(-left)} ago'})"
+    return f"next one due {due} ({f'in {age(left)}' if left > 0 else f'{age(-left)} ago'})"
 
 
-def _span(seconds: int) -> str:
-    """Seconds as the two largest units people think in."""
-    days, rest = divmod(seconds, 86_400)
-    hours, rest = divmod(rest, 3600)
-    minutes, rest = divmod(rest, 60)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (rest, "s")]
-    first = next((index for index, (count, _) in enumerate(parts) if count), len(parts) - 1)
-    return " ".join(f"{count} {unit}" for count, unit in parts[first : first + 2])
+def _fact(name: str, value: object) -> str:
+    return f"{name:20}  {value}"

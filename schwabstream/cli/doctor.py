@@ -1,10 +1,12 @@
-"""``schwabstream doctor``: what is wrong, and what to do about it."""
+"""``schwabstream doctor``: runs the checks and shows the findings with their fixes."""
 
+import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 import typer
 
-from schwabstream.cli import options
+from schwabstream.cli import options, pages
 from schwabstream.escapes import safe
 from schwabstream.output import show
 
@@ -15,8 +17,8 @@ _STYLES = {"ok": "green", "warning": "yellow", "failed": "bold red", "unchecked"
 
 
 def add_to(app: typer.Typer) -> None:
-    """Mount the command."""
-    app.command()(doctor)
+    """Make the command part of ``schwabstream``."""
+    pages.command(app, "schwabstream doctor", "schwabstream doctor --json", section=pages.CHECK)(doctor)
 
 
 def doctor(
@@ -25,8 +27,12 @@ def doctor(
     redis: options.RedisOrEmbedded = None,
     json: options.Json = False,
     verbose: options.Verbose = 0,
+    quiet: options.Quiet = False,
 ) -> None:
-    """Check everything a run needs and name the fix for each failure; safe beside a running streamer."""
+    """Check everything that a run needs and name the fix for each failure.
+
+    Safe beside a running streamer: it opens no streaming connection. With --quiet it shows only what needs a fix.
+    """
     import asyncio
 
     from schwabstream.commands.doctor.examine import examine
@@ -39,21 +45,28 @@ def doctor(
 
         show(dumps(diagnosis.as_json()))
     else:
-        _show(diagnosis)
+        print_diagnosis(diagnosis, fixes_only=quiet)
     raise typer.Exit(diagnosis.exit_code)
 
 
-def _show(diagnosis: "Diagnosis") -> None:
+def print_diagnosis(diagnosis: "Diagnosis", *, fixes_only: bool) -> None:
+    """Print the findings with their fixes; ``fixes_only`` leaves out those without a fix."""
     from rich.console import Console
     from rich.text import Text
 
     from schwabstream import __version__
 
     console = Console(soft_wrap=True, highlight=False)
-    console.print(Text(f"schwabstream {__version__}", "bold"))
-    width = max(len(each.name) for each in diagnosis.findings)
-    for each in diagnosis.findings:
+    findings = [each for each in diagnosis.findings if each.fix or not fixes_only]
+    if not fixes_only:
+        console.print(Text(f"schwabstream {__version__}", "bold"))
+    width = max((len(each.name) for each in findings), default=0)
+    indent = " " * (width + 12)
+    room = max(20, console.width - len(indent)) if console.is_terminal else sys.maxsize
+    for each in findings:
+        first, *rest = textwrap.wrap(safe(each.detail), room, break_on_hyphens=False) or [""]
+        rest += textwrap.wrap(f"-> {safe(each.fix)}", room, break_on_hyphens=False) if each.fix else []
         verdict = Text(f"{each.verdict.value:9} ", _STYLES[each.verdict.value])
-        console.print(Text.assemble(verdict, f"{each.name:{width}}  {safe(each.detail)}"))
-        if each.fix:
-            console.print(Text(f"{'':{width + 12}}-> {safe(each.fix)}"))
+        console.print(Text.assemble(verdict, f"{each.name:{width}}  {first}"))
+        for line in rest:
+            console.print(Text(f"{indent}{line}"))

@@ -1,40 +1,71 @@
 """Options that several commands share, each described once."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from schwabstream.recording.rotation import Rotation
+LOGIN, SOURCE, OUTPUT, RECORDING, PLAYBACK, STREAMERS = (
+    "Login",
+    "Source",
+    "Output",
+    "Recording",
+    "Playback",
+    "Other streamers",
+)
+"""Sections of a help page."""
+
+
+def _add_up(context: typer.Context, parameter: typer.CallbackParam, value: int) -> int:
+    """The option here and before the command: ``schwabstream -v stream run -v`` asks twice."""
+    total: int = context.meta.get(f"schwabstream.{parameter.name}", 0) + value
+    context.meta[f"schwabstream.{parameter.name}"] = total
+    return total
+
+
+def flag(names: str, text: str, section: str | None = None, **rest: Any) -> Any:
+    """An option without a value, in a section of the help page."""
+    return value(names, "", text, section, **rest)
+
+
+def value(names: str, placeholder: str, text: str, section: str | None = None, **rest: Any) -> Any:
+    """An option with a value, which the help page shows as the placeholder."""
+    return typer.Option(*names.split(), metavar=placeholder, help=text, rich_help_panel=section, **rest)
+
 
 Symbols = Annotated[
     list[str] | None,
-    typer.Option(
-        "--symbols", "-s", metavar="A,B", help="Symbols to stream instead of the configured ones; repeatable."
-    ),
+    value("--symbols -s", "A,B", "Stream these symbols instead of the configured ones; repeatable.", SOURCE),
 ]
 Simulate = Annotated[
     bool,
-    typer.Option(
+    flag(
         "--simulate",
-        help="Use a simulated Schwab: no account, no network, made-up prices kept out of REDIS_URL.",
+        "Use a simulated Schwab: no account, no network, invented prices that stay out of REDIS_URL.",
+        SOURCE,
     ),
 ]
-Redis = Annotated[str | None, typer.Option("--redis", metavar="URL", help="Redis to use instead of REDIS_URL.")]
+Redis = Annotated[str | None, value("--redis", "URL", "Use this Redis instead of REDIS_URL.", SOURCE)]
 RedisOrEmbedded = Annotated[
     str | None,
-    typer.Option("--redis", metavar="URL|embedded", help="Redis to use instead of REDIS_URL; 'embedded' starts one."),
+    value(
+        "--redis",
+        "URL",
+        "Use this Redis instead of REDIS_URL; 'embedded' starts one for the length of the command.",
+        OUTPUT,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Write JSON lines to stdout.")]
+Duration = Annotated[
+    float | None, value("--duration", "SECONDS", "Stop after this many seconds of streaming.", SOURCE, min=0.1)
+]
+Json = Annotated[bool, flag("--json", "Write JSON lines to standard output.", OUTPUT)]
 Rotate = Annotated[
-    list[str] | None,
-    typer.Option("--rotate", metavar="1h|500MB", help="Go on in a new file after this time or size; repeatable."),
+    list[str] | None, value("--rotate", "1h|500MB", "Start a new file after this time or size; repeatable.", RECORDING)
 ]
-Keep = Annotated[
-    int | None, typer.Option("--keep", metavar="N", min=1, help="Keep only the newest N files of this recording.")
+Keep = Annotated[int | None, value("--keep", "N", "Keep only the newest N files of this recording.", RECORDING, min=1)]
+Verbose = Annotated[
+    int, flag("--verbose -v", "Log more detail; repeat for debug output.", count=True, callback=_add_up)
 ]
-Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Tell more; twice for debugging.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell only what went wrong.")]
+Quiet = Annotated[bool, flag("--quiet -q", "Show errors only.", callback=_add_up)]
 
 
 def verbosity(verbose: int, *, quiet: bool) -> int:
@@ -49,20 +80,8 @@ def split(lists: list[str] | None) -> list[str] | None:
     return [part.strip() for text in lists for part in text.split(",") if part.strip()]
 
 
-def rotation(rotate: list[str] | None, keep: int | None) -> "Rotation | None":
-    """``--rotate`` and ``--keep`` as one value, None when neither was given.
-
-    Raises ``ConfigurationError`` for what is neither time nor size.
-    """
-    if rotate is None and keep is None:
-        return None
-    from schwabstream.recording.rotation import Rotation
-
-    return Rotation.parse(split(rotate) or [], keep)
-
-
 def speed(text: str) -> float:
-    """A factor, or ``max`` for as fast as it goes."""
+    """A factor, or ``max`` for as fast as possible."""
     try:
         factor = float("inf") if text == "max" else float(text)
     except ValueError:

@@ -5,63 +5,81 @@ from typing import Annotated, Literal
 
 import typer
 
-from schwabstream.cli import options
+from schwabstream.cli import options, pages
 from schwabstream.output import show
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The recording, such as day.jsonl.zst.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Record into this file, such as day.jsonl.zst.")]
 Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE", help="A recording, or the files of one that was rotated, in any order.")
+    list[Path], typer.Argument(metavar="FILE…", help="Read these recordings, or the parts of one, in any order.")
 ]
 
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands part of ``stream``."""
-    for command in (record, replay, export):
-        app.command()(command)
+    for command, *examples in (
+        (record, "schwabstream stream record day.jsonl.zst --symbols AAPL,/MNQ:XCME --duration 3600"),
+        (
+            replay,
+            "schwabstream stream replay day.jsonl.zst --speed 10",
+            "schwabstream stream replay day.jsonl.zst --speed max --json",
+        ),
+        (export, "schwabstream stream export day.jsonl.zst --to csv --out tables"),
+    ):
+        pages.command(app, *examples, section=pages.RECORDINGS)(command)
 
 
 def record(
     file: File,
     *,
     symbols: options.Symbols = None,
-    duration: Annotated[
-        float | None,
-        typer.Option("--duration", metavar="S", min=0.1, help="Stop after so many seconds of streaming."),
-    ] = None,
+    duration: options.Duration = None,
     simulate: options.Simulate = False,
     rotate: options.Rotate = None,
     keep: options.Keep = None,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """Log in, subscribe and keep every frame in FILE; publish nothing.
+    """Log in, subscribe and record every frame into FILE; publish nothing.
 
-    Needs no Redis. Beside a running pipeline use stream run --record FILE instead: Schwab allows one connection.
-    An older recording of that name is set aside under its date. Access tokens and account data are never written.
+    Needs no Redis. While a streamer runs, use stream run --record FILE instead: Schwab allows one connection.
+    An older recording of that name is renamed with its date. Access tokens and account data are never written.
     """
     from schwabstream.commands.record import RecordOptions
     from schwabstream.commands.record import record as record_stream
 
-    rotation = options.rotation(rotate, keep)
     verbosity = options.verbosity(verbose, quiet=quiet)
-    record_stream(RecordOptions(file, rotation, options.split(symbols), duration, simulate, verbosity))
+    record_stream(
+        RecordOptions(file, options.split(symbols), duration, simulate, options.split(rotate) or [], keep, verbosity)
+    )
 
 
 def replay(
     files: Files,
     *,
-    speed: Annotated[str, typer.Option("--speed", metavar="1|N|max", help="How many times faster than then.")] = "1",
+    speed: Annotated[
+        str,
+        options.value(
+            "--speed", "N|max", "Set the playback speed: 1 is real time, max is unthrottled.", options.PLAYBACK
+        ),
+    ] = "1",
     since: Annotated[
         str | None,
-        typer.Option("--from", metavar="TIME", help="Begin there: 2026-11-21T09:30, 09:30 or, from the start, +90s."),
+        options.value(
+            "--from",
+            "TIME",
+            "Start at this time: 2026-11-21T09:30, 09:30, or +90s after the beginning.",
+            options.PLAYBACK,
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="End there.")] = None,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin again at the end, until stopped.")] = False,
+    until: Annotated[str | None, options.value("--to", "TIME", "Stop at this time.", options.PLAYBACK)] = None,
+    loop: Annotated[bool, options.flag("--loop", "Start again at the end, until stopped.", options.PLAYBACK)] = False,
     redis: options.RedisOrEmbedded = None,
-    json: Annotated[bool, typer.Option("--json", help="Write every event to stdout as a JSON line.")] = False,
+    json: options.Json = False,
     check: Annotated[
         Path | None,
-        typer.Option("--check", metavar="FILE.events", help="Compare with what --json wrote; exit 1 if it differs."),
+        options.value(
+            "--check", "FILE", "Compare the events with this output of --json; exit 1 if they differ.", options.OUTPUT
+        ),
     ] = None,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
@@ -86,9 +104,12 @@ def replay(
 def export(
     files: Files,
     *,
-    to: Annotated[Literal["parquet", "csv"], typer.Option(help="Parquet needs the extra 'export'.")] = "parquet",
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Directory for ticks, books and bars.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
+    to: Annotated[
+        Literal["parquet", "csv"],
+        options.value("--to", "parquet|csv", "Choose the format; parquet needs the extra 'export'."),
+    ] = "parquet",
+    out: Annotated[Path, options.value("--out", "DIR", "Write the tables into this directory.")],
+    force: Annotated[bool, options.flag("--force", "Replace files that exist.")] = False,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:

@@ -1,40 +1,44 @@
-"""``schwabstream simulate``: the simulated Schwab as a server of its own."""
+"""``schwabstream simulate``: runs the simulated Schwab as a server."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from schwabstream.cli import options
+from schwabstream.cli import options, pages
 from schwabstream.output import show
 
 
 def add_to(app: typer.Typer) -> None:
     """Make the command part of ``schwabstream``."""
-    app.command()(simulate)
+    examples = ("schwabstream simulate", "schwabstream simulate day.jsonl.zst --speed 10 --loop")
+    pages.command(app, *examples, section=pages.TEST)(simulate)
 
 
 def simulate(
     recording: Annotated[
-        Path | None, typer.Argument(metavar="FILE", help="A recording to serve instead of made-up prices.")
+        Path | None, typer.Argument(metavar="FILE", help="Serve this recording instead of invented prices.")
     ] = None,
     *,
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="Port on 127.0.0.1; 0: a free one.")] = 8183,
-    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same prices.")] = 7,
+    port: Annotated[
+        int, options.value("--port", "PORT", "Listen on this port of 127.0.0.1; 0 picks one.", min=0, max=65535)
+    ] = 8183,
+    seed: Annotated[int, options.value("--seed", "N", "Choose the prices: the same seed gives the same prices.")] = 7,
     futures_depth: Annotated[
-        bool, typer.Option("--futures-depth", help="Serve futures books, which live Schwab does not.")
+        bool, options.flag("--futures-depth", "Serve futures books, which the real Schwab does not.")
     ] = False,
-    speed: Annotated[float, typer.Option("--speed", metavar="N", min=0.01, help="Pace of the recording.")] = 1.0,
-    loop: Annotated[bool, typer.Option("--loop", help="Begin the recording again at its end.")] = False,
+    speed: Annotated[float, options.value("--speed", "N", "Serve the recording N times as fast.", min=0.01)] = 1.0,
+    loop: Annotated[bool, options.flag("--loop", "Start the recording again at its end.")] = False,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
     """Serve Schwab's OAuth, REST and streamer on loopback, for any client, until stopped.
 
-    Prints the settings that point a client at it, one NAME=value a line, a token file's path among them.
+    Prints the settings that point a client at it, one NAME=value per line, including the path of a token file.
     """
-    from schwabstream.commands.simulate import SimulateOptions
     from schwabstream.commands.simulate import simulate as serve
 
     verbosity = options.verbosity(verbose, quiet=quiet)
-    serve(SimulateOptions(recording, port, seed, futures_depth, speed, loop, verbosity), show)
+    serve(
+        show, recording, port=port, seed=seed, futures_depth=futures_depth, speed=speed, loop=loop, verbosity=verbosity
+    )

@@ -3,58 +3,72 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from schwabstream.cli import options
+from schwabstream.cli import options, pages
 from schwabstream.cli.loading import loading
 
-app = typer.Typer(no_args_is_help=True, help="Stream market data from Schwab into Redis.")
+app = pages.group(
+    "Stream market data from Schwab into Redis, or record, replay and export it.", "schwabstream stream run --simulate"
+)
 
 
-@app.command()
+@pages.command(
+    app,
+    "schwabstream stream run --simulate",
+    "schwabstream stream run --symbols AAPL,NVDA,/MNQ:XCME",
+    "schwabstream stream run --redis embedded --record day.jsonl.zst",
+)
 def run(
     *,
     symbols: options.Symbols = None,
-    duration: Annotated[
-        float | None,
-        typer.Option("--duration", metavar="S", min=0.1, help="Stop after this many seconds of streaming."),
-    ] = None,
+    duration: options.Duration = None,
     simulate: options.Simulate = False,
-    redis: options.RedisOrEmbedded = None,
-    ensure_env: Annotated[
-        bool,
-        typer.Option(
-            "--ensure-env", help="Check every needed setting and file first; exit 2 naming all that is missing."
-        ),
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Also write every event to stdout as a JSON line.")] = False,
-    live: Annotated[bool, typer.Option("--live/--no-live", help="Show the live table (only on a terminal).")] = True,
-    standby: Annotated[
-        bool,
-        typer.Option(
-            "--standby/--no-standby", help="When another streamer has this account: wait and take over, or exit 6."
-        ),
-    ] = True,
-    take_over: Annotated[
-        bool, typer.Option("--take-over", help="Take the account from whichever streamer has it; that one stops.")
-    ] = False,
     simulate_from: Annotated[
         Path | None,
-        typer.Option(
-            "--simulate-from", metavar="FILE", help="Simulated Schwab that serves this recording, at its own pace."
+        options.value(
+            "--simulate-from",
+            "FILE",
+            "Use a simulated Schwab that serves this recording at its original speed.",
+            options.SOURCE,
         ),
     ] = None,
+    redis: options.RedisOrEmbedded = None,
+    json: Annotated[
+        bool, options.flag("--json", "Also write every event to standard output as a JSON line.", options.OUTPUT)
+    ] = False,
+    live: Annotated[
+        bool, options.flag("--live/--no-live", "Show a live table when standard output is a terminal.", options.OUTPUT)
+    ] = True,
     record: Annotated[
-        Path | None, typer.Option("--record", metavar="FILE", help="Also record every frame into this file.")
+        Path | None, options.value("--record", "FILE", "Also record every frame into this file.", options.RECORDING)
     ] = None,
     rotate: options.Rotate = None,
     keep: options.Keep = None,
+    standby: Annotated[
+        bool,
+        options.flag(
+            "--standby/--no-standby",
+            "Wait while another streamer holds this account and take over when it ends, or exit 6 at once.",
+            options.STREAMERS,
+        ),
+    ] = True,
+    take_over: Annotated[
+        bool,
+        options.flag(
+            "--take-over", "Take the account from the streamer that holds it, and stop that one.", options.STREAMERS
+        ),
+    ] = False,
+    ensure_env: Annotated[
+        bool,
+        options.flag(
+            "--ensure-env", "Check every required setting and file first; exit 2 and name all that is missing."
+        ),
+    ] = False,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
     """Log in, subscribe and publish to Redis until stopped.
 
-    Ctrl-C logs out, writes what is left and exits 0; a second Ctrl-C stops at once.
+    Ctrl-C logs out, writes the queued events and exits 0; a second Ctrl-C stops at once.
     """
     with loading():
         from schwabstream.commands.run.compose import StreamOptions, stream
@@ -73,6 +87,7 @@ def run(
             take_over=take_over,
             simulate_from=simulate_from,
             record=record,
-            rotation=options.rotation(rotate, keep),
+            rotate=options.split(rotate) or [],
+            keep=keep,
         )
     )

@@ -1,32 +1,32 @@
-"""``schwabstream quote``, ``book`` and ``status``: look at the market, and at the streamer."""
+"""``schwabstream quote``, ``book`` and ``status``: show the market and the state of the streamer."""
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from schwabstream.cli import options
+from schwabstream.cli import options, pages
 from schwabstream.cli.loading import loading
 
-Once = Annotated[bool, typer.Option("--once", help="Show one snapshot and exit.")]
-Updates = Annotated[int | None, typer.Option("--count", metavar="N", min=1, help="Stop after N updates.")]
-
-
-class Sort(StrEnum):
-    """What the quote table may be sorted by."""
-
-    SYMBOL = "symbol"
-    CHANGE = "change"
-    VOLUME = "volume"
-    AGE = "age"
+Once = Annotated[bool, options.flag("--once", "Show one snapshot and exit.", options.OUTPUT)]
+Updates = Annotated[int | None, options.value("--count", "N", "Stop after N updates.", options.OUTPUT, min=1)]
 
 
 def quote(
-    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL…", help="/MNQ:XCME AAPL '$SPX' EUR/USD …")],
+    symbols: Annotated[
+        list[str], typer.Argument(metavar="SYMBOL…", help="Watch these symbols, such as AAPL /MNQ:XCME '$SPX' EUR/USD.")
+    ],
     *,
     once: Once = False,
     json: options.Json = False,
-    sort: Annotated[Sort | None, typer.Option("--sort", help="Sort the table; as written otherwise.")] = None,
+    sort: Annotated[
+        Literal["symbol", "change", "volume", "age"] | None,
+        options.value(
+            "--sort",
+            "COLUMN",
+            "Sort the table by symbol, change, volume or age; keep the given order otherwise.",
+            options.OUTPUT,
+        ),
+    ] = None,
     count: Updates = None,
     simulate: options.Simulate = False,
     redis: options.Redis = None,
@@ -37,25 +37,20 @@ def quote(
     with loading():
         from schwabstream.commands import quotes
 
-    quotes.quote(
-        quotes.WatchOptions(
-            symbols=symbols,
-            once=once,
-            json=json,
-            sort=sort,
-            updates=count,
-            simulate=simulate,
-            redis=redis,
-            verbosity=options.verbosity(verbose, quiet=quiet),
-        )
+    verbosity = options.verbosity(verbose, quiet=quiet)
+    wanted = quotes.WatchOptions(
+        symbols, once=once, json=json, simulate=simulate, redis=redis, updates=count, verbosity=verbosity
     )
+    quotes.quote(wanted, sort)
 
 
 def book(
-    symbol: Annotated[str, typer.Argument(help="One symbol, such as NVDA or /NQ:XCME.")],
+    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Watch this symbol, such as NVDA or /NQ:XCME.")],
     *,
-    depth: Annotated[int, typer.Option("--depth", min=1, max=50, help="Levels a side.")] = 10,
-    venues: Annotated[bool, typer.Option("--venues", help="Also show who stands at each level.")] = False,
+    depth: Annotated[
+        int, options.value("--depth", "N", "Show N levels of each side.", options.OUTPUT, min=1, max=50)
+    ] = 10,
+    venues: Annotated[bool, options.flag("--venues", "Also show the venues at each level.", options.OUTPUT)] = False,
     once: Once = False,
     json: options.Json = False,
     count: Updates = None,
@@ -68,36 +63,38 @@ def book(
     with loading():
         from schwabstream.commands import quotes
 
-    quotes.book(
-        quotes.WatchOptions(
-            symbols=[symbol],
-            depth=depth,
-            venues=venues,
-            once=once,
-            json=json,
-            updates=count,
-            simulate=simulate,
-            redis=redis,
-            verbosity=options.verbosity(verbose, quiet=quiet),
-        )
+    verbosity = options.verbosity(verbose, quiet=quiet)
+    wanted = quotes.WatchOptions(
+        [symbol], once=once, json=json, simulate=simulate, redis=redis, updates=count, verbosity=verbosity
     )
+    quotes.book(wanted, depth, venues=venues)
 
 
-def status(*, json: options.Json = False, redis: options.Redis = None) -> None:
-    """Tell what the running streamer says of itself; exits 0 when it is healthy, else 4."""
+def status(
+    *,
+    json: options.Json = False,
+    redis: options.Redis = None,
+    verbose: options.Verbose = 0,
+    quiet: options.Quiet = False,
+) -> None:
+    """Show the report of the running streamer; exit 0 when it is healthy, else 4."""
     with loading():
         import asyncio
 
         from schwabstream.commands import quotes
         from schwabstream.terminal.status_page import print_status
 
-    report = quotes.status(redis)
-    asyncio.run(print_status(report, json=json))
+    report = quotes.status(redis, options.verbosity(verbose, quiet=quiet))
+    if json or not quiet:
+        asyncio.run(print_status(report, json=json))
     if report is None or not report.healthy:
         raise typer.Exit(4)
 
 
 def add_to(app: typer.Typer) -> None:
-    """Mount the three commands."""
-    for command in (quote, book, status):
-        app.command()(command)
+    """Make these commands part of ``schwabstream``."""
+    quotes = ("schwabstream quote AAPL NVDA /MNQ:XCME", "schwabstream quote AAPL --once --json")
+    books = ("schwabstream book NVDA", "schwabstream book NVDA --depth 5 --once")
+    pages.command(app, *quotes, section=pages.WATCH)(quote)
+    pages.command(app, *books, section=pages.WATCH)(book)
+    pages.command(app, "schwabstream status", "schwabstream status --json", section=pages.CHECK)(status)

@@ -1,7 +1,7 @@
-"""A streamer of a screen's own, as a child process that ends with the screen.
+"""A streamer as a child process, which ends with the screen that needs it.
 
-A process rather than a task: a screen that draws must not hold up the socket, and what Schwab refuses ends the child
-with an exit code that the screen can pass on. Its standard error is kept for the reason.
+A process rather than a task: drawing must not delay reading the socket, and the child's exit code shows why it ended.
+The last lines of its standard error are kept for the reason.
 """
 
 import asyncio
@@ -32,11 +32,11 @@ async def own_stream(symbols: Sequence[str], redis_url: str | None, *, simulate:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C is for the screen, which then ends the child in order
+        start_new_session=True,  # Ctrl-C goes to the screen, which ends the child in order
         preexec_fn=dies_with_parent(),
     )
     stream = OwnStream(child)
-    watch = asyncio.create_task(stream.watch(), name="own stream")
+    watch = asyncio.create_task(stream.watch(), name="child streamer")
     try:
         yield stream
     finally:
@@ -58,7 +58,7 @@ class OwnStream:
         self.ended = asyncio.Event()
 
     async def watch(self) -> None:
-        """Read what the child says until it ends."""
+        """Read the child's log until it ends."""
         if self._child.stderr is not None:
             async for line in self._child.stderr:
                 self._lines = [*self._lines[1 - _KEPT_LINES :], line.decode(errors="replace").strip()]
@@ -69,9 +69,13 @@ class OwnStream:
         """Raise what ended the child, as the error of its exit code; nothing while it runs."""
         if not self.ended.is_set():
             return
-        said = [line.removeprefix("schwabstream: ") for line in self._lines if line.startswith("schwabstream: ")]
+        errors_logged = [
+            line.removeprefix("schwabstream: ") for line in self._lines if line.startswith("schwabstream: ")
+        ]
         last = f" ({safe(self._lines[-1])[:200]})" if self._lines else ""
-        reason = said[-1] if said else f"the stream ended with exit code {self._child.returncode}{last}"
+        reason = (
+            errors_logged[-1] if errors_logged else f"the stream ended with exit code {self._child.returncode}{last}"
+        )
         raise _error_of(self._child.returncode or 1)(reason)
 
 

@@ -1,7 +1,7 @@
-"""A Redis for those who have none: ``redis-server`` from the PATH as a child on loopback, else fakeredis over TCP.
+"""An embedded Redis: ``redis-server`` from the PATH as a child on loopback, or else fakeredis over TCP.
 
-Either way other programs can connect. Nothing is written to disk, and it ends with the block that started it. The
-usual port is taken when it is free, so that other programs find it without being told.
+Other programs can connect to both. Nothing is written to disk, and it ends with the block that started it. It listens
+on the usual port when that is free, so that other programs find it.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from schwabstream.errors import RedisUnavailable
 from schwabstream.settings import foreign_environment
 
 EMBEDDED = "embedded"
-"""What ``--redis`` says for a Redis of its own."""
+"""The value of ``--redis`` that starts one."""
 HOST = "127.0.0.1"
 USUAL_PORT = 6379
 START_TIMEOUT_S = 5.0
@@ -60,7 +60,7 @@ async def _redis_server(program: str, usual_port: int, start_timeout_s: float) -
 async def _started(
     program: str, folder: Path, usual_port: int, timeout_s: float
 ) -> tuple[asyncio.subprocess.Process, int]:
-    """The running child and its port: the usual one, or another when somebody is or gets there first."""
+    """The running child and its port: the usual one, or another when that is taken or gets taken meanwhile."""
     for attempt in range(_MOST_STARTS):
         port = _free_port(0 if attempt else usual_port)
         child = await _spawn(program, port, folder)
@@ -78,12 +78,12 @@ async def _started(
 
 
 def _resolved(folder: str) -> Path:
-    """The folder as a process in it calls it."""
+    """The folder without symbolic links, as CONFIG GET returns it."""
     return Path(folder).resolve()
 
 
 def _free_port(usual_port: int) -> int:
-    """The usual port when nobody listens there, else one the system picks."""
+    """The usual port when it is free, else one that the system picks."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -104,7 +104,7 @@ async def _spawn(program: str, port: int, folder: Path) -> asyncio.subprocess.Pr
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
             env=foreign_environment(),
-            start_new_session=True,  # Ctrl-C is for us: the last events must still find a Redis
+            start_new_session=True,  # Ctrl-C goes to us: the last events still need a Redis
             preexec_fn=dies_with_parent(),
         )
     except OSError as error:
@@ -122,9 +122,9 @@ async def _end(child: asyncio.subprocess.Process) -> None:
 
 
 async def _answers(child: asyncio.subprocess.Process, port: int, folder: Path) -> bool:
-    """Wait until the child itself answers, known by its folder; False when it ended instead.
+    """Wait until the child answers; False when it ended instead.
 
-    Another Redis may have taken the port in between, and its answer must not pass for the child's.
+    Its folder identifies it: another Redis may have taken the port in between.
     """
     while child.returncode is None:
         with contextlib.suppress(OSError):

@@ -1,46 +1,39 @@
-"""``stream export``: recordings as tables for pandas, polars and their like."""
+"""``stream export``: writes recordings as tables for pandas, polars and similar tools."""
 
 import contextlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import structlog
 
 from schwabstream.errors import ConfigurationError
 from schwabstream.events import Channel
 from schwabstream.logs import configure_logging
 from schwabstream.recording.columns import TABLES, rows
 from schwabstream.recording.playback import Playback
-from schwabstream.recording.reader import Recording
+from schwabstream.recording.reader import Recordings
 from schwabstream.recording.tables import FORMATS, TableFile, table_file
 from schwabstream.terminal.progress import progress
 
-log = structlog.get_logger(__name__)
 
-_RECORDS_PER_LOOK = 500
-
-
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Exported:
-    """What was written: rows by file; and what of the recordings could not be read."""
+    """The number of rows written to each file, and the damage found in the recordings."""
 
-    rows: dict[Path, int] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    rows: dict[Path, int]
+    problems: list[str]
 
 
 def export(files: list[Path], form: str, out: Path, *, replace: bool = False, verbosity: int = 0) -> Exported:
     """Write ticks, books and bars of the recordings, in the order they were made, into the directory ``out``.
 
-    ``form`` is one of ``FORMATS``. Raises ``ConfigurationError`` for a file that is no recording, for one that would be
-    overwritten without ``replace``, and when pyarrow is missing.
+    ``form`` is one of ``FORMATS``. Raises ``ConfigurationError`` for a file that is not a recording, for a table
+    that exists without ``replace``, and when pyarrow is missing.
     """
     configure_logging(verbosity=verbosity)
     if form not in FORMATS:
         raise ConfigurationError(f"cannot export to {form!r}: choose {' or '.join(FORMATS)}")
-    exported = Exported()
-    ordered = _ordered(files)
+    recordings = Recordings(files)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -50,21 +43,11 @@ def export(files: list[Path], form: str, out: Path, *, replace: bool = False, ve
             channel: stack.enter_context(table_file(out, table, form, replace=replace))
             for channel, table in TABLES.items()
         }
-        _fill(tables, ordered, exported)
-    exported.rows = {table.path: table.rows for table in tables.values()}
-    return exported
+        _fill(tables, recordings)
+    return Exported({table.path: table.rows for table in tables.values()}, recordings.problems)
 
 
-def _ordered(files: list[Path]) -> list[Path]:
-    """By the time they begin; raises ``ConfigurationError`` for the first that is no recording."""
-    began: dict[Path, int] = {}
-    for path in files:
-        with Recording(path) as recording:
-            began[path] = recording.header.part_us
-    return sorted(began, key=lambda path: began[path])
-
-
-def _fill(tables: dict[Channel, TableFile], files: list[Path], exported: Exported) -> None:
+def _fill(tables: dict[Channel, TableFile], recordings: Recordings) -> None:
     counts: Counter[Channel] = Counter()
 
     def deliver(channel: Channel, event: dict[str, Any]) -> None:
@@ -73,16 +56,6 @@ def _fill(tables: dict[Channel, TableFile], files: list[Path], exported: Exporte
             tables[channel].add(row)
 
     playback = Playback(deliver)
-    before = 0
-    with progress("exporting", sum(path.stat().st_size for path in files)) as show:
-        for path in files:
-            with Recording(path) as recording:
-                for number, item in enumerate(recording.items()):
-                    playback.take(item)
-                    if number % _RECORDS_PER_LOOK == 0:
-                        show(before + recording.position)
-                before += recording.size
-                exported.problems += (f"{path}: {problem}" for problem in recording.problems)
-        show(before)
-    for problem in exported.problems:
-        log.warning("the recording is damaged; the rest of it was exported", problem=problem)
+    with progress("exporting", recordings.size) as show:
+        for item in recordings.items(show):
+            playback.take(item)

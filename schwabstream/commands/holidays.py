@@ -1,7 +1,6 @@
-"""The exchanges' holidays, from the ``holidays`` package, fetched by a child process.
+"""The holidays of the exchanges, from the ``holidays`` package, which a child process loads.
 
-The package takes most of a second and ten megabytes to import: a child pays both, so that neither the stream nor the
-process that carries it for months does.
+The import takes most of a second and ten megabytes: in a child, neither delays the stream or stays in its memory.
 """
 
 import asyncio
@@ -33,7 +32,7 @@ def compute_holidays(year: int) -> tuple[Holidays, Holidays]:
 
 
 async def load_holidays(year: int) -> tuple[Holidays, Holidays] | None:
-    """The same, computed in a child process; None when that does not work out."""
+    """The same, computed in a child process; None when the child fails."""
     from schwabstream.settings import foreign_environment
 
     child = await asyncio.create_subprocess_exec(

@@ -1,6 +1,6 @@
 """The use cases of ``schwabstream auth``: log in, refresh, status, log out; each returns a typed report.
 
-What a person reads and types meanwhile goes through a :class:`Prompt`; rendering is the command line's part.
+Questions to the person go through a :class:`Prompt`; the command line renders the reports.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ _AGAIN = "start again: schwabstream auth login"
 
 
 class Method(StrEnum):
-    """How a person hands the login over."""
+    """How the login reaches the program."""
 
     BROWSER = "browser"
     MANUAL = "manual"
@@ -39,9 +39,9 @@ class Method(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """The terminal during a login: ``say`` never reaches stdout; reading returns "" at the end of input."""
+    """The terminal during a login. ``show`` writes to stderr; reading returns "" at the end of input."""
 
-    say: Callable[[str], None]
+    show: Callable[[str], None]
     read_line: Callable[[], str]
     read_secret: Callable[[], str]
     open_browser: Callable[[str], bool]
@@ -49,7 +49,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class LoginState:
-    """Where the login lies and what it is good for; moments in seconds since the epoch, None when unknown."""
+    """The stored login; times in seconds since the epoch, None when unknown."""
 
     token_file: str
     logged_in: bool
@@ -100,7 +100,7 @@ class StatusReport:
 
 @dataclass(frozen=True, slots=True)
 class LogoutReport:
-    """What ``auth logout`` did: where the login is kept, and which setting would still bring one back."""
+    """What ``auth logout`` did: where the login is kept, and which setting the next run would log in with."""
 
     token_file: str
     snapshot: str | None
@@ -128,7 +128,7 @@ async def log_in(
 ) -> LoginReport:
     """Log in unless the stored login is good; nothing is written before Schwab has accepted it.
 
-    A login that ends within 24 hours is not good any more. ``browser``: open one, if this machine has one.
+    A stored login that ends within 24 hours is not good enough. ``browser``: open one, if this machine has one.
     """
     store = open_store(settings, clock=clock)
     async with AccessTokens(settings, store, clock=clock) as access:
@@ -153,9 +153,9 @@ async def log_in(
 
 
 async def refresh(settings: Settings, *, if_due: bool = False, clock: Callable[[], float] = time.time) -> RefreshReport:
-    """Refresh the access token now, or with ``if_due`` only when it is time; never asks a person anything.
+    """Refresh the access token now, or with ``if_due`` only when it is due; never prompts.
 
-    ``TokenFileError`` before Schwab is asked when the file cannot be written: the new token would end with the command.
+    Raises ``TokenFileError`` before it asks Schwab when the file cannot be written: the new token would be lost.
     """
     store = open_store(settings, clock=clock)
     async with AccessTokens(settings, store, clock=clock) as access:
@@ -177,7 +177,7 @@ async def refresh(settings: Settings, *, if_due: bool = False, clock: Callable[[
 
 
 def status(settings: Settings, *, clock: Callable[[], float] = time.time) -> StatusReport:
-    """Say what is stored and where each credential comes from; asks nobody."""
+    """What is stored, and where each credential comes from; asks neither Schwab nor a person."""
     store = open_store(settings, clock=clock)
     tokens = store.load()
     credentials = {variable: _origin(variable) for variable in CREDENTIALS}
@@ -200,7 +200,7 @@ def log_out(settings: Settings) -> LogoutReport:
 def open_browser(url: str) -> bool:
     """Open the address in a graphical browser without waiting for it; return whether there is one.
 
-    A Python of its own does that: ``webbrowser`` would hand our environment and terminal on to the browser.
+    A separate Python opens it: ``webbrowser`` would pass our environment and terminal to the browser.
     """
     import webbrowser
 
@@ -208,13 +208,13 @@ def open_browser(url: str) -> bool:
         browser = webbrowser.get()
     except webbrowser.Error:
         return False
-    # A text browser would take over the terminal in which the login is going on.
+    # A text browser would take over the terminal of the login.
     if Path(getattr(browser, "name", "") or "").name in {"www-browser", "links", "elinks", "lynx", "w3m"}:
         return False
     command = [sys.executable, "-I", "-m", "webbrowser", url]
     silent: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
-    # Some controllers wait until the browser is closed, and the callback has to be answered long before that. Ctrl-C
-    # ends the login and not the browser.
+    # Some controllers wait until the browser is closed, but the callback comes long before that. Ctrl-C ends the login
+    # and not the browser.
     silent |= {"env": foreign_environment(), "start_new_session": True, "check": False}
     threading.Thread(target=subprocess.run, args=(command,), kwargs=silent, daemon=True).start()
     return True
@@ -233,12 +233,12 @@ async def _good_login(access: AccessTokens, store: TokenStore, now: float) -> To
 async def _received_code(callback_url: str, prompt: Prompt, url: str, state: str, browser: bool, limit_s: float) -> str:
     async with CallbackServer(callback_url, state) as server:
         if browser and prompt.open_browser(url):
-            prompt.say(f"A browser opens Schwab's login page. If it does not, open this address:\n\n  {url}\n")
+            prompt.show(f"A browser opens Schwab's login page. If it does not, open this address:\n\n  {url}\n")
         else:
-            prompt.say(f"Open this address in a browser on this machine and log in:\n\n  {url}\n")
-        prompt.say(
-            "At the end the browser warns about the certificate of 127.0.0.1: it was made here a moment ago; go on to "
-            "the page.\nNo browser here? Stop with Ctrl-C and use: schwabstream auth login --manual"
+            prompt.show(f"Open this address in a browser on this machine and log in:\n\n  {url}\n")
+        prompt.show(
+            "At the end the browser warns about the certificate of 127.0.0.1. This program has just made it: continue "
+            "to the page.\nNo browser here? Stop with Ctrl-C and use: schwabstream auth login --manual"
         )
         redirect = await server.redirect(limit_s)
     if redirect.problem:
@@ -247,25 +247,25 @@ async def _received_code(callback_url: str, prompt: Prompt, url: str, state: str
 
 
 def _pasted_code(prompt: Prompt, url: str, state: str) -> str:
-    prompt.say(
-        f"Open this address in any browser and log in:\n\n  {url}\n\nThe browser ends on a page that cannot be shown; "
-        "that is right. Copy that page's whole\naddress from the address bar and paste it here within 30 seconds:"
+    prompt.show(
+        f"Open this address in any browser and log in:\n\n  {url}\n\nThe browser ends on a page that cannot be "
+        "displayed, as expected.\nCopy the whole address of that page and paste it here within 30 seconds:"
     )
     for _ in range(_MOST_PASTES):
         redirect, more = _read_pasted(prompt)
         problem = redirect.problem
         if not problem and redirect.state not in (None, state):
-            problem = "that address belongs to an earlier login; use the one this login ended on"
+            problem = "that address belongs to an earlier login; copy the one that this login ended on"
         if not problem:
             return redirect.code
         if not more:
             break
-        prompt.say(f"That does not work: {problem}. Paste it again:")
+        prompt.show(f"That cannot be used: {problem}. Paste it again:")
     raise LoginRequired(f"no login: {problem}; {_AGAIN} --manual")
 
 
 def _read_pasted(prompt: Prompt) -> tuple[Redirect, bool]:
-    """Read lines until they make a whole code; an empty line or the end of input means that is all there is."""
+    """Read lines until they hold a whole code, an empty line comes or the input ends."""
     text = ""
     while True:
         line = prompt.read_line()
@@ -273,7 +273,7 @@ def _read_pasted(prompt: Prompt) -> tuple[Redirect, bool]:
         redirect = read_paste(text)
         if redirect.whole or not line.strip():
             return redirect, bool(line)
-        prompt.say("(if that was not all of it, paste the rest; else press Enter on an empty line)")
+        prompt.show("(If that was not the whole address, paste the rest; otherwise press Enter on an empty line.)")
 
 
 def _unwritable(store: TokenStore) -> str | None:
@@ -285,7 +285,7 @@ def _unwritable(store: TokenStore) -> str | None:
 
 
 def _origin(variable: str) -> str | None:
-    """Where a credential comes from; none of them has a default, so None is "not set"."""
+    """Where a credential comes from; None when it is not set, since none has a default."""
     found = origin(variable)
     return None if found == "default" else found
 

@@ -1,7 +1,7 @@
-"""What ``quote``, ``book`` and ``status`` do: read Redis, or, with no streamer running, the next best thing.
+"""``quote``, ``book`` and ``status``: read Redis, or, while no streamer runs, ask Schwab.
 
-Never opens a second streaming connection while a streamer reports: Schwab allows one (protocol 3.8). With none,
-``quote`` asks once over REST, and ``book`` runs a stream of its own for as long as it is shown.
+Never opens a second streaming connection while a streamer runs: Schwab allows one (protocol 3.8). Without a streamer,
+``quote`` asks once over REST, and ``book`` runs a child streamer for as long as it is shown.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from schwabstream.clock import today
 from schwabstream.commands.signals import until_signalled
+from schwabstream.commands.start import settings_and_logs, symbols_of
 from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.subscription import Subscription, read_report
 from schwabstream.errors import (
@@ -25,12 +25,10 @@ from schwabstream.errors import (
     SymbolError,
 )
 from schwabstream.events import Event, StatusEvent
-from schwabstream.logs import configure_logging
 from schwabstream.market.rest_quotes import tick_of
 from schwabstream.output import can_draw
-from schwabstream.protocol.symbols import future_hints, parse_symbols
 from schwabstream.report import StreamerReport
-from schwabstream.settings import load_settings
+from schwabstream.settings import Settings
 from schwabstream.terminal.ladder import Ladder
 from schwabstream.terminal.lines import arrival, print_lines, print_once, show_lines
 from schwabstream.terminal.live_screen import watch
@@ -53,51 +51,55 @@ class WatchOptions:
     simulate: bool = False
     redis: str | None = None
     updates: int | None = None
-    sort: str | None = None
-    depth: int = 10
-    venues: bool = False
     verbosity: int = 0
 
+    @property
+    def live(self) -> bool:
+        """Whether a screen shows it, rather than lines."""
+        return not self.once and not self.json and can_draw()
 
-def quote(options: WatchOptions) -> None:
+
+def quote(options: WatchOptions, sort: str | None = None) -> None:
     """Show the symbols' level 1 until a signal ends it; raises what the contract's exit codes name."""
-    view = QuoteTable(_watchlist(options), sort=options.sort)
-    asyncio.run(_Watch(options, view, over_rest=True).until_signalled())
+    settings = _settings(options)
+    view = QuoteTable(_watchlist(options), sort=sort)
+    asyncio.run(_Watch(options, settings, view, over_rest=True).until_signalled())
 
 
-def book(options: WatchOptions) -> None:
+def book(options: WatchOptions, depth: int = 10, *, venues: bool = False) -> None:
     """Show one symbol's level 2 until a signal ends it; raises what the contract's exit codes name."""
+    settings = _settings(options)
     watchlist = _watchlist(options)
     if len(watchlist.quotes) != 1:
-        raise SymbolError(f"book shows one symbol, and these are {len(watchlist.quotes)}: run it once for each")
-    view = Ladder(watchlist, depth=options.depth, venues=options.venues)
-    asyncio.run(_Watch(options, view, over_rest=False).until_signalled())
+        raise SymbolError(f"book shows one symbol, not {len(watchlist.quotes)}: run it once for each")
+    view = Ladder(watchlist, depth=depth, venues=venues)
+    asyncio.run(_Watch(options, settings, view, over_rest=False).until_signalled())
 
 
-def status(redis: str | None) -> StreamerReport | None:
+def status(redis: str | None, verbosity: int) -> StreamerReport | None:
     """The running streamer's report; None when none runs. Raises ``RedisUnavailable``."""
-    settings = load_settings(redis_url=redis)
-    configure_logging(settings.schwab_log_format)
+    settings = settings_and_logs(verbosity, redis_url=redis)
     return asyncio.run(read_report(settings.redis_url, settings.schwab_redis_prefix))
 
 
+def _settings(options: WatchOptions) -> Settings:
+    # A log line would damage a live screen, which shows by itself what is wrong.
+    return settings_and_logs(-1 if options.live else options.verbosity, redis_url=options.redis)
+
+
 def _watchlist(options: WatchOptions) -> Watchlist:
-    """The symbols asked for; the words of one, such as SPY 251219C600, need no quotes."""
-    return Watchlist(parse_symbols([" ".join(options.symbols)], today()))
+    """The symbols to watch. A symbol of several words, such as SPY 251219C600, needs no quotation marks."""
+    return Watchlist(symbols_of([" ".join(options.symbols)]))
 
 
 class _Watch:
-    """One showing, from the settings to the last line; ``over_rest`` says whether REST has what it shows."""
+    """One ``quote`` or ``book``, from the settings to the last line; ``over_rest``: REST has what it shows."""
 
-    def __init__(self, options: WatchOptions, view: QuoteTable | Ladder, *, over_rest: bool) -> None:
-        self._options, self._view, self._watchlist = options, view, view.watchlist
-        self._over_rest = over_rest
-        self._settings = load_settings(redis_url=options.redis)
-        self._live = can_draw() and not options.once and not options.json
-        # A log line on a live screen would tear it: there the screen itself says what is wrong.
-        configure_logging(self._settings.schwab_log_format, verbosity=-1 if self._live else options.verbosity)
-        for hint in future_hints(quote.symbol for quote in self._watchlist.quotes):
-            log.warning(hint)
+    def __init__(
+        self, options: WatchOptions, settings: Settings, view: QuoteTable | Ladder, *, over_rest: bool
+    ) -> None:
+        self._options, self._settings, self._over_rest = options, settings, over_rest
+        self._view, self._watchlist = view, view.watchlist
 
     async def until_signalled(self) -> None:
         await until_signalled(asyncio.ensure_future(self._run()))
@@ -123,7 +125,7 @@ class _Watch:
         except (ConfigurationError, LoginRequired) as error:
             if outage is None:
                 raise
-            raise type(error)(f"{outage}; Schwab cannot be asked instead: {error}") from error
+            raise type(error)(f"{outage}; Schwab cannot be asked either: {error}") from error
 
     async def _without_streamer(self, outage: RedisUnavailable | None) -> None:
         reason = None if outage is None else str(outage)
@@ -131,11 +133,11 @@ class _Watch:
             log.warning("no streamer runs: asking Schwab once", reason=reason)
             await self._once_over_rest()
         else:
-            log.warning("no streamer runs: opening a stream of its own", reason=reason)
+            log.warning("no streamer runs: starting one for this book", reason=reason)
             await self._run_own(embedded=outage is not None, simulate=False)
 
     async def _run_own(self, *, embedded: bool, simulate: bool) -> None:
-        """Run a streamer of our own and show what it brings."""
+        """Run a child streamer and show what it publishes."""
         from schwabstream.commands.child_streamer import own_stream
         from schwabstream.commands.embedded_redis import embedded_redis
 
@@ -146,7 +148,7 @@ class _Watch:
         async with contextlib.AsyncExitStack() as stack:
             url, redis = self._settings.redis_url, self._options.redis
             if embedded:
-                # Not the usual port: a streamer whose own Redis is away for a moment must not find this one there.
+                # Not the usual port: a streamer whose Redis is away for a moment must not connect to this one.
                 redis = url = (await stack.enter_async_context(embedded_redis(0))).url
             aliases = [quote.symbol.alias for quote in self._watchlist.quotes]
             self._watchlist.starting = True
@@ -154,15 +156,15 @@ class _Watch:
             await self._show(url, stream.check, patience_s=FIRST_DATA_LIMIT_S)
 
     async def _show(self, url: str, check: Callable[[], None] = lambda: None, *, patience_s: float = 0.0) -> None:
-        """Show what is in that Redis; ``--once`` waits up to ``patience_s`` for all there is to show."""
+        """Show what is in that Redis; ``--once`` waits up to ``patience_s`` for data of every symbol."""
         updates = self._options.updates
-        queue = ConflatingQueue(keys=self._watchlist.keys, newest_only=self._live)
+        queue = ConflatingQueue(keys=self._watchlist.keys, newest_only=self._options.live)
         prefix = self._settings.schwab_redis_prefix
         async with Subscription(queue, kinds=self._view.channels, redis_url=url, prefix=prefix) as subscription:
             if self._options.once:
                 await self._gather(subscription, check, patience_s)
                 await self._print_streamed()
-            elif self._live:
+            elif self._options.live:
                 await watch(subscription, self._watchlist, self._view, updates=updates, check=check)
             else:
                 if missing := self._watchlist.not_streamed():
@@ -170,7 +172,7 @@ class _Watch:
                 await show_lines(subscription, self._line_of, updates=updates, check=check)
 
     async def _gather(self, subscription: Subscription, check: Callable[[], None], patience_s: float) -> None:
-        """Take in what is there, and for a while what comes, until there is something of everything."""
+        """Take in the last values, and new events for ``patience_s`` or until every symbol has data."""
         queue, started = subscription.queue, time.monotonic()
         while True:
             check()
@@ -180,12 +182,12 @@ class _Watch:
                 break
             await arrival(subscription, 0.2)
         if patience_s and not self._watchlist.updates:
-            raise SchwabUnavailable(f"nothing came for the symbols within {patience_s:.0f} s; try: schwabstream doctor")
+            raise SchwabUnavailable(f"no data for the symbols within {patience_s:.0f} s: run schwabstream doctor")
         self._watchlist.invalid = queue.counts["invalid"]
         await self._await_report(subscription, REPORT_LIMIT_S if patience_s else 0.0)
 
     async def _print_streamed(self) -> None:
-        """Print what there is; raises ``SchwabUnavailable`` when a symbol is not streamed."""
+        """Print the snapshot; raises ``SchwabUnavailable`` when a symbol is not streamed."""
         watchlist = self._watchlist
         missing = watchlist.not_streamed()
         if not missing or any(quote.report or quote.tick or quote.book for quote in watchlist.quotes):
@@ -194,7 +196,7 @@ class _Watch:
             raise SchwabUnavailable(missing)
 
     async def _await_report(self, subscription: Subscription, patience_s: float) -> None:
-        """Take in the newest report; from a stream just begun, one that knows it streams."""
+        """Take in the newest report; ``patience_s`` gives a stream that just began the time to become healthy."""
         watchlist, started = self._watchlist, time.monotonic()
         while True:
             with contextlib.suppress(RedisUnavailable):
@@ -204,7 +206,7 @@ class _Watch:
             await asyncio.sleep(0.1)
 
     async def _once_over_rest(self) -> None:
-        """Ask Schwab's REST interface, which a streamer's connection does not mind."""
+        """Ask Schwab over REST, which does not disturb a streaming connection."""
         from schwabstream.auth.client import SchwabAuthClient
         from schwabstream.auth.store import open_store
 
@@ -226,14 +228,14 @@ class _Watch:
             return
         lines = []
         for quote in self._watchlist.quotes:
-            known = [self._view.json_of(event) for event in (quote.tick, quote.book) if event is not None]
-            lines += [line for line in known if line is not None]
-            if not known:
+            events = [event for event in (quote.tick, quote.book) if event is not None]
+            lines += [line for line in map(self._view.json_of, events) if line is not None]
+            if not events:
                 log.warning("no data", symbol=quote.symbol.alias)
         await print_lines(lines)
 
     def _line_of(self, event: Event) -> str | None:
-        """The event's line; what the reader itself missed goes to the log."""
+        """The event's line; a gap that this reader found goes to the log."""
         if isinstance(event, StatusEvent):
             log.warning(event.reason, state=event.state)
             return None

@@ -1,7 +1,8 @@
-"""``stream record``: a session of its own whose frames go to a file and nowhere else."""
+"""``stream record``: opens a session and writes its frames to a file; publishes nothing."""
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,23 @@ import structlog
 
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import open_store
-from schwabstream.clock import today
 from schwabstream.commands.resources import refuse_beside_streamer, schwab_for
 from schwabstream.commands.signals import until_signalled
+from schwabstream.commands.start import overrides_for, settings_and_logs, symbols_of
 from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import Channel
-from schwabstream.logs import configure_logging
-from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
+from schwabstream.protocol.symbols import Symbol
 from schwabstream.recording.rotation import Rotation
 from schwabstream.recording.writer import recording_to
-from schwabstream.settings import Settings, load_settings
+from schwabstream.settings import Settings
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 log = structlog.get_logger(__name__)
 
-_ADVICE = "Schwab allows one connection: record beside it with schwabstream stream run --record FILE, or stop it first"
+_ADVICE = (
+    "Schwab allows one connection. Record in that run with schwabstream stream run --record FILE, or stop it first"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,11 @@ class RecordOptions:
     """What ``stream record`` was asked for; None means "as the settings say"."""
 
     file: Path
-    rotation: Rotation | None
     symbols: list[str] | None = None
     duration_s: float | None = None
     simulate: bool = False
+    rotate: Sequence[str] = ()
+    keep: int | None = None
     verbosity: int = 0
 
 
@@ -46,43 +49,38 @@ def record(options: RecordOptions) -> None:
     Raises what the contract's exit codes name; ``Refused`` when a streamer that reports to this Redis is running:
     Schwab allows one connection (protocol 3.8).
     """
-    settings = load_settings(
-        schwab_symbols=options.symbols, tastytrade_symbol_list=None if options.symbols is None else []
-    )
-    configure_logging(settings.schwab_log_format, verbosity=options.verbosity)
+    rotation = Rotation.parse(options.rotate, options.keep)
+    settings = settings_and_logs(options.verbosity, **overrides_for(options.symbols))
     if not options.simulate:
         settings.require()
-    symbols = parse_symbols(settings.symbols, today())
-    for hint in future_hints(symbols):
-        log.warning(hint)
+    symbols = symbols_of(settings.symbols)
     if not symbols:
         raise ConfigurationError("no symbols to record: set SCHWAB_SYMBOLS or give --symbols /MNQ:XCME")
-    asyncio.run(_record(options, settings, symbols))
+    asyncio.run(_record(options, settings, symbols, rotation))
 
 
-async def _record(options: RecordOptions, settings: Settings, symbols: list[Symbol]) -> None:
+async def _record(options: RecordOptions, settings: Settings, symbols: list[Symbol], rotation: Rotation) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if not options.simulate:
-            with contextlib.suppress(RedisUnavailable):  # no Redis, no report
+            with contextlib.suppress(RedisUnavailable):  # without Redis nothing can be found
                 await refuse_beside_streamer(
                     settings.redis_url, settings.schwab_redis_prefix, _ADVICE, simulated_too=False
                 )
         settings = await stack.enter_async_context(schwab_for(settings, simulated=options.simulate))
         auth = await stack.enter_async_context(SchwabAuthClient(settings, open_store(settings)))
         auth.auto_refresh.start()
-        recording = recording_to(options.file, options.rotation, symbols, simulated=options.simulate)
+        recording = recording_to(options.file, rotation, symbols, simulated=options.simulate)
         client = SchwabStreamClient(
             auth,
             StreamState(symbols, _discard, heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s),
             keepalive_s=0,
             recorder=stack.enter_context(recording),
         )
-        work = asyncio.ensure_future(_stream(client, options.duration_s))
-        await until_signalled(work)
+        await until_signalled(asyncio.ensure_future(_stream(client, options.duration_s)))
 
 
 async def _stream(client: SchwabStreamClient, duration_s: float | None) -> None:
-    """Stream for that long, or until cancelled; either way the session is logged out of."""
+    """Stream for that long, or until cancelled; log out in both cases."""
     streaming = asyncio.create_task(client.run(), name="streamer")
     ready = asyncio.create_task(client.ready.wait(), name="ready")
     try:
@@ -98,4 +96,4 @@ async def _stream(client: SchwabStreamClient, duration_s: float | None) -> None:
 
 
 def _discard(_channel: Channel, _event: dict[str, Any]) -> None:
-    """Take an event and drop it: what is recorded are frames."""
+    """Drop an event: only frames are recorded."""

@@ -1,15 +1,15 @@
-"""``stream replay``: a recording through the same codec, market and publisher as the live stream.
+"""``stream replay``: sends a recording through the same codec, last values and publisher as the live stream.
 
-Events carry the exchange and arrival times of then. They go to a Redis of their own unless one is named, never beside a
-streamer that reports there: old prices must not pass for new ones.
+Events keep their recorded exchange and receive times. They go to an embedded Redis unless another is named, and never
+to one where a streamer runs: old prices must not look like new ones.
 """
 
 import asyncio
 import contextlib
 import platform
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from os import getpid
 from pathlib import Path
 from typing import Any, Literal
@@ -22,25 +22,25 @@ from schwabstream.broker.kind import reach
 from schwabstream.commands.embedded_redis import EMBEDDED, embedded_redis
 from schwabstream.commands.resources import refuse_beside_streamer
 from schwabstream.commands.signals import until_signalled
+from schwabstream.commands.start import settings_and_logs
 from schwabstream.errors import ConfigurationError
 from schwabstream.events import Channel
-from schwabstream.logs import configure_logging
 from schwabstream.market.last_values import Publish
 from schwabstream.output import LineWriter, safe_lines
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.recording.compare import Comparison, Difference
-from schwabstream.recording.format import Header, Record
+from schwabstream.recording.format import Record
 from schwabstream.recording.playback import Numbering, Playback
-from schwabstream.recording.reader import Recording
+from schwabstream.recording.reader import Recordings
 from schwabstream.recording.replay_clock import Pace, parse_moment
 from schwabstream.report import StreamerReport
-from schwabstream.settings import Settings, load_settings
+from schwabstream.settings import Settings
 from schwabstream.terminal.progress import progress
 
 log = structlog.get_logger(__name__)
 
 CROWDED = 5_000
-_ADVICE = "old prices must not mix with its own: replay into --redis embedded, or set another SCHWAB_REDIS_PREFIX"
+_ADVICE = "old prices must not mix with new ones. Replay into --redis embedded, or set another SCHWAB_REDIS_PREFIX"
 _RECORDS_PER_TURN = 200
 _POLL_S = 0.002
 _REPORT_EVERY_S, _DRAIN_LIMIT_S = 1.0, 1.5
@@ -50,7 +50,7 @@ _REPORT_EVERY_S, _DRAIN_LIMIT_S = 1.0, 1.5
 class ReplayOptions:
     """What ``stream replay`` was asked for; ``speed`` is a factor, infinite for as fast as it goes.
 
-    ``since`` and ``until`` are as the user wrote them, see ``pace.parse_moment``.
+    ``since`` and ``until`` are as the user wrote them, see ``replay_clock.parse_moment``.
     """
 
     files: list[Path]
@@ -66,18 +66,18 @@ class ReplayOptions:
 
 @dataclass(slots=True)
 class ReplayResult:
-    """What came out: how many events, the first difference to the golden file, and what could not be read.
+    """The number of events, the first difference from the golden file, and the damage found in the recordings.
 
-    ``complete`` tells whether it came to its end rather than being stopped.
+    ``complete`` is false when the replay was stopped before its end.
     """
 
+    problems: list[str]
     events: int = 0
     complete: bool = False
     difference: Difference | None = None
-    problems: list[str] = field(default_factory=list)
 
     def verdict(self) -> list[str]:
-        """How it compares with the golden file, in lines."""
+        """The comparison with the golden file, in lines."""
         if self.difference is not None:
             return self.difference.explain()
         return [f"{'identical' if self.complete else 'stopped; identical so far'}: {self.events} events"]
@@ -86,9 +86,8 @@ class ReplayResult:
 def replay(options: ReplayOptions) -> ReplayResult:
     """Replay until the end or a signal; raises what the contract's exit codes name."""
     if options.check is not None and options.loop:
-        raise ConfigurationError("--check needs an end, and --loop has none: leave one of them out")
-    settings = load_settings(redis_url=None if options.redis == EMBEDDED else options.redis)
-    configure_logging(settings.schwab_log_format, verbosity=options.verbosity)
+        raise ConfigurationError("--check needs a replay that ends, and --loop never does: use one of them")
+    settings = settings_and_logs(options.verbosity, redis_url=None if options.redis == EMBEDDED else options.redis)
     return asyncio.run(_Replay(options, settings).until_stopped())
 
 
@@ -97,31 +96,19 @@ class _Replay:
 
     def __init__(self, options: ReplayOptions, settings: Settings) -> None:
         self._options, self._settings = options, settings
-        self._result = ReplayResult()
-        self._headers: list[Header] = []
-        self._files: list[tuple[Path, int]] = []
+        self._recordings = Recordings(options.files)
+        self._result = ReplayResult(self._recordings.problems)
         self._lines: LineWriter | None = None
         self._comparison: Comparison | None = None
         self._publisher: TradingEventPublisher | None = None
         self._reader_gone = False
 
     async def until_stopped(self) -> ReplayResult:
-        """Replay; what came out until the end or a signal."""
-        self._look_at_files()
+        """Replay until the end or a signal."""
         await until_signalled(asyncio.ensure_future(self._run()))
         if self._lines is not None:
             self._lines.check()
         return self._result
-
-    def _look_at_files(self) -> None:
-        """Read every header, so that a file that is no recording is told first, and put parts in order."""
-        found = []
-        for path in self._options.files:
-            with Recording(path) as recording:
-                found.append((recording.header, path, recording.size))
-        found.sort(key=lambda each: each[0].part_us)
-        self._headers = [header for header, _, _ in found]
-        self._files = [(path, size) for _, path, size in found]
 
     async def _run(self) -> None:
         options = self._options
@@ -132,7 +119,7 @@ class _Replay:
                 self._lines = LineWriter(self._on_reader_gone, escape=safe_lines)
                 stack.callback(self._lines.close)
             publish = await stack.enter_async_context(self._destination())
-            with progress("replaying", sum(size for _, size in self._files)) as show:
+            with progress("replaying", self._recordings.size) as show:
                 await self._play(publish, show)
                 while options.loop and not self._reader_gone and self._result.events:
                     await self._play(publish, show)
@@ -145,12 +132,12 @@ class _Replay:
 
     async def _play(self, publish: Publish, show: Callable[[int], None]) -> None:
         """All files once, from the first moment asked for to the last."""
-        options, first = self._options, self._headers[0]
+        options, first = self._options, self._recordings.first
         from_us = parse_moment(options.since, first) if options.since else 0
         until_us = parse_moment(options.until, first) if options.until else 1 << 62
         playback = Playback(publish, from_us=from_us)
         pace = Pace(options.speed)
-        for number, item in enumerate(self._items(show)):
+        for number, item in enumerate(self._recordings.items(show)):
             if isinstance(item, Record) and not item.repeated:
                 if item.at_us > until_us or self._done:
                     return
@@ -161,27 +148,9 @@ class _Replay:
                 await asyncio.sleep(0)
                 await self._catch_up(CROWDED)
 
-    def _items(self, show: Callable[[int], None]) -> Iterator[Header | Record]:
-        before = 0
-        for path, size in self._files:
-            with Recording(path) as recording:
-                for number, item in enumerate(recording.items()):
-                    if number % _RECORDS_PER_TURN == 0:
-                        show(before + recording.position)
-                    yield item
-                for problem in recording.problems:
-                    self._name(f"{path}: {problem}")
-            before += size
-            show(before)
-
-    def _name(self, problem: str) -> None:
-        if problem not in self._result.problems:
-            self._result.problems.append(problem)
-            log.warning("the recording is damaged; the rest of it is replayed", problem=problem)
-
     async def _catch_up(self, most: int) -> None:
-        """Wait until no more than that many events are still on their way."""
-        while self._waiting > most:  # noqa: ASYNC110 - a thread and Redis empty the queues, and neither tells
+        """Wait until at most this many events are still queued."""
+        while self._waiting > most:  # noqa: ASYNC110 - a thread and Redis empty the queues, without a notice
             await asyncio.sleep(_POLL_S)
 
     @property
@@ -254,7 +223,7 @@ class _Replay:
             await publisher.close()
 
     async def _report(self, publisher: TradingEventPublisher) -> None:
-        """Say in Redis that what comes is a replay, for as long as it does."""
+        """Publish a report that marks the events as a replay, for as long as it runs."""
         started = int(time.time() * 1000)
         try:
             while True:
@@ -268,7 +237,7 @@ class _Replay:
     ) -> bytes:
         report = StreamerReport(
             state=state,
-            reason=f"replaying {', '.join(path.name for path, _ in self._files)}",
+            reason=f"replaying {', '.join(path.name for path in self._recordings.paths)}",
             since=started,
             started=started,
             reported=int(time.time() * 1000),

@@ -1,4 +1,4 @@
-"""What commands need: a Schwab, real or simulated, a Redis, shared or embedded, the lease, no other streamer."""
+"""What commands need: a real or simulated Schwab, a shared or embedded Redis, the lease, the absence of a streamer."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RedisPlace:
-    """Where to publish, and whether others may publish there too."""
+    """Where to publish, and whether other streamers may publish there too."""
 
     url: str
     shared: bool
@@ -30,22 +30,22 @@ class RedisPlace:
 
 @contextlib.asynccontextmanager
 async def schwab_for(settings: Settings, *, simulated: bool, recording: Path | None = None) -> AsyncIterator[Settings]:
-    """Settings of the Schwab to use: as they are, or those of a simulator that runs for the length of the block."""
+    """The settings of the Schwab to use: these, or those of a simulator that runs for the length of the block."""
     if not simulated:
         yield settings
         return
     from schwabstream.commands.simulate import load_tape, simulated_schwab
 
     tape = None if recording is None else load_tape(recording)
-    async with simulated_schwab(settings, tape) as stand_in:
-        yield stand_in
+    async with simulated_schwab(settings, tape) as simulator_settings:
+        yield simulator_settings
 
 
 @contextlib.asynccontextmanager
 async def redis_for(settings: Settings, asked: str | None, *, simulated: bool) -> AsyncIterator[RedisPlace]:
-    """The Redis to publish to; made-up prices go into a shared one only when the command line names it."""
+    """The Redis to publish to; simulated prices go to a shared one only when the command line names it."""
     if asked == EMBEDDED or (simulated and asked is None):
-        # A configured Redis that is away for a moment must not come back as one with made-up prices.
+        # A live streamer whose Redis is away for a moment must not reconnect to one with simulated prices.
         configured = origin("REDIS_URL") in ("environment", ".env")
         async with embedded_redis(0 if simulated and configured else USUAL_PORT) as embedded:
             log.info("embedded redis", url=embedded.url, kind=embedded.kind)
@@ -76,7 +76,7 @@ async def lease_for(
 
 
 async def keep_from_live(settings: Settings) -> None:
-    """Raise ``LeaseLost`` when made-up prices would mix with those of a live streamer in the configured Redis."""
+    """Raise ``LeaseLost`` when simulated prices would mix with those of a live streamer in the configured Redis."""
     lease = Lease(settings.redis_url, settings.schwab_redis_prefix)
     try:
         await lease.of_simulation()
@@ -86,20 +86,22 @@ async def keep_from_live(settings: Settings) -> None:
 
 async def refuse_beside_streamer(redis_url: str, prefix: str, advice: str, *, simulated_too: bool) -> None:
     """Raise ``Refused``, ending in ``advice``, while a streamer publishes there under the prefix."""
-    from schwabstream.consumer.subscription import read_report  # a stream for months needs no reader's libraries
+    from schwabstream.consumer.subscription import (
+        read_report,
+    )  # a long-running stream must not keep a reader's libraries in memory
 
     report = await read_report(redis_url, prefix)
     if report is not None and report.state != "stopped" and (simulated_too or not report.simulated):
-        raise Refused(f"a streamer publishes under {prefix!r} (process {report.pid} on {report.host}), and {advice}")
+        raise Refused(f"a streamer publishes under {prefix!r} (process {report.pid} on {report.host}): {advice}")
 
 
 async def account_of(auth: SchwabAuthClient) -> str:
     """The customer id that the login belongs to.
 
-    A wait that Schwab asks for is waited when it ends within the time of a start (docs/adr/0005); every other failure
-    is raised as it is.
+    Waits as long as Schwab asks for, if that ends within the time limit of a start (docs/adr/0005). Every other failure
+    is raised.
     """
-    preload()  # seconds on a small machine, which are not part of Schwab's time to answer
+    preload()  # takes seconds on a small machine, which must not count as Schwab's time to answer
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + STARTUP_LIMIT_S
     try:
@@ -114,6 +116,6 @@ async def account_of(auth: SchwabAuthClient) -> str:
                     await asyncio.sleep(error.retry_after_s)
     except TimeoutError as error:
         raise SchwabUnavailable(
-            f"Schwab did not say within {STARTUP_LIMIT_S:g} s whose account this is: check the network and "
+            f"Schwab did not name the account within {STARTUP_LIMIT_S:g} s: check the network and "
             "SCHWAB_API_BASE_URL, then try again"
         ) from error

@@ -15,13 +15,13 @@ def ending_signals() -> tuple[signal.Signals, ...]:
 
 
 async def until_signalled(work: "asyncio.Future[None]") -> None:
-    """Wait for the work; a signal ends it in order, and quietly. SIGINT or SIGTERM a second time ends it at once."""
+    """Wait for the work. A signal cancels it without an error; a second SIGINT or SIGTERM gets Python's handling."""
     loop = asyncio.get_running_loop()
     signals = ending_signals()
     received: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
-        # A shell passes SIGHUP on to jobs that had it from the kernel: the second one is not a person's impatience.
+        # A closing terminal sends SIGHUP twice, from the kernel and from the shell; the second is not a second Ctrl-C.
         if number is signal.SIGHUP and received:
             return
         received.append(number)
@@ -42,7 +42,7 @@ async def until_signalled(work: "asyncio.Future[None]") -> None:
 
 
 def run_until_interrupted(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end, or until Ctrl-C, which asyncio by itself would only note while a person is being waited for."""
+    """Run to the end or until Ctrl-C, also while a thread waits for input, which asyncio alone would not interrupt."""
 
     def stop(_number: int, _frame: object) -> None:
         raise KeyboardInterrupt

@@ -5,7 +5,6 @@ import contextlib
 import shlex
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import structlog
 from schwabstream.auth.store import TokenStore
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.commands.signals import until_signalled
-from schwabstream.logs import configure_logging
+from schwabstream.commands.start import settings_and_logs
 from schwabstream.protocol.codec import Response, decode
 from schwabstream.protocol.session import SUCCESS_CODES
 from schwabstream.recording.format import Record
@@ -28,34 +27,28 @@ log = structlog.get_logger(__name__)
 _RECORDS_LOOKED_AT = 5_000
 
 
-@dataclass(frozen=True, slots=True)
-class SimulateOptions:
-    """The options of ``simulate``."""
-
-    recording: Path | None = None
-    port: int = 0
-    seed: int = 7
-    futures_depth: bool = False
-    speed: float = 1.0
-    loop: bool = False
-    verbosity: int = 0
-
-
-def simulate(options: SimulateOptions, show: Callable[[str], None]) -> None:
+def simulate(
+    show: Callable[[str], None],
+    recording: Path | None,
+    *,
+    port: int,
+    seed: int,
+    futures_depth: bool,
+    speed: float,
+    loop: bool,
+    verbosity: int,
+) -> None:
     """Serve until a signal; ``show`` gets the lines a client needs once the port is open.
 
     Raises ``ConfigurationError`` when the port is taken or the file is not a recording.
     """
-    configure_logging(load_settings().schwab_log_format, verbosity=options.verbosity)
-    asyncio.run(_simulate(options, show))
+    settings_and_logs(verbosity)
+    tape = None if recording is None else load_tape(recording, speed=speed, loop=loop)
+    faults = Faults(futures_depth=futures_depth, auto_approve=True)
+    asyncio.run(_serve(SchwabSimulator(seed=seed, port=port, faults=faults, tape=tape), show))
 
 
-async def _simulate(options: SimulateOptions, show: Callable[[str], None]) -> None:
-    tape = None
-    if options.recording is not None:
-        tape = load_tape(options.recording, speed=options.speed, loop=options.loop)
-    faults = Faults(futures_depth=options.futures_depth, auto_approve=True)
-    simulator = SchwabSimulator(seed=options.seed, port=options.port, faults=faults, tape=tape)
+async def _serve(simulator: SchwabSimulator, show: Callable[[str], None]) -> None:
     async with _logged_in(simulator) as values:
         for name, value in values.items():
             show(f"{name.upper()}={shlex.quote(str(value))}")
@@ -65,7 +58,7 @@ async def _simulate(options: SimulateOptions, show: Callable[[str], None]) -> No
 
 @contextlib.asynccontextmanager
 async def simulated_schwab(settings: Settings, tape: Tape | None = None) -> AsyncIterator[Settings]:
-    """These settings, pointed at a simulator with a login of its own; with a ``tape`` it serves that recording."""
+    """These settings, pointed at a simulator that is logged in; with a ``tape`` it serves that recording."""
     no_login = {"schwab_token_key": None, "schwab_refresh_token": None, "schwab_persist_refresh_to_env": False}
     async with _logged_in(SchwabSimulator(faults=Faults(futures_depth=True), tape=tape)) as values:
         yield load_settings(**settings.model_dump(exclude_unset=True) | no_login | values)
@@ -89,7 +82,7 @@ async def _logged_in(simulator: SchwabSimulator) -> AsyncIterator[dict[str, Any]
 def load_tape(path: Path, *, speed: float = 1.0, loop: bool = False) -> Tape:
     """The recording as a tape for the simulator; raises ``ConfigurationError`` when the file is not one.
 
-    What cannot be read is named in the log, once, when the tape gets there.
+    Damage is logged once, when the tape reaches it.
     """
 
     def frames() -> Iterator[tuple[int, str | bytes]]:

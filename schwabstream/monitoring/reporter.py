@@ -96,11 +96,16 @@ class Reporter:
             count, self._announced_drops = dropped - self._announced_drops, dropped
             self._client.announcer.announce("dropped", reason, count=count)
 
+    @property
+    def login_reminder(self) -> str | None:
+        """What a person should do about the login now, None while nothing is due."""
+        tokens = self._tokens()
+        return tokens.login_reminder(self._wall()) if tokens else None
+
     def _announce_login_due(self) -> None:
         """Remind once per login, a day before the next one is due (protocol 1.3)."""
         tokens = self._tokens()
-        reminder = tokens.login_reminder(self._wall()) if tokens else None
-        if tokens and reminder and tokens.login_due_at != self._announced_due:
+        if tokens and (reminder := self.login_reminder) and tokens.login_due_at != self._announced_due:
             self._announced_due = tokens.login_due_at
             self._client.announcer.remind(reminder, "login_due")
 

@@ -8,9 +8,11 @@ import contextlib
 import os
 import stat
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, Self
+
+import structlog
 
 from schwabstream.errors import ConfigurationError
 from schwabstream.recording.format import Header, Record, decode_header, decode_record
@@ -26,6 +28,9 @@ _LARGEST_LINE = 64 * 2**20
 _LARGEST_HEADER = 2**20
 _HELD_BACK = 8 * 2**20
 _MOST_PROBLEMS = 50
+_RECORDS_PER_REPORT = 200
+
+log = structlog.get_logger(__name__)
 
 
 class Recording:
@@ -180,3 +185,37 @@ def _open(path: Path) -> BinaryIO:
         return path.open("rb")
     except OSError as error:
         raise ConfigurationError(f"cannot read {path}: {error.strerror}") from error
+
+
+class Recordings:
+    """Some files to read in order; ``problems`` lists the damage found so far.
+
+    Raises ``ConfigurationError`` for a file that is not a recording.
+    """
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        found = []
+        for path in files:
+            with Recording(path) as recording:
+                found.append((recording.header, path, recording.size))
+        found.sort(key=lambda each: each[0].part_us)
+        self.first = found[0][0]
+        self.paths = [path for _, path, _ in found]
+        self.size = sum(size for _, _, size in found)
+        self.problems: list[str] = []
+
+    def items(self, show: Callable[[int], None]) -> Iterator[Header | Record]:
+        """Everything readable, once; ``show`` gets the number of bytes read so far."""
+        before = 0
+        for path in self.paths:
+            with Recording(path) as recording:
+                for number, item in enumerate(recording.items()):
+                    if number % _RECORDS_PER_REPORT == 0:
+                        show(before + recording.position)
+                    yield item
+                before += recording.size
+                new = [text for text in (f"{path}: {each}" for each in recording.problems) if text not in self.problems]
+            for problem in new:
+                log.warning("the recording is damaged; skipped the damaged part", problem=problem)
+            self.problems += new
+            show(before)

@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,7 +46,7 @@ class Rotation:
         return overdue_s >= 0 or size >= self.largest_bytes
 
     @classmethod
-    def parse(cls, texts: list[str], keep: int | None = None) -> Self:
+    def parse(cls, texts: Iterable[str], keep: int | None = None) -> Self:
         """From ``1h``, ``500MB`` and the like; raises ``ConfigurationError`` for anything else."""
         every_s = largest_bytes = float("inf")
         for text in texts:

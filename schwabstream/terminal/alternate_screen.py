@@ -1,7 +1,7 @@
 """The alternate screen of a terminal: frames drawn in memory, written by a thread, each in place of the one before.
 
-The terminal is left as it was found whatever ends it, and while the program is suspended (Ctrl-Z). A terminal
-that nobody reads costs frames and holds up nothing. Does not decide what is drawn, or how often.
+The terminal is restored at any end, and while the program is suspended (Ctrl-Z). A terminal that takes no output loses
+frames and delays nothing. Does not decide what is drawn, or how often.
 """
 
 import asyncio
@@ -23,8 +23,8 @@ class AlternateScreen:
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = terminal = console or Console()
-        # Drawn in memory: even an empty write to a terminal that is stuck would wait.
-        colors: Any = terminal.color_system  # Any: rich types what it gives more loosely than what it takes
+        # Drawn in memory: even an empty write to a stuck terminal would block.
+        colors: Any = terminal.color_system  # Any: rich declares the property less precisely than the parameter
         self._canvas = Console(file=io.StringIO(), force_terminal=True, color_system=colors, no_color=terminal.no_color)
         self._frames = FrameWriter(self._put, _OWN_SCREEN)
         self._newest = b""
@@ -34,26 +34,26 @@ class AlternateScreen:
 
     @property
     def size(self) -> ConsoleDimensions:
-        """Columns and lines, as they are now."""
+        """Current columns and lines."""
         return self._console.size
 
     def show(self, frame: RenderableType) -> None:
-        """Fill the screen with this next; returns at once."""
+        """Show this frame next, without waiting for the terminal."""
         self._newest = _HOME + self._drawn(Screen(frame, application_mode=True), end="")
         self._frames.show(self._newest)
 
     def close(self, last: RenderableType | None = None) -> None:
-        """Bring the old screen back, with ``last`` below what was there."""
+        """Restore the previous screen and print ``last`` below its text."""
         if self._suspendable:
             asyncio.get_running_loop().remove_signal_handler(signal.SIGTSTP)
         self._frames.close(_OLD_SCREEN + (b"" if last is None else self._drawn(last)), LEAVE_LIMIT_S)
 
     def _suspend(self) -> None:
-        """Give the terminal back, stop as if there were no handler, and draw again once continued."""
+        """Restore the terminal, suspend the program, and draw again when it continues."""
         loop = asyncio.get_running_loop()
         self._frames.close(_OLD_SCREEN, LEAVE_LIMIT_S)
         loop.remove_signal_handler(signal.SIGTSTP)
-        signal.raise_signal(signal.SIGTSTP)  # returns when somebody continues us
+        signal.raise_signal(signal.SIGTSTP)  # returns when the program continues
         loop.add_signal_handler(signal.SIGTSTP, self._suspend)
         self._frames = FrameWriter(self._put, _OWN_SCREEN + self._newest)
 

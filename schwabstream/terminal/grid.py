@@ -1,7 +1,7 @@
-"""A table that fits any width: columns give way by priority and never shrink, so that the screen stays calm.
+"""A table that fits any width: columns are left out by priority, and never shrink while it is shown.
 
-A Rich renderable that lays out plain cells itself; Rich's own table costs ten times as much at every refresh, which
-a screen redrawn eight times a second would feel.
+A Rich renderable that lays out plain cells itself: Rich's own table costs ten times as much per refresh, too much for a
+screen that is redrawn eight times a second.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,9 +13,9 @@ from rich.segment import Segment
 
 
 class Column(NamedTuple):
-    """One column: the higher its ``rank``, the sooner it gives way; ``left`` aligned, or right.
+    """One column: the higher its ``rank``, the sooner it is left out; ``left`` aligned, or right.
 
-    One that may be ``cut`` gives up width before it gives way; a ``sparse`` one is left out while its cells are empty.
+    A column to ``cut`` gets narrower before it is left out; a ``sparse`` one is left out while its cells are empty.
     """
 
     title: str

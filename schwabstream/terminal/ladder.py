@@ -32,7 +32,7 @@ _OTHER_LINES: Final = 4  # the headline, the title, the titles of the columns an
 
 
 class Ladder:
-    """Draws one symbol's book again and again, ``depth`` levels a side; ``venues`` adds who stands there.
+    """Draws one symbol's book, ``depth`` levels per side; ``venues`` adds the venues of each level.
 
     ``channels`` are those with the events that it shows.
     """
@@ -46,22 +46,22 @@ class Ladder:
 
     @property
     def complete(self) -> bool:
-        """Whether there is a book to show."""
+        """Whether the symbol has a book."""
         return self._quote.book is not None
 
     def line_of(self, event: Event, now_s: float) -> str | None:
-        """The event as a line for people; None when it is not shown here."""
+        """The event as a plain line; None when the ladder does not show it."""
         return book_line(self._quote, event, now_s, self._depth) if isinstance(event, Level2Event) else None
 
     def json_of(self, event: Event) -> str | None:
-        """The event as a line for programs, cut to the depth; None when it is not shown here."""
+        """The event as a JSON line, cut to the depth; None when the ladder does not show it."""
         if not isinstance(event, Level2Event):
             return None
         cut = {"bids": event.bids[: self._depth], "asks": event.asks[: self._depth]}
         return event.model_copy(update=cut).model_dump_json()
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
-        """The screen of that ``size`` as it is at ``now_s``, with the levels that fit; None: a print of all."""
+        """The screen of that ``size`` at ``now_s``, with the levels that fit; None: a print of all levels."""
         quote, book = self._quote, self._quote.book
         parts: list[RenderableType] = [headline(self.watchlist, now_s), self._title(now_s)]
         below = footer(self.watchlist, live=size is not None)
@@ -90,7 +90,7 @@ class Ladder:
         return line
 
     def _rows(self, book: Level2Event, depth: int) -> list[list[Cell]]:
-        """Asks from the worst shown to the best, then bids from the best; both padded so that nothing jumps."""
+        """Asks from the worst to the best, then bids from the best; blank rows keep the best prices in place."""
         asks, bids = book.asks[:depth], book.bids[:depth]
         largest = max((level.size for level in (*asks, *bids)), default=0)
         rows = self._side(asks, largest, bid=False)
@@ -150,7 +150,7 @@ def summary(quote: Quote, book: Level2Event, depth: int) -> Text:
 
 
 def why_top_of_book(book: Level2Event) -> str:
-    """Why there is but one level."""
+    """Why there is only one level."""
     return f"top of book only, from {safe(book.service)}: Schwab streams no depth for this symbol"
 
 

@@ -1,6 +1,6 @@
-"""Lines on standard output: one for each event of a subscription, or a whole print at once.
+"""Lines on standard output: one for each event of a subscription, or a whole print.
 
-A reader of the pipe that goes away ends them quietly; a terminal that is stuck outlasts no signal.
+A closed pipe ends them without an error. A stuck terminal does not delay the end after a signal.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ async def show_lines(
     updates: int | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> None:
-    """Write one line for each event that has one, until cancelled, ``updates`` lines, or nobody reads them.
+    """Write one line for each event that has one, until cancelled, after ``updates`` lines, or until the pipe closes.
 
-    Raises ``OutputUnwritable`` when standard output refuses them.
+    Raises ``OutputUnwritable`` when standard output cannot be written.
     """
     loop, closed = asyncio.get_running_loop(), asyncio.Event()
 
@@ -56,19 +56,19 @@ async def show_lines(
 
 
 async def arrival(subscription: "Subscription", limit_s: float) -> None:
-    """Wait for something new, for so long at most; ``wait_for`` would lose a cancellation that meets it."""
+    """Wait up to ``limit_s`` for an event; ``wait_for`` would lose a cancellation that comes at the same moment."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limit_s):
             await subscription.arrived()
 
 
 async def print_lines(lines: Iterable[str]) -> None:
-    """Write the lines to standard output, however long that takes; raises ``OutputUnwritable`` when it takes none."""
+    """Write the lines to standard output, however long that takes; raises ``OutputUnwritable``."""
     await _print((line.encode() for line in lines), safe_lines)
 
 
 async def print_once(renderable: RenderableType) -> None:
-    """Print on a terminal in colour, else as plain lines as wide as they need; raises ``OutputUnwritable``."""
+    """Print in colour on a terminal, else as plain lines of any width; raises ``OutputUnwritable``."""
     console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH, force_terminal=False, no_color=True)
     with console.capture() as capture:
         console.print(renderable)
@@ -79,7 +79,7 @@ async def _print(lines: Iterable[bytes], escape: Callable[[bytes], bytes]) -> No
     writer = LineWriter(escape=escape)
     for line in lines:
         writer.write(line)
-    while writer.queued:  # noqa: ASYNC110 - a thread empties the queue, and a stuck terminal must not outlast a signal
+    while writer.queued:  # noqa: ASYNC110 - a thread empties the queue, and a signal must end the wait for a stuck terminal
         await asyncio.sleep(PRINT_POLL_S)
     writer.close()
     writer.check()

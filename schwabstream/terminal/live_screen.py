@@ -23,15 +23,15 @@ if TYPE_CHECKING:  # a run that only draws loads no client for Redis
 FRAME_S, RAREST_S = 1 / 8, 2.0
 IDLE_FRAME_S = 1.0
 DRAWING_SHARE = 0.01
-"""How much of a core drawing may take: a frame that costs more is drawn less often."""
+"""The share of a core for drawing: frames that cost more are drawn less often."""
 REPORT_EVERY_S = 1.0
 
 
 class View(Protocol):
-    """What can be drawn: a quote table, a ladder, the table of a run."""
+    """Something to draw: a quote table, a ladder, the table of a run."""
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
-        """The screen of that ``size`` as it is at ``now_s``; None: a print that takes the lines it needs."""
+        """The screen of that ``size`` at ``now_s``; None: a print with as many lines as it needs."""
 
 
 async def draw_frame(
@@ -57,7 +57,7 @@ async def watch(
     check: Callable[[], None] = lambda: None,
     console: Console | None = None,
 ) -> None:
-    """Draw what a subscription brings until cancelled or ``updates`` events came.
+    """Draw the events of a subscription until cancelled, or for ``updates`` events.
 
     ``check`` is called before each frame and may raise to end it.
     """
@@ -77,7 +77,7 @@ async def watch(
 
 @contextlib.asynccontextmanager
 async def _reports(subscription: "Subscription", watchlist: Watchlist) -> AsyncIterator[None]:
-    """Keep the watchlist's report fresh for the length of the block; an outage of Redis leaves the last one."""
+    """Renew the report of the watchlist for the length of the block; it keeps the last one while Redis is away."""
 
     async def poll() -> None:
         while True:

@@ -1,4 +1,4 @@
-"""What is around the table of every screen: the first line, the notes below, and how many rows fit between them."""
+"""The frame of every screen: the headline, the notes below the table, and how many rows fit between them."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -15,24 +15,24 @@ _LINES_ABOVE: Final = 2  # the headline and the titles of the columns
 
 
 def headline(watchlist: Watchlist, now_s: float) -> Text:
-    """One line for a screen that reads Redis: who streams, its state and its lag."""
+    """One line for a screen that reads Redis: the state of the streamer and its lag."""
     report = watchlist.report
     line = Text(no_wrap=True, overflow="ellipsis")
     if watchlist.outage:
-        return line.append("Redis is away", "bold red").append(f"  {safe(watchlist.outage)}; trying again")
+        return line.append("Redis is away", "bold red").append(f"  {safe(watchlist.outage)}; reconnecting")
     if report is None and watchlist.starting:
-        return line.append("starting a stream", "bold").append("  for as long as this is shown")
+        return line.append("starting a streamer", "bold").append("  it stops with this screen")
     if report is None and watchlist.asked_at is not None:
         at = text.clock(int(watchlist.asked_at * 1000), now_s)
         return line.append("no streamer runs", "bold").append(f"  asked Schwab at {at}")
     if report is None:
-        return line.append("no streamer runs", "bold red").append("  the last known values are shown")
+        return line.append("no streamer runs", "bold red").append("  showing the last values")
     line.append_text(state(report, now_s))
     if report.state != "streaming" and report.reason:
         line.append(f": {safe(report.reason)}")
     if report.simulated:
         line.append("  simulated prices", "bold magenta")
-    return line.append(lag(report)).append(f"  {safe(report.host)} pid {report.pid}", "dim")
+    return line.append(lag(report))
 
 
 def state(report: StreamerReport, now_s: float, style: str | None = None) -> Text:
@@ -43,15 +43,15 @@ def state(report: StreamerReport, now_s: float, style: str | None = None) -> Tex
 
 
 def lag(report: StreamerReport) -> str:
-    """The lag behind the exchange and that behind Redis, with the space before; empty until they are measured."""
-    behind, redis = report.lag.exchange_to_here_ms, report.lag.here_to_redis_ms
-    exchange = "" if behind is None else f"  lag {behind:,.0f} ms"
-    return exchange if redis is None else f"{exchange} + {redis:.1f} ms"
+    """The lag from the exchange to the streamer and from there to Redis, each once it has been measured."""
+    exchange, redis = report.lag.exchange_to_here_ms, report.lag.here_to_redis_ms
+    shown = "" if exchange is None else f"  lag {exchange:,.0f} ms"
+    return shown if redis is None else f"{shown}, {redis:.1f} ms to Redis"
 
 
 def footer(watchlist: Watchlist, *, live: bool) -> list[Text]:
-    """What is last: a count of the messages that cannot be shown, and how to leave a ``live`` screen."""
-    lines = [Text("Ctrl-C to leave", "dim")] if live else []
+    """The last lines: how many messages could not be shown, and how to leave a ``live`` screen."""
+    lines = [Text("Ctrl-C: leave", "dim")] if live else []
     if watchlist.invalid:
         lines.insert(0, Text(f"{watchlist.invalid:,} messages could not be parsed as events", "bold red"))
     return lines
@@ -60,7 +60,7 @@ def footer(watchlist: Watchlist, *, live: bool) -> list[Text]:
 def fitting(
     quotes: Sequence[Quote], below: Sequence[Text], size: ConsoleDimensions | None
 ) -> tuple[Sequence[Quote], Sequence[Text]]:
-    """The quotes for which a screen of that size has lines, and the lines below them: first how many do not fit."""
+    """The quotes that fit on a screen of that size, and the lines below, the first of which counts the others."""
     if size is None:
         return quotes, below
     taken = _LINES_ABOVE + sum(1 if line.no_wrap else -(-line.cell_len // size.width) for line in below)
@@ -68,5 +68,5 @@ def fitting(
     if len(quotes) <= lines:
         return quotes, below
     shown = quotes[: max(1, lines - 1)]
-    more = f"… and {len(quotes) - len(shown):,} more that do not fit here"
+    more = f"… and {len(quotes) - len(shown):,} more, which need a taller terminal"
     return shown, [Text(more, "dim", no_wrap=True), *below]

@@ -51,20 +51,20 @@ class QuoteTable:
 
     @property
     def complete(self) -> bool:
-        """Whether every symbol has something to show."""
+        """Whether every symbol has a tick."""
         return all(quote.tick is not None for quote in self.watchlist.quotes)
 
     def line_of(self, event: Event, now_s: float) -> str | None:
-        """The event as a line for people, once the watchlist has it; None when it is not shown here."""
+        """The event as a plain line, once the watchlist has it; None when this table does not show it."""
         quote = self.watchlist.quote(event)
         return None if quote is None or not isinstance(event, TickEvent) else quote_line(quote, now_s)
 
     def json_of(self, event: Event) -> str | None:
-        """The event as a line for programs; None when it is not shown here."""
+        """The event as a JSON line; None when this table does not show it."""
         return event.model_dump_json() if isinstance(event, TickEvent) else None
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
-        """The screen of that ``size`` as it is at ``now_s``; None: a print of all quotes."""
+        """The screen of that ``size`` at ``now_s``; None: a print of all quotes."""
         quotes = self.watchlist.quotes
         if self._sort:
             quotes = sorted(quotes, key=SORTS[self._sort])
@@ -75,7 +75,7 @@ class QuoteTable:
         """One row for each of the quotes."""
         report = self.watchlist.report
         state = None if report is None else report.state
-        if state != self._state:  # "disconnected" in each row is not to cost other columns their room afterwards
+        if state != self._state:  # "disconnected" in each row must not keep its column wide afterwards
             self._state, self._widths = state, {}
         return Grid(_COLUMNS, [self._row(quote, now_s) for quote in quotes], self._widths)
 
@@ -136,7 +136,7 @@ def quote_line(quote: Quote, now_s: float) -> str:
 
 
 def delayed(quotes: Iterable[Quote]) -> list[Text]:
-    """What the mark behind a symbol means, when there is one."""
+    """The meaning of the mark behind a symbol, if a symbol has it."""
     marked = any(quote.tick and quote.tick.delayed for quote in quotes)
     return [Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis")] if marked else []
 

@@ -1,4 +1,4 @@
-"""The report of a streamer: as a Rich renderable, and printed."""
+"""The report of a streamer, as a Rich renderable and as a print."""
 
 import time
 from datetime import datetime
@@ -30,10 +30,10 @@ _SYMBOLS: Final = (
 
 
 async def print_status(report: StreamerReport | None, *, json: bool) -> None:
-    """Print the report, for programs or for people; None says that no streamer runs. Raises ``OutputUnwritable``."""
+    """Print the report, as JSON or for people; None: no streamer runs. Raises ``OutputUnwritable``."""
     if json:
-        known = {"v": 1} if report is None else report.model_dump(mode="json")
-        await print_lines([orjson.dumps({**known, "healthy": report is not None and report.healthy}).decode()])
+        content = {"v": 1} if report is None else report.model_dump(mode="json")
+        await print_lines([orjson.dumps({**content, "healthy": report is not None and report.healthy}).decode()])
     elif report is None:
         write_message("no streamer runs: start one with schwabstream stream run")
     else:
@@ -41,7 +41,7 @@ async def print_status(report: StreamerReport | None, *, json: bool) -> None:
 
 
 def render_status(report: StreamerReport, now_s: float) -> RenderableType:
-    """The whole report, as it reads at ``now_s``."""
+    """The whole report at ``now_s``."""
     lead = Text()
     if report.state == "streaming" and report.trouble:
         lead.append(f"unhealthy: {safe(report.trouble)}", "bold yellow").append("  ")
@@ -58,17 +58,17 @@ def render_status(report: StreamerReport, now_s: float) -> RenderableType:
 def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
     lag = report.lag
     counted = ", ".join(f"{safe(name)} {number:,}" for name, number in sorted(report.counts.items()) if number)
-    unsaved = f"the tokens are in the streamer's memory only: {safe(report.token_unsaved or '')}"
+    unsaved = f"the new tokens are only in the memory of the streamer: {safe(report.token_unsaved or '')}"
     return [
         ("runs", f"{text.age(now_s - report.started / 1000)} as pid {report.pid} on {safe(report.host)}"),
         ("version", safe(report.version)),
         ("sessions", f"{report.sessions}, {report.reconnects} reconnects, {report.gaps} gaps"),
-        ("events", f"{report.published:,} published, {report.queued:,} wait, {report.dropped:,} dropped"),
+        ("events", f"{report.published:,} published, {report.queued:,} queued, {report.dropped:,} dropped"),
         ("lag", f"{_ms(lag.exchange_to_here_ms)} from the exchange, {_ms(lag.here_to_redis_ms)} to Redis"),
         ("token", f"expires {_at(report.token_expires_at)}"),
         *([("unsaved", unsaved)] if report.token_unsaved else []),
-        ("login", f"of {_at(report.login_at)}, due again {_at(report.login_due_at)}"),
-        ("counted", counted or "nothing else"),
+        ("login", f"{_at(report.login_at)}, next one due {_at(report.login_due_at)}"),
+        ("counters", counted or "all zero"),
     ]
 
 

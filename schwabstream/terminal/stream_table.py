@@ -1,20 +1,20 @@
-"""The screen of ``stream run``: the quote table of what it streams, drawn from its own memory; its logs below.
+"""The screen of ``stream run``: the quote table of the streamed symbols, drawn from memory, with the newest logs below.
 
-Knows neither the streamer nor the publisher: it is given their last values and their report.
+Does not read the streamer or the publisher: it gets their last values and their report.
 """
 
 import contextlib
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.text import Text
 
-from schwabstream.auth.tokens import login_reminder
 from schwabstream.escapes import safe
 from schwabstream.events import TickEvent
 from schwabstream.market.last_values import Instrument
+from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
@@ -29,7 +29,7 @@ KeepDrawn = Callable[[], Coroutine[None, None, None]]
 
 
 class Redis(Protocol):
-    """The Redis that a run writes to: where it is, and why it takes nothing at the moment."""
+    """The Redis that a run writes to."""
 
     @property
     def url(self) -> str:
@@ -37,38 +37,38 @@ class Redis(Protocol):
 
     @property
     def outage(self) -> str | None:
-        """Why it takes nothing; None while it does."""
+        """Why nothing can be written to it at the moment; None while it works."""
 
 
 class StreamTable:
-    """Draws the ``symbols`` of one run from its ``instruments``, by key, and its ``report`` of the keys shown."""
+    """Draws the ``symbols`` of one run from its ``instruments``, by key, and its ``reporter``."""
 
     def __init__(
         self,
         symbols: Sequence[Symbol],
         instruments: Mapping[str, Instrument],
-        report: Callable[[Collection[str]], StreamerReport],
+        reporter: Reporter,
         redis: Redis,
         logs: Sequence[str] = (),
     ) -> None:
         self._watchlist = Watchlist(symbols)
         self._table = QuoteTable(self._watchlist)
-        self._instruments, self._report, self._redis, self._logs = instruments, report, redis, logs
+        self._instruments, self._reporter, self._redis, self._logs = instruments, reporter, redis, logs
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` as it is at ``now_s``, newest log lines last; None: a print of all symbols."""
         quotes = self._watchlist.quotes
         report = self._sample(quotes[: size and size.height], now_s)
-        shown, below = fitting(quotes, self._below(report, now_s), size)
+        shown, below = fitting(quotes, self._below(report), size)
         return Group(self._headline(report, now_s), self._table.grid(shown, now_s), *below)
 
     def last_line(self, now_s: float) -> RenderableType:
-        """What is left on the terminal when the screen is gone."""
-        return self._headline(self._report(()), now_s)
+        """The line that stays on the terminal after the screen has closed."""
+        return self._headline(self._reporter.report(()), now_s)
 
     def _sample(self, quotes: Sequence[Quote], now_s: float) -> StreamerReport:
         """Take in the report and the last values of these quotes."""
-        report = self._report([quote.symbol.key for quote in quotes])
+        report = self._reporter.report([quote.symbol.key for quote in quotes])
         self._watchlist.take_report(report)
         for quote in quotes:
             tick = self._instruments[quote.symbol.key].tick
@@ -83,23 +83,21 @@ class StreamTable:
         line.append(f"  {report.published:,} events in {text.age(now_s - report.started / 1000)}")
         return line.append(lag(report))
 
-    def _below(self, report: StreamerReport, now_s: float) -> list[Text]:
+    def _below(self, report: StreamerReport) -> list[Text]:
         lines = delayed(self._watchlist.quotes)
         if problem := self._problem(report):
             lines.append(Text(safe(problem), "bold red"))
-        left_s = None if report.login_due_at is None else report.login_due_at / 1000 - now_s
-        if reminder := login_reminder(left_s):
+        if reminder := self._reporter.login_reminder:
             lines.append(Text(reminder, "bold yellow"))
         if report.simulated:
-            lines.append(Text("Simulated prices. Futures depth is shown here; live Schwab has none.", "yellow"))
+            lines.append(Text("Simulated prices. Unlike the real Schwab, the simulator has futures depth.", "yellow"))
         lines.append(Text("Ctrl-C: log out and stop   Ctrl-C twice: stop at once", "dim"))
         newest = list(self._logs)[-LOG_LINES:]
         return lines + [Text.from_ansi(line, style="dim", no_wrap=True, overflow="ellipsis") for line in newest]
 
     def _problem(self, report: StreamerReport) -> str | None:
         if self._redis.outage is not None:
-            lost = f"the oldest {report.dropped:,} were given up" if report.dropped else "none is lost yet"
-            return f"{self._redis.outage} ({report.queued:,} events wait, {lost})"
+            return f"{self._redis.outage} ({report.queued:,} events queued, {report.dropped:,} dropped)"
         if report.state != "streaming":
             return report.reason
         problems = {line.key: line.problem for line in report.symbols if line.problem}
@@ -108,7 +106,7 @@ class StreamTable:
 
 @contextlib.contextmanager
 def on_screen(table: StreamTable, console: Console | None = None) -> Iterator[KeepDrawn]:
-    """Give the table a screen for the length of the block, and the block what keeps it drawn until cancelled."""
+    """Show the table for the length of the block, which gets the coroutine that redraws it until cancelled."""
     screen = AlternateScreen(console)
 
     async def keep_drawn() -> None:

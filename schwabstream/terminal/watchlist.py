@@ -20,7 +20,7 @@ _PAUSED: Final = {"Halted": "halted", "Closed": "closed"}
 
 @dataclass(slots=True)
 class Quote:
-    """One wanted symbol: ``direction`` is that of the last price that differed, ``changed_at`` when that came."""
+    """One symbol: ``direction`` of its last change of price (1, -1, or 0 before any), ``changed_at`` the time of it."""
 
     symbol: Symbol
     tick: TickEvent | None = None
@@ -36,7 +36,7 @@ class Quote:
 
     @property
     def net_change(self) -> float | None:
-        """What Schwab says, else the last price against the close."""
+        """The net change from Schwab, else the last price less the close."""
         tick = self.tick
         if tick is None:
             return None
@@ -54,12 +54,12 @@ class Quote:
 
     @property
     def tick_size(self) -> float | None:
-        """The price step: what Schwab says, else the table's."""
+        """The tick size from Schwab, else from our table."""
         return (self.report and self.report.tick_size) or tick_size(self.symbol)
 
     @property
     def spread(self) -> float | None:
-        """Ask less bid, in ticks where the tick is known, else in price units."""
+        """Ask less bid, in ticks if the tick size is known, else in price units."""
         tick = self.tick
         if tick is None or not tick.bid_price or not tick.ask_price:
             return None
@@ -77,11 +77,11 @@ class Quote:
 
 
 class Watchlist:
-    """Quotes in the order wanted.
+    """The quotes, in the order given.
 
-    ``outage`` is why Redis is not there, ``invalid`` how many messages could not be parsed as events, ``report`` the
-    streamer's newest, ``starting`` whether one is on its way.
-    ``asked_at`` is when Schwab itself was asked, in seconds since the epoch; None when values come from a streamer.
+    ``outage`` is the reason while Redis is away, ``invalid`` the number of messages that could not be parsed as events,
+    ``report`` the newest of the streamer, ``starting`` whether a child streamer has been started. ``asked_at`` is when
+    Schwab was asked over REST, in seconds since the epoch; None when the values come from a streamer.
     """
 
     def __init__(self, symbols: Iterable[Symbol]) -> None:
@@ -98,7 +98,7 @@ class Watchlist:
 
     @property
     def keys(self) -> frozenset[str]:
-        """The keys wanted."""
+        """The keys of all symbols."""
         return frozenset(self._by_key)
 
     def quote(self, event: Event) -> Quote | None:
@@ -106,7 +106,7 @@ class Watchlist:
         return next(iter(self._by_key.get(event.key or "", ())), None)
 
     def apply(self, event: Event, now_s: float) -> None:
-        """Take in one event; only ticks and books matter here."""
+        """Take in one event; only ticks and books are kept."""
         if not isinstance(event, TickEvent | Level2Event):
             return
         self.updates += 1
@@ -114,21 +114,21 @@ class Watchlist:
             if isinstance(event, Level2Event):
                 quote.book = event
                 continue
-            known = quote.tick
-            if known is not None and event.last_price != known.last_price:
-                quote.direction = 1 if event.last_price > known.last_price else -1
+            before = quote.tick
+            if before is not None and event.last_price != before.last_price:
+                quote.direction = 1 if event.last_price > before.last_price else -1
                 quote.changed_at = now_s
             quote.tick = event
 
     def take_report(self, report: StreamerReport | None) -> None:
-        """Take in what the streamer says of itself; None when it says nothing."""
+        """Take in the report of the streamer; None when no streamer runs."""
         self.report = report
         by_key = {line.key: line for line in report.symbols} if report else {}
         for quote in self.quotes:
             quote.report = by_key.get(quote.symbol.key)
 
     def why_stale(self, quote: Quote, now_s: float) -> str | None:
-        """Why the row does not show the present market, in a word or two; None when it does."""
+        """Why the row is not current, in a word or two; None when it is."""
         report = self.report
         if self.outage:
             return "no Redis"
@@ -142,8 +142,8 @@ class Watchlist:
         return why_stale(report, quote.report, quote.age_s(now_s))
 
     def not_streamed(self) -> str | None:
-        """Which wanted symbols the running streamer does not stream, what it does, and how to add them; or None."""
-        if self.report is None or not self.report.symbols:  # a replay does not say what it holds
+        """The symbols that the running streamer does not stream, those that it does, and how to add them; or None."""
+        if self.report is None or not self.report.symbols:  # the report of a replay lists no symbols
             return None
         missing = [_with_hint(quote.symbol) for quote in self.quotes if quote.report is None]
         if not missing:
@@ -157,18 +157,18 @@ class Watchlist:
         )
 
     def age_s(self, quote: Quote, now_s: float) -> float | None:
-        """Seconds since its newest event arrived at the streamer, or, asked of Schwab, since the market made it."""
+        """Seconds since its newest event arrived at the streamer; of a REST answer, since its exchange time."""
         if self.asked_at is None or quote.tick is None:
             return quote.age_s(now_s)
         return now_s - quote.tick.timestamp / 1000
 
     def flashing(self, now_s: float) -> bool:
-        """Whether any row changes its looks by time alone within a moment."""
+        """Whether any row still flashes, so that the screen must be redrawn without new data."""
         return any(quote.flashes(now_s) for quote in self.quotes)
 
 
 def why_stale(report: StreamerReport, line: SymbolReport | None, age_s: float | None) -> str | None:
-    """Why data of that age does not show the present market, in a word or two; None when it does."""
+    """Why data of that age is not current, in a word or two; None when it is."""
     if report.state != "streaming":
         return "disconnected"
     if age_s is None or line is None:
@@ -191,4 +191,4 @@ SORTS: Final[dict[str, Callable[[Quote], tuple[bool, float | str]]]] = {
     "volume": lambda quote: (quote.tick is None, -((quote.tick and quote.tick.total_volume) or 0)),
     "age": lambda quote: (quote.tick is None, -(quote.tick.received_us if quote.tick else 0)),
 }
-"""What quotes may be sorted by, unknown values last: symbol, percent change, volume, newest first."""
+"""The orders of quotes: by symbol, percent change, volume, newest first; unknown values come last."""

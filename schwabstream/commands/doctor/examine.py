@@ -1,7 +1,7 @@
-"""``schwabstream doctor``: looks at everything a run needs, and names the fix for what is wrong.
+"""``schwabstream doctor``: checks everything that a run needs, and names the fix for each failure.
 
-Each look is bounded, those that wait for somebody go on at the same time, and what one of them needs and does not have
-makes it say so. Of what it sees it shows no secret, no account number and no customer id.
+Every check has a time limit, and checks that wait for the network run at the same time. A check that depends on a
+failed one reports that it was not made. No finding shows a secret, an account number or a customer id.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ _ACCOUNT = ("account", "entitlements", "quotes", "streamer")
 async def examine(
     *, simulate: bool = False, redis: str | None = None, clock: Callable[[], float] = time.time
 ) -> Diagnosis:
-    """Everything there is to find; raises nothing that belongs into a finding."""
+    """All findings; an error that a finding can report is not raised."""
     origins: dict[str, str] = {name.upper(): origin(name.upper()) for name in Settings.model_fields}
     try:
         settings = checked_settings(redis_url=None if redis == EMBEDDED else redis)
@@ -65,7 +65,7 @@ async def _examine(
 ) -> list[Finding]:
     symbols, configured = look_at_settings(settings, origins, simulate=simulate)
     login, logged_in = look_at_login(settings, clock)
-    # Loading takes a while and would count against the looks that go on meanwhile.
+    # Loading takes a while, which would count against the time limit of the checks beside it.
     await asyncio.to_thread(preload)
     network, (account, customer_id), server = await asyncio.gather(
         examine_network(settings.schwab_api_base_url, wall=clock),
@@ -80,13 +80,13 @@ async def _examine(
 
 
 def _diagnosis(findings: list[Finding], origins: dict[str, str]) -> Diagnosis:
-    told = (replace(each, detail=redact(each.detail), fix=each.fix and redact(each.fix)) for each in findings)
-    return Diagnosis(tuple(told), origins)
+    shown = (replace(each, detail=redact(each.detail), fix=each.fix and redact(each.fix)) for each in findings)
+    return Diagnosis(tuple(shown), origins)
 
 
 async def _account(settings: Settings, symbols: list[Symbol], *, logged_in: bool) -> tuple[list[Finding], str | None]:
     if not logged_in:
-        return [unchecked(name, "nobody is logged in") for name in _ACCOUNT], None
+        return [unchecked(name, "no login is stored") for name in _ACCOUNT], None
     try:
         auth = SchwabAuthClient(settings, open_store(settings))
     except ConfigurationError:

@@ -1,4 +1,4 @@
-"""What an examination found: one finding for each thing looked at, with the fix for what is wrong."""
+"""The findings of ``doctor``: one for each check, with the fix for what is wrong."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -24,14 +24,14 @@ _FIXES: dict[type[SchwabStreamError], str] = {
     ConfigurationError: "correct that variable in the environment or in .env",
     LoginRequired: "run schwabstream auth login",
     SchwabUnavailable: "check the network, then try again in a minute",
-    ProtocolError: "try again; if it lasts, report it",
+    ProtocolError: "try again; report it if it happens again",
     TokenFileError: "correct SCHWAB_TOKEN_PATH, or give yourself access to that file",
     RedisUnavailable: START,
 }
 
 
 class Verdict(StrEnum):
-    """How one thing stands; only ``FAILED`` keeps a run from working."""
+    """The result of one check; only ``FAILED`` keeps a run from working."""
 
     OK = "ok"
     WARNING = "warning"
@@ -41,7 +41,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; ``code`` is the exit code a run would end with, 0 unless it failed."""
+    """One check; ``code`` is the exit code that a run would end with, 0 unless the check failed."""
 
     name: str
     verdict: Verdict
@@ -52,7 +52,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """Everything that was found, in the order in which a run needs it; ``settings`` says where each one comes from."""
+    """All findings in the order in which a run needs them; ``settings`` names the origin of each setting."""
 
     findings: tuple[Finding, ...]
     settings: dict[str, str]
@@ -63,7 +63,7 @@ class Diagnosis:
         return next((each.code for each in self.findings if each.verdict is Verdict.FAILED), 0)
 
     def as_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """The diagnosis as a JSON object."""
         return {
             "v": 1,
             "version": __version__,
@@ -74,33 +74,33 @@ class Diagnosis:
 
 
 def ok(name: str, detail: str) -> Finding:
-    """Nothing to do."""
+    """A check that passed."""
     return Finding(name, Verdict.OK, detail)
 
 
 def warning(name: str, detail: str, fix: str) -> Finding:
-    """It works, and could be better or will soon be worse."""
+    """A check that passed with a risk: a run works, for now or not as well as it could."""
     return Finding(name, Verdict.WARNING, detail, fix)
 
 
 def failed(name: str, detail: str, fix: str, code: int) -> Finding:
-    """A run would not work."""
+    """A check that failed: a run would not work."""
     return Finding(name, Verdict.FAILED, detail, fix, code)
 
 
 def failure(name: str, error: SchwabStreamError) -> Finding:
-    """What one of our errors says of this thing."""
+    """A check that failed with one of our errors."""
     fix = next((fix for kind, fix in _FIXES.items() if isinstance(error, kind)), "try again")
     return failed(name, str(error), fix, error.exit_code)
 
 
 def unchecked(name: str, why: str) -> Finding:
-    """It could not be looked at."""
+    """A check that could not be made."""
     return Finding(name, Verdict.UNCHECKED, f"not checked: {why}")
 
 
 async def bounded(name: str, finding: Awaitable[Finding], *, fix: str, code: int, limit_s: float = LIMIT_S) -> Finding:
-    """The finding; a failure when the look ends in our error or the system's, or not within ``limit_s``."""
+    """The finding; a failure after one of our errors, an error of the system, or ``limit_s`` without an answer."""
     try:
         async with asyncio.timeout(limit_s):
             return replace(await finding, name=name)

@@ -1,6 +1,6 @@
-"""The part of an examination that connects to nothing: settings, login, token directory, alert command.
+"""The checks that need no connection: settings, login, token directory, alert command.
 
-For ``doctor``, which shows all of it, and for ``stream run --ensure-env``, which starts only if nothing is missing.
+``doctor`` shows them all; ``stream run --ensure-env`` starts only if none of them fails.
 """
 
 import os
@@ -27,9 +27,9 @@ _LOG_IN = "run schwabstream auth login"
 
 
 def ensure_environment(*, simulated: bool, **overrides: Any) -> None:
-    """Return when nothing is missing that a run needs before it connects; the overrides are those of the run.
+    """Check what a run with these overrides needs before it connects.
 
-    Raises one ``ConfigurationError`` that names everything that is missing or wrong.
+    Raises one ``ConfigurationError`` that names everything missing or wrong.
     """
     settings, missing = examine_settings(**overrides)
     looks = [look_at_settings(settings, {}, simulate=simulated)[1], look_at_alerts(settings)]
@@ -49,7 +49,7 @@ def checked_settings(**overrides: Any) -> Settings:
 
 
 def look_at_settings(settings: Settings, origins: dict[str, str], *, simulate: bool) -> tuple[list[Symbol], Finding]:
-    """The wanted symbols, and what is to be said of the settings."""
+    """The configured symbols, and the finding about the settings."""
     symbols: list[Symbol] = []
     troubles = []
     if absent := [] if simulate else settings.missing():
@@ -59,10 +59,10 @@ def look_at_settings(settings: Settings, origins: dict[str, str], *, simulate: b
     except ConfigurationError as error:
         troubles.append(str(error))
     if troubles:
-        fix = "put it right in the environment or in .env; without an account: --simulate"
+        fix = "correct it in the environment or in .env, or try without an account: --simulate"
         return symbols, failed("settings", "; ".join(troubles), fix, 2)
     given = [f"{name} ({place})" for name, place in origins.items() if place != "default"]
-    what = ", ".join(given) if given else "all by default"
+    what = ", ".join(given) if given else "all have their defaults"
     if unknown := unknown_variables():
         names = ", ".join(f"{name} ({place})" for name, place in unknown.items())
         return symbols, warning("settings", f"{what}; unknown: {names}", _nearest(unknown))
@@ -70,14 +70,14 @@ def look_at_settings(settings: Settings, origins: dict[str, str], *, simulate: b
 
 
 def _nearest(unknown: Iterable[str]) -> str:
-    """The settings that the unknown ones were likely meant to be."""
+    """Which settings the unknown names may be misspellings of."""
     known = [name.upper() for name in Settings.model_fields]
     near = [f"{name}: did you mean {match}?" for name in unknown for match in get_close_matches(name, known, 1, 0.8)]
-    return "; ".join(near) or "remove what is not a setting; docs/reference/settings.md has them all"
+    return "; ".join(near) or "remove it; docs/reference/settings.md lists all settings"
 
 
 def look_at_login(settings: Settings, clock: Callable[[], float]) -> tuple[Finding, bool]:
-    """The stored login, and whether there is anything to ask Schwab with."""
+    """The finding about the stored login, and whether there is a login to ask Schwab with."""
     path = settings.schwab_token_path.expanduser()
     try:
         mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
@@ -96,7 +96,7 @@ def look_at_login(settings: Settings, clock: Callable[[], float]) -> tuple[Findi
 def _stored_login(path: Path, mode: int, tokens: TokenSet, now: float) -> Finding:
     left = tokens.login_due_in_s(now)
     if left is None or tokens.login_at is None:
-        return warning("login", f"{path}: of unknown age; its seven days may end at any time", _LOG_IN)
+        return warning("login", f"{path}: the age of the login is unknown; its seven days may end at any time", _LOG_IN)
     at = datetime.fromtimestamp(tokens.login_at, UTC).astimezone()
     what = f"{path}, mode {mode:04o}: logged in {at:%a %d %b %H:%M}, {left / 86_400:.1f} days left"
     if left <= 0:
@@ -104,13 +104,13 @@ def _stored_login(path: Path, mode: int, tokens: TokenSet, now: float) -> Findin
     if tokens.login_due_soon(now):
         return warning("login", what, _LOG_IN)
     if mode & _OTHERS:
-        fix = "it is closed now; if others use this machine, log in again: schwabstream auth login --force"
-        return warning("login", f"{what}; others could read it", fix)
+        fix = "the mode is 0600 now; if others use this machine, log in again: schwabstream auth login --force"
+        return warning("login", f"{what}; other users could read it", fix)
     return ok("login", what)
 
 
 def look_at_token_directory(settings: Settings) -> Finding:
-    """Whether a refreshed token can be kept."""
+    """Whether a refreshed token can be saved."""
     directory = settings.schwab_token_path.expanduser().absolute().parent
     try:
         nearest = next(each for each in (directory, *directory.parents) if each.exists())
@@ -123,13 +123,15 @@ def look_at_token_directory(settings: Settings) -> Finding:
 
 
 def look_at_alerts(settings: Settings) -> Finding:
-    """Who is called when a person is needed."""
+    """Whether the alert command can be run."""
     if settings.schwab_alert_command is None:
-        return ok("alerts", "nobody is called (SCHWAB_ALERT_COMMAND is not set)")
+        return ok("alerts", "off (SCHWAB_ALERT_COMMAND is not set)")
     try:
         program = split_command(settings.schwab_alert_command)[0]
     except ConfigurationError as error:
         return failure("alerts", error)
     if shutil.which(program) is None:
-        return failed("alerts", f"{program} cannot be run: there is no such program", "correct SCHWAB_ALERT_COMMAND", 2)
+        return failed(
+            "alerts", f"{program} cannot be run: the program does not exist", "correct SCHWAB_ALERT_COMMAND", 2
+        )
     return ok("alerts", f"{program} is run when a person is needed")

@@ -1,4 +1,4 @@
-"""Looks at Redis as a streamer needs it, at the lease, and at what the running streamer says of itself."""
+"""The checks of Redis: the server, the lease, and the report of the running streamer."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -28,18 +28,18 @@ _NO_EVICTION = "set maxmemory-policy noeviction and leave room: the lease and th
 
 
 class RedisExaminer:
-    """Looks at one Redis; close it when done."""
+    """Checks one Redis; close it when done."""
 
     def __init__(self, url: str, prefix: str, *, wall: Callable[[], float] = time.time) -> None:
         self._url, self._prefix, self._wall = redact_url(url), prefix, wall
         self._redis = redis_client(url, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connections."""
         await self._redis.aclose()
 
     async def examine_server(self) -> list[Finding]:
-        """Reachable and quick, writable, with memory rules and reader limits that suit."""
+        """Whether it is reachable and fast, holds our keys only, and has suitable memory and reader limits."""
         server = await bounded("redis", self._server(), fix=START, code=8)
         if server.code:
             return [server, *(unchecked(name, "Redis cannot be used") for name in SERVER_FINDINGS[1:])]
@@ -51,8 +51,8 @@ class RedisExaminer:
         ]
 
     async def examine_streamer(self, customer_id: str | None) -> list[Finding]:
-        """Who has the account, and how the one that runs is."""
-        lease = unchecked("lease", "the account is not known")
+        """Which streamer holds the account, and whether it is healthy."""
+        lease = unchecked("lease", "the account is unknown")
         if customer_id is not None:
             lease = await bounded("lease", self._lease(customer_id), fix=START, code=8)
         return [lease, await bounded("report", self._report(), fix=START, code=8)]
@@ -73,36 +73,36 @@ class RedisExaminer:
         if wrong:
             return failed("", f"Redis at {self._url} {wrong[0]}", wrong[1], 8)
         if latency > SLOW_S:
-            return warning("", what, "a Redis nearer by: each batch waits that long")
+            return warning("", what, "use a nearer Redis: every batch waits this long")
         return ok("", what)
 
     async def _keys(self) -> Finding:
-        """Whether something else has taken a name that the streamer writes to."""
+        """Whether another program uses a key that the streamer writes to."""
         wrong = []
         for key, kind in keys_of(self._prefix).items():
             try:
                 found: Any = await self._redis.type(key)
             except ResponseError:
-                return unchecked("", "this user may not ask")
+                return unchecked("", "this user has no permission for TYPE")
             if found not in ("none", kind):
                 wrong.append(f"{key} holds a {found} and must be a {kind}")
         if not wrong:
-            return ok("", f"the names under {self._prefix} are free or as they must be")
-        return failed("", "; ".join(wrong), "rename or delete it, or set another SCHWAB_REDIS_PREFIX", 8)
+            return ok("", f"the keys under {self._prefix} are free or of the right type")
+        return failed("", "; ".join(wrong), "rename or delete the key, or set another SCHWAB_REDIS_PREFIX", 8)
 
     async def _memory(self) -> Finding:
         memory = await self._info("memory")
         policy, bound = memory.get("maxmemory_policy"), int(memory.get("maxmemory", 0))
         if policy is None:
-            return unchecked("", "this Redis does not tell")
+            return unchecked("", "this Redis does not report it")
         used = f"{int(memory.get('used_memory', 0)) / 2**20:.0f} MB used"
         if not bound:
-            return ok("", f"{used}, no bound, policy {policy}")
+            return ok("", f"{used}, no limit, policy {policy}")
         what = f"{used} of {bound / 2**20:.0f} MB, policy {policy}"
         return ok("", what) if policy == "noeviction" else warning("", what, _NO_EVICTION)
 
     async def _readers(self) -> Finding:
-        """The output buffer limit of pub/sub readers: beyond it Redis cuts a slow one off."""
+        """The output buffer limit of pub/sub: Redis disconnects a slow reader that exceeds it."""
         try:
             answer: Any = await self._ask(self._redis.config_get("client-output-buffer-limit"))
         except RedisUnavailable:
@@ -111,7 +111,7 @@ class RedisExaminer:
         if "pubsub" not in words:
             return unchecked("", "this Redis has no limit for readers")
         hard, soft, seconds = (int(word) for word in words[words.index("pubsub") + 1 :][:3])
-        return ok("", f"a slow reader is cut off at {_bytes(hard)}, or at {_bytes(soft)} for {seconds} s")
+        return ok("", f"a slow reader is disconnected at {_bytes(hard)}, or at {_bytes(soft)} for {seconds} s")
 
     async def _lease(self, customer_id: str) -> Finding:
         account: Any = await self._ask(self._redis.get(f"{self._prefix}:owner"))
@@ -129,7 +129,7 @@ class RedisExaminer:
             report = parse_report(payload)
         except ValidationError:
             fix = "run the same version everywhere, or use another SCHWAB_REDIS_PREFIX"
-            return failed("", f"what stands at {self._prefix}:streamer is no streamer's report", fix, 4)
+            return failed("", f"the value of {self._prefix}:streamer is not the report of a streamer", fix, 4)
         age_s = max(0.0, self._wall() - report.reported / 1000)
         what = f"{report.state} on {report.host}, pid {report.pid}, reported {age_s:.0f} s ago"
         if report.healthy:
@@ -155,10 +155,10 @@ class RedisExaminer:
 
 
 def keys_of(prefix: str) -> dict[str, str]:
-    """Every key that the streamer writes events to, with the type it must have."""
+    """Every key that the streamer writes events to, with its type."""
     streams = {f"{prefix}:stream:{channel}": "stream" for channel in Channel}
     return streams | {f"{prefix}:last:{channel}": "hash" for channel in Channel if channel in LAST_VALUE_CHANNELS}
 
 
 def _bytes(count: int) -> str:
-    return f"{count / 2**20:.0f} MB" if count else "no bound"
+    return f"{count / 2**20:.0f} MB" if count else "no limit"

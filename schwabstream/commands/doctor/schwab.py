@@ -1,4 +1,7 @@
-"""Looks at the way to Schwab and at what the account may see; never opens a streamer session, which would cut one."""
+"""The checks of Schwab: the network, the login and the entitlements.
+
+Never opens a streamer session: it would end the session of a running streamer.
+"""
 
 import asyncio
 import ssl
@@ -22,13 +25,13 @@ LARGEST_SKEW_S = 30.0
 NOTABLE_SKEW_S = 3.0
 _PORTS = {"https": 443, "wss": 443, "http": 80, "ws": 80}
 _NETWORK = "check the network, its DNS and its firewall; then Schwab's status page"
-_CERTIFICATES = "update the system's certificates; a proxy that opens TLS needs its own one installed"
+_CERTIFICATES = "update the system's certificates; a proxy that decrypts TLS needs its own certificate installed"
 _CLOCK = "set the clock: timedatectl set-ntp true"
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where something listens."""
+    """A host and a port to connect to."""
 
     host: str
     port: int
@@ -44,7 +47,7 @@ class Endpoint:
 async def examine_network(
     base_url: str, *, wall: Callable[[], float] = time.time, limit_s: float = LIMIT_S
 ) -> list[Finding]:
-    """Name, TLS and clock, each within ``limit_s`` and only when the one before it worked."""
+    """DNS, TLS and clock, each within ``limit_s``; each check needs the one before it."""
     endpoint, look = Endpoint.of(base_url), partial(bounded, fix=_NETWORK, code=4, limit_s=limit_s)
     dns = await look("dns", _look_up(endpoint.host))
     if dns.code:
@@ -57,7 +60,7 @@ async def examine_network(
 
 
 async def examine_account(auth: SchwabAuthClient, symbols: list[Symbol]) -> tuple[list[Finding], str | None]:
-    """What Schwab says of the account, and its customer id, which only names the lease and is never shown."""
+    """The findings about the account, and its customer id, which names the lease and is never shown."""
     kept: list[dict[str, Any]] = []
 
     async def fetch() -> Finding:
@@ -66,7 +69,7 @@ async def examine_account(auth: SchwabAuthClient, symbols: list[Symbol]) -> tupl
 
     account = await bounded("account", fetch(), fix=_NETWORK, code=4)
     if not kept:
-        why = "Schwab did not say what this account may see"
+        why = "Schwab did not report the entitlements of this account"
         return [account, *(unchecked(name, why) for name in ("entitlements", "quotes", "streamer"))], None
     quotes, streamer = await asyncio.gather(
         bounded("quotes", _fetch_quotes(auth, symbols), fix=_NETWORK, code=4), _examine_streamer(kept[0])
@@ -83,7 +86,7 @@ async def _look_up(host: str) -> Finding:
     except OSError as error:
         return failed("", f"{host}: {error.strerror}", _NETWORK, 4)
     addresses = len({each[4][0] for each in found})
-    return ok("", f"{host} is known, {addresses} address{'es' if addresses != 1 else ''}")
+    return ok("", f"{host} has {addresses} address{'es' if addresses != 1 else ''}")
 
 
 async def _shake_hands(endpoint: Endpoint) -> Finding:
@@ -109,7 +112,7 @@ async def _shake_hands(endpoint: Endpoint) -> Finding:
 
 
 async def _compare_clocks(endpoint: Endpoint, wall: Callable[[], float]) -> Finding:
-    """Our clock against the Date header, which has whole seconds."""
+    """Compare our clock with the Date header, which has whole seconds."""
     context = ssl.create_default_context() if endpoint.secure else None
     reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=context)
     try:
@@ -135,7 +138,7 @@ async def _compare_clocks(endpoint: Endpoint, wall: Callable[[], float]) -> Find
 
 
 def _entitlements(found: Entitlements) -> Finding:
-    market_data = f"market data: {found.market_data or 'not told'}"
+    market_data = f"market data: {found.market_data or 'not reported'}"
     if not found.level2:
         detail = f"{market_data}; no level 2: books of equities and options stay empty"
         return warning("entitlements", detail, ASK_FOR_LEVEL2)
@@ -167,9 +170,9 @@ async def _fetch_quotes(auth: SchwabAuthClient, symbols: list[Symbol]) -> Findin
 async def _examine_streamer(preference: dict[str, Any]) -> Finding:
     url = first(preference.get("streamerInfo")).get("streamerSocketUrl")
     if not isinstance(url, str) or not url:
-        return failed("streamer", "Schwab names no streamer", "try again; if it lasts, report it", 5)
+        return failed("streamer", "Schwab names no streamer", "try again; report it if it happens again", 5)
     try:
         return await bounded("streamer", _shake_hands(Endpoint.of(url)), fix=_NETWORK, code=4)
     except ValueError:  # some names fail only where they are resolved
         detail = f"Schwab names a streamer whose address cannot be used ({safe(url[:200])})"
-        return failed("streamer", detail, "try again; if it lasts, report it", 5)
+        return failed("streamer", detail, "try again; report it if it happens again", 5)

@@ -1,10 +1,10 @@
-"""The composition root: one function per use case, each putting together what the others only describe."""
+"""The composition of one run: the session, the publisher, the report and the screen, and how signals end them."""
 
 import asyncio
 import contextlib
 import functools
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,21 +20,21 @@ from schwabstream.commands.run.drain import drain
 from schwabstream.commands.run.monitors import Monitors, monitors_for
 from schwabstream.commands.run.standby import take_turns
 from schwabstream.commands.signals import ending_signals
+from schwabstream.commands.start import overrides_for, settings_and_logs, symbols_of
 from schwabstream.errors import ConfigurationError, RedisUnavailable
-from schwabstream.logs import configure_logging, logs_kept_aside
+from schwabstream.logs import logs_kept_aside
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.output import LineWriter, can_draw, safe_lines
-from schwabstream.protocol.symbols import Symbol, future_hints, parse_symbols
+from schwabstream.protocol.symbols import Symbol
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.settings import Settings, load_settings
+from schwabstream.settings import Settings
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
 
 if TYPE_CHECKING:
-    from schwabstream.recording.rotation import Rotation
     from schwabstream.recording.writer import FileRecorder
     from schwabstream.terminal.stream_table import KeepDrawn
 
@@ -59,7 +59,8 @@ class StreamOptions:
     take_over: bool = False
     simulate_from: Path | None = None
     record: Path | None = None
-    rotation: "Rotation | None" = None
+    rotate: Sequence[str] = ()
+    keep: int | None = None
 
     @property
     def simulated(self) -> bool:
@@ -69,29 +70,22 @@ class StreamOptions:
 
 def stream(options: StreamOptions) -> None:
     """Run the streamer until a signal, the duration or an error ends it; raises what the contract's exit codes name."""
-    overrides = {
-        "schwab_symbols": options.symbols,
-        "tastytrade_symbol_list": None if options.symbols is None else [],
-        "redis_url": None if options.redis == EMBEDDED else options.redis,
-    }
+    overrides = overrides_for(options.symbols, None if options.redis == EMBEDDED else options.redis)
     if options.ensure_env:
         from schwabstream.commands.doctor.local import ensure_environment
 
         ensure_environment(simulated=options.simulated, **overrides)
-    settings = load_settings(**overrides)
-    configure_logging(settings.schwab_log_format, verbosity=options.verbosity)
+    settings = settings_and_logs(options.verbosity, **overrides)
     if not options.simulated:
         settings.require()
     symbols = _symbols(settings, options)
-    for hint in future_hints(symbols):
-        log.warning(hint)
     if not symbols:
         raise ConfigurationError("no symbols to stream: set SCHWAB_SYMBOLS or give --symbols /MNQ:XCME")
     run = _Run(options, settings, symbols)
     asyncio.run(run.until_stopped())
     if run.interrupted:
         raise KeyboardInterrupt
-    if run.loss is not None:  # only here: by now the run has ended in order, and nobody is to be called for it
+    if run.loss is not None:  # only here: the run has ended in order by now, so no alert is due
         raise run.loss
 
 
@@ -101,12 +95,12 @@ def _symbols(settings: Settings, options: StreamOptions) -> list[Symbol]:
         from schwabstream.recording.reader import Recording
 
         with Recording(options.simulate_from) as recording:
-            return parse_symbols(recording.header.symbols, recording.header.started.date())
-    return parse_symbols(settings.symbols, today())
+            return symbols_of(recording.header.symbols, recording.header.started.date())
+    return symbols_of(settings.symbols)
 
 
 class _Run:
-    """One run of the streamer: signals in, exit out."""
+    """One run of the streamer, from its first connection to its end."""
 
     def __init__(self, options: StreamOptions, settings: Settings, symbols: list[Symbol]) -> None:
         self._options, self._settings, self._symbols = options, settings, symbols
@@ -130,7 +124,7 @@ class _Run:
                 raise
 
     def stop(self) -> None:
-        """End the run in order: log out and drain when there is a session, else just leave; again changes nothing."""
+        """End the run in order: log out and drain if there is a session. A second call changes nothing."""
         if self._stopping:
             return
         self._stopping = True
@@ -140,9 +134,9 @@ class _Run:
             self._task.cancel()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        """Stop in order; at a second SIGINT or SIGTERM at once. At a third Python's own handling ends anything.
+        """Stop in order; at a second SIGINT or SIGTERM stop at once. A third one gets Python's default handling.
 
-        SIGHUP comes twice when a terminal closes, from the kernel and from the shell, and only ever stops in order.
+        SIGHUP comes twice when a terminal closes, from the kernel and from the shell, and always stops in order.
         """
         if number is signal.SIGHUP or not self._signalled:
             self._signalled = self._signalled or number is not signal.SIGHUP
@@ -160,9 +154,11 @@ class _Run:
         options = self._options
         async with contextlib.AsyncExitStack() as stack:
             if options.record is not None:
+                from schwabstream.recording.rotation import Rotation
                 from schwabstream.recording.writer import recording_to
 
-                recording = recording_to(options.record, options.rotation, self._symbols, simulated=options.simulated)
+                rotation = Rotation.parse(options.rotate, options.keep)
+                recording = recording_to(options.record, rotation, self._symbols, simulated=options.simulated)
                 self._recorder = stack.enter_context(recording)
             schwab = schwab_for(self._settings, simulated=options.simulated, recording=options.simulate_from)
             settings = await stack.enter_async_context(schwab)
@@ -172,7 +168,8 @@ class _Run:
             self._monitors = await stack.enter_async_context(monitors_for(settings, auth))
             await stack.enter_async_context(self._monitors.alerting_on_failure())
             tap = stack.enter_context(_json_lines(self.stop)) if options.json else None
-            # A live streamer whose own Redis is away may find an embedded one in its place; the lease keeps it out.
+            # An embedded Redis of a live run is private and needs no lease. A simulated one may listen on the port of a
+            # live streamer's Redis while that is away: the lease keeps that streamer out.
             if not redis.shared and not options.simulated:
                 auth.auto_refresh.start()
                 await self._lead(settings, redis.url, auth, tap)
@@ -248,13 +245,13 @@ class _Run:
         reporter: Reporter,
         background: list[Coroutine[None, None, None]],
     ) -> None:
-        """Run the streamer with the writer and the rest beside it; whatever ends it, what is queued is written."""
+        """Run the streamer and the publisher, with the rest beside them; however it ends, write what is queued."""
         streamer = asyncio.create_task(client.run(), name="streamer")
         writer = asyncio.create_task(publisher.run(), name="publisher")
         extras = [start_beside(coroutine) for coroutine in background]
         try:
             await asyncio.wait({streamer, writer}, return_when=asyncio.FIRST_COMPLETED)
-            client.stop()  # a writer that was fenced off ends the session too
+            client.stop()  # a publisher that lost the lease ends the session too
             await streamer
         finally:
             await end(*extras)
@@ -276,7 +273,7 @@ class _Run:
         troubles = client.troubles()
         without = [symbol.alias for symbol in client.symbols if symbol.key in troubles]
         log.info(
-            "ready: streaming, not everything was subscribed"
+            "ready: streaming, some symbols were not subscribed"
             if without
             else "ready: streaming, all symbols subscribed",
             symbols=",".join(symbol.alias for symbol in client.symbols),
@@ -284,16 +281,16 @@ class _Run:
             **({"refused": ",".join(without)} if without else {}),
         )
         if self._options.simulate_from is not None:
-            log.warning("recorded prices of another time", file=str(self._options.simulate_from))
+            log.warning("replaying recorded prices, not live ones", file=str(self._options.simulate_from))
         elif self._options.simulate:
-            log.warning("simulated prices; futures depth is shown here, live Schwab has none")
+            log.warning("simulated prices; unlike the real Schwab, the simulator has futures depth")
         if self._options.duration_s is not None:
             await asyncio.sleep(self._options.duration_s)
             self.stop()
 
 
 async def _learn_holidays(client: SchwabStreamClient) -> None:
-    """Fill the calendar once the stream has settled; nothing asks for it in the first minute."""
+    """Load the holidays once the stream has settled; nothing needs them in the first minute."""
     from schwabstream.commands.holidays import load_holidays
 
     await client.ready.wait()
@@ -302,7 +299,7 @@ async def _learn_holidays(client: SchwabStreamClient) -> None:
     if loaded := await load_holidays(year):
         client.schedule.new_york, client.schedule.chicago = loaded
     else:
-        log.warning("holidays unknown; every weekday counts as a trading day", year=year)
+        log.warning("cannot load the holidays: every weekday counts as a trading day", year=year)
 
 
 @contextlib.contextmanager
@@ -333,6 +330,6 @@ def _screen(
     from schwabstream.terminal.stream_table import StreamTable, on_screen
 
     with logs_kept_aside() as logs:
-        table = StreamTable(client.symbols, client.market.instruments, reporter.report, publisher, logs)
+        table = StreamTable(client.symbols, client.market.instruments, reporter, publisher, logs)
         with on_screen(table) as keep_drawn:
             yield keep_drawn

@@ -1,4 +1,4 @@
-"""The end of a run's writing: what is queued is written if there is time, and what is not is announced."""
+"""The end of a run: writes what is queued within a time limit, and announces what was not written."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ async def drain(
 ) -> int:
     """Write what is queued, for ``limit_s`` at most; returns how many events Redis did not take.
 
-    Those are counted as dropped and announced in a StatusEvent, which goes out where Redis still answers.
+    They are counted as dropped and announced in a StatusEvent, if Redis still answers.
     """
     reporter.report_now()
     publisher.stop()

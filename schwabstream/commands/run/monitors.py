@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class Monitors:
-    """The metrics and the alerts of one run; either may be missing. Get them from :func:`monitors_for`."""
+    """The metrics and the alerts of one run; both are optional. :func:`monitors_for` creates them."""
 
     def __init__(self, monitor: "Monitor | None" = None, alerts: Alerts | None = None) -> None:
         self._monitor, self._alerts = monitor, alerts
@@ -33,7 +33,7 @@ class Monitors:
             self._alerts.take_status(event)
 
     def watch_lease(self, lease: Lease) -> None:
-        """Show what the run waits for while it is a standby."""
+        """Report the lease in the metrics while the run is a standby."""
         if self._monitor is not None:
             self._monitor.lease = lease
 
@@ -54,11 +54,11 @@ class Monitors:
 
     @contextlib.asynccontextmanager
     async def alerting_on_failure(self) -> AsyncIterator[None]:
-        """Call a person when the block ends by an error that only a person can do something about."""
+        """Run the alert command when the block ends with an error that needs a person."""
         try:
             yield
         except SchwabStreamError as error:
-            # Who starts the run sees a wrong setting, and where another streamer runs nobody is needed.
+            # The person who starts the run sees a wrong setting, and a lost lease means that another streamer runs.
             if self._alerts is not None and not isinstance(error, ConfigurationError | LeaseLost):
                 await self._alerts.gave_up(error)
             raise

@@ -1,4 +1,4 @@
-"""Takes turns with the other streamers of an account: streams while the lease is ours, waits while it is not."""
+"""Takes turns with the other streamers of an account: streams with the lease, waits without it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -37,7 +37,7 @@ async def take_turns(
             lost = True
             log.warning("lease lost: stopped publishing and logged out", reason=str(error))
         except (SchwabUnavailable, LoginRequired, ProtocolError, Refused) as error:
-            # A start that fails ends the run (docs/adr/0005), but a standby has long since started.
+            # A start that fails ends the run (docs/adr/0005), but a standby started long ago.
             if not (lost or lease.waited):
                 raise
             pause_s = SHORT_PAUSE_S if isinstance(error, SchwabUnavailable) else LONG_PAUSE_S

@@ -166,8 +166,8 @@ async def test_a_status_in_the_last_day_warns(schwab: SchwabSimulator, variables
     store_login(schwab, 6.5 * 86_400)
     soon = await run("auth status", variables)
     assert soon.returncode == 0
-    assert "WARNING: log in within 24 hours" in soon.stdout
-    assert re.search(r"next one due \w{3} \d\d \w{3} \d{4} \d\d:\d\d \w+ \(in 1[12] h", soon.stdout)
+    assert "WARNING: streaming stops within 24 hours" in soon.stdout
+    assert re.search(r"next one due \w{3} \d\d \w{3} \d{4} \d\d:\d\d \w+ \(in 1[12]h", soon.stdout)
     store_login(schwab, 8 * 86_400)
     over = await run("auth status --json", variables)
     assert over.returncode == 3

@@ -222,7 +222,7 @@ def test_the_pipeline_runs_from_a_recording(recording: Path) -> None:
     assert done.returncode == 0, done.stderr
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert {event["symbol"] for event in events if event["type"] == "tick"} == {"/NQ:XCME", "AAPL"}
-    assert "recorded prices of another time" in done.stderr
+    assert "replaying recorded prices, not live ones" in done.stderr
 
 
 @pytest.mark.parametrize("served", [False, True])

@@ -172,7 +172,7 @@ async def test_the_demo_fills_a_redis_that_others_can_read(redis_server: RedisSe
     assert code == 0, run.err.decode()
     assert bytes(run.out) == b""
     assert [line["event"] for line in run.logs()].count(READY) == 1
-    assert any("live Schwab has none" in line["event"] for line in run.logs())
+    assert any("unlike the real Schwab" in line["event"] for line in run.logs())
     client = redis_server.client
     ticks, books = events_in(client, "ticks"), events_in(client, "level2")
     assert all(isinstance(each, TickEvent) for each in ticks)

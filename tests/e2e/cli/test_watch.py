@@ -243,7 +243,7 @@ def test_an_absent_redis_is_named_before_credentials(command: str, monkeypatch: 
     done = run(command, "AAPL", "--once", "--quiet")
     assert done.returncode == 2
     assert done.stderr.startswith(f"schwabstream: {ABSENT}")
-    assert "; Schwab cannot be asked instead: SCHWAB_CLIENT_ID and SCHWAB_CLIENT_SECRET not set" in done.stderr
+    assert "; Schwab cannot be asked either: SCHWAB_CLIENT_ID and SCHWAB_CLIENT_SECRET not set" in done.stderr
 
 
 def test_status_shows_how_the_streamer_is(streamer: FakeStreamer, redis_server: RedisServer) -> None:

@@ -92,6 +92,6 @@ async def test_a_disk_that_fills_up_during_a_refresh(schwab: SchwabSimulator, se
 
 async def test_a_login_that_was_good_until_it_was_used(schwab: SchwabSimulator, settings: Settings) -> None:
     """``auth login`` never reports a good login when the refresh that proved it could not be saved."""
-    prompt = Prompt(say=print, read_line=str, read_secret=str, open_browser=lambda _: False)
+    prompt = Prompt(show=print, read_line=str, read_secret=str, open_browser=lambda _: False)
     with full_disk(), pytest.raises(TokenFileError, match=LOST):
         await log_in(settings, prompt)

@@ -43,7 +43,7 @@ class Someone:
         return self.lines.pop(0) if self.lines else ""
 
     def prompt(self) -> Prompt:
-        return Prompt(say=self.said.append, read_line=self.read, read_secret=self.read, open_browser=self.browser)
+        return Prompt(show=self.said.append, read_line=self.read, read_secret=self.read, open_browser=self.browser)
 
     @property
     def url(self) -> str:

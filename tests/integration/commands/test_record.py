@@ -6,7 +6,6 @@ import pytest
 
 from schwabstream.commands.record import RecordOptions, record
 from schwabstream.errors import ConfigurationError, Refused
-from schwabstream.recording.rotation import Rotation
 from schwabstream.report import StreamerReport
 from tests.conftest import RedisServer
 
@@ -21,7 +20,7 @@ def test_recording_beside_a_streamer_is_refused(
     monkeypatch.setenv("SCHWAB_CLIENT_ID", "x" * 32)
     monkeypatch.setenv("SCHWAB_CLIENT_SECRET", "y" * 16)
     with pytest.raises(Refused, match="stream run --record FILE"):
-        record(RecordOptions(file, Rotation()))
+        record(RecordOptions(file))
     assert not file.exists()
 
 
@@ -29,4 +28,4 @@ def test_recording_nothing_is_refused(file: Path, monkeypatch: pytest.MonkeyPatc
     """Without symbols there is nothing to record."""
     monkeypatch.setenv("SCHWAB_SYMBOLS", ",")
     with pytest.raises(ConfigurationError, match="no symbols to record"):
-        record(RecordOptions(file, Rotation(), simulate=True))
+        record(RecordOptions(file, simulate=True))

@@ -92,5 +92,5 @@ def test_a_damaged_recording_is_replayed_as_far_as_it_goes(file: Path, tmp_path:
 
 def test_checking_needs_an_end(file: Path) -> None:
     """A comparison that never ends is refused."""
-    with pytest.raises(ConfigurationError, match="--check needs an end"):
+    with pytest.raises(ConfigurationError, match="--check needs a replay that ends"):
         replay(ReplayOptions([file], loop=True, check=file))

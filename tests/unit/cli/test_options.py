@@ -2,9 +2,9 @@
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
-from schwabstream.cli import options
-from schwabstream.errors import ConfigurationError
+from schwabstream.cli import options, pages
 
 
 @pytest.mark.parametrize(
@@ -41,8 +41,23 @@ def test_an_invalid_speed_is_refused(text: str) -> None:
         options.speed(text)
 
 
-def test_rotation_is_read_or_refused_by_name() -> None:
-    """Times and sizes make one rotation; anything else is refused."""
-    assert options.rotation(["1h,500MB"], 3) == options.rotation(["1h", "500MB"], 3)
-    with pytest.raises(ConfigurationError):
-        options.rotation(["often"], None)
+@pytest.mark.parametrize(
+    ("words", "number"),
+    [("run", 0), ("run -v", 1), ("-v run", 1), ("-v run -v", 2), ("-vv run -v", 3), ("-q run", -1), ("-v run -q", -1)],
+)
+def test_options_before_and_after_a_command_add_up(words: str, number: int) -> None:
+    """-v and -q mean the same before and after the command, and count together."""
+    app = pages.group("Try.", "try run")
+    got: list[int] = []
+
+    @app.callback()
+    def root(*, verbose: options.Verbose = 0, quiet: options.Quiet = False) -> None:
+        """Take the options of every command."""
+
+    @pages.command(app, "try run")
+    def run(*, verbose: options.Verbose = 0, quiet: options.Quiet = False) -> None:
+        """Run."""
+        got.append(options.verbosity(verbose, quiet=quiet))
+
+    assert CliRunner().invoke(app, words.split()).exit_code == 0
+    assert got == [number]

@@ -137,7 +137,7 @@ def test_a_low_screen_shows_the_best_levels() -> None:
     ladder = Ladder(watchlist(event), depth=20)
     lines = text_of(ladder.render(NOW, LIVE), 80).splitlines()
     assert len(lines) == LIVE.height - 1
-    assert lines[-1] == "Ctrl-C to leave"
+    assert lines[-1] == "Ctrl-C: leave"
     assert sum("100.00" in line or "101.00" in line for line in lines) == 2
     assert len(text_of(ladder.render(NOW), 80).splitlines()) > 40
 

@@ -122,12 +122,12 @@ def test_header_distinguishes_redis_from_streamer() -> None:
     shown = watchlist()
     table = QuoteTable(shown)
     shown.outage = "Connection refused"
-    assert "Redis is away  Connection refused; trying again" in text_of(table.render(NOW, LIVE))
+    assert "Redis is away  Connection refused; reconnecting" in text_of(table.render(NOW, LIVE))
     shown.outage = None
     shown.take_report(None)
     assert "no streamer runs" in text_of(table.render(NOW, LIVE))
     shown.starting = True
-    assert "starting a stream" in text_of(table.render(NOW, LIVE))
+    assert "starting a streamer" in text_of(table.render(NOW, LIVE))
 
 
 def test_an_answer_over_rest_shows_its_time() -> None:
@@ -137,7 +137,7 @@ def test_an_answer_over_rest_shows_its_time() -> None:
     shown.asked_at = NOW
     drawn = text_of(QuoteTable(shown).render(NOW))
     assert re.search(r"no streamer runs  asked Schwab at \d\d:\d\d:\d\d\n", drawn)
-    assert "last known" not in drawn
+    assert "last values" not in drawn
 
 
 def test_a_symbol_that_is_not_streamed_is_named_on_the_live_screen() -> None:
@@ -167,8 +167,8 @@ def test_as_many_quotes_are_shown_as_the_screen_has_lines_for(height: int) -> No
     lines = text_of(QuoteTable(shown).render(NOW, ConsoleDimensions(80, height)), 80).splitlines()
     rows = [line for line in lines if re.match(r"S\d+ ", line)]
     assert len(lines) == height
-    assert any(line == f"… and {100 - len(rows)} more that do not fit here" for line in lines)
-    assert lines[-1] == "Ctrl-C to leave"
+    assert any(line == f"… and {100 - len(rows)} more, which need a taller terminal" for line in lines)
+    assert lines[-1] == "Ctrl-C: leave"
     assert "S99" in text_of(QuoteTable(shown).render(NOW), 80)
 
 

@@ -62,7 +62,7 @@ def test_tokens_that_are_not_in_the_file_are_shown_with_the_reason() -> None:
     with console.capture() as capture:
         console.print(render_status(report(token_unsaved="cannot write it\x07: disk full"), NOW_MS / 1000))
     (line,) = [line for line in capture.get().splitlines() if "disk full" in line]
-    assert line.split()[:5] == ["unsaved", "the", "tokens", "are", "in"]
+    assert line.split()[:5] == ["unsaved", "the", "new", "tokens", "are"]
     assert "\x07" not in line
 
 
@@ -111,5 +111,5 @@ def test_a_waiting_streamer_shows_its_reason_and_foreign_text_is_escaped() -> No
     drawn = capture.get()
     assert "waiting for 1m05: \\u0007lost  simulated prices" in drawn
     assert "[b]\\u001b" in drawn
-    assert "of unknown" in drawn
+    assert "next one due unknown" in drawn
     assert "\x1b" not in drawn

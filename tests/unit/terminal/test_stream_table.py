@@ -80,8 +80,8 @@ class Stage:
         )
         self.console = Console(file=io.StringIO(), width=width, height=30, force_terminal=True, color_system="standard")
         login = cast("SchwabAuthClient", Login(tokens))
-        self.reporter = reporter = Reporter(self.client, publisher, simulated=simulated, login=login)
-        self.table = StreamTable(self.client.symbols, self.client.market.instruments, reporter.report, self.shelf)
+        self.reporter = Reporter(self.client, publisher, simulated=simulated, login=login)
+        self.table = StreamTable(self.client.symbols, self.client.market.instruments, self.reporter, self.shelf)
 
     def take(self, received_s: float | None = None, **change: Any) -> None:
         """Let the market take an entry; names are field numbers with an f before them."""
@@ -242,7 +242,7 @@ def test_trouble_is_shown_with_its_reason() -> None:
     stage = Stage(simulated=True)
     stage.enter(Status.WAITING, "the streamer closed the connection (no close frame)")
     assert "no close frame" in stage.drawn()
-    assert "live Schwab has none" in stage.drawn()
+    assert "Unlike the real Schwab" in stage.drawn()
     stage.enter(Status.CONNECTING, "again")
     stage.enter(Status.STREAMING, "subscribed")
     stage.client.stream.refused["LEVELONE_FUTURES", "/NQ"] = "LEVELONE_FUTURES refused: Symbol limit reached"
@@ -262,10 +262,10 @@ def test_an_outage_of_redis_shows_what_is_queued_and_what_is_lost() -> None:
     stage = Stage()
     stage.shelf.connected, stage.shelf.outage, stage.shelf.queued = False, "Redis refused a batch (OOM)", 1_234
     assert "Redis is away" in stage.drawn()
-    assert "1,234 events wait, none is lost yet" in stage.drawn()
+    assert "1,234 events queued, 0 dropped" in stage.drawn()
     stage.shelf.dropped = 56
     assert "none is lost" not in stage.drawn()
-    assert "the oldest 56 were given up" in stage.drawn()
+    assert "56 dropped" in stage.drawn()
 
 
 def test_what_comes_from_outside_draws_nothing() -> None:
@@ -286,7 +286,7 @@ async def test_the_newest_log_lines_are_below(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("sys.stderr", io.StringIO())
     configure_logging("rich")
     with logs_kept_aside() as logs:
-        arguments = (stage.client.symbols, stage.client.market.instruments, stage.reporter.report, stage.shelf)
+        arguments = (stage.client.symbols, stage.client.market.instruments, stage.reporter, stage.shelf)
         stage.table = StreamTable(*arguments, logs)
         with on_screen(stage.table, stage.console) as keep_drawn:
             for n in range(9):
@@ -313,7 +313,7 @@ def test_as_many_symbols_are_shown_as_the_terminal_has_lines_for(trouble: str) -
         stage.enter(Status.WAITING, trouble)
     lines = stage.drawn().rstrip("\n").split("\n")
     shown = [line for line in lines if re.match(r" ?S\d+ ", line)]
-    (rest,) = [line for line in lines if "more that do not fit" in line]
+    (rest,) = [line for line in lines if "more, which need" in line]
     assert len(lines) <= 30
     assert len(shown) > 10
     assert int(re.search(r"\d+", rest)[0]) == 100 - len(shown)  # type: ignore[index]  # it is there, or the test fails

@@ -109,7 +109,7 @@ async def test_a_misspelled_setting_is_named(
     (clean / ".env.back").write_text("SCHWAB_NOTHING_LIKE_IT=1\n")
     settings = of(await examine(), "settings")
     assert "unknown: SCHWAB_NOTHING_LIKE_IT (.env.back)" in settings.detail
-    assert "remove what is not a setting" in settings.fix
+    assert "lists all settings" in settings.fix
 
 
 async def test_token_directory_that_is_a_file(
@@ -150,7 +150,7 @@ async def test_age_of_the_login(
 async def test_login_of_unknown_age(good: SchwabSimulator, issue: Issue) -> None:
     """A login of unknown age is ok, and its age is shown as unknown."""
     issue(creation_timestamp=0)
-    assert "unknown age" in of(await examine(), "login").detail
+    assert "age of the login is unknown" in of(await examine(), "login").detail
 
 
 async def test_open_token_file(good: SchwabSimulator, issue: Issue) -> None:

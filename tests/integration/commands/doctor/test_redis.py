@@ -137,4 +137,4 @@ async def test_unhealthy_streamer(
 async def test_value_that_is_not_a_report(good: SchwabSimulator, redis_server: RedisServer) -> None:
     """A value of another kind under the report's name is a finding, not an exception."""
     redis_server.client.set("market_data:streamer", "{}")
-    assert "no streamer's report" in of(await examine(), "report").detail
+    assert "not the report of a streamer" in of(await examine(), "report").detail

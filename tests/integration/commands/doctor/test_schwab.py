@@ -109,7 +109,7 @@ async def test_login_that_schwab_refuses(good: SchwabSimulator) -> None:
 
 @pytest.mark.parametrize(
     ("level2", "permission", "words"),
-    [(False, "NP", "no level 2"), (True, None, "not told"), (True, "12345678", "not told")],
+    [(False, "NP", "no level 2"), (True, None, "not reported"), (True, "12345678", "not reported")],
 )
 async def test_entitlements(good: SchwabSimulator, level2: bool, permission: str | None, words: str) -> None:
     """A missing entitlement is a warning; unknown values from Schwab are not repeated."""
