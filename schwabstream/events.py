@@ -1,20 +1,39 @@
-"""What a consumer receives: the JSON events on Redis, as pydantic models.
+"""The events on Redis, as pydantic models.
 
-The streamer itself writes these as plain dictionaries (see ``market``); a test holds both against each other.
-Times: ``timestamp`` and ``*_time`` are integer milliseconds since the Unix epoch, UTC; ``received_us`` microseconds.
-A field Schwab never sent is None; NaN never appears.
+The streamer publishes plain dictionaries (see ``market``); a test parses them with these models. A field that Schwab
+has not sent is None, and NaN never appears. ``help()`` on a model lists the meaning and unit of each field. The text
+below a field is the only source: editors, ``help()``, the JSON Schemas and the reference pages all show it.
 """
 
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+__all__ = [
+    "VERSION",
+    "BarEvent",
+    "Channel",
+    "Event",
+    "Level",
+    "Level2Event",
+    "StatusEvent",
+    "StatusState",
+    "TickEvent",
+    "Venue",
+    "parse_event",
+]
+
 VERSION: Final = 1
+"""The version of the event format, the field ``v``."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIELDS: Final = "\n\nFields:\n"
 
 
 class Channel(StrEnum):
-    """The four channels; each has its own ``seq``, pub/sub channel and stream."""
+    """The four channels. Each has its own ``seq``, pub/sub channel and stream."""
 
     TICKS = "ticks"
     LEVEL2 = "level2"
@@ -22,87 +41,186 @@ class Channel(StrEnum):
     STATUS = "status"
 
 
-class _Event(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+def _drop_field_list(schema: dict[str, Any]) -> None:
+    """In a schema each field has its own description."""
+    schema["description"] = schema["description"].partition(_FIELDS)[0]
+
+
+class FrozenModel(BaseModel):
+    """A model of what another program wrote: frozen, ignores unknown fields, and lists its fields in its docstring."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        json_schema_extra=_drop_field_list,
+    )
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """Append the fields with their meanings, for ``help()``."""
+        fields = (
+            f"    {name}: {' '.join((field.description or '').split())}" for name, field in cls.model_fields.items()
+        )
+        cls.__doc__ = f"{cls.__doc__}{_FIELDS}" + "\n".join(fields)
+
+
+class _Event(FrozenModel):
+    """The fields of every event."""
 
     v: Literal[1] = VERSION
-    symbol: str
-    key: str
+    """Version of the event format: 1."""
+    symbol: str | None = None
+    """The symbol concerned, as written in the settings; null when the event concerns the whole streamer."""
+    key: str | None = None
+    """The same symbol as Schwab writes it, such as `/MNQ` for `/MNQ:XCME`."""
     seq: int
+    """Sequence number on the channel: 1 more than the event before. It jumps between runs and never falls."""
     timestamp: int
+    """Exchange time, in milliseconds since the Unix epoch, UTC."""
     received_us: int
+    """Time at which the streamer received the frame, in microseconds since the Unix epoch, UTC."""
+
+    @property
+    def timestamp_at(self) -> datetime:
+        """``timestamp`` as an aware datetime in UTC."""
+        return _from_ms(self.timestamp)
+
+    @property
+    def received_at(self) -> datetime:
+        """``received_us`` as an aware datetime in UTC."""
+        return _EPOCH + timedelta(microseconds=self.received_us)
 
 
-class TickEvent(_Event):
-    """The full known level-1 state of one symbol after one update; conflated by Schwab, so not every trade."""
+class _MarketEvent(_Event):
+    """An event of one symbol."""
+
+    symbol: str
+    """The symbol as written in the settings, such as `/MNQ:XCME`."""
+    key: str
+    """The same symbol as Schwab writes it, such as `/MNQ`."""
+
+
+class TickEvent(_MarketEvent):
+    """The complete level-1 state of a symbol after an update. Schwab conflates updates: some trades have no tick."""
 
     type: Literal["tick"] = "tick"
+    """The type of the event: `tick`."""
+    timestamp: int
+    """The later of trade and quote time, in milliseconds since the Unix epoch, UTC; until Schwab sends either, the
+    time of the frame."""
     asset: str
+    """Asset class: `FUTURE`, `EQUITY`, `INDEX`, `OPTION`, `FUTURE_OPTION` or `FOREX`."""
     contract: str | None = None
+    """The active contract of a futures root, such as `/MNQZ26`; null when Schwab does not name it."""
     last_price: float
+    """Price of the last trade. A tick always has one."""
     last_size: int | None = None
+    """Size of the last trade: shares, or contracts of futures and options."""
     bid_price: float | None = None
+    """Best bid price."""
     bid_size: int | None = None
+    """Size at the best bid: shares, or contracts of futures and options."""
     ask_price: float | None = None
+    """Best ask price."""
     ask_size: int | None = None
+    """Size at the best ask: shares, or contracts of futures and options."""
     total_volume: int | None = None
+    """Volume of the trading day so far: shares, or contracts of futures and options."""
     open_price: float | None = None
+    """First price of the trading day."""
     high_price: float | None = None
+    """Highest price of the trading day."""
     low_price: float | None = None
+    """Lowest price of the trading day."""
     close_price: float | None = None
+    """Closing or settlement price of the previous session."""
     net_change: float | None = None
+    """Last price minus the previous close, in price units."""
     mark: float | None = None
+    """Mark price."""
     open_interest: int | None = None
+    """Open interest, in contracts."""
     trade_time: int | None = None
+    """Time of the last trade, in milliseconds since the Unix epoch, UTC."""
     quote_time: int | None = None
+    """Time of the last quote, in milliseconds since the Unix epoch, UTC."""
     is_trade: bool
+    """Whether the update contained a trade. One update may cover several trades."""
     delayed: bool | None = None
+    """Whether Schwab sends delayed data for the symbol."""
     repeat: bool = False
+    """True when nothing has changed and the last tick was published again, which tells a quiet symbol from a dead
+    stream."""
+
+    @property
+    def trade_time_at(self) -> datetime | None:
+        """``trade_time`` as an aware datetime in UTC."""
+        return None if self.trade_time is None else _from_ms(self.trade_time)
+
+    @property
+    def quote_time_at(self) -> datetime | None:
+        """``quote_time`` as an aware datetime in UTC."""
+        return None if self.quote_time is None else _from_ms(self.quote_time)
 
 
-class Venue(BaseModel):
-    """One market maker's or exchange's share of a level.
-
-    ``time_ms`` is Schwab's own: milliseconds since midnight US/Eastern, of a day it does not name (protocol 4.6).
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class Venue(FrozenModel):
+    """The share of one market maker or exchange in a level."""
 
     id: str
+    """Market maker or exchange, as Schwab writes it."""
     size: int
+    """Its part of the level's size: shares, or contracts of futures and options."""
     time_ms: int | None = None
+    """Schwab's time, in milliseconds since midnight US/Eastern; Schwab does not send the date."""
 
 
-class Level(BaseModel):
-    """One price of one side of a book; ``makers`` is how many stand behind it, 0 when Schwab does not tell."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+class Level(FrozenModel):
+    """One price of one side of a book."""
 
     price: float
+    """The price."""
     size: int
+    """Total size at this price: shares, or contracts of futures and options."""
     makers: int
+    """Number of market makers and exchanges at this price; 0 when Schwab does not send it."""
     venues: tuple[Venue, ...] = ()
+    """Their shares; empty when Schwab does not send them."""
 
 
-class Level2Event(_Event):
-    """One whole book; bids and asks are best first."""
+class Level2Event(_MarketEvent):
+    """One complete order book."""
 
     type: Literal["level2"] = "level2"
+    """The type of the event: `level2`."""
     service: str
+    """The Schwab service that the book comes from, such as `NASDAQ_BOOK`."""
     source: Literal["book", "top_of_book"]
+    """`book`, or `top_of_book` when Schwab has no depth for the symbol and the one level comes from level 1."""
     bids: tuple[Level, ...]
+    """Bid levels, highest price first."""
     asks: tuple[Level, ...]
+    """Ask levels, lowest price first."""
 
 
-class BarEvent(_Event):
-    """One minute bar; ``timestamp`` is the bar's start."""
+class BarEvent(_MarketEvent):
+    """One bar of one minute."""
 
     type: Literal["bar"] = "bar"
+    """The type of the event: `bar`."""
+    timestamp: int
+    """Start of the minute, in milliseconds since the Unix epoch, UTC."""
     open: float
+    """First price of the minute."""
     high: float
+    """Highest price of the minute."""
     low: float
+    """Lowest price of the minute."""
     close: float
+    """Last price of the minute."""
     volume: float
+    """Volume of the minute: shares, or contracts of futures."""
 
 
 StatusState = Literal[
@@ -118,33 +236,44 @@ StatusState = Literal[
 ]
 
 
-class StatusEvent(BaseModel):
-    """What the streamer says of itself; ``since`` is when the state began, milliseconds since the Unix epoch."""
+class StatusEvent(_Event):
+    """A change in the state of the streamer, or a report about data that is missing."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-
-    v: Literal[1] = VERSION
     type: Literal["status"] = "status"
-    symbol: str | None = None
-    key: str | None = None
-    seq: int
+    """The type of the event: `status`."""
     timestamp: int
+    """Time of the report, in milliseconds since the Unix epoch, UTC."""
     received_us: int
+    """The same time in microseconds."""
     state: StatusState
+    """The state; see the table of states."""
     reason: str
+    """The reason, as a sentence for people."""
     detail: str | None = None
+    """The text that Schwab or Redis sent; in reports of a reader, `trimmed` or `not-streamed`."""
     since: int
+    """Time at which the state began, in milliseconds since the Unix epoch, UTC."""
     retry_in_s: float | None = None
+    """With `waiting`: seconds until the next attempt."""
     lost_at: int | None = None
+    """With `gap`: time of the last data before the gap, in milliseconds since the Unix epoch, UTC."""
     restored_at: int | None = None
+    """With `gap`: time at which the last of `symbols` had data again, in milliseconds since the Unix epoch, UTC."""
     symbols: tuple[str, ...] | None = None
+    """With `gap`: the symbols that the gap affects."""
     count: int | None = None
+    """With `dropped`: number of events dropped. With `gap`: number of events lost, where known."""
+
+    @property
+    def since_at(self) -> datetime:
+        """``since`` as an aware datetime in UTC."""
+        return _from_ms(self.since)
 
 
 def status_event(state: str, reason: str, now_us: int, **more: Any) -> dict[str, Any]:
-    """A :class:`StatusEvent` as a dictionary with ``seq`` 0, which only a publisher changes; ``more`` has other fields.
+    """A :class:`StatusEvent` as a dictionary with ``seq`` 0, which the publisher replaces; ``more`` adds fields.
 
-    Unless ``more`` says otherwise, the state began at ``now_us`` and concerns no symbol.
+    Unless ``more`` sets other values, the state begins at ``now_us`` and concerns no symbol.
     """
     return {
         "v": VERSION,
@@ -167,5 +296,9 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def parse_event(payload: str | bytes) -> Event:
-    """One published message as its model; raises ``pydantic.ValidationError`` when it is not one."""
+    """Parse one published message; raises ``pydantic.ValidationError`` when it is not an event."""
     return _EVENT.validate_json(payload)
+
+
+def _from_ms(milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=milliseconds)

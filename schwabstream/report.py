@@ -1,7 +1,7 @@
 """The report of the running streamer, in Redis under ``<prefix>:streamer``, and what a run counts for it.
 
 The streamer writes the report every few seconds and it expires in Redis, so a report shows that a streamer is running.
-All times are integer milliseconds since the Unix epoch, UTC. Contains no token, secret or account number.
+Contains no token, secret or account number.
 """
 
 from bisect import bisect_left
@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-from schwabstream.events import StatusState
+from schwabstream.events import FrozenModel, StatusState
 
 REPORT_VERSION: Final = 1
 REPORT_LIFE_S: Final = 15
@@ -56,82 +56,106 @@ class Histogram:
         self.total += value
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
-
-
-class SymbolReport(_Part):
-    """One wanted symbol: ``age_ms`` since its last update arrived (None: never one), ``rate`` in updates a second."""
+class SymbolReport(FrozenModel):
+    """One streamed symbol."""
 
     symbol: str
+    """The symbol as written in the settings, such as `/MNQ:XCME`."""
     key: str
+    """The same symbol as Schwab writes it, such as `/MNQ`."""
     asset: str
+    """Asset class: `FUTURE`, `EQUITY`, `INDEX`, `OPTION`, `FUTURE_OPTION` or `FOREX`."""
     contract: str | None = None
+    """The active contract of a futures root, such as `/MNQZ26`; null when Schwab does not name it."""
     updates: int = 0
+    """Number of updates received in this run."""
     age_ms: int | None = None
+    """Milliseconds since the last update; null before the first."""
     rate: float = 0.0
+    """Updates per second."""
     fresh: bool = False
-    """Whether the present session has confirmed it; False after a reconnect until its snapshot came."""
+    """Whether the present session has delivered data of the symbol; false after a reconnect until its first update."""
     security_status: str | None = None
-    """Schwab's word: Normal, Halted, Closed, Unknown."""
+    """Trading status as Schwab writes it: `Normal`, `Halted`, `Closed` or `Unknown`."""
     tick_size: float | None = None
+    """Smallest price step, in price units."""
     description: str | None = None
+    """Description of the instrument as Schwab writes it."""
     problem: str | None = None
-    """Why data of it is missing, a subscription that Schwab refused or a silence; None when nothing is missing."""
+    """Why data is missing: a refused subscription or a silence; null when none is missing."""
     book: Literal["book", "top_of_book"] | None = None
-    """Where its level 2 comes from; None when no book has come yet."""
+    """Source of level 2: `book`, or `top_of_book` when it comes from level 1; null before the first book."""
 
 
-class LagReport(_Part):
-    """Milliseconds on the way; None until measured. Clocks of exchange and host are not synchronised by us."""
+class LagReport(FrozenModel):
+    """Delays in milliseconds; null until measured. The clocks of exchange and host are not synchronized."""
 
     exchange_to_here_ms: float | None = None
+    """Milliseconds from exchange time to receipt of the frame."""
     here_to_redis_ms: float | None = None
+    """Milliseconds from receipt of the frame to Redis's acknowledgement."""
 
 
-class StreamerReport(_Part):
-    """The state of one running streamer at the moment ``reported``."""
+class StreamerReport(FrozenModel):
+    """The state of a running streamer. It expires within seconds, so a report in Redis means that a streamer runs."""
 
     v: Literal[1] = REPORT_VERSION
+    """Version of the report format: 1."""
     state: StatusState
+    """The state of the streamer, as in StatusEvent."""
     reason: str = ""
+    """The reason for the state, as a sentence for people."""
     since: int
-    """When the state began."""
+    """Time at which the state began, in milliseconds since the Unix epoch, UTC."""
     reported: int
+    """Time of this report, in milliseconds since the Unix epoch, UTC."""
     started: int
+    """Time at which the streamer started, in milliseconds since the Unix epoch, UTC."""
     pid: int
+    """Process id of the streamer on its host."""
     host: str
+    """Name of the host that the streamer runs on."""
     version: str
+    """Version of schwabstream."""
     simulated: bool = False
+    """Whether the prices are simulated."""
     symbols: tuple[SymbolReport, ...] = ()
+    """The streamed symbols, in the order of the settings."""
     sessions: int = 0
-    """Logins the streamer accepted in this run."""
+    """Number of successful logins to Schwab's streamer in this run."""
     reconnects: int = 0
+    """Number of sessions after the first."""
     gaps: int = 0
+    """Number of gaps reported in this run."""
     published: int = 0
+    """Number of events written to Redis in this run."""
     queued: int = 0
+    """Number of events that are queued for Redis."""
     dropped: int = 0
-    """Events given up because Redis was away too long."""
+    """Number of events dropped because Redis was away too long."""
     refusing: tuple[str, ...] = ()
-    """Names in Redis that refuse what is written to them, such as a stream's that holds something else."""
+    """Names in Redis that cannot be written, such as a stream's name that holds another type."""
     counts: dict[str, int] = Field(default_factory=dict)
-    """What else was counted: by :class:`Count`, by why a frame could not be read, or by what was announced."""
+    """Other counters of the run, by name."""
     lag: LagReport = LagReport()
+    """Delays between exchange, streamer and Redis."""
     token_expires_at: int | None = None
+    """Time at which the access token expires, in milliseconds since the Unix epoch, UTC."""
     token_unsaved: str | None = None
-    """Why the newest tokens are in the streamer's memory only; None when the token file has them."""
+    """Why the newest tokens are only in the streamer's memory; null when the token file has them."""
     login_at: int | None = None
-    """When a person last logged in through a browser."""
+    """Time of the last browser login, in milliseconds since the Unix epoch, UTC."""
     login_due_at: int | None = None
+    """Time at which the next browser login is due, in milliseconds since the Unix epoch, UTC."""
 
     @property
     def healthy(self) -> bool:
-        """Whether it streams every symbol and writes everything to Redis."""
+        """Whether every symbol is streamed and everything is written to Redis."""
         return self.state == "streaming" and self.trouble is None
 
     @property
     def trouble(self) -> str | None:
-        """What is wrong although it streams; None without trouble."""
+        """The problem of a streamer whose state is ``streaming``, as a sentence; None when there is none."""
         missing = sum(not symbol.fresh for symbol in self.symbols)
         troubles = [f"Redis refuses to write {', '.join(self.refusing)}"] if self.refusing else []
         troubles += [f"{missing:,} of {len(self.symbols):,} symbols without data"] if missing else []
@@ -143,5 +167,5 @@ class StreamerReport(_Part):
 
 
 def parse_report(payload: str | bytes) -> StreamerReport:
-    """The report in Redis as its model; raises ``pydantic.ValidationError`` for an invalid one."""
+    """Parse the report in Redis; raises ``pydantic.ValidationError`` when it is not one."""
     return StreamerReport.model_validate_json(payload)

@@ -1,6 +1,8 @@
-"""Redis → programs: live subscriptions with the last value first, and durable streams."""
+"""Redis → programs: live events with the last value first, single last values, and durable streams."""
 
+from schwabstream.consumer.last_value import fetch_last, last
+from schwabstream.consumer.live_events import LiveEvents, subscribe
 from schwabstream.consumer.streams import Entry, GroupReader, read_stream
-from schwabstream.consumer.subscription import Subscription, subscribe
+from schwabstream.consumer.subscription import Subscription
 
-__all__ = ["Entry", "GroupReader", "Subscription", "read_stream", "subscribe"]
+__all__ = ["Entry", "GroupReader", "LiveEvents", "Subscription", "fetch_last", "last", "read_stream", "subscribe"]

@@ -10,10 +10,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Collection
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Generic, Literal, Self, TypedDict, overload
 
 import structlog
 from redis.exceptions import RedisError, ResponseError
+from typing_extensions import TypeVar, Unpack
 
 from schwabstream.broker.url import cause_of
 from schwabstream.consumer.acknowledgements import Acknowledgements
@@ -22,7 +23,7 @@ from schwabstream.consumer.redis_stream import BLOCK_MS, Entry, Raw, RedisStream
 from schwabstream.consumer.subscription import DEFAULT_PREFIX, DEFAULT_URL
 from schwabstream.consumer.trimming import GroupInfo, GroupPosition, StreamInfo
 from schwabstream.errors import RedisUnavailable
-from schwabstream.events import Channel
+from schwabstream.events import BarEvent, Channel, Event, Level2Event, StatusEvent, TickEvent
 
 __all__ = ["Entry", "GroupReader", "read_stream"]
 
@@ -30,7 +31,48 @@ log = structlog.get_logger(__name__)
 
 CLOSE_LIMIT_S = 3.0
 
+E = TypeVar("E", bound=Event, default=Event)
+_Entries = AsyncGenerator[Entry[E | StatusEvent], None]
 
+
+class _StreamOptions(TypedDict, total=False):
+    """What :func:`read_stream` takes by name."""
+
+    from_id: str
+    redis_url: str
+    prefix: str
+    batch: int
+
+
+class _GroupOptions(TypedDict, total=False):
+    """What :class:`GroupReader` takes by name."""
+
+    start: str
+    idle_ms: int
+    redis_url: str
+    prefix: str
+    batch: int
+
+
+# The channel decides the type of the events.
+@overload
+def read_stream(
+    channel: Literal[Channel.TICKS], *symbols: str, **options: Unpack[_StreamOptions]
+) -> _Entries[TickEvent]: ...
+@overload
+def read_stream(
+    channel: Literal[Channel.LEVEL2], *symbols: str, **options: Unpack[_StreamOptions]
+) -> _Entries[Level2Event]: ...
+@overload
+def read_stream(
+    channel: Literal[Channel.BARS], *symbols: str, **options: Unpack[_StreamOptions]
+) -> _Entries[BarEvent]: ...
+@overload
+def read_stream(
+    channel: Literal[Channel.STATUS], *symbols: str, **options: Unpack[_StreamOptions]
+) -> _Entries[StatusEvent]: ...
+@overload
+def read_stream(channel: Channel, *symbols: str, **options: Unpack[_StreamOptions]) -> _Entries[Event]: ...
 async def read_stream(
     channel: Channel,
     *symbols: str,
@@ -63,7 +105,7 @@ async def read_stream(
         await stream.close()
 
 
-class GroupReader:
+class GroupReader(Generic[E]):
     """One consumer of a consumer group: iterate its block's entries and :meth:`acknowledge` what is done.
 
     The group is made on first use and starts at ``start`` (``0``: all that is kept, ``$``: from now on). What this
@@ -73,6 +115,51 @@ class GroupReader:
     to one consumer as a StatusEvent ``gap``, ``detail`` ``trimmed``, with its ``count``.
     """
 
+    @overload
+    def __init__(
+        self: "GroupReader[TickEvent]",
+        channel: Literal[Channel.TICKS],
+        group: str,
+        consumer: str,
+        *symbols: str,
+        **options: Unpack[_GroupOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "GroupReader[Level2Event]",
+        channel: Literal[Channel.LEVEL2],
+        group: str,
+        consumer: str,
+        *symbols: str,
+        **options: Unpack[_GroupOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "GroupReader[BarEvent]",
+        channel: Literal[Channel.BARS],
+        group: str,
+        consumer: str,
+        *symbols: str,
+        **options: Unpack[_GroupOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "GroupReader[StatusEvent]",
+        channel: Literal[Channel.STATUS],
+        group: str,
+        consumer: str,
+        *symbols: str,
+        **options: Unpack[_GroupOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "GroupReader[Event]",
+        channel: Channel,
+        group: str,
+        consumer: str,
+        *symbols: str,
+        **options: Unpack[_GroupOptions],
+    ) -> None: ...
     def __init__(
         self,
         channel: Channel,

@@ -1,15 +1,14 @@
-"""Redis → events, for programs: the last value of each symbol at once, then live, gaps reported, restarts survived.
+"""Redis → events: the last values, then live events, across outages of Redis, with every gap reported.
 
-``async for event in subscribe("/MNQ:XCME")`` is the whole of it; :class:`Subscription` is the same with its counters
-and its connection in sight. Opens no connection to Schwab and writes nothing to Redis. Reading that must resume where
-it stopped is in ``streams``.
+:class:`Subscription` shows its queue, its counters and its connection, as screens need them; ``live_events`` is the
+interface for programs. Opens no connection to Schwab and writes nothing to Redis.
 """
 
 import asyncio
 import contextlib
 import random
 import time
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import Collection
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -23,11 +22,9 @@ from schwabstream.backoff import Backoff
 from schwabstream.broker.client import heed_cancellation, redis_client
 from schwabstream.broker.kind import reach
 from schwabstream.broker.url import redact_url, translated, unavailable
-from schwabstream.clock import today
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
-from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport, parse_report
 
 if TYPE_CHECKING:
@@ -43,40 +40,11 @@ PROBE_AFTER_S = 5.0
 _READ_BYTES = 65_536
 
 
-async def subscribe(
-    *symbols: str,
-    kinds: Collection[Channel] = EVERYTHING,
-    redis_url: str = DEFAULT_URL,
-    prefix: str = DEFAULT_PREFIX,
-    max_pending: int = 4096,
-) -> AsyncGenerator[Event, None]:
-    """Yield the newest event of each symbol, then every event as it is published, until the loop is left.
-
-    ``symbols`` are written as on the command line, each text one or several; none means all. A symbol is found under
-    any alias the streamer gives it: ``/mnq`` yields the events of ``/MNQ:XCME``. A StatusEvent ``stale`` with
-    ``detail`` ``not-streamed`` names a symbol that the streamer does not stream; it may come later. ``gap`` says that
-    events did not arrive here, ``dropped`` that more than ``max_pending`` waited and older values gave way to newer
-    ones. All three come whatever the ``kinds``, with ``seq`` 0. Raises ``SymbolError`` for what cannot be a symbol and
-    ``RedisUnavailable`` when Redis cannot be reached at the start; later outages are waited out.
-    """
-    wanted = parse_symbols(symbols, today())
-    aliases, keys = [each.alias for each in wanted], [each.key for each in wanted]
-    queue = ConflatingQueue(aliases, keys=keys, max_pending=max_pending)
-    subscription = Subscription(queue, kinds=kinds, redis_url=redis_url, prefix=prefix)
-    async with subscription:
-        # A user who may not read the report gets the events all the same.
-        with contextlib.suppress(RedisUnavailable):
-            report = await subscription.fetch_report()
-            queue.report_absent(wanted, None if report is None else [line.key for line in report.symbols])
-        async for event in subscription:
-            yield event
-
-
 class Subscription:
-    """One reader of the channels ``kinds``, open while its block lasts; iterate it, or take from its ``queue``.
+    """A connection that reads the channels ``kinds``: use it in ``async with``, and iterate it or read its ``queue``.
 
-    ``outage`` says why Redis is not there, None when it is; ``outages`` counts how often it went. A connection that is
-    silent for ``probe_after_s`` gets a PING, and counts as lost when that is not answered in the same time.
+    ``outage`` is the reason why Redis is away, None when it is not; ``outages`` counts the outages.
+    A connection that is silent for ``probe_after_s`` gets a PING; without an answer in the same time it is lost.
     """
 
     def __init__(
@@ -124,7 +92,7 @@ class Subscription:
         return event
 
     async def arrived(self) -> None:
-        """Wait until something new has come since the last call."""
+        """Wait until something has arrived since the last call."""
         await self._arrived.wait()
         self._arrived.clear()
         if self._reader is not None and self._reader.done():
@@ -136,7 +104,7 @@ class Subscription:
             return await fetch_report(self._client, self._prefix)
 
     async def _open(self) -> "_SubscribedConnection":
-        """A subscribed connection, the last values merged; raises ``RedisUnavailable``."""
+        """Open a subscribed connection and merge the last values; raises ``RedisUnavailable``."""
         self.queue.hold()
         connection = _SubscribedConnection(self._client.connection_pool, self._probe_after_s)
         try:
@@ -155,7 +123,7 @@ class Subscription:
         return connection
 
     async def _read_on(self, connection: "_SubscribedConnection | None") -> None:
-        """Read until cancelled, over as many connections as that takes."""
+        """Read until cancelled, and reconnect after each outage."""
         backoff, time_of = redis_backoff(), asyncio.get_running_loop().time
         try:
             while True:
@@ -180,7 +148,7 @@ class Subscription:
                 await connection.close()
 
     async def _read(self, connection: "_SubscribedConnection") -> None:
-        """Take in what arrives until the connection ends, with an OSError."""
+        """Queue incoming messages until the connection ends, with an OSError."""
         while True:
             for reply in await connection.replies():
                 if len(reply) == 3 and reply[0] == b"message" and reply[1] in self._channels:
@@ -197,10 +165,10 @@ class Subscription:
 
 
 class _SubscribedConnection:
-    """One connection in subscribed state. redis-py makes it; the replies are read here, in whole batches.
+    """One connection in subscribed state. redis-py opens it; this class reads the replies, in whole batches.
 
     A message of 400 bytes costs 1.2 µs of CPU this way, 6 µs with ``PubSub.parse_response`` and 18 µs with
-    ``PubSub.get_message`` (redis-py 8.1 with hiredis), more than all else that is done with it (docs/adr/0003).
+    ``PubSub.get_message`` (redis-py 8.1 with hiredis), which is more than everything else costs (docs/adr/0003).
     """
 
     def __init__(self, pool: Any, probe_after_s: float) -> None:
@@ -218,7 +186,7 @@ class _SubscribedConnection:
             self._confirmed += await self._receive()
 
     async def replies(self) -> list[list[Any]]:
-        """What has arrived, at least one reply; probes a silent connection and raises OSError when it is dead."""
+        """Return the incoming replies, at least one; probe a silent connection and raise OSError when it is dead."""
         if self._confirmed:
             early, self._confirmed = self._confirmed, []
             return early
@@ -233,7 +201,7 @@ class _SubscribedConnection:
                 return await self._receive()
 
     async def close(self) -> None:
-        """Let go of the connection, however it is."""
+        """Close the connection, also a broken one."""
         if self._connection is not None:
             with contextlib.suppress(RedisError, OSError):
                 await self._connection.disconnect(nowait=True)
@@ -256,7 +224,7 @@ class _SubscribedConnection:
 
 
 def redis_backoff() -> Backoff:
-    """The waits between attempts to reach Redis again: at once, then 50 ms to half a second."""
+    """The delays between attempts to reach Redis: none, then 50 ms to half a second."""
     return Backoff(random.random, base_s=0.05, cap_s=0.5, floor_s=0.05, healthy_s=1.0)
 
 
@@ -266,19 +234,19 @@ async def fetch_last_values(client: Redis, prefix: str, channel: Channel) -> lis
 
 
 async def fetch_report(client: Redis, prefix: str) -> StreamerReport | None:
-    """The running streamer's report; None when none runs, or it cannot be understood. Raises redis-py's errors."""
+    """The running streamer's report; None when none runs, or it cannot be parsed. Raises redis-py's errors."""
     try:
         payload = await client.get(f"{prefix}:streamer")
         return None if payload is None else parse_report(payload)
     except ValidationError as error:
-        log.warning("the streamer's report cannot be understood", problems=error.error_count())
+        log.warning("the streamer's report cannot be parsed", problems=error.error_count())
         return None
 
 
 async def read_report(redis_url: str, prefix: str) -> StreamerReport | None:
     """As :func:`fetch_report`, over a connection of its own; raises ``RedisUnavailable``.
 
-    A Sentinel or a node of a Cluster, which would answer as if no streamer ran, is ``RedisUnsuitable``.
+    Raises ``RedisUnsuitable`` for a Sentinel and a node of a Cluster, which would answer as if no streamer ran.
     """
     await reach(redis_url)
     async with redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S) as client:

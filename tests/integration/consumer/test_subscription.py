@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from schwabstream.consumer import subscribe
 from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.streams import read_stream
-from schwabstream.consumer.subscription import Subscription, read_report, subscribe
+from schwabstream.consumer.subscription import Subscription, read_report
 from schwabstream.errors import ConfigurationError, RedisUnavailable, SymbolError
 from schwabstream.events import Channel, Event, StatusEvent, TickEvent
 from schwabstream.report import StreamerReport, SymbolReport
@@ -141,9 +142,8 @@ async def test_without_a_streamer_what_redis_does_not_know_is_reported(redis_ser
 @pytest.mark.parametrize("text", ["no/symbol", "", " ", "AAPL!"])
 async def test_what_cannot_be_a_symbol_is_an_error(redis_server: RedisServer, text: str) -> None:
     """A misspelt symbol raises, and is neither "all" nor a silent wait."""
-    events = subscribe("AAPL", text, redis_url=redis_server.url)
     with pytest.raises(SymbolError):
-        await anext(events)
+        subscribe("AAPL", text, redis_url=redis_server.url)
 
 
 async def test_without_redis_the_start_is_an_error(redis_server: RedisServer) -> None:
