@@ -1,9 +1,11 @@
-"""Writes what the documentation takes from the code: reference tables, JSON Schemas, AsyncAPI, the state diagram.
+"""Writes what the documentation takes from the code: tables, JSON Schemas, AsyncAPI, diagrams, .env.back, llms.txt.
 
 ``python docs/generate.py`` fills the regions between ``<!-- generated: NAME -->`` and ``<!-- end -->`` in the pages and
-writes the schema files. A test holds the committed files to :func:`generate`. Words are in meanings.toml.
+writes the other files whole. A test compares the committed files with :func:`generate`. Fields and settings are
+described where they are declared; states and exit codes in meanings.toml.
 """  # noqa: INP001 - a script, not part of the package
 
+import inspect
 import itertools
 import json
 import re
@@ -11,15 +13,20 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import typer
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
+import schwabstream
+from schwabstream import consumer, errors, events, simulator
 from schwabstream.cli import app, pages
+from schwabstream.commands import login
+from schwabstream.commands.doctor.findings import Diagnosis, Finding
 from schwabstream.errors import SchwabStreamError
-from schwabstream.events import VERSION, BarEvent, Level2Event, StatusEvent, TickEvent
+from schwabstream.events import VERSION, BarEvent, Event, Level, Level2Event, StatusEvent, TickEvent, Venue
 from schwabstream.protocol import session
 from schwabstream.publishing import life as publisher
 from schwabstream.report import REPORT_LIFE_S, StreamerReport
@@ -28,7 +35,7 @@ from schwabstream.streaming import status
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
-REGION = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+REGION = re.compile(r"(<!-- generated: ([\w.-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 WORDS = tomllib.loads((DOCS / "meanings.toml").read_text(encoding="utf-8"))
 
 EVENTS: dict[str, type[BaseModel]] = {
@@ -42,13 +49,43 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "streamer": StreamerReport,
 }
 LAST_VALUES = ("ticks", "level2")
+PUBLIC: tuple[ModuleType, ...] = (schwabstream, consumer, events, errors, simulator)
 SCHEMA_FORMAT = "application/schema+json;version=draft-07"
+
+# What each command with --json writes: the schema of each line.
+JSON_OUTPUT: dict[str, str] = {
+    "auth login": "output/auth-login",
+    "auth refresh": "output/auth-refresh",
+    "auth status": "output/auth-status",
+    "auth logout": "output/auth-logout",
+    "stream run": "output/event",
+    "stream replay": "output/event",
+    "quote": "tick",
+    "book": "level2",
+    "status": "output/status",
+    "doctor": "output/doctor",
+}
+_V = {"v": {"const": 1, "description": "Version of the output format: 1.", "type": "integer"}}
+
+# The settings under the headings of .env.back and of the settings page.
+SETTINGS: dict[str, str] = {
+    "Schwab": """schwab_client_id schwab_client_secret schwab_callback_url schwab_token_path schwab_token_key
+        schwab_refresh_token schwab_refresh_interval_s schwab_persist_refresh_to_env schwab_env_back_path
+        schwab_api_base_url""",
+    "What to stream": """schwab_symbols tastytrade_symbol_list schwab_heartbeat_timeout_s schwab_tick_keepalive_s""",
+    "Redis": """redis_url schwab_redis_prefix schwab_redis_stream_maxlen schwab_redis_buffer_events
+        schwab_redis_buffer_mb""",
+    "Operation": "schwab_alert_command schwab_metrics_port schwab_log_format",
+}
 
 
 def generate() -> dict[Path, str]:
     """Every file that holds something generated, with the text it should have."""
-    files = {DOCS / "schema" / f"{name}.json": _json(schema(model)) for name, model in SCHEMAS.items()}
+    schemas = {name: schema(model) for name, model in SCHEMAS.items()} | output_schemas()
+    files = {DOCS / "schema" / f"{name}.json": _json(content) for name, content in schemas.items()}
     files[DOCS / "asyncapi.yaml"] = asyncapi()
+    files[DOCS / "llms.txt"] = "".join(f"{line}\n" for line in llms())
+    files[ROOT / ".env.back"] = "".join(f"{line}\n" for line in env_back())
     for page in DOCS.rglob("*.md"):
         text = page.read_text(encoding="utf-8")
         if REGION.search(text):
@@ -67,10 +104,10 @@ def region(name: str) -> str:
         "publisher": partial(life, publisher.TRANSITIONS),
         "streamer": partial(life, status.TRANSITIONS),
         "decisions": decisions,
-        **{model.__name__: partial(fields, model) for model in EVENTS.values()},
-        "Level": lambda: meanings("field", "Level"),
-        "Venue": lambda: meanings("field", "Venue"),
-        "states": lambda: meanings("state", "states"),
+        "json-output": json_output,
+        **{each.__name__: partial(public_names, each) for each in PUBLIC},
+        **{model.__name__: partial(fields, model) for model in (*EVENTS.values(), Level, Venue)},
+        "states": states,
     }
     # Docstrings mark code as reStructuredText does.
     return re.sub("(?<!`)``(?!`)", "`", "\n".join(["", *makers[name](), "", ""]))
@@ -111,34 +148,53 @@ def leaves(command: Any, words: str) -> Iterator[tuple[str, Any]]:
             yield f"{words} {child.name}", child
 
 
+def sections() -> Iterator[tuple[str, list[tuple[str, str, object]]]]:
+    """The settings by heading: variable, description and default."""
+    fields = dict(Settings.model_fields)
+    for heading, names in SETTINGS.items():
+        found = {name: fields.pop(name) for name in names.split()}
+        yield (
+            heading,
+            [
+                (name.upper(), str(field.description), field.get_default(call_default_factory=True))
+                for name, field in found.items()
+            ],
+        )
+    if fields:
+        raise SystemExit(f"SETTINGS in docs/generate.py does not name {', '.join(fields)}")
+
+
 def settings() -> Iterator[str]:
-    """Every variable, its meaning from .env.back, its default from the code."""
-    variables = {name.upper(): field for name, field in Settings.model_fields.items()}
-    meaning: list[str] = []
-    used = True
-    for line in (ROOT / ".env.back").read_text(encoding="utf-8").splitlines():
-        if heading := re.match(r"# --- (.+?) -+$", line):
-            yield f"\n## {heading[1]}\n"
-            yield from table("variable", "default", "meaning")
-            used = True
-        elif variable := re.match(r"(?:# )?([A-Z][A-Z0-9_]+)=", line):
-            field = variables.pop(variable[1])
-            yield row(f"`{variable[1]}`", shown(field.get_default(call_default_factory=True)), " ".join(meaning))
-            used = True
-        elif line.startswith("# "):
-            meaning = [*([] if used else meaning), line.removeprefix("# ")]
-            used = False
-    if variables:
-        raise SystemExit(f".env.back does not explain {', '.join(variables)}")
+    """Every variable with its default and its meaning."""
+    for heading, variables in sections():
+        yield f"\n## {heading}\n"
+        yield from table("variable", "default", "meaning")
+        for name, meaning, value in variables:
+            yield row(f"`{name}`", f"`{written(value)}`" if written(value) else "unset", meaning)
 
 
-def shown(value: object) -> str:
-    """A default as it would be written."""
+def env_back() -> Iterator[str]:
+    """The template of settings: each variable with its default, commented out where it has none."""
+    yield "# Settings of schwabstream: a template with the defaults. Generated by docs/generate.py."
+    yield "#"
+    yield "# Copy what you need into .env (never committed, never written by schwabstream) or into the environment."
+    yield "# Order: command-line options, environment, .env, this file, defaults. An empty value counts as unset."
+    yield "# This file is under version control: put no secret into it."
+    for heading, variables in sections():
+        yield f"\n# --- {heading} ".ljust(121, "-")
+        for name, meaning, value in variables:
+            # One sentence a line, so that a command in it can be copied.
+            yield from (f"# {sentence}" for sentence in re.split(r"(?<=[.]) (?=[A-Z])", meaning))
+            yield f"{name}={written(value)}" if written(value) else f"# {name}="
+
+
+def written(value: object) -> str:
+    """A default as it would be written in a file; empty when there is none."""
     if value is None or value == []:
-        return "unset"
+        return ""
     if isinstance(value, bool):
-        return f"`{str(value).lower()}`"
-    return f"`{','.join(value) if isinstance(value, list) else value}`"
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, list) else str(value)
 
 
 def exit_codes() -> Iterator[str]:
@@ -147,12 +203,17 @@ def exit_codes() -> Iterator[str]:
     for kind in tree(SchwabStreamError):
         kinds.setdefault(kind.exit_code, []).append(kind)
     yield from table("code", "meaning", "raised as", "what to do")
-    yield row("0", "It did what was asked; also after Ctrl-C, SIGTERM or SIGHUP, once logged out and drained.", "", "")
+    yield row(
+        "0",
+        "Success; also after Ctrl-C, SIGTERM or SIGHUP, once everything is written.",
+        "",
+        "",
+    )
     for code, several in sorted(kinds.items()):
         meaning = "Something unexpected, or output that cannot be written." if code == 1 else summary(several[0])
         names = ", ".join(f"`{kind.__name__}`" for kind in several)
         yield row(str(code), meaning, names, WORDS["exit_codes"][str(code)])
-    yield row("130", "A second Ctrl-C: it stopped at once.", "", "")
+    yield row("130", "A second Ctrl-C ended the command at once.", "", "")
 
 
 def tree(kind: type[SchwabStreamError]) -> Iterator[type[SchwabStreamError]]:
@@ -171,32 +232,48 @@ def channels() -> Iterator[str]:
     """Every name in Redis."""
     yield from table("name in Redis, with the default prefix", "kind", "holds")
     for name, model in EVENTS.items():
-        yield row(f"`market_data:{name}`", "pub/sub", f"one {model.__name__} a message")
+        yield row(f"`market_data:{name}`", "pub/sub", f"one {model.__name__} per message")
     for name in LAST_VALUES:
-        yield row(f"`market_data:last:{name}`", "hash, symbol → event", "the newest of each symbol, for late comers")
+        yield row(
+            f"`market_data:last:{name}`",
+            "hash, symbol → event",
+            "the last event of each symbol",
+        )
     for name in EVENTS:
-        yield row(f"`market_data:stream:{name}`", "stream, fields `symbol`, `event`", "the durable record, trimmed")
-    yield row("`market_data:streamer`", f"string, expires in {REPORT_LIFE_S} s", "the running streamer's own report")
-
-
-def described(model: str) -> dict[str, str]:
-    """What each field of a model means."""
-    common: dict[str, str] = WORDS["common"] if model.endswith("Event") else {}
-    return {**common, **WORDS.get(model, {})}
+        yield row(f"`market_data:stream:{name}`", "stream, fields `symbol`, `event`", "every event, up to the limit")
+    yield row("`market_data:streamer`", f"string, expires in {REPORT_LIFE_S} s", "the report of the running streamer")
 
 
 def fields(model: type[BaseModel]) -> Iterator[str]:
-    """The table of one event."""
+    """The fields of one model."""
     properties = schema(model)["properties"]
     yield from table("field", "type", "meaning")
-    for name, meaning in described(model.__name__).items():
-        yield row(f"`{name}`", type_of(properties[name]), meaning)
+    for name, field in model.model_fields.items():
+        yield row(f"`{name}`", type_of(properties[name]), str(field.description))
 
 
-def meanings(kind: str, section: str) -> Iterator[str]:
-    """A section of meanings.toml as a table."""
-    yield from table(kind, "meaning")
-    yield from (row(f"`{name}`", meaning) for name, meaning in WORDS[section].items())
+def states() -> Iterator[str]:
+    """The states of a StatusEvent."""
+    yield from table("state", "meaning")
+    yield from (row(f"`{name}`", meaning) for name, meaning in WORDS["states"].items())
+
+
+def public_names(module: ModuleType) -> Iterator[str]:
+    """The public names of a module that have a docstring of their own."""
+    yield from table("name", "what it is")
+    for name in sorted(module.__all__, key=str.lower):
+        value = getattr(module, name)
+        if isinstance(value, type) or inspect.isfunction(value):
+            yield row(f"`{name}`", summary(value))
+
+
+def json_output() -> Iterator[str]:
+    """Each command with --json and the schema of its lines."""
+    yield from table("command", "each line", "JSON Schema")
+    contents = {name: schema(model) for name, model in SCHEMAS.items()} | output_schemas()
+    for words, name in JSON_OUTPUT.items():
+        file = f"{name.rpartition('/')[2]}.json"
+        yield row(f"`schwabstream {words}`", contents[name]["description"], f"[{file}](../schema/{name}.json)")
 
 
 def type_of(definition: dict[str, Any]) -> str:
@@ -209,20 +286,106 @@ def type_of(definition: dict[str, Any]) -> str:
     return names.get(definition["type"], str(definition["type"]))
 
 
-def schema(model: type[BaseModel]) -> dict[str, Any]:
-    """A model as JSON Schema draft 7, the dialect that most tools read."""
-    found = model.model_json_schema(ref_template="#/definitions/{model}")
+def schema(model: Any) -> dict[str, Any]:
+    """A model, a union of models or a dataclass as JSON Schema draft 7, the dialect that most tools read."""
+    found = TypeAdapter(model).json_schema(ref_template="#/definitions/{model}")
     definitions = found.pop("$defs", {})
-    for name, part in {model.__name__: found, **definitions}.items():
-        del part["title"]
-        part["description"] = part["description"].replace("``", "")
-        for field, definition in part["properties"].items():
-            definition.pop("title", None)
-            if meaning := described(name).get(field):
-                definition["description"] = meaning.replace("`", "")
-    found["required"] = [*(name for name in ("v", "type") if name in found["properties"]), *found["required"]]
-    head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": model.__name__}
+    for part in (found, *definitions.values()):
+        part.pop("title", None)
+        _tidy(part)
+    head = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": model.__name__ if isinstance(model, type) else "Event",
+    }
     return {**head, **found, **({"definitions": definitions} if definitions else {})}
+
+
+def _tidy(part: dict[str, Any]) -> None:
+    """Plain descriptions without titles; ``v`` and ``type`` are always there though a model has defaults for them."""
+    properties = part.get("properties", {})
+    for each in (part, *properties.values()):
+        if "description" in each:
+            each["description"] = " ".join(each["description"].replace("`", "").split())
+    for definition in properties.values():
+        definition.pop("title", None)
+    if properties:
+        always = [name for name in ("v", "type") if name in properties]
+        part["required"] = list(dict.fromkeys((*always, *part.get("required", []))))
+
+
+def output_schemas() -> dict[str, dict[str, Any]]:
+    """What commands with --json write beside events."""
+    for kind in (login.LoginState, *login.Report.__args__, Diagnosis, Finding):
+        kind.__pydantic_config__ = {"use_attribute_docstrings": True}
+    reports = {
+        f"output/auth-{report.__name__.removesuffix('Report').lower()}": report for report in login.Report.__args__
+    }
+    found = {name: _flat(schema(report)) for name, report in reports.items()}
+    found["output/doctor"] = _with(
+        schema(Diagnosis),
+        version={"description": "Version of schwabstream.", "type": "string"},
+        exit_code={"description": "Exit code of the command: that of the first failure, or 0.", "type": "integer"},
+    )
+    report = _with(
+        schema(StreamerReport),
+        healthy={"description": "Whether every symbol is streamed and written.", "type": "boolean"},
+    )
+    report["description"] = "The report of the running streamer; without one, only v and healthy."
+    found["output/status"] = report | {"title": "Status", "required": ["v", "healthy"]}
+    found["output/event"] = schema(Event) | {"description": "Any event; the field type decides which."}
+    return found
+
+
+def _flat(found: dict[str, Any]) -> dict[str, Any]:
+    """A report with the fields of its login state beside its own, as ``login.as_json`` writes it."""
+    definitions = found.pop("definitions", {})
+    if found["properties"].pop("state", None):
+        state = definitions["LoginState"]
+        found["properties"] = state["properties"] | found["properties"]
+        found["required"] = [*state["required"], *(name for name in found["required"] if name != "state")]
+    return _with(found)
+
+
+def _with(found: dict[str, Any], **more: dict[str, Any]) -> dict[str, Any]:
+    """The schema with these required fields too, and the version."""
+    added = _V | more
+    required = list(dict.fromkeys((*added, *found["required"])))
+    return found | {"properties": added | found["properties"], "required": required}
+
+
+def llms() -> Iterator[str]:
+    """The documentation in the form of llmstxt.org: title, summary, and each page with its first sentence."""
+    project = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+    yield f"# {project['site_name']}\n\n> {project['site_description']}"
+    top = [entry for entry in project["nav"] if isinstance(next(iter(entry.values())), str)]
+    groups = [{"Start": top}, *(entry for entry in project["nav"] if entry not in top)]
+    for heading, entries in (next(iter(group.items())) for group in groups):
+        yield f"\n## {heading}\n"
+        for title, path in _pages(entries):
+            yield f"- [{title}]({path}){_description(DOCS / path)}"
+    yield "\n## Schemas\n"
+    yield "- [AsyncAPI](asyncapi.yaml): Every channel, key and stream in Redis."
+    for name, found in ({name: schema(model) for name, model in SCHEMAS.items()} | output_schemas()).items():
+        yield f"- [{name}](schema/{name}.json): {found['description'].partition('. ')[0].removesuffix('.')}."
+
+
+def _pages(entries: list[Any]) -> Iterator[tuple[str, str]]:
+    for entry in entries:
+        for title, value in entry.items():
+            if isinstance(value, str):
+                yield title, value
+            else:
+                yield from _pages(value)
+
+
+def _description(page: Path) -> str:
+    """The first sentence of a page, without marks, after a colon; empty for a page without text."""
+    text = re.sub(r"<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = re.sub(r"^#.*$", "", text, flags=re.MULTILINE)
+    paragraphs = (" ".join(each.split()) for each in text.split("\n\n"))
+    first = next((each for each in paragraphs if re.match(r"[A-Z`*\[]", each)), "")
+    sentence = re.split(r"(?<=[.:]) ", re.sub(r"\[([^\]]+)\]\([^)]*\)", r"\1", first))[0]
+    return f": {sentence.rstrip(':.')}." if sentence else ""
 
 
 def life(transitions: Mapping[Any, Mapping[Any, Any]]) -> Iterator[str]:

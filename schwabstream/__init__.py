@@ -7,8 +7,8 @@ The names below are the public interface for programs that read the market::
     for event in subscribe("/MNQ:XCME", "AAPL"):
         print(event)
 
-More is public in ``schwabstream.consumer``, ``.events``, ``.errors`` and ``.simulator``, as listed in ``__all__`` there.
-A name is loaded when it is first used: ``import schwabstream`` loads neither pydantic nor redis.
+``schwabstream.consumer``, ``.events``, ``.errors`` and ``.simulator`` list further public names in ``__all__``. A name
+is loaded when it is first used: ``import schwabstream`` loads neither pydantic nor redis.
 """
 
 from importlib import import_module

@@ -23,6 +23,24 @@ A message names the failure, its object and the next step, and never contains a 
 with ``raise … from error``.
 """
 
+__all__ = [
+    "ConfigurationError",
+    "Evicted",
+    "LeaseLost",
+    "LoginDenied",
+    "LoginRequired",
+    "OutputUnwritable",
+    "ProtocolError",
+    "RedisUnavailable",
+    "RedisUnsuitable",
+    "Refused",
+    "SchwabStreamError",
+    "SchwabUnavailable",
+    "SessionLost",
+    "SymbolError",
+    "TokenFileError",
+]
+
 
 class SchwabStreamError(Exception):
     """The base class of all errors that this package raises on purpose."""

@@ -151,8 +151,8 @@ class TickEvent(_MarketEvent):
     delayed: bool | None = None
     """Whether Schwab sends delayed data for the symbol."""
     repeat: bool = False
-    """True when nothing has changed and the last tick was published again, which tells a quiet symbol from a dead
-    stream."""
+    """True when nothing has changed and the last tick was published again, which separates a quiet symbol from a
+    dead stream."""
 
     @property
     def trade_time_at(self) -> datetime | None:
@@ -262,7 +262,7 @@ class StatusEvent(_Event):
     symbols: tuple[str, ...] | None = None
     """With `gap`: the symbols that the gap affects."""
     count: int | None = None
-    """With `dropped`: number of events dropped. With `gap`: number of events lost, where known."""
+    """With `dropped`: number of events dropped. With `gap`: number of events lost, if it can be counted."""
 
     @property
     def since_at(self) -> datetime:
@@ -271,7 +271,7 @@ class StatusEvent(_Event):
 
 
 def status_event(state: str, reason: str, now_us: int, **more: Any) -> dict[str, Any]:
-    """A :class:`StatusEvent` as a dictionary with ``seq`` 0, which the publisher replaces; ``more`` adds fields.
+    """Return a :class:`StatusEvent` as a dictionary with ``seq`` 0, which the publisher replaces; ``more`` adds fields.
 
     Unless ``more`` sets other values, the state begins at ``now_us`` and concerns no symbol.
     """

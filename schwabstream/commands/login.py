@@ -49,62 +49,83 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class LoginState:
-    """The stored login; times in seconds since the epoch, None when unknown."""
+    """The stored login and its validity."""
 
     token_file: str
+    """Path of the token file."""
     logged_in: bool
+    """Whether a login is stored."""
     login_needed: bool
+    """Whether a browser login is needed now."""
     login_due_soon: bool = False
+    """Whether the next browser login is due within 24 hours."""
     access_fingerprint: str | None = None
+    """Fingerprint of the access token."""
     access_expires_at: int | None = None
+    """Time at which the access token expires, in seconds since the Unix epoch, UTC."""
     access_expires_in_s: int | None = None
+    """Seconds until then."""
     login_at: int | None = None
+    """Time of the last browser login, in seconds since the Unix epoch, UTC; null when unknown."""
     login_age_s: int | None = None
+    """Seconds since then."""
     login_due_at: int | None = None
+    """Time at which the next browser login is due, in seconds since the Unix epoch, UTC; null when unknown."""
     login_due_in_s: int | None = None
+    """Seconds until then."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoginReport:
-    """What ``auth login`` did; ``skipped`` when the stored login was good."""
+    """The result of ``auth login``."""
 
     state: LoginState
     skipped: bool
+    """Whether the stored login was still good, so that no new one was made."""
     method: str
+    """The way of the login: `browser`, `manual` or `refresh token`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshReport:
-    """What ``auth refresh`` did; ``refreshed`` is false when it was not due."""
+    """The result of ``auth refresh``."""
 
     state: LoginState
     refreshed: bool
+    """Whether the token was refreshed; false with --if-due when it was not due."""
     old_fingerprint: str | None
+    """Fingerprint of the access token before; null when there was none."""
     new_fingerprint: str
+    """Fingerprint of the access token now."""
     snapshot: str | None
+    """Path of the snapshot written; null when none was."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """What ``auth status`` found, without asking Schwab; ``credentials`` names where each one comes from.
-
-    ``unwritable`` is why the token file cannot be written at present: a running streamer may then have newer tokens.
-    """
+    """The result of ``auth status``, which asks nobody."""
 
     state: LoginState
     credentials: dict[str, str | None]
+    """The source of each credential: `environment`, `.env` or `.env.back`; null when it is not set."""
     encrypted: bool
+    """Whether the token file is encrypted."""
     snapshots: int
+    """Number of snapshots of the token file."""
     unwritable: str | None = None
+    """Why the token file cannot be written, so that a running streamer may have newer tokens; null when it can."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogoutReport:
-    """What ``auth logout`` did: where the login is kept, and which setting the next run would log in with."""
+    """The result of ``auth logout``."""
 
     token_file: str
+    """Path of the token file, which no longer exists."""
     snapshot: str | None
+    """Path of the snapshot that keeps the login; null when there was no login."""
     still_set: str | None
+    """Where SCHWAB_REFRESH_TOKEN is set, which would bring a login back; null when it is not set."""
 
 
 Report = LoginReport | RefreshReport | StatusReport | LogoutReport

@@ -1,7 +1,7 @@
-"""Acknowledgements on their way to Redis, gathered: a command for each entry costs ten times what reading it does.
+"""Collects acknowledgements and sends them in groups: a command for each entry costs ten times as much as reading it.
 
-Sends what it was given and nothing else, in order. What could not be sent stays gathered: an acknowledgement may be
-repeated. Does not know Redis.
+Sends every id, in order. An id that could not be sent is kept and sent again, as an acknowledgement may be repeated.
+Does not use Redis itself.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ GATHER_S: Final = 0.05
 
 
 class Acknowledgements:
-    """Passes ids to ``send``: a hundred at once, or fewer 50 ms after the first; :meth:`run` keeps that time."""
+    """Passes ids to ``send``, 100 at once, or fewer 50 ms after the first; :meth:`run` keeps that time."""
 
     def __init__(self, send: Callable[[list[str]], Awaitable[object]]) -> None:
         self._send = send
@@ -26,25 +26,25 @@ class Acknowledgements:
         return len(self._gathered)
 
     async def add(self, ids: Iterable[str]) -> None:
-        """Take the ids; waits only when a hundred have gathered, or when the first has waited too long."""
+        """Add ids; waits only when 100 are collected, or when the first is older than 50 ms."""
         now = asyncio.get_running_loop().time()
         if not self._gathered:
             self._first_at = now
         self._gathered += ids
         self._any.set()
-        # A caller that computes between two entries leaves no time to ``run``.
+        # A caller that computes between two entries leaves no time for ``run``.
         if len(self._gathered) >= GATHER_COUNT or now - self._first_at >= GATHER_S:
             await self.flush()
 
     async def flush(self) -> None:
-        """Send all that is gathered; raises what ``send`` raises."""
+        """Send everything collected; raises what ``send`` raises."""
         async with self._sending:
             while batch := self._gathered[:GATHER_COUNT]:
                 await self._send(batch)
                 del self._gathered[: len(batch)]
 
     async def run(self) -> None:
-        """Send what has waited for 50 ms, until cancelled; raises what ``send`` raises."""
+        """Send ids that are 50 ms old, until cancelled; raises what ``send`` raises."""
         while True:
             await self._any.wait()
             self._any.clear()

@@ -1,10 +1,10 @@
-"""The queue of one reader of the channels: last values and live messages merged, bounded, gaps reported.
+"""The queue of one reader: merges last values with live messages, stays bounded, and reports gaps.
 
-Pure bookkeeping, no clock and no Redis: ``subscription`` fills it and takes from it. A message counts once: what is not
-newer, by ``seq``, than its symbol's newest is dropped, so a late comer may read last values after subscribing. A
-jump in a channel's ``seq`` becomes a StatusEvent ``gap``; when the reader is too slow, older ticks and books give
-way to their symbol's newest, and a StatusEvent ``dropped`` says how many. Payloads are parsed when they are taken, so
-what gives way costs little.
+Pure: no clock and no Redis. ``subscription`` fills it and takes from it. A message counts once: it is ignored unless
+its ``seq`` is above the newest of its symbol, so last values can be read after subscribing. A jump in the ``seq`` of
+a channel becomes a StatusEvent ``gap``. When the reader is too slow, the newest tick and book of a symbol replace
+older ones, and a StatusEvent ``dropped`` counts those replaced. A payload is parsed only when it is taken, so a
+replaced one costs little.
 """
 
 from collections import Counter, deque
@@ -20,12 +20,13 @@ from schwabstream.protocol.symbols import Symbol, future_meant
 
 LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
 
-# Where a jump in ``seq`` stops being a loss. A channel's numbers start at the microseconds since the epoch and rise by
-# one for each event, thousands of times slower than the clock (docs/adr/0002): a streamer that starts again a second
-# later begins a million further on, while a million events lost in one run would take minutes of the busiest stream.
+# A jump in ``seq`` of this size means a restart of the streamer and not a loss. A channel's numbers start at the
+# microseconds since the epoch and rise by one for each event, thousands of times slower than the clock (docs/adr/0002):
+# a streamer that is restarted a second later begins a million higher, while a million events lost in one run would take
+# minutes of the busiest stream.
 RUN_APART: Final = 1_000_000
 
-# Reports to a reader that takes nothing: the oldest give way, as the counts have them all.
+# Reports queued for a reader that takes nothing; the oldest are dropped, as ``counts`` includes them.
 _MAX_NOTICES: Final = 64
 _Slot = tuple[Channel, str | int | None]
 
@@ -41,9 +42,9 @@ class _Message(NamedTuple):
 
 
 class ConflatingQueue:
-    """Merges and bounds what arrives for the ``symbols`` or ``keys`` (see ``Selection``); none means all.
+    """Queues the messages of the ``symbols`` or ``keys`` (see ``Selection``); neither means all.
 
-    ``newest_only`` keeps but the newest tick and book of each symbol from the start, for screens. ``counts`` has
+    ``newest_only`` keeps only the newest tick and book of each symbol from the start, for screens. ``counts`` contains
     ``received``, ``invalid``, ``repeated``, ``dropped``, ``lost`` and ``gaps``.
     """
 
@@ -73,12 +74,12 @@ class ConflatingQueue:
         return len(self._pending) + len(self._notices) + len(self._absences) + bool(self._unreported_drops)
 
     def hold(self) -> None:
-        """From now on set live messages aside: last values are about to be read."""
+        """Hold back live messages from now on, until :meth:`catch_up` brings the last values."""
         if self._held is None:
             self._held = []
 
     def receive(self, channel: Channel, payload: bytes, now_us: int) -> None:
-        """Take in one live message that arrived at ``now_us``, microseconds since the epoch."""
+        """Queue one live message that arrived at ``now_us``, in microseconds since the epoch."""
         self._now_us = now_us
         self.counts["received"] += 1
         message = self._read(channel, payload, now_us, live=True)
@@ -90,26 +91,26 @@ class ConflatingQueue:
             self._accept(message)
 
     def catch_up(self, last_values: Mapping[Channel, Collection[bytes]], now_us: int) -> None:
-        """Merge the last values read since :meth:`hold` with what was set aside, in the order of ``seq``."""
+        """Merge the last values read since :meth:`hold` with the messages held back, in the order of ``seq``."""
         self._now_us = now_us
         messages, self._held = self._held or [], None
         for channel, payloads in last_values.items():
-            known = [self._read(channel, payload, now_us, live=False) for payload in payloads]
-            values = [value for value in known if value is not None]
+            parsed = [self._read(channel, payload, now_us, live=False) for payload in payloads]
+            values = [value for value in parsed if value is not None]
             self._filled[channel] = {value.seq for value in values}.union(self._filled.get(channel, ()))
             messages += values
         for message in sorted(messages, key=lambda message: message.seq):
             self._accept(message)
 
     def report_absent(self, symbols: Iterable[Symbol], streamed: Collection[str] | None) -> None:
-        """Report each symbol whose key is not ``streamed``; None: no streamer runs, and only last values are known."""
-        known = {message.key for message in self._pending.values()} if streamed is None else set(streamed)
+        """Report each symbol whose key is not ``streamed``; None: no streamer runs, and only last values exist."""
+        present = {message.key for message in self._pending.values()} if streamed is None else set(streamed)
         for symbol in symbols:
-            if symbol.key not in known:
+            if symbol.key not in present:
                 self._absences.append(_absence(symbol, self._now_us, running=streamed is not None))
 
     def take(self) -> Event | None:
-        """The next event, or None when there is none; what does not validate is counted and passed over."""
+        """The next event, or None when the queue is empty; an invalid message is counted and skipped."""
         if self._unreported_drops:
             count, self._unreported_drops = self._unreported_drops, 0
             self._notify("dropped", f"this reader was too slow for {count} older values", count)
@@ -126,7 +127,7 @@ class ConflatingQueue:
         return None
 
     def _read(self, channel: Channel, payload: bytes, now_us: int, *, live: bool) -> _Message | None:
-        """The message as far as it must be known here; None, and counted, when it is no event."""
+        """The message with its header parsed; None, and counted, when it is not an event."""
         seq, symbol, key = read_header(payload)
         if type(seq) is not int or not isinstance(symbol, str | None) or not isinstance(key, str | None):
             self.counts["invalid"] += 1
@@ -140,7 +141,7 @@ class ConflatingQueue:
             return
         owner = (message.channel, message.symbol)
         newest = self._newest.get(owner)
-        # A number far below is no repetition but a run that started with a clock set back.
+        # A number far below is not a repetition: the streamer was restarted with a clock that had been set back.
         if newest is not None and newest - RUN_APART < message.seq <= newest:
             self.counts["repeated"] += 1
             return
@@ -156,14 +157,14 @@ class ConflatingQueue:
             self._shed()
 
     def _slot(self, message: _Message) -> _Slot:
-        """What a pending message gives way to the next of: its symbol's newest, or nothing."""
+        """The place of a message in the queue: a newer message with the same place replaces it."""
         newest_only = self._newest_only and message.channel in LAST_VALUE_CHANNELS
         return message.channel, message.symbol if newest_only else message.seq
 
     def _shed(self) -> None:
-        """Keep the newest tick and book of each symbol; if that is still too much, lose the oldest of the rest."""
-        # It stays so until the reader has taken all: one slot a symbol from now on, as otherwise each message would
-        # overflow the queue again and be paid for with a walk through all of it.
+        """Keep the newest tick and book of each symbol; if that is still too much, drop the oldest of the rest."""
+        # Until the reader has taken everything, each symbol keeps one slot: otherwise each further message would
+        # overflow the queue again and cost a walk through all of it.
         before, self._newest_only = len(self._pending), True
         pending: dict[_Slot, _Message] = {}
         for message in self._pending.values():
@@ -181,7 +182,7 @@ class ConflatingQueue:
         self._unreported_drops += count
 
     def _note_jump(self, message: _Message) -> None:
-        """Report when the channel's numbers leave out some that no last value brought back."""
+        """Report a gap when the channel's numbers jump over some that no last value has filled."""
         seen, filled = self._seen.get(message.channel), self._filled.get(message.channel)
         if seen is not None and seen.seq - RUN_APART < message.seq <= seen.seq:
             return
@@ -198,7 +199,7 @@ class ConflatingQueue:
         if lost > 0:
             self.counts["lost"] += lost
             span = f"seq {seen.seq + 1} to {message.seq - 1}"
-            self._gap(seen, message, f"{lost} events of {message.channel} did not arrive here ({span})", lost)
+            self._gap(seen, message, f"{lost} events of {message.channel} did not arrive ({span})", lost)
 
     def _gap(self, seen: _Message, message: _Message, reason: str, count: int | None) -> None:
         self.counts["gaps"] += 1
@@ -219,7 +220,7 @@ class ConflatingQueue:
 
 
 def _absence(symbol: Symbol, now_us: int, *, running: bool) -> StatusEvent:
-    """The report that nothing is to be expected of a symbol, and what to do about it."""
+    """The report that a symbol is not streamed, with the next step."""
     alias, future = symbol.alias, future_meant(symbol)
     meant = f"; did you mean {future}?" if future else ""
     if running:

@@ -5,8 +5,8 @@ from typing import Final
 
 import orjson
 
-# How the streamer begins every event; another publisher may order the names differently. 19 digits: more do not fit a
-# 64-bit integer, and int() raises for thousands of them.
+# The start of every event of the streamer; another publisher may order the names differently. 19 digits: more do not
+# fit a 64-bit integer, and int() raises for thousands of them.
 _USUAL_START: Final = re.compile(
     rb'\{"v":1,"type":"[a-z0-9]+","symbol":"([ -!#-\[\]-~]*)","key":"([ -!#-\[\]-~]*)","seq":(\d{1,19}),'
 )
@@ -15,7 +15,7 @@ _USUAL_START: Final = re.compile(
 def read_header(payload: bytes) -> tuple[object, object, object]:
     """``seq``, ``symbol`` and ``key``, not validated; all None when the payload is not a JSON object.
 
-    A book costs twenty times as much to decode as to pass by, and most of what a screen gets is passed by.
+    Decoding a book costs twenty times as much as skipping it, and a screen skips most of its messages.
     """
     if usual := _USUAL_START.match(payload):
         return int(usual[3]), usual[1].decode(), usual[2].decode()

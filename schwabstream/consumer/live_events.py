@@ -1,6 +1,6 @@
 """``subscribe``: the last value of each symbol, then live events, for ``async for`` and for ``for``.
 
-Chooses the symbols and reports those that are not streamed. Reading Redis is in ``subscription``.
+Chooses the symbols and reports each that is not streamed. Reading Redis is in ``subscription``.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
-"""Which events a reader asked for: those of a symbol under the name it gave, else under any name of the same key.
+"""Selects the events that a reader asked for: under the symbol's alias it gave, or under any alias of the same key.
 
-The command line's matching for programs: ``/mnq``, ``/MNQ`` and ``/MNQ:XCME`` all mean the key ``/MNQ``. Pure.
+Programs and the command line match alike: ``/mnq``, ``/MNQ`` and ``/MNQ:XCME`` all mean the key ``/MNQ``. Pure.
 """
 
 from collections.abc import Iterable
@@ -8,16 +8,16 @@ from typing import Final
 
 from schwabstream.protocol.symbols import Symbol
 
-# The streamer publishes the aliases of a key one after the other, so this many others in a row mean that the name
-# asked for is not among them any more.
+# The streamer publishes the aliases of a key one after the other, so this many other ones in a row mean that the alias
+# asked for is no longer published.
 _ABSENT_AFTER: Final = 32
 
 
 class Selection:
-    """The events of ``aliases``, exactly, and of ``keys``, under any alias; neither means all.
+    """Takes the events of ``aliases``, exactly, and of ``keys``, under any alias; neither means all events.
 
-    Where the streamer publishes one key under several aliases, and one of them is in ``aliases``, only that one counts
-    from its first live event on, so that nothing comes twice.
+    If the streamer publishes a key under several aliases and one of them is in ``aliases``, only that one is taken from
+    its first live event on, so that no event comes twice.
     """
 
     def __init__(self, aliases: Iterable[str] = (), *, keys: Iterable[str] = ()) -> None:
@@ -27,14 +27,14 @@ class Selection:
 
     @classmethod
     def of(cls, symbols: Iterable[Symbol]) -> "Selection":
-        """The symbols, found under any alias of theirs."""
+        """A selection of these symbols, under any of their aliases."""
         wanted = list(symbols)
         return cls((each.alias for each in wanted), keys=(each.key for each in wanted))
 
     def takes(self, symbol: str | None, key: str | None, *, live: bool = True) -> bool:
-        """Whether an event of that symbol and key was asked for; one of no symbol concerns everybody.
+        """Whether an event of that symbol and key was asked for; an event without a symbol always is.
 
-        A last value, not ``live``, may be of an alias that is not streamed any more: nothing is learned from it.
+        A last value, not ``live``, may belong to an alias that is no longer streamed, so it does not count.
         """
         if self._all or symbol is None:
             return True

@@ -1,9 +1,9 @@
-"""Reading that resumes where it stopped: the Redis streams, alone or as a consumer group with acknowledgement.
+"""Reading that resumes where it stopped: from a Redis stream, alone or as a consumer group with acknowledgements.
 
-A stream holds every event of its channel up to the streamer's MAXLEN. ``read_stream`` follows it from an id and
-remembers nothing; ``GroupReader`` leaves the remembering to Redis: what was not acknowledged comes again, to the same
-consumer after a crash, or to another once it has lain idle. Both outlive outages of Redis, and both report entries
-that were trimmed before they could be read.
+A stream contains every event of its channel, up to the streamer's MAXLEN. ``read_stream`` follows it from an id and
+stores no position. ``GroupReader`` stores the position in Redis: an entry that was not acknowledged comes again, to the
+same consumer after a crash, or to another one after a time. Both continue after an outage of Redis, and both report
+entries that were trimmed before they could be read.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ _Entries = AsyncGenerator[Entry[E | StatusEvent], None]
 
 
 class _StreamOptions(TypedDict, total=False):
-    """What :func:`read_stream` takes by name."""
+    """The keyword arguments of :func:`read_stream`."""
 
     from_id: str
     redis_url: str
@@ -45,7 +45,7 @@ class _StreamOptions(TypedDict, total=False):
 
 
 class _GroupOptions(TypedDict, total=False):
-    """What :class:`GroupReader` takes by name."""
+    """The keyword arguments of :class:`GroupReader`."""
 
     start: str
     idle_ms: int
@@ -81,13 +81,16 @@ async def read_stream(
     prefix: str = DEFAULT_PREFIX,
     batch: int = 500,
 ) -> AsyncGenerator[Entry, None]:
-    """Yield the entries after ``from_id``: ``0`` for all that are kept, ``$`` for what comes from now on.
+    """Yield the entries of a channel's Redis stream after ``from_id``, and wait for more.
 
-    Resume by giving the last id seen. ``symbols`` are written as on the command line; none means all. Entries that were
-    trimmed before they could be read come as one StatusEvent ``gap``, ``detail`` ``trimmed``, with their ``count``
-    (all symbols together), None where it cannot be known: after a resume, and across a restart of the streamer. What
-    cannot be parsed as an event is logged and passed over. Raises ``SymbolError``, and ``RedisUnavailable`` when Redis
-    cannot be reached at the start.
+    ``from_id`` is ``0`` for all entries in the stream, ``$`` for new ones only, or the id of the last entry you have
+    seen, to resume there. ``symbols`` are written as on the command line; without symbols, the events of all symbols
+    come. The channel decides the type of the events.
+
+    Entries that were trimmed before they could be read come as one StatusEvent ``gap`` with ``detail`` ``trimmed``. Its
+    ``count``, of all symbols together, is None where it is unknown: after a resume, and across a restart of the
+    streamer. Entries that cannot be parsed are logged and skipped. Raises ``SymbolError``, and ``RedisUnavailable``
+    when Redis cannot be reached at the start.
     """
     stream = RedisStream(redis_url, f"{prefix}:stream:{channel}", symbols)
     try:
@@ -106,13 +109,17 @@ async def read_stream(
 
 
 class GroupReader(Generic[E]):
-    """One consumer of a consumer group: iterate its block's entries and :meth:`acknowledge` what is done.
+    """One consumer of a Redis consumer group, which remembers the entries that were acknowledged.
 
-    The group is made on first use and starts at ``start`` (``0``: all that is kept, ``$``: from now on). What this
-    consumer read and never acknowledged comes first, then what other consumers left lying for ``idle_ms`` (looked for
-    twice in that time), then what is new. Should Redis lose the group, it is made again and reading starts over:
-    entries may then come twice. What was trimmed before the group read it, or before anybody acknowledged it, comes
-    to one consumer as a StatusEvent ``gap``, ``detail`` ``trimmed``, with its ``count``.
+    Use it in ``async with``, iterate it with ``async for``, and call :meth:`acknowledge` for each entry that is done.
+    The channel decides the type of the events. The group is created on first use and starts at ``start``: ``0`` for
+    all entries in the stream, ``$`` for new ones only.
+
+    First come the entries that this consumer read earlier and did not acknowledge, then entries that other consumers
+    have not acknowledged for ``idle_ms`` milliseconds (checked twice in that time), then new ones. If Redis loses the
+    group, it is created again and reading starts over, so entries may come twice. Entries that were trimmed before the
+    group read or acknowledged them come to one consumer as a StatusEvent ``gap`` with ``detail`` ``trimmed`` and their
+    ``count``.
     """
 
     @overload
@@ -221,20 +228,20 @@ class GroupReader(Generic[E]):
                 return ready
             if entry := self._stream.entry(ready):
                 return entry
-            # What nobody here wants, or what cannot be parsed, would otherwise come again forever.
+            # An entry of another symbol, or one that cannot be parsed, would otherwise come again forever.
             await self._acknowledgements.add([ready[0].decode()])
 
     async def acknowledge(self, *ids: str) -> None:
-        """Report these entries as done: Redis hears of a hundred at once, or within 50 ms, or when the block ends.
+        """Mark these entries as done. Redis gets the ids in groups of 100, after 50 ms, or when the block ends.
 
-        What a crash keeps from being sent comes again. Raises ``RedisUnavailable`` when Redis refuses; waits out an
-        outage.
+        Entries whose ids a crash keeps from Redis come again. Raises ``RedisUnavailable`` when Redis refuses; waits
+        during an outage.
         """
         self._raise_failure()
         await self._acknowledgements.add(ids)
 
     async def flush(self) -> None:
-        """Return when Redis has every acknowledgement made so far. Waits out an outage."""
+        """Return when Redis has every acknowledgement made so far. Waits during an outage."""
         self._raise_failure()
         await self._acknowledgements.flush()
 
@@ -246,7 +253,7 @@ class GroupReader(Generic[E]):
         await self._stream.patiently(self._stream.client.xack, self._stream.key, self._group, *ids)
 
     async def _make_group(self) -> None:
-        """Make the group unless it is there, and learn where it stands if this user may ask."""
+        """Create the group unless it exists, and read its position if this user may."""
         client, key = self._stream.client, self._stream.key
         try:
             await client.xgroup_create(key, self._group, id=self._start, mkstream=True)
@@ -259,7 +266,7 @@ class GroupReader(Generic[E]):
                 pipe.xinfo_groups(key)
                 stream, group, _ = self._state_of(await pipe.execute())
         except (ResponseError, KeyError) as error:
-            why = "trimmed entries will not be noticed: that needs Redis 7, and a user with +multi +exec +xinfo"
+            why = "trimmed entries will not be reported: that needs Redis 7, and a user with +multi +exec +xinfo"
             log.warning(why, stream=key, reason=str(error))
             self._position = None
             return
@@ -278,22 +285,22 @@ class GroupReader(Generic[E]):
         except ResponseError as error:
             if "NOGROUP" not in str(error) and "no such key" not in str(error):
                 raise
-            log.warning("the consumer group is gone and made again", group=self._group, stream=self._stream.key)
+            log.warning("the consumer group is gone and was created again", group=self._group, stream=self._stream.key)
             await self._make_group()
             return []
 
     async def _read_own(self, position: str) -> list[Raw | Entry]:
-        """What this consumer was given before and did not acknowledge."""
+        """Entries that this consumer read before and did not acknowledge."""
         entries = await self._read_from(position)
         self._own_from = entries[-1][0].decode() if entries else None
-        # An entry trimmed away meanwhile comes without fields.
+        # A trimmed entry comes without fields.
         gone = [raw[0].decode() for raw in entries if not raw[1]]
         if gone:
             await self._stream.client.xack(self._stream.key, self._group, *gone)
         return [*self._stream.unacknowledged(gone), *(raw for raw in entries if raw[1])]
 
     async def _claim(self) -> list[Raw | Entry]:
-        """What another consumer was given and left lying; looked for twice in the time that makes it so."""
+        """Entries that another consumer has not acknowledged for ``idle_ms``; asks twice in that time."""
         now = asyncio.get_running_loop().time()
         if now < self._claim_at:
             return []
@@ -312,7 +319,7 @@ class GroupReader(Generic[E]):
         return [*self._stream.unacknowledged(gone), *(raw for raw in answer[1] if raw[1])]
 
     async def _read_new(self) -> list[Raw | Entry]:
-        """What nobody of the group was given yet; waits a moment for some."""
+        """Entries that no consumer of the group has read; waits a moment for some."""
         if self._position is None:
             return list(await self._read_from(">", block=BLOCK_MS))
         client, key = self._stream.client, self._stream.key
@@ -326,7 +333,7 @@ class GroupReader(Generic[E]):
             return list(entries)
         lost = self._position.advance(stream, group, [raw[0].decode() for raw in entries])
         if not entries:
-            # Waiting must not read: what was trimmed up to a read shows only together with it.
+            # Wait without reading: how much was trimmed before a read can only be learned together with that read.
             await self._stream.after(stream.last_id, 1)
         elif lost != 0:
             return [self._stream.unread(lost, group.last_id, entries[0][0].decode()), *entries]

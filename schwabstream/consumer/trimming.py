@@ -1,7 +1,7 @@
-"""What a reader of a Redis stream missed because the stream was trimmed first, and the StatusEvent that reports it.
+"""Counts the entries that a reader of a Redis stream missed because they were trimmed, and reports them.
 
-Pure: ids and Redis's own counters come in. A stream counts every entry ever added; what it no longer holds of them was
-removed from its front, as only trimming does. Entry ids begin with the milliseconds at which Redis added them.
+Pure: works on ids and on Redis's counters. A stream counts every entry ever added, and trimming removes entries only
+from its front. An entry id begins with the time at which Redis added it, in milliseconds.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _MAX_ID_PART = 2**64 - 1
 
 
 class StreamInfo(NamedTuple):
-    """XINFO STREAM: entries ``added`` in all, how many are kept, the first of them, the newest id ever given."""
+    """XINFO STREAM: entries ever ``added``, entries in the stream, the first of them, and the newest id ever given."""
 
     added: int
     length: int
@@ -33,12 +33,12 @@ class StreamInfo(NamedTuple):
 
     @property
     def removed(self) -> int:
-        """Entries that were added and are not kept."""
+        """Entries that were added and trimmed."""
         return self.added - self.length
 
 
 class GroupInfo(NamedTuple):
-    """XINFO GROUPS of one group: the newest id delivered, and Redis's count up to it, None when it is not sure."""
+    """XINFO GROUPS of one group: the newest id delivered, and Redis's count up to it, None when Redis is not sure."""
 
     last_id: str
     read: int | None
@@ -54,10 +54,10 @@ class GroupInfo(NamedTuple):
 
 
 class GroupPosition:
-    """How many entries of its stream a consumer group has passed: those before its next one.
+    """Counts the entries of the stream before the group's next one.
 
-    Redis keeps that count too, but 7.0 leaves out entries trimmed before they were delivered: how far it is behind is
-    learned whenever the count is known from elsewhere.
+    Redis counts them too, but 7.0 leaves out entries that were trimmed before they were delivered. The difference is
+    measured whenever the count follows from other figures.
     """
 
     def __init__(self) -> None:
@@ -66,15 +66,15 @@ class GroupPosition:
         self._behind = 0
 
     def start(self, stream: StreamInfo, group: GroupInfo) -> None:
-        """Come to the group: one that begins with all that is kept has not lost what was trimmed before now."""
+        """Begin at the group's position. A group that starts with the whole stream has lost nothing so far."""
         self.advance(stream, group, [])
         if group.last_id == "0-0":
             self._passed = stream.removed
 
     def advance(self, stream: StreamInfo, group: GroupInfo, ids: Sequence[str]) -> int | None:
-        """Take in a read of these entries, perhaps none, and the state before it; returns how many it passed over.
+        """Advance by the entries just read, perhaps none, given the state before; returns how many were missed.
 
-        None when entries were passed over and their number cannot be known.
+        None when some were missed and their number cannot be determined.
         """
         passed = self._passed_by(stream, group)
         lost: int | None = 0
@@ -101,7 +101,7 @@ class GroupPosition:
 
 
 def id_key(entry_id: str) -> tuple[int, int]:
-    """The id as something that sorts as Redis sorts it."""
+    """The id as a pair that sorts as in Redis."""
     milliseconds, _, number = entry_id.partition("-")
     return int(milliseconds), int(number or 0)
 

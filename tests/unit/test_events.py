@@ -1,5 +1,6 @@
 """The events as consumers get them: what passes, what is refused, what is forgiven."""
 
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 import orjson
@@ -167,3 +168,17 @@ def test_channels_and_version() -> None:
     """Four channels by the names they have in Redis, and version 1."""
     assert [str(channel) for channel in Channel] == ["ticks", "level2", "bars", "status"]
     assert VERSION == 1
+
+
+def test_times_are_also_aware_datetimes() -> None:
+    """Beside each integer time there is the same time as an aware datetime, exact, in UTC."""
+    tick = parse_event(payload("tick", trade_time=1_765_083_430_059))
+    assert isinstance(tick, TickEvent)
+    assert tick.timestamp_at == datetime(2025, 12, 7, 4, 57, 10, 60_000, UTC)
+    assert tick.received_at == datetime(2025, 12, 7, 4, 57, 10, 71_234, UTC)
+    assert tick.trade_time_at == datetime(2025, 12, 7, 4, 57, 10, 59_000, UTC)
+    assert tick.quote_time_at is None
+    status = parse_event(payload("status", since=0))
+    assert isinstance(status, StatusEvent)
+    assert status.since_at == datetime(1970, 1, 1, tzinfo=UTC)
+    assert tick.timestamp_at.tzinfo is UTC

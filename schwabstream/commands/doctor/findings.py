@@ -31,7 +31,7 @@ _FIXES: dict[type[SchwabStreamError], str] = {
 
 
 class Verdict(StrEnum):
-    """The result of one check; only ``FAILED`` keeps a run from working."""
+    """The result of a check; only ``FAILED`` keeps a run from working."""
 
     OK = "ok"
     WARNING = "warning"
@@ -41,21 +41,28 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check; ``code`` is the exit code that a run would end with, 0 unless the check failed."""
+    """The result of one check."""
 
     name: str
+    """Name of the check."""
     verdict: Verdict
+    """Result of the check."""
     detail: str
+    """What the check found, as a sentence or a value."""
     fix: str | None = None
+    """The next step; null when nothing is to be done."""
     code: int = 0
+    """Exit code with which a run would end; 0 unless the check failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """All findings in the order in which a run needs them; ``settings`` names the origin of each setting."""
+    """The results of all checks."""
 
     findings: tuple[Finding, ...]
+    """One result for each check, in the order in which a run needs them."""
     settings: dict[str, str]
+    """The source of each setting: `environment`, `.env`, `.env.back` or `default`."""
 
     @property
     def exit_code(self) -> int:

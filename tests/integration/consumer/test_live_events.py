@@ -67,7 +67,7 @@ def streamed(redis_server: RedisServer) -> None:
 
 
 def test_a_loop_gets_the_last_value_then_live_events(redis_server: RedisServer) -> None:
-    """A ``for`` loop yields the last value, then each event as it is published; leaving it ends thread and connection."""
+    """A ``for`` loop yields the last value, then each published event; leaving it ends thread and connection."""
     publish(redis_server, 1)
     seen = []
     for event in ticks(redis_server, "AAPL"):
