@@ -11,7 +11,7 @@ import nox
 nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "typing", "layers", "tests", "docs", "wheel", "sdist", "quickstart"]
+nox.options.sessions = ["lint", "typing", "layers", "tests", "docs", "snippets", "wheel", "sdist", "quickstart"]
 
 PYTHONS = ["3.11", "3.12", "3.13"]
 CONSTRAINTS = ("-c", "constraints.txt")
@@ -49,6 +49,35 @@ def tests(session: nox.Session) -> None:
     session.run("coverage", "report", "--fail-under=95")
 
 
+@nox.session
+def snippets(session: nox.Session) -> None:
+    """Mypy, strict, on every Python block of the documentation, against the built wheel."""
+    session.run("mypy", "--strict", *_snippets(session, "mypy"))
+
+
+@nox.session
+def pyright(session: nox.Session) -> None:
+    """Pyright on the same blocks; not part of the gate, as it downloads itself from npm."""
+    session.run("pyright", *_snippets(session, "pyright"))
+
+
+def _snippets(session: nox.Session, checker: str) -> list[str]:
+    """Each block that imports the package, as a file, where nothing but the wheel and the checker is installed."""
+    built = _build(session, "--wheel", "*.whl")
+    session.install(*CONSTRAINTS, "--reinstall-package", "schwabstream", str(built), checker, "pandas")
+    pages = [Path("README.md"), *sorted(Path("docs").rglob("*.md"))]
+    texts = [page.read_text(encoding="utf-8") for page in pages]
+    session.chdir(session.create_tmp())
+    files = []
+    for page, text in zip(pages, texts, strict=True):
+        for number, block in enumerate(re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)):
+            if re.search(r"^(from|import) schwabstream", block, re.MULTILINE):
+                file = Path(f"{'_'.join(page.with_suffix('').parts)}_{number}.py")
+                file.write_text(block, encoding="utf-8")
+                files.append(str(file))
+    return files
+
+
 @nox.session(python=PYTHONS)
 def wheel(session: nox.Session) -> None:
     """The built wheel, installed alone, outside the source tree."""
@@ -63,14 +92,20 @@ def sdist(session: nox.Session) -> None:
 
 def _try_built(session: nox.Session, kind: str, pattern: str) -> None:
     """Build one distribution, install only that, and stream."""
-    dist = Path(session.create_tmp()) / "dist"
-    shutil.rmtree(dist, ignore_errors=True)
-    session.run("uv", "build", "--quiet", kind, "--out-dir", str(dist), external=True, silent=True)
-    (built,) = dist.glob(pattern)
+    built = _build(session, kind, pattern)
     session.install(*CONSTRAINTS, "--reinstall-package", "schwabstream", str(built))
     session.chdir(session.create_tmp())
     session.run("schwabstream", "--version")
     session.run("schwabstream", "stream", "run", "--simulate", "--duration", "2", "--redis", "embedded")
+
+
+def _build(session: nox.Session, kind: str, pattern: str) -> Path:
+    """The built distribution."""
+    dist = Path(session.create_tmp()) / "dist"
+    shutil.rmtree(dist, ignore_errors=True)
+    session.run("uv", "build", "--quiet", kind, "--out-dir", str(dist), external=True, silent=True)
+    (built,) = dist.glob(pattern)
+    return built
 
 
 @nox.session

@@ -57,6 +57,16 @@ def test_every_state_and_exit_code_is_explained(generator: ModuleType) -> None:
     assert set(generator.WORDS["exit_codes"]) == codes
 
 
+def test_every_json_output_has_its_schema(generator: ModuleType) -> None:
+    """Each command that has ``--json`` is listed with a schema that is generated, and no other command is."""
+    found = generator.leaves(generator.typer.main.get_command(generator.app), "schwabstream")
+    with_json = {name for name, command in found if any("--json" in option.opts for option in command.params)}
+    assert {f"schwabstream {words}" for words in generator.JSON_OUTPUT} == with_json
+    generated = {str(path.relative_to(DOCS / "schema")) for path in generator.generate() if path.suffix == ".json"}
+    assert {f"{name}.json" for name in generator.JSON_OUTPUT.values()} <= generated
+    assert generated == {str(path.relative_to(DOCS / "schema")) for path in (DOCS / "schema").rglob("*.json")}
+
+
 def test_nothing_is_installed_by_a_name_that_is_not_ours() -> None:
     """No page and no message installs ``schwabstream`` from an index: the name is not published."""
     sources = [*PAGES, *sorted((ROOT / "schwabstream").rglob("*.py"))]

@@ -13,7 +13,7 @@ import orjson
 import pytest
 import structlog
 
-from schwabstream.consumer.streams import Entry, GroupReader, read_stream
+from schwabstream.consumer import Entry, GroupReader, read_stream
 from schwabstream.errors import RedisUnavailable, SymbolError
 from schwabstream.events import Channel, StatusEvent
 from tests.support.waiting import DEADLINE_S, block_until, until
@@ -406,7 +406,7 @@ async def test_without_redis_the_start_is_an_error(redis_server: RedisServer) ->
 
 SCRIPT = """
 import asyncio, sys
-from schwabstream.consumer.streams import GroupReader
+from schwabstream.consumer import GroupReader
 from schwabstream.events import Channel
 
 async def main() -> None:
