@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Iterable
-from datetime import date
 
 from pydantic import ValidationError
 
-from schwabstream.broker.calls import RedisCalls
+from schwabstream.broker.client import redis_client
 from schwabstream.broker.kind import refuse_unsuitable
-from schwabstream.broker.url import translated
+from schwabstream.broker.url import redact_url, translated
+from schwabstream.clock import today
 from schwabstream.consumer.event_header import read_header
 from schwabstream.consumer.loop_thread import LoopThread
 from schwabstream.consumer.subscription import CONNECT_TIMEOUT_S, DEFAULT_PREFIX, DEFAULT_URL
@@ -32,22 +32,20 @@ async def fetch_last(symbol: str, *, redis_url: str = DEFAULT_URL, prefix: str =
     The tick stays in Redis when the streamer ends: ``received_at`` shows its age. Raises ``SymbolError`` for a text
     that cannot be a symbol, ``ConfigurationError`` for a wrong URL, and ``RedisUnavailable``.
     """
-    wanted = parse_symbol(symbol, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
-    redis = RedisCalls(redis_url, timeout_s=CONNECT_TIMEOUT_S)
-    try:
-        with translated(redis.url):
+    wanted, url = parse_symbol(symbol, today()), redact_url(redis_url)
+    client = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, decode_responses=True, encoding_errors="replace")
+    async with client:
+        with translated(url):
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await refuse_unsuitable(redis, to_write=False)
-                payloads: list[str] = await redis.call("HVALS", f"{prefix}:last:{Channel.TICKS}")
-    finally:
-        await redis.close()
-    return newest_tick(wanted, payloads)
+                await refuse_unsuitable(client, url, to_write=False)
+                payloads: list[str] = await client.execute_command("HVALS", f"{prefix}:last:{Channel.TICKS}")
+    return newest_tick(wanted, map(str.encode, payloads))
 
 
-def newest_tick(wanted: Symbol, payloads: Iterable[str]) -> TickEvent | None:
+def newest_tick(wanted: Symbol, payloads: Iterable[bytes]) -> TickEvent | None:
     """Return the newest tick of the symbol's key; of two aliases with the same update, the one asked for."""
     found: list[TickEvent] = []
-    for payload in map(str.encode, payloads):
+    for payload in payloads:
         _, _, key = read_header(payload)
         if key != wanted.key:
             continue

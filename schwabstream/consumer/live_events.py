@@ -5,10 +5,10 @@ Chooses the symbols and reports each that is not streamed. Reading Redis is in `
 
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection, Generator, Iterator
-from datetime import date
 from types import TracebackType
 from typing import Self
 
+from schwabstream.clock import today
 from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.loop_thread import LoopThread
 from schwabstream.consumer.subscription import DEFAULT_PREFIX, DEFAULT_URL, EVERYTHING, Subscription
@@ -41,7 +41,7 @@ def subscribe(
     Raises ``SymbolError`` at once for a text that cannot be a symbol and ``ConfigurationError`` for a wrong URL; the
     first event raises ``RedisUnavailable`` when Redis cannot be reached. During later outages the iterator waits.
     """
-    wanted = parse_symbols(symbols, date.today())  # noqa: DTZ011 - contracts expire by the local calendar
+    wanted = parse_symbols(symbols, today())
     aliases, keys = [each.alias for each in wanted], [each.key for each in wanted]
     queue = ConflatingQueue(aliases, keys=keys, max_pending=max_pending)
     return LiveEvents(_read(Subscription(queue, kinds=kinds, redis_url=redis_url, prefix=prefix), wanted))

@@ -104,7 +104,9 @@ def test_a_library_whose_insides_are_used_has_an_upper_bound(library: str) -> No
 
 def test_every_module_that_creates_tasks_is_listed() -> None:
     """The section on the ownership of tasks names the modules that create tasks, and no other."""
-    creates = re.compile(r"\b(?:create_task|ensure_future|run_coroutine_threadsafe|gather|start_beside)\(|\basyncio\.start_server\(")
+    creates = re.compile(
+        r"\b(?:create_task|ensure_future|run_coroutine_threadsafe|gather|start_beside)\(|\basyncio\.start_server\("
+    )
     package = REPOSITORY / "schwabstream"
     creators = (path for path in SOURCES if creates.search(path.read_text(encoding="utf-8")))
     modules = {str(path.relative_to(package).with_suffix("")) for path in creators}
