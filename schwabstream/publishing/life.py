@@ -12,7 +12,7 @@ class State(StrEnum):
 
     AWAY = "away"
     CONNECTING = "connecting"
-    CONNECTED = "connected, not writing"
+    CONNECTED = "connected, nobody writes"
     WRITING = "writing"
     BEHIND = "writing, behind"
     IDLE = "idle"

@@ -39,7 +39,7 @@ TRANSITIONS: Mapping[Status, Mapping[str, Status]] = {
         "asked to stop": Status.STOPPED,
     },
     Status.WAITING: {"pause over": Status.CONNECTING, "asked to stop": Status.STOPPED},
-    Status.LOGIN_REQUIRED: {"new login": Status.CONNECTING, "asked to stop": Status.STOPPED},
+    Status.LOGIN_REQUIRED: {"somebody logged in": Status.CONNECTING, "asked to stop": Status.STOPPED},
     Status.EVICTED: {"pause over": Status.CONNECTING, "asked to stop": Status.STOPPED},
     Status.STOPPED: {},
 }
