@@ -40,7 +40,9 @@ def redis_client(url: str, *, timeout_s: float, retries: int = 0, **options: Any
     """
     retry = Retry(NoBackoff(), retries)
     limits = {"socket_connect_timeout": timeout_s, "socket_timeout": timeout_s}
-    return cast("RedisClient", RedisClient.from_pool(connection_pool(url, retry=retry, **limits, **options)))
+    # Anyone may have stored bytes that are not UTF-8: decoding them must not raise.
+    pool = connection_pool(url, retry=retry, encoding_errors="replace", **limits, **options)
+    return cast("RedisClient", RedisClient.from_pool(pool))
 
 
 def heed_cancellation(before: int = 0) -> None:

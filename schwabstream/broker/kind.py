@@ -35,8 +35,8 @@ async def refuse_unsuitable(redis: RedisClient, url: str, *, to_write: bool) -> 
 async def find_unsuitable(redis: RedisClient, *, to_write: bool) -> tuple[str, str] | None:
     """Why it can never serve, and the next step: a Sentinel, a node of a Cluster or, ``to_write``, a replica.
 
-    ``redis`` must decode its answers. None when it can serve or its kind is unknown. The next step names the primary when Redis does. Raises redis-py's
-    errors.
+    None when it can serve or its kind is unknown. The next step names the primary when Redis does. ``redis`` must
+    decode its answers. Raises redis-py's errors.
     """
     try:
         server = _pairs(await redis.execute_command("HELLO"))  # no ACL can forbid it

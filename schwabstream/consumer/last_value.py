@@ -33,7 +33,7 @@ async def fetch_last(symbol: str, *, redis_url: str = DEFAULT_URL, prefix: str =
     that cannot be a symbol, ``ConfigurationError`` for a wrong URL, and ``RedisUnavailable``.
     """
     wanted, url = parse_symbol(symbol, today()), redact_url(redis_url)
-    client = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, decode_responses=True, encoding_errors="replace")
+    client = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, decode_responses=True)
     async with client:
         with translated(url):
             async with asyncio.timeout(CONNECT_TIMEOUT_S):

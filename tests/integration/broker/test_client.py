@@ -86,3 +86,9 @@ async def test_a_task_that_was_cancelled_before_gets_its_answers(client: RedisCl
     await asyncio.wait({task})
     assert task.cancelled()
     assert answers == [True, "up"]
+
+
+async def test_bytes_that_are_not_utf_8_are_answered(client: RedisClient, redis_server: RedisServer) -> None:
+    """Whatever another program has stored, reading it as text raises nothing."""
+    redis_server.client.eval("return redis.call('SET', 'key', '\\255')", 0)
+    assert await client.get("key") == "\N{REPLACEMENT CHARACTER}"
