@@ -11,7 +11,7 @@ from schwabstream.report import LagReport, StreamerReport
 from schwabstream.terminal.page import fitting, lag
 from schwabstream.terminal.watchlist import Quote
 
-NOTE = Text("Ctrl-C to leave")
+NOTE = Text("Ctrl-C: leave")
 QUOTES = [Quote(symbol) for symbol in parse_symbols([f"A{letter}" for letter in "ABCDEFGHIJ"], date(2026, 11, 21))]
 
 
@@ -34,7 +34,11 @@ def test_the_lag_is_shown_once_it_is_measured(exchange_ms: float | None, redis_m
 
 @pytest.mark.parametrize(
     ("height", "rows", "more"),
-    [(13, 10, None), (12, 8, "… and 2 more that do not fit here"), (4, 1, "… and 9 more that do not fit here")],
+    [
+        (13, 10, None),
+        (12, 8, "… and 2 more, which need a taller terminal"),
+        (4, 1, "… and 9 more, which need a taller terminal"),
+    ],
 )
 def test_rows_that_do_not_fit_are_counted(height: int, rows: int, more: str | None) -> None:
     """Headline, titles and notes take their lines; the last line is a count of the rows left out, never of none."""
