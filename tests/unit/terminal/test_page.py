@@ -25,7 +25,7 @@ def report(exchange_ms: float | None, redis_ms: float | None) -> StreamerReport:
 
 @pytest.mark.parametrize(
     ("exchange_ms", "redis_ms", "shown"),
-    [(None, None, ""), (1234.5, None, "  lag 1,234 ms"), (12.0, 0.31, "  lag 12 ms + 0.3 ms")],
+    [(None, None, ""), (1234.5, None, "  lag 1,234 ms"), (12.0, 0.31, "  lag 12 ms, 0.3 ms to Redis")],
 )
 def test_the_lag_is_shown_once_it_is_measured(exchange_ms: float | None, redis_ms: float | None, shown: str) -> None:
     """Exchange to here in whole milliseconds, here to Redis in tenths; nothing before there is a figure."""
