@@ -222,7 +222,7 @@ class LastValues:
                 instrument.fresh, instrument.first_us, instrument.first_update = True, received_us, instrument.updates
             # A snapshot, requested or not, has all fields, so it repeats the last trade: only a later time shows a new
             # one. The first snapshot of a run has no earlier trade to compare with, and may be days old.
-            tick["is_trade"] = last_trade is not None and (trade_time or 0) > last_trade
+            tick["is_trade"] = last_trade is not None and trade_time is not None and trade_time > last_trade
         if quote_time is None or (trade_time is not None and trade_time > quote_time):
             quote_time = trade_time
         tick["timestamp"] = quote_time if quote_time is not None and quote_time > 0 else timestamp

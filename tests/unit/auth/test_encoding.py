@@ -36,7 +36,7 @@ def test_what_is_encoded_is_decoded(with_key: bool) -> None:
 def test_a_wrong_or_missing_key_is_an_error_about_the_key() -> None:
     """An encrypted file without its key is a TokenFileError, not damage, and the message names the setting."""
     content = encode(TOKENS, cipher())
-    with pytest.raises(TokenFileError, match="another key than SCHWAB_TOKEN_KEY"):
+    with pytest.raises(TokenFileError, match="a key other than SCHWAB_TOKEN_KEY"):
         decode(content, PATH, cipher())
     with pytest.raises(TokenFileError, match="set SCHWAB_TOKEN_KEY"):
         decode(content, PATH, None)

@@ -497,6 +497,11 @@ def test_a_snapshot_in_the_same_session_is_not_a_trade() -> None:
     assert trades(FIRST, FIRST, FIRST | {"11": 2000}, {"3": 7.0}) == [False, False, True, True]
 
 
+def test_a_snapshot_without_a_trade_time_is_not_a_trade() -> None:
+    """A snapshot whose trade time is null shows no trade, even after a trade time before 1970."""
+    assert trades(FIRST | {"11": -5}, FIRST | {"11": None}) == [False, False]
+
+
 def test_the_first_trade_of_a_symbol_that_never_traded() -> None:
     """Where no trade was known, a change that brings one is a trade."""
     assert trades({"1": 5.0, "assetMainType": "FUTURE"}, {"3": 6.0, "11": 5}) == [True]
