@@ -1,8 +1,8 @@
 """The lines of a recording, both ways: a header, then one record for each frame and command.
 
 Pure. The header describes the recording. A record is ``{"t": microseconds, "in": frame}``, or ``"out": command``, or
-``"lost": count`` where the disk could not keep up. A frame that is not UTF-8 is under ``"in64"``. Records marked
-``"carried"`` repeat content of earlier parts, so that a later part can be replayed alone.
+``"lost": count`` where the disk could not keep up. A frame that is not UTF-8 is under ``"in64"``. A record
+that repeats content of earlier parts is marked, so that a later part can be replayed alone.
 """
 
 import base64
