@@ -174,7 +174,7 @@ class Lease:
         if holder is None:
             raise RedisUnavailable(f"Redis at {self._url} keeps no lease at {self._key}: delete what is stored there")
         if holder == ours:
-            log.info("lease taken", replaces=describe(held))
+            log.info("lease taken", **({"replaces": describe(held)} if held else {}))
         return holder, holder == ours
 
     async def _look(self) -> str | None:

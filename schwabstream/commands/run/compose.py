@@ -75,6 +75,8 @@ def stream(options: StreamOptions) -> None:
         from schwabstream.commands.doctor.local import ensure_environment
 
         ensure_environment(simulated=options.simulated, **overrides)
+    if (options.rotate or options.keep) and options.record is None:
+        raise ConfigurationError("--rotate and --keep belong to a recording: add --record FILE")
     settings = settings_and_logs(options.verbosity, **overrides)
     if not options.simulated:
         settings.require()

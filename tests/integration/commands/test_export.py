@@ -22,7 +22,8 @@ async def test_an_export_holds_every_event(file: Path, tmp_path: Path, form: str
     levels = sum(len(event["bids"]) + len(event["asks"]) for event in events if event["type"] == "level2")
     exported = export([file], form, tmp_path / "out")
     rows = {path.stem: count for path, count in exported.rows.items()}
-    assert rows == {"ticks": sum(event["type"] == "tick" for event in events), "books": levels, "bars": 0}
+    ticks, bars = (sum(event["type"] == kind for event in events) for kind in ("tick", "bar"))
+    assert rows == {"ticks": ticks, "books": levels, "bars": bars}
     with pytest.raises(ConfigurationError, match="--force"):
         export([file], form, tmp_path / "out")
     assert export([file], form, tmp_path / "out", replace=True).rows == exported.rows

@@ -81,6 +81,8 @@ def test_json_lines_go_to_standard_output(redis_server: RedisServer, capfd: pyte
         ),
         (StreamOptions(simulate=True, symbols=[]), ConfigurationError, "no symbols"),
         (StreamOptions(simulate=True, symbols=["!"]), SymbolError, "!"),
+        (StreamOptions(simulate=True, rotate=["1h"]), ConfigurationError, "add --record FILE"),
+        (StreamOptions(simulate=True, keep=3), ConfigurationError, "add --record FILE"),
         (StreamOptions(simulate=True, redis="redis://127.0.0.1:9"), RedisUnavailable, "127.0.0.1:9 does not answer"),
         (StreamOptions(simulate=True, redis="ftp://127.0.0.1"), ConfigurationError, "^--redis: must start with"),
         (StreamOptions(simulate=True, redis="redis://127.0.0.1?foo=1"), ConfigurationError, "unknown option foo"),
