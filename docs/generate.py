@@ -205,12 +205,12 @@ def exit_codes() -> Iterator[str]:
     yield from table("code", "meaning", "raised as", "what to do")
     yield row(
         "0",
-        "Success; also after Ctrl-C, SIGTERM or SIGHUP, once everything is written.",
+        "Success. Ctrl-C, SIGTERM and SIGHUP also end a run with 0, once everything is written.",
         "",
         "",
     )
     for code, several in sorted(kinds.items()):
-        meaning = "Something unexpected, or output that cannot be written." if code == 1 else summary(several[0])
+        meaning = "An unexpected error, or output that cannot be written." if code == 1 else summary(several[0])
         names = ", ".join(f"`{kind.__name__}`" for kind in several)
         yield row(str(code), meaning, names, WORDS["exit_codes"][str(code)])
     yield row("130", "A second Ctrl-C ended the command at once.", "", "")
@@ -240,7 +240,11 @@ def channels() -> Iterator[str]:
             "the last event of each symbol",
         )
     for name in EVENTS:
-        yield row(f"`market_data:stream:{name}`", "stream, fields `symbol`, `event`", "every event, up to the limit")
+        yield row(
+            f"`market_data:stream:{name}`",
+            "stream, fields `symbol`, `event`",
+            "the newest events, as many as the limit allows",
+        )
     yield row("`market_data:streamer`", f"string, expires in {REPORT_LIFE_S} s", "the report of the running streamer")
 
 
@@ -332,7 +336,7 @@ def output_schemas() -> dict[str, dict[str, Any]]:
     )
     report["description"] = "The report of the running streamer; without one, only v and healthy."
     found["output/status"] = report | {"title": "Status", "required": ["v", "healthy"]}
-    found["output/event"] = schema(Event) | {"description": "Any event; the field type decides which."}
+    found["output/event"] = schema(Event) | {"description": "Any event; its field type names the kind."}
     return found
 
 

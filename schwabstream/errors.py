@@ -1,15 +1,15 @@
-"""All errors that this package raises on purpose; each leaf calls for a different action.
+"""All errors that this package raises on purpose; each leaf requires a different action.
 
 ::
 
     SchwabStreamError                 exit 1   unexpected
     ├── ConfigurationError            exit 2   a setting or an argument is missing or invalid
-    │   └── SymbolError               exit 2   a text cannot be a symbol
+    │   └── SymbolError               exit 2   a string cannot be a symbol
     ├── LoginRequired                 exit 3   Schwab refused the credentials: a person must log in
     ├── SchwabUnavailable             exit 4   the network or Schwab is down: the same call may work later
     │   ├── SessionLost               exit 4   the streamer connection ended or went silent
     │   └── LoginDenied               exit 4   the streamer rejected this access token: refresh it
-    ├── ProtocolError                 exit 5   Schwab answered something the protocol does not allow
+    ├── ProtocolError                 exit 5   Schwab sent something that the protocol does not allow
     ├── Refused                       exit 6   Schwab understood the request and refused it
     │   ├── Evicted                   exit 6   another session took the one streamer connection
     │   └── LeaseLost                 exit 6   another streamer has this account, or this prefix
@@ -57,7 +57,7 @@ class ConfigurationError(SchwabStreamError):
 
 
 class SymbolError(ConfigurationError):
-    """A text cannot be a symbol; the message names the nearest valid form."""
+    """A string cannot be a symbol; the message suggests the nearest valid form."""
 
     label = "symbol_error"
 
@@ -103,7 +103,7 @@ class LoginDenied(SchwabUnavailable):
 
 
 class ProtocolError(SchwabStreamError):
-    """Schwab answered something the protocol does not allow."""
+    """Schwab sent something that the protocol does not allow."""
 
     exit_code = 5
     label = "protocol_error"

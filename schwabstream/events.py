@@ -113,7 +113,7 @@ class TickEvent(_MarketEvent):
     asset: str
     """Asset class: `FUTURE`, `EQUITY`, `INDEX`, `OPTION`, `FUTURE_OPTION` or `FOREX`."""
     contract: str | None = None
-    """The active contract of a futures root, such as `/MNQZ26`; null when Schwab does not name it."""
+    """The active contract of a futures root, such as `/MNQZ26`; null when Schwab does not name one."""
     last_price: float
     """Price of the last trade. A tick always has one."""
     last_size: int | None = None
@@ -135,7 +135,7 @@ class TickEvent(_MarketEvent):
     low_price: float | None = None
     """Lowest price of the trading day."""
     close_price: float | None = None
-    """Closing or settlement price of the previous session."""
+    """Close or settlement price of the previous session."""
     net_change: float | None = None
     """Last price minus the previous close, in price units."""
     mark: float | None = None
@@ -151,7 +151,7 @@ class TickEvent(_MarketEvent):
     delayed: bool | None = None
     """Whether Schwab sends delayed data for the symbol."""
     repeat: bool = False
-    """True when nothing has changed and the last tick was published again, which separates a quiet symbol from a
+    """True when nothing has changed and the last tick was published again, which distinguishes a quiet symbol from a
     dead stream."""
 
     @property
@@ -166,7 +166,7 @@ class TickEvent(_MarketEvent):
 
 
 class Venue(FrozenModel):
-    """The share of one market maker or exchange in a level."""
+    """The part of a level that belongs to one market maker or exchange."""
 
     id: str
     """Market maker or exchange, as Schwab writes it."""
@@ -177,7 +177,7 @@ class Venue(FrozenModel):
 
 
 class Level(FrozenModel):
-    """One price of one side of a book."""
+    """One price level on one side of a book."""
 
     price: float
     """The price."""
@@ -186,7 +186,7 @@ class Level(FrozenModel):
     makers: int
     """Number of market makers and exchanges at this price; 0 when Schwab does not send it."""
     venues: tuple[Venue, ...] = ()
-    """Their shares; empty when Schwab does not send them."""
+    """The market makers and exchanges at this price; empty when Schwab does not send them."""
 
 
 class Level2Event(_MarketEvent):
@@ -237,7 +237,7 @@ StatusState = Literal[
 
 
 class StatusEvent(_Event):
-    """A change in the state of the streamer, or a report about data that is missing."""
+    """A change in the state of the streamer, or a report of missing data."""
 
     type: Literal["status"] = "status"
     """The type of the event: `status`."""
@@ -246,11 +246,11 @@ class StatusEvent(_Event):
     received_us: int
     """The same time in microseconds."""
     state: StatusState
-    """The state; see the table of states."""
+    """The state, such as `streaming` or `gap`."""
     reason: str
-    """The reason, as a sentence for people."""
+    """The reason, as a sentence to read."""
     detail: str | None = None
-    """The text that Schwab or Redis sent; in reports of a reader, `trimmed` or `not-streamed`."""
+    """The text that Schwab or Redis sent; in reports from a reader, `trimmed` or `not-streamed`."""
     since: int
     """Time at which the state began, in milliseconds since the Unix epoch, UTC."""
     retry_in_s: float | None = None

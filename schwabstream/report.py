@@ -104,7 +104,7 @@ class StreamerReport(FrozenModel):
     state: StatusState
     """The state of the streamer, as in StatusEvent."""
     reason: str = ""
-    """The reason for the state, as a sentence for people."""
+    """The reason for the state, as a sentence to read."""
     since: int
     """Time at which the state began, in milliseconds since the Unix epoch, UTC."""
     reported: int

@@ -83,7 +83,10 @@ class Settings(BaseSettings):
 
     schwab_client_id: str | None = Field(
         default=None,
-        description="The key of your app at developer.schwab.com, which needs both products: market data and trading.",
+        description=(
+            "The key of your app at developer.schwab.com, which needs both products: 'Accounts and Trading' and "
+            "'Market Data'."
+        ),
     )
     schwab_client_secret: SecretStr | None = Field(default=None, description="The secret of that app.")
     schwab_callback_url: str = Field(
@@ -96,19 +99,19 @@ class Settings(BaseSettings):
     schwab_token_key: SecretStr | None = Field(
         default=None,
         description=(
-            "The key that encrypts the token file, or keyring to keep it in the key ring of the system. To make one: "
+            "The key that encrypts the token file, or keyring to keep the key in the system's key ring. To make a key: "
             'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
         ),
     )
     schwab_symbols: SymbolList = Field(
         default_factory=lambda: ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME"],
         description=(
-            "The symbols to stream, separated by commas, as consumers see them: futures, equities, indices, options, "
-            "currencies."
+            "The symbols to stream, separated by commas and written as consumers see them: futures, equities, "
+            "indices, options, currencies."
         ),
     )
     tastytrade_symbol_list: SymbolList = Field(
-        default_factory=list, description="More symbols, in the forms of tastytrade; duplicates are dropped."
+        default_factory=list, description="More symbols, in tastytrade's forms; duplicates are dropped."
     )
     schwab_refresh_interval_s: float = Field(
         default=1500,
@@ -123,18 +126,18 @@ class Settings(BaseSettings):
     schwab_env_back_path: Path = Field(
         default=Path(".env.back"),
         description=(
-            "The file for SCHWAB_PERSIST_REFRESH_TO_ENV; a file that git tracks is not written, with a warning."
+            "The file for SCHWAB_PERSIST_REFRESH_TO_ENV; if git tracks it, it is not written and a warning is logged."
         ),
     )
     schwab_refresh_token: SecretStr | None = Field(
         default=None,
-        description=(
-            "A refresh token to log in with on a machine without a browser; used only while there is no token file."
-        ),
+        description=("A refresh token for a machine without a browser; used only while no token file exists."),
     )
     schwab_api_base_url: Annotated[str, AfterValidator(_check_endpoint)] = Field(
         default="https://api.schwabapi.com",
-        description="The base URL of OAuth and REST, which also names the streamer; plain http only to loopback.",
+        description=(
+            "The base URL of OAuth and REST, which also supplies the streamer's address; plain http only to loopback."
+        ),
     )
     redis_url: Annotated[str, AfterValidator(check_redis_url)] = Field(
         default="redis://127.0.0.1:6379/0",
@@ -154,14 +157,14 @@ class Settings(BaseSettings):
     schwab_redis_buffer_events: int = Field(
         default=100_000,
         ge=1,
-        description="The number of events buffered while Redis is away; beyond it the oldest are dropped and counted.",
+        description="The number of events buffered while Redis is away; above it, the oldest are dropped and counted.",
     )
     schwab_redis_buffer_mb: float = Field(
         default=64,
         gt=0,
         allow_inf_nan=False,
         description=(
-            "The megabytes of events buffered while Redis is away; beyond them the oldest are dropped and counted."
+            "The megabytes of events buffered while Redis is away; above it, the oldest are dropped and counted."
         ),
     )
     schwab_heartbeat_timeout_s: float = Field(
@@ -183,18 +186,19 @@ class Settings(BaseSettings):
         ),
     )
     schwab_alert_command: str | None = Field(
-        default=None, description="A command to run when a person is needed; it gets the StatusEvent on standard input."
+        default=None,
+        description="A command to run when a person is needed; it receives the StatusEvent on standard input.",
     )
     schwab_metrics_port: int | None = Field(
         default=None,
         ge=1,
         le=65535,
-        description="The port on loopback for Prometheus metrics and /healthz; no server while it is unset.",
+        description="The port on loopback for Prometheus metrics and /healthz; while it is unset, no server runs.",
     )
     schwab_log_format: Literal["auto", "rich", "json"] = Field(
         default="auto",
         description=(
-            "The format of log lines: rich for people, json for programs, or auto: rich on a terminal and json "
+            "The format of log lines: rich for people, json for programs, or auto for rich on a terminal and json "
             "elsewhere."
         ),
     )

@@ -32,13 +32,16 @@ app = pages.group("Log in to Schwab, and keep the login.", "schwabstream auth lo
 def login(
     *,
     manual: Annotated[
-        bool, options.flag("--manual", "Print the address, then read the pasted redirect.", options.LOGIN)
+        bool,
+        options.flag(
+            "--manual", "Print the login address, then read the redirect address that you paste.", options.LOGIN
+        ),
     ] = False,
     with_refresh_token: Annotated[
         bool, options.flag("--with-refresh-token", "Read a refresh token from standard input.", options.LOGIN)
     ] = False,
     browser: Annotated[
-        bool, options.flag("--browser/--no-browser", "Open a browser, or only print the address.", options.LOGIN)
+        bool, options.flag("--browser/--no-browser", "Open a browser, or only print the login address.", options.LOGIN)
     ] = True,
     force: Annotated[
         bool, options.flag("--force", "Log in even when the stored login is still good.", options.LOGIN)
@@ -68,7 +71,7 @@ def refresh(
     quiet: options.Quiet = False,
     verbose: options.Verbose = 0,
 ) -> None:
-    """Refresh the access token now and show the proof; never prompts, so it suits cron."""
+    """Refresh the access token now and show its old and new fingerprint; never prompts, so it suits cron."""
     from schwabstream.commands import login
 
     settings = _settings(verbose, quiet=quiet)

@@ -42,7 +42,7 @@ def record(
     """Log in, subscribe and record every frame into FILE; publish nothing.
 
     Needs no Redis. While a streamer runs, use stream run --record FILE instead: Schwab allows one connection.
-    An older recording of that name is renamed with its date. Access tokens and account data are never written.
+    An older recording of that name is renamed with its start time. Access tokens and account data are never written.
     """
     from schwabstream.commands.record import RecordOptions
     from schwabstream.commands.record import record as record_stream
@@ -73,7 +73,15 @@ def replay(
     ] = None,
     until: Annotated[str | None, options.value("--to", "TIME", "Stop at this time.", options.PLAYBACK)] = None,
     loop: Annotated[bool, options.flag("--loop", "Start again at the end, until stopped.", options.PLAYBACK)] = False,
-    redis: options.RedisOrEmbedded = None,
+    redis: Annotated[
+        str | None,
+        options.value(
+            "--redis",
+            "URL",
+            "Use this Redis; 'embedded' starts one for the length of the command.",
+            options.OUTPUT,
+        ),
+    ] = None,
     json: options.Json = False,
     check: Annotated[
         Path | None,

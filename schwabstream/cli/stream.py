@@ -47,20 +47,22 @@ def run(
         bool,
         options.flag(
             "--standby/--no-standby",
-            "Wait while another streamer holds this account and take over when it ends, or exit 6 at once.",
+            "Wait while another streamer holds this account and take over when it ends; or exit 6 at once.",
             options.STREAMERS,
         ),
     ] = True,
     take_over: Annotated[
         bool,
         options.flag(
-            "--take-over", "Take the account from the streamer that holds it, and stop that one.", options.STREAMERS
+            "--take-over",
+            "Take the account from the streamer that holds it; that streamer stops publishing.",
+            options.STREAMERS,
         ),
     ] = False,
     ensure_env: Annotated[
         bool,
         options.flag(
-            "--ensure-env", "Check every required setting and file first; exit 2 and name all that is missing."
+            "--ensure-env", "Check every required setting and file first; if any is missing, name them all and exit 2."
         ),
     ] = False,
     verbose: options.Verbose = 0,

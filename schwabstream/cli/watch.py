@@ -23,7 +23,7 @@ def quote(
         options.value(
             "--sort",
             "COLUMN",
-            "Sort the table by symbol, change, volume or age; keep the given order otherwise.",
+            "Sort the table by symbol, change, volume or age instead of the given order.",
             options.OUTPUT,
         ),
     ] = None,

@@ -81,9 +81,9 @@ class LoginReport:
 
     state: LoginState
     skipped: bool
-    """Whether the stored login was still good, so that no new one was made."""
+    """Whether the login was skipped because the stored one is still good."""
     method: str
-    """The way of the login: `browser`, `manual` or `refresh token`."""
+    """How the user logged in: `browser`, `manual` or `refresh token`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +94,16 @@ class RefreshReport:
     refreshed: bool
     """Whether the token was refreshed; false with --if-due when it was not due."""
     old_fingerprint: str | None
-    """Fingerprint of the access token before; null when there was none."""
+    """Fingerprint of the previous access token; null when there was none."""
     new_fingerprint: str
-    """Fingerprint of the access token now."""
+    """Fingerprint of the new access token."""
     snapshot: str | None
     """Path of the snapshot written; null when none was."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """The result of ``auth status``, which asks nobody."""
+    """The result of ``auth status``, which calls neither Schwab nor Redis."""
 
     state: LoginState
     credentials: dict[str, str | None]

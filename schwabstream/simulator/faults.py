@@ -40,7 +40,7 @@ RestError = Literal[
 
 @dataclass(slots=True)
 class Faults:
-    """The switches; times in seconds, rates per second and key.
+    """The faults to inject: times are in seconds, rates are per second and key.
 
     A match selects commands: ``"SUBS"``, a service, or ``"SERVICE SUBS"``.
     """

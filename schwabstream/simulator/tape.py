@@ -23,7 +23,7 @@ _FRAMES_PER_TURN = 100
 
 @dataclass(frozen=True, slots=True)
 class Tape:
-    """What to play: ``frames`` gives the data frames with their times in microseconds, from the beginning each time.
+    """A recording to serve: each call of ``frames`` yields all data frames, with their times in microseconds.
 
     ``services`` are the recorded services; all others are unavailable (code 11).
     """
