@@ -1,4 +1,4 @@
-"""The clock and the randomness of a run, which tests replace, and the date that symbols are read by."""
+"""The clock and the randomness of a run, which tests replace, and the date by which contracts expire."""
 
 import asyncio
 import random

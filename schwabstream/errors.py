@@ -12,14 +12,14 @@
     ├── ProtocolError                 exit 5   Schwab sent something that the protocol does not allow
     ├── Refused                       exit 6   Schwab understood the request and refused it
     │   ├── Evicted                   exit 6   another session took the one streamer connection
-    │   └── LeaseLost                 exit 6   another streamer has this account, or this prefix
+    │   └── LeaseLost                 exit 6   another streamer holds this account, or this prefix
     ├── TokenFileError                exit 7   the token file cannot be read or written
     ├── RedisUnavailable              exit 8   Redis cannot be reached, or refuses a write
     │   └── RedisUnsuitable           exit 8   a replica, a Sentinel or a Cluster node answers: use another URL
     └── OutputUnwritable              exit 1   standard output is closed or takes no more data
 
 A message names the failure, its object and the next step, and never contains a token, a secret or an account number.
-``label`` is the name of the kind in metrics. The code that calls a library translates its exceptions and chains them
+``label`` is the error's name in metrics. The code that calls a library translates its exceptions and chains them
 with ``raise … from error``.
 """
 
@@ -143,7 +143,7 @@ class RedisUnavailable(SchwabStreamError):
 
 
 class RedisUnsuitable(RedisUnavailable):
-    """This Redis can never serve: a replica, a Sentinel or a node of a Cluster. Use another URL."""
+    """The URL leads to a replica, a Sentinel or a Cluster node, which cannot serve: use another URL."""
 
     label = "redis_unsuitable"
 

@@ -1,8 +1,8 @@
-"""The events on Redis, as pydantic models.
+"""The events in Redis, as pydantic models.
 
 The streamer publishes plain dictionaries (see ``market``); a test parses them with these models. A field that Schwab
-has not sent is None, and NaN never appears. ``help()`` on a model lists the meaning and unit of each field. The text
-below a field is the only source: editors, ``help()``, the JSON Schemas and the reference pages all show it.
+has not sent is None, and NaN never appears. The docstring below each field is its only description: editors,
+``help()``, the JSON Schemas and the reference pages all show it.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -42,12 +42,12 @@ class Channel(StrEnum):
 
 
 def _drop_field_list(schema: dict[str, Any]) -> None:
-    """In a schema each field has its own description."""
+    """Remove the list of fields from a schema, where each field has its own description."""
     schema["description"] = schema["description"].partition(_FIELDS)[0]
 
 
 class FrozenModel(BaseModel):
-    """A model of what another program wrote: frozen, ignores unknown fields, and lists its fields in its docstring."""
+    """A model of data from another program: frozen, ignores unknown fields, lists its fields in its docstring."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -103,7 +103,8 @@ class _MarketEvent(_Event):
 
 
 class TickEvent(_MarketEvent):
-    """The complete level-1 state of a symbol after an update. Schwab conflates updates: some trades have no tick."""
+    """The complete level-1 state of a symbol after an update. Schwab conflates updates, so one tick can
+    cover several trades."""
 
     type: Literal["tick"] = "tick"
     """The type of the event: `tick`."""
@@ -115,21 +116,21 @@ class TickEvent(_MarketEvent):
     contract: str | None = None
     """The active contract of a futures root, such as `/MNQZ26`; null when Schwab does not name one."""
     last_price: float
-    """Price of the last trade. A tick always has one."""
+    """Price of the last trade; always present."""
     last_size: int | None = None
-    """Size of the last trade: shares, or contracts of futures and options."""
+    """Size of the last trade, in shares, or in contracts for futures and options."""
     bid_price: float | None = None
     """Best bid price."""
     bid_size: int | None = None
-    """Size at the best bid: shares, or contracts of futures and options."""
+    """Size at the best bid, in shares, or in contracts for futures and options."""
     ask_price: float | None = None
     """Best ask price."""
     ask_size: int | None = None
-    """Size at the best ask: shares, or contracts of futures and options."""
+    """Size at the best ask, in shares, or in contracts for futures and options."""
     total_volume: int | None = None
-    """Volume of the trading day so far: shares, or contracts of futures and options."""
+    """Volume of the trading day so far, in shares, or in contracts for futures and options."""
     open_price: float | None = None
-    """First price of the trading day."""
+    """Opening price of the trading day."""
     high_price: float | None = None
     """Highest price of the trading day."""
     low_price: float | None = None
@@ -169,9 +170,9 @@ class Venue(FrozenModel):
     """The part of a level that belongs to one market maker or exchange."""
 
     id: str
-    """Market maker or exchange, as Schwab writes it."""
+    """Id of the market maker or exchange, as Schwab writes it."""
     size: int
-    """Its part of the level's size: shares, or contracts of futures and options."""
+    """Its part of the level's size, in shares, or in contracts for futures and options."""
     time_ms: int | None = None
     """Schwab's time, in milliseconds since midnight US/Eastern; Schwab does not send the date."""
 
@@ -182,7 +183,7 @@ class Level(FrozenModel):
     price: float
     """The price."""
     size: int
-    """Total size at this price: shares, or contracts of futures and options."""
+    """Total size at this price, in shares, or in contracts for futures and options."""
     makers: int
     """Number of market makers and exchanges at this price; 0 when Schwab does not send it."""
     venues: tuple[Venue, ...] = ()
@@ -205,22 +206,22 @@ class Level2Event(_MarketEvent):
 
 
 class BarEvent(_MarketEvent):
-    """One bar of one minute."""
+    """A one-minute bar."""
 
     type: Literal["bar"] = "bar"
     """The type of the event: `bar`."""
     timestamp: int
     """Start of the minute, in milliseconds since the Unix epoch, UTC."""
     open: float
-    """First price of the minute."""
+    """Opening price of the minute."""
     high: float
     """Highest price of the minute."""
     low: float
     """Lowest price of the minute."""
     close: float
-    """Last price of the minute."""
+    """Closing price of the minute."""
     volume: float
-    """Volume of the minute: shares, or contracts of futures."""
+    """Volume of the minute, in shares, or in contracts for futures."""
 
 
 StatusState = Literal[
@@ -258,7 +259,7 @@ class StatusEvent(_Event):
     lost_at: int | None = None
     """With `gap`: time of the last data before the gap, in milliseconds since the Unix epoch, UTC."""
     restored_at: int | None = None
-    """With `gap`: time at which the last of `symbols` had data again, in milliseconds since the Unix epoch, UTC."""
+    """With `gap`: time at which data of the last of `symbols` was back, in milliseconds since the Unix epoch, UTC."""
     symbols: tuple[str, ...] | None = None
     """With `gap`: the symbols that the gap affects."""
     count: int | None = None

@@ -80,7 +80,7 @@ def _redact_inside(value: object) -> object:
 
 
 def configure_logging(log_format: Literal["auto", "rich", "json"] = "auto", *, verbosity: int = 0) -> None:
-    """Send logs to stderr: ``verbosity`` -1 shows errors only, 0 changes of state, 1 and more debugging.
+    """Send logs to stderr: ``verbosity`` -1 shows only errors, 0 also changes of state, 1 and above also debug output.
 
     Warnings of libraries that use ``logging`` go the same way, so that no library writes to the terminal. ``auto``
     means readable lines on a terminal and JSON lines elsewhere.

@@ -43,7 +43,7 @@ def show(text: str) -> None:
 def safe_lines(lines: bytes) -> bytes:
     """Lines of JSON with control characters as JSON escapes.
 
-    The encoders have escaped those of ASCII but DEL.
+    The encoders already escape those of ASCII, except DEL.
     """
     if lines.isascii() and b"\x7f" not in lines:
         return lines
@@ -142,7 +142,7 @@ class LineWriter:
 class FrameWriter:
     """Shows whole frames, each in place of the one before. A stuck terminal loses frames and delays nothing.
 
-    A thread calls ``put`` with bytes, first with ``first``; it may block.
+    A thread calls ``put``, which may block, with each frame, starting with ``first``.
     """
 
     def __init__(self, put: Callable[[bytes], object], first: bytes) -> None:

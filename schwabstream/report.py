@@ -18,7 +18,7 @@ REPORT_LIFE_S: Final = 15
 
 
 class Count(StrEnum):
-    """The counters of a run, by their names in the report; there, those of the publisher begin with ``redis``."""
+    """The counters of a run, by name; in the report, the names of the publisher's counters begin with ``redis``."""
 
     BAD_BARS = "bad bars"
     BAD_BOOKS = "bad books"
@@ -41,7 +41,7 @@ class Count(StrEnum):
 
 
 class Histogram:
-    """How many values are at or below each bound; the last of ``counts`` is for values above all bounds."""
+    """Counts values in buckets: each ends at one of ``bounds``, and the last has the values above all of them."""
 
     __slots__ = ("bounds", "counts", "total")
 
@@ -74,7 +74,7 @@ class SymbolReport(FrozenModel):
     rate: float = 0.0
     """Updates per second."""
     fresh: bool = False
-    """Whether the present session has delivered data of the symbol; false after a reconnect until its first update."""
+    """Whether the current session has delivered data of the symbol; false after a reconnect until its first update."""
     security_status: str | None = None
     """Trading status as Schwab writes it: `Normal`, `Halted`, `Closed` or `Unknown`."""
     tick_size: float | None = None
@@ -82,7 +82,7 @@ class SymbolReport(FrozenModel):
     description: str | None = None
     """Description of the instrument as Schwab writes it."""
     problem: str | None = None
-    """Why data is missing: a refused subscription or a silence; null when none is missing."""
+    """Why data is missing: a refused subscription, or silence; null when nothing is missing."""
     book: Literal["book", "top_of_book"] | None = None
     """Source of level 2: `book`, or `top_of_book` when it comes from level 1; null before the first book."""
 
@@ -134,7 +134,7 @@ class StreamerReport(FrozenModel):
     dropped: int = 0
     """Number of events dropped because Redis was away too long."""
     refusing: tuple[str, ...] = ()
-    """Names in Redis that cannot be written, such as a stream's name that holds another type."""
+    """Keys and channels that Redis does not accept writes to, such as a stream's key that has another type."""
     counts: dict[str, int] = Field(default_factory=dict)
     """Other counters of the run, by name."""
     lag: LagReport = LagReport()

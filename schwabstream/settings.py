@@ -40,21 +40,21 @@ def is_loopback(url: str) -> bool:
 
 
 def _split(value: object) -> object:
-    """Make a list of a comma-separated string; the parts stay as written."""
+    """Split a comma-separated string into a list; the parts stay as written."""
     if isinstance(value, str):
         return [part.strip() for part in value.split(",") if part.strip()]
     return value
 
 
 def _check_endpoint(url: str) -> str:
-    # Libraries disagree about the host of a URL with a user, a backslash or a control character: it is refused.
+    # Libraries disagree about the host of a URL with a user, a backslash or a control character, so it is refused.
     if not url.isascii() or not url.isprintable() or " " in url or "\\" in url:
-        raise ValueError("has characters that a URL must not have")
+        raise ValueError("contains characters that are not allowed in a URL")
     if not url.lower().startswith(("https://", "http://")):
         raise ValueError("must start with https:// or http://")
     try:
         parts = urlsplit(url)
-        _ = parts.port  # raises for a wrong one
+        _ = parts.port  # raises for an invalid port
     except ValueError:
         raise ValueError("is not a URL") from None  # the message of the library would show the value
     if parts.scheme == "http" and not is_loopback(url):
@@ -70,7 +70,7 @@ SymbolList = Annotated[list[str], NoDecode, BeforeValidator(_split)]
 class Settings(BaseSettings):
     """The settings of a run; a field is named as its variable, in lower case.
 
-    Empty variables count as unset. :func:`load_settings` creates it and turns a wrong value into one sentence.
+    Empty variables count as unset. Create it with :func:`load_settings`, which reports invalid values.
     """
 
     model_config = SettingsConfigDict(
@@ -90,7 +90,7 @@ class Settings(BaseSettings):
     )
     schwab_client_secret: SecretStr | None = Field(default=None, description="The secret of that app.")
     schwab_callback_url: str = Field(
-        default="https://127.0.0.1:8182", description="The callback URL registered for that app, byte for byte."
+        default="https://127.0.0.1:8182", description="The callback URL exactly as registered for that app."
     )
     schwab_token_path: Path = Field(
         default=Path(".tokens/schwab_token.json"),
@@ -286,7 +286,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def examine_settings(**overrides: Any) -> tuple[Settings, list[str]]:
-    """Like :func:`load_settings`, but a wrong setting gets its default; returns one sentence for each of them too."""
+    """Like :func:`load_settings`, but with defaults for invalid settings, and a sentence about each of them."""
     given = {name: value for name, value in overrides.items() if value is not None}
     try:
         return Settings(**given), []

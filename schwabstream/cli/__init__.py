@@ -49,7 +49,7 @@ def root(
 
 
 def main(run: Callable[[], object] = app) -> None:
-    """Run the command line and exit with the code of what happened (the contract's table)."""
+    """Run the command line and exit with its code (docs/reference/exit-codes.md)."""
     try:
         with guarded_stdout():
             run()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from schwabstream.settings import Settings
 
 T = TypeVar("T")
-app = pages.group("Log in to Schwab, and keep the login.", "schwabstream auth login", "schwabstream auth status")
+app = pages.group("Log in to Schwab and manage the login.", "schwabstream auth login", "schwabstream auth status")
 
 
 @pages.command(app, "schwabstream auth login", "schwabstream auth login --manual")
@@ -126,7 +126,7 @@ def _read_line() -> str:
     try:
         return sys.stdin.readline()
     except UnicodeDecodeError:
-        return "\n"  # bytes that are not text cannot be an address
+        return "\n"  # bytes that are not UTF-8 cannot be an address
 
 
 def _read_secret() -> str:
@@ -193,7 +193,7 @@ def _state_text(state: "LoginState", note: str = "") -> str:
         expiry = f"expires in {age(left)}" if left > 0 else f"expired {age(-left)} ago, will be refreshed"
         lines += [_fact("Access token", f"{state.access_fingerprint}, {expiry}"), _fact("Login", _login_age(state))]
     if state.login_needed:
-        lines.append("A login is needed: schwabstream auth login")
+        lines.append("Login needed: run schwabstream auth login")
     elif state.login_due_soon:
         lines.append("WARNING: streaming stops within 24 hours unless you log in: schwabstream auth login")
     return "\n".join(lines)

@@ -31,7 +31,7 @@ def doctor(
 ) -> None:
     """Check everything that a run needs and name the fix for each failure.
 
-    Safe beside a running streamer: it opens no streaming connection. With --quiet it shows only what needs a fix.
+    Safe while a streamer is running: it opens no streaming connection. With --quiet, only what needs a fix is shown.
     """
     import asyncio
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def loading() -> Iterator[None]:
-    """Import without garbage collection: imports create no garbage. What they created is never searched later."""
+    """Import without garbage collection, as imports leave no garbage; it never searches the imported objects later."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -16,7 +16,7 @@ LOGIN, SOURCE, OUTPUT, RECORDING, PLAYBACK, STREAMERS = (
 
 
 def _add_up(context: typer.Context, parameter: typer.CallbackParam, value: int) -> int:
-    """The option here and before the command: ``schwabstream -v stream run -v`` asks twice."""
+    """The sum of the option before and after the command: ``schwabstream -v stream run -v`` counts two."""
     total: int = context.meta.get(f"schwabstream.{parameter.name}", 0) + value
     context.meta[f"schwabstream.{parameter.name}"] = total
     return total
@@ -50,7 +50,7 @@ RedisOrEmbedded = Annotated[
     value(
         "--redis",
         "URL",
-        "Use this Redis instead of REDIS_URL; 'embedded' starts one for the length of the command.",
+        "Use this Redis instead of REDIS_URL; 'embedded' starts one for the duration of the command.",
         OUTPUT,
     ),
 ]
@@ -69,7 +69,7 @@ Quiet = Annotated[bool, flag("--quiet -q", "Show errors only.", callback=_add_up
 
 
 def verbosity(verbose: int, *, quiet: bool) -> int:
-    """The two options as one number: -1 errors only, 0 changes of state, 1 and 2 more."""
+    """The two options as one number: -1 errors only, 0 changes of state, 1 and 2 more detail."""
     return -1 if quiet else verbose
 
 

@@ -1,6 +1,6 @@
 """Help pages as plain text: usage, commands and options in sections, examples.
 
-Typer's own pages name Python's types (``<list[Path]>``) and spell one argument in three ways. docs/generate.py
+Typer's pages show Python types (``<list[Path]>``) and spell the same argument in three ways. docs/generate.py
 builds the reference from the same functions.
 """
 
@@ -49,7 +49,7 @@ def names(parameter: Any) -> list[str]:
 
 
 def default(parameter: Any) -> str:
-    """What a parameter is when it is not given; empty for nothing."""
+    """The default of a parameter, as text; empty without one."""
     if parameter.required:
         return "required"
     if parameter.secondary_opts:
@@ -65,7 +65,7 @@ def usage(found: Any) -> list[str]:
 
 
 def summary(found: Any) -> str:
-    """What a command does, in one sentence."""
+    """The first paragraph of a command's help."""
     return str(found.help).partition("\n\n")[0].replace("\n", " ")
 
 

@@ -94,7 +94,7 @@ def replay(
 ) -> None:
     """Send a recording through the same pipeline as live data.
 
-    Events go to the Redis named by --redis; without it to an embedded one, or nowhere with --json or --check.
+    Events go to the Redis named by --redis, else to an embedded one; with --json or --check alone, to no Redis.
     """
     from schwabstream.commands.replay import ReplayOptions
     from schwabstream.commands.replay import replay as replay_recording

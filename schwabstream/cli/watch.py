@@ -77,7 +77,7 @@ def status(
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """Show the report of the running streamer; exit 0 when it is healthy, else 4."""
+    """Show the report of the running streamer; exit 0 when it is healthy, 4 when not."""
     with loading():
         import asyncio
 

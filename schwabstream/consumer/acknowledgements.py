@@ -1,6 +1,6 @@
 """Collects acknowledgements and sends them in groups: a command for each entry costs ten times as much as reading it.
 
-Sends every id, in order. An id that could not be sent is kept and sent again, as an acknowledgement may be repeated.
+Sends every id, in order. An id that could not be sent is kept and sent again: repeating an acknowledgement is safe.
 Does not use Redis itself.
 """
 
@@ -13,7 +13,7 @@ GATHER_S: Final = 0.05
 
 
 class Acknowledgements:
-    """Passes ids to ``send``, 100 at once, or fewer 50 ms after the first; :meth:`run` keeps that time."""
+    """Passes ids to ``send``, 100 at once, or fewer 50 ms after the first, for which :meth:`run` must run."""
 
     def __init__(self, send: Callable[[list[str]], Awaitable[object]]) -> None:
         self._send = send
@@ -32,7 +32,7 @@ class Acknowledgements:
             self._first_at = now
         self._gathered += ids
         self._any.set()
-        # A caller that computes between two entries leaves no time for ``run``.
+        # A caller that computes between two entries gives ``run`` no time.
         if len(self._gathered) >= GATHER_COUNT or now - self._first_at >= GATHER_S:
             await self.flush()
 

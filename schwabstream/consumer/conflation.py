@@ -1,9 +1,9 @@
 """The queue of one reader: merges last values with live messages, stays bounded, and reports gaps.
 
-Pure: no clock and no Redis. ``subscription`` fills it and takes from it. A message counts once: it is ignored unless
-its ``seq`` is above the newest of its symbol, so last values can be read after subscribing. A jump in the ``seq`` of
-a channel becomes a StatusEvent ``gap``. When the reader is too slow, the newest tick and book of a symbol replace
-older ones, and a StatusEvent ``dropped`` counts those replaced. A payload is parsed only when it is taken, so a
+Pure: no clock and no Redis. ``subscription`` fills it and takes from it. A message is ignored unless its ``seq`` is
+above the newest of its symbol, so last values can be read after subscribing, and no event comes twice. A jump in the
+``seq`` of a channel becomes a StatusEvent ``gap``. When the reader is too slow, the newest tick and book of a symbol
+replace older ones, and a StatusEvent ``dropped`` reports how many. A payload is parsed only when it is taken, so a
 replaced one costs little.
 """
 
@@ -26,7 +26,7 @@ LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
 # minutes of the busiest stream.
 RUN_APART: Final = 1_000_000
 
-# Reports queued for a reader that takes nothing; the oldest are dropped, as ``counts`` includes them.
+# The most reports queued for a reader that takes nothing; the oldest are dropped, but ``counts`` includes them.
 _MAX_NOTICES: Final = 64
 _Slot = tuple[Channel, str | int | None]
 
@@ -113,7 +113,7 @@ class ConflatingQueue:
         """The next event, or None when the queue is empty; an invalid message is counted and skipped."""
         if self._unreported_drops:
             count, self._unreported_drops = self._unreported_drops, 0
-            self._notify("dropped", f"this reader was too slow for {count} older values", count)
+            self._notify("dropped", f"this reader was too slow: newer values replaced {count} older", count)
         for notices in (self._absences, self._notices):
             if notices:
                 return notices.popleft()
@@ -157,14 +157,14 @@ class ConflatingQueue:
             self._shed()
 
     def _slot(self, message: _Message) -> _Slot:
-        """The place of a message in the queue: a newer message with the same place replaces it."""
+        """The key of a message in the queue: a newer message with the same key replaces it."""
         newest_only = self._newest_only and message.channel in LAST_VALUE_CHANNELS
         return message.channel, message.symbol if newest_only else message.seq
 
     def _shed(self) -> None:
         """Keep the newest tick and book of each symbol; if that is still too much, drop the oldest of the rest."""
         # Until the reader has taken everything, each symbol keeps one slot: otherwise each further message would
-        # overflow the queue again and cost a walk through all of it.
+        # overflow the queue again, and the whole queue would be searched each time.
         before, self._newest_only = len(self._pending), True
         pending: dict[_Slot, _Message] = {}
         for message in self._pending.values():
@@ -182,7 +182,7 @@ class ConflatingQueue:
         self._unreported_drops += count
 
     def _note_jump(self, message: _Message) -> None:
-        """Report a gap when the channel's numbers jump over some that no last value has filled."""
+        """Report a gap when ``seq`` skips numbers on the channel that no last value has filled."""
         seen, filled = self._seen.get(message.channel), self._filled.get(message.channel)
         if seen is not None and seen.seq - RUN_APART < message.seq <= seen.seq:
             return
@@ -199,7 +199,7 @@ class ConflatingQueue:
         if lost > 0:
             self.counts["lost"] += lost
             span = f"seq {seen.seq + 1} to {message.seq - 1}"
-            self._gap(seen, message, f"{lost} events of {message.channel} did not arrive ({span})", lost)
+            self._gap(seen, message, f"events of {message.channel} did not arrive: {lost} ({span})", lost)
 
     def _gap(self, seen: _Message, message: _Message, reason: str, count: int | None) -> None:
         self.counts["gaps"] += 1
@@ -226,5 +226,5 @@ def _absence(symbol: Symbol, now_us: int, *, running: bool) -> StatusEvent:
     if running:
         reason = f"{alias} is not streamed: add it to SCHWAB_SYMBOLS or --symbols of the streamer{meant}"
     else:
-        reason = f"{alias} is not streamed: no streamer runs; start one with schwabstream stream run{meant}"
+        reason = f"{alias} is not streamed: no streamer is running; start one with schwabstream stream run{meant}"
     return StatusEvent(**status_event("stale", reason, now_us, symbol=alias, key=symbol.key, detail="not-streamed"))

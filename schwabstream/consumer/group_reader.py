@@ -1,6 +1,6 @@
 """``GroupReader``: reads a Redis stream as one consumer of a group, whose position Redis stores.
 
-An entry that was not acknowledged comes again, to the same consumer after a crash, or to another one after a time.
+An entry that was not acknowledged is delivered again, to the same consumer after a crash, or to another after a while.
 Reading continues after an outage of Redis, and reports entries that were trimmed before they could be read.
 """
 
@@ -169,8 +169,8 @@ class GroupReader(Generic[E]):
     async def acknowledge(self, *ids: str) -> None:
         """Mark these entries as done. Redis gets the ids in groups of 100, after 50 ms, or when the block ends.
 
-        Entries whose ids a crash keeps from Redis come again. Raises ``RedisUnavailable`` when Redis refuses; waits
-        during an outage.
+        After a crash, entries whose ids did not reach Redis are delivered again. Raises ``RedisUnavailable`` when Redis
+        refuses; waits during an outage.
         """
         self._raise_failure()
         await self._acknowledgements.add(ids)
@@ -220,7 +220,7 @@ class GroupReader(Generic[E]):
         except ResponseError as error:
             if "NOGROUP" not in str(error) and "no such key" not in str(error):
                 raise
-            log.warning("the consumer group is gone and was created again", group=self._group, stream=self._stream.key)
+            log.warning("the consumer group was missing: created again", group=self._group, stream=self._stream.key)
             await self._make_group()
             return []
 

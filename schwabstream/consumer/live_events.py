@@ -29,11 +29,11 @@ def subscribe(
     Iterate it with ``async for`` in asynchronous code, and with ``for`` in scripts and notebooks. It connects at the
     first event and disconnects when the loop is left.
 
-    ``symbols`` are written as on the command line; a text may hold several, separated by commas or blanks. Without
-    symbols, the events of all symbols come. A symbol is found under any of its aliases: ``/mnq`` yields the events of
-    ``/MNQ:XCME``. ``kinds`` limits the channels.
+    ``symbols`` are written as on the command line; a string may contain several, separated by commas or blanks.
+    Without symbols, it yields the events of all symbols. A symbol is found under any of its aliases: ``/mnq`` yields the
+    events of ``/MNQ:XCME``. ``kinds`` limits the channels.
 
-    Three reports come whatever the ``kinds``, as StatusEvents with ``seq`` 0: ``stale`` with ``detail``
+    Whatever the ``kinds``, it also yields three reports, as StatusEvents with ``seq`` 0: ``stale`` with ``detail``
     ``not-streamed`` for a symbol that the streamer does not stream at present, ``gap`` for events that were lost on
     the way, and ``dropped`` when the reader is slow: beyond ``max_pending`` queued events, newer values replace older
     ones of the same symbol.
@@ -92,7 +92,7 @@ class LiveEvents(AsyncIterator[Event], Iterator[Event]):
 
 async def _read(subscription: Subscription, wanted: Collection[Symbol]) -> AsyncGenerator[Event, None]:
     async with subscription:
-        # A user whose ACL hides the report gets the events all the same.
+        # A user whose ACL hides the report still gets the events.
         with contextlib.suppress(RedisUnavailable):
             report = await subscription.fetch_report()
             streamed = None if report is None else [line.key for line in report.symbols]
@@ -102,7 +102,7 @@ async def _read(subscription: Subscription, wanted: Collection[Symbol]) -> Async
 
 
 def _iterate_blocking(events: AsyncGenerator[Event, None]) -> Generator[Event, None, None]:
-    """Yield the events one by one. What is not yet asked for stays in the conflating queue, on the other side."""
+    """Yield the events one by one. Events not yet asked for stay in the conflating queue."""
 
     async def next_event() -> Event:
         return await anext(events)

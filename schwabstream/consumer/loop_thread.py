@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, so that blocking callers can use asynchronous code.
+"""An event loop in a separate thread, so that blocking callers can use asynchronous code.
 
 A script has no event loop, and a notebook's loop is busy with the cell that calls. Knows neither Redis nor events.
 """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 import structlog
 from pydantic import ValidationError
 from redis.exceptions import RedisError, ResponseError
-from typing_extensions import TypeVar  # typing's takes no default before Python 3.13
+from typing_extensions import TypeVar  # that of typing has no default before Python 3.13
 
 from schwabstream.broker.client import redis_client
 from schwabstream.broker.url import redact_url, unavailable
@@ -104,14 +104,14 @@ class RedisStream:
     def unread(self, count: int | None, lost_after: str, kept_from: str) -> Entry:
         """The report of entries between two ids that were trimmed unread."""
         many = "an unknown number of" if count is None else str(count)
-        reason = f"{many} entries of {self.key} were trimmed before they were read (ids {lost_after} to {kept_from})"
+        reason = f"entries of {self.key} were trimmed before they were read: {many} (ids {lost_after} to {kept_from})"
         return Entry(id_before(kept_from), gap(reason, count, lost_after, kept_from, time.time_ns() // 1000))
 
     def unacknowledged(self, ids: list[str]) -> list[Entry]:
         """The report of entries that were read but never acknowledged; empty when there are none."""
         if not ids:
             return []
-        reason = f"{len(ids)} entries of {self.key} were trimmed before they were acknowledged (from id {ids[0]})"
+        reason = f"entries of {self.key} were trimmed before they were acknowledged: {len(ids)} (from id {ids[0]})"
         return [Entry(ids[-1], gap(reason, len(ids), ids[0], None, time.time_ns() // 1000))]
 
     async def patiently(self, call: Any, *arguments: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Selects the events that a reader asked for: under the symbol's alias it gave, or under any alias of the same key.
+"""Selects the events that a reader asked for, by exact alias or by any alias of the same key.
 
 Programs and the command line match alike: ``/mnq``, ``/MNQ`` and ``/MNQ:XCME`` all mean the key ``/MNQ``. Pure.
 """
@@ -8,8 +8,8 @@ from typing import Final
 
 from schwabstream.protocol.symbols import Symbol
 
-# The streamer publishes the aliases of a key one after the other, so this many other ones in a row mean that the alias
-# asked for is no longer published.
+# The streamer publishes the aliases of a key one after the other, so this many events of other aliases in a row mean
+# that the alias asked for is no longer published.
 _ABSENT_AFTER: Final = 32
 
 

@@ -57,8 +57,8 @@ async def read_stream(
     """Yield the entries of a channel's Redis stream after ``from_id``, and wait for more.
 
     ``from_id`` is ``0`` for all entries in the stream, ``$`` for new ones only, or the id of the last entry you have
-    seen, to resume there. ``symbols`` are written as on the command line; without symbols, the events of all symbols
-    come. The channel decides the type of the events.
+    seen, to resume there. ``symbols`` are written as on the command line; without symbols, it yields the events of all
+    symbols. The channel decides the type of the events.
 
     Entries that were trimmed before they could be read come as one StatusEvent ``gap`` with ``detail`` ``trimmed``. Its
     ``count``, of all symbols together, is None where it is unknown: after a resume, and across a restart of the

@@ -99,7 +99,7 @@ class Subscription:
             self._reader.result()
 
     async def fetch_report(self) -> StreamerReport | None:
-        """The running streamer's report; None when none runs. Raises ``RedisUnavailable``."""
+        """The running streamer's report; None when none is running. Raises ``RedisUnavailable``."""
         with translated(self.url):
             return await fetch_report(self._client, self._prefix)
 
@@ -209,7 +209,7 @@ class _SubscribedConnection:
             self._connection = None
 
     async def _receive(self) -> list[list[Any]]:
-        stream = self._connection and self._connection._reader  # held by a test (docs/adr/0003)
+        stream = self._connection and self._connection._reader  # checked by a test (docs/adr/0003)
         replies: list[list[Any]] = []
         while not replies:
             received = await stream.read(_READ_BYTES) if stream else b""
@@ -234,7 +234,7 @@ async def fetch_last_values(client: Redis, prefix: str, channel: Channel) -> lis
 
 
 async def fetch_report(client: Redis, prefix: str) -> StreamerReport | None:
-    """The running streamer's report; None when none runs, or it cannot be parsed. Raises redis-py's errors."""
+    """The running streamer's report; None when none is running, or it cannot be parsed. Raises redis-py's errors."""
     try:
         payload = await client.get(f"{prefix}:streamer")
         return None if payload is None else parse_report(payload)
@@ -244,9 +244,9 @@ async def fetch_report(client: Redis, prefix: str) -> StreamerReport | None:
 
 
 async def read_report(redis_url: str, prefix: str) -> StreamerReport | None:
-    """As :func:`fetch_report`, over a connection of its own; raises ``RedisUnavailable``.
+    """As :func:`fetch_report`, over a new connection; raises ``RedisUnavailable``.
 
-    Raises ``RedisUnsuitable`` for a Sentinel and a node of a Cluster, which would answer as if no streamer ran.
+    Raises ``RedisUnsuitable`` for a Sentinel and a Cluster node, which would answer as if no streamer were running.
     """
     await reach(redis_url)
     async with redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S) as client:

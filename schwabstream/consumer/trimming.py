@@ -38,7 +38,7 @@ class StreamInfo(NamedTuple):
 
 
 class GroupInfo(NamedTuple):
-    """XINFO GROUPS of one group: the newest id delivered, and Redis's count up to it, None when Redis is not sure."""
+    """XINFO GROUPS of one group: the newest id delivered, and Redis's count up to it, None when unknown."""
 
     last_id: str
     read: int | None
@@ -113,7 +113,7 @@ def id_before(entry_id: str) -> str:
 
 
 def gap(reason: str, count: int | None, lost_after: str, kept_from: str | None, now_us: int) -> StatusEvent:
-    """The report of entries lost after one id and, unless that is unknown, before another."""
+    """The report of entries lost after one id and, if it is known, before another."""
     lost_at = id_key(lost_after)[0] or now_us // 1000
     restored_at = None if kept_from is None else id_key(kept_from)[0]
     more = {"detail": "trimmed", "since": lost_at, "lost_at": lost_at, "restored_at": restored_at, "count": count}

@@ -20,7 +20,7 @@ class ReplyProtocol(asyncio.BufferedProtocol):
     """The requests and replies of one connection; ``lost`` is called once, when the connection ends."""
 
     def __init__(self, connection: AbstractConnection, lost: Callable[[Exception], None]) -> None:
-        stream = connection._writer  # private in redis-py, held by a test (docs/adr/0003)
+        stream = connection._writer  # private in redis-py, checked by a test (docs/adr/0003)
         if stream is None:
             raise ConnectionError("no connection")
         self._lost: Callable[[Exception], None] | None = lost
