@@ -103,8 +103,7 @@ class _MarketEvent(_Event):
 
 
 class TickEvent(_MarketEvent):
-    """The complete level-1 state of a symbol after an update. Schwab conflates updates, so one tick can
-    cover several trades."""
+    """The complete level-1 state of a symbol after an update. Schwab conflates: one tick can cover several trades."""
 
     type: Literal["tick"] = "tick"
     """The type of the event: `tick`."""

@@ -64,7 +64,7 @@ class AccessTokens:
             log.error(str(self.lost))
 
     async def close(self) -> None:
-        """Try a last time to write a login that could not be written, and close the connections."""
+        """Try once more to write a login that could not be written, and close the connections."""
         with contextlib.suppress(TokenFileError, TimeoutError):
             async with asyncio.timeout(_LAST_SAVE_LIMIT_S):
                 await self.save()
@@ -78,7 +78,7 @@ class AccessTokens:
     async def refresh_tokens(self, *, force: bool = False, seen: TokenSet | None = None) -> TokenSet:
         """Return fresh tokens: from the file when it has them, otherwise from Schwab, already stored.
 
-        Tokens that cannot be stored are used all the same, and stored as soon as possible: see ``unsaved``.
+        Tokens that cannot be stored are used anyway, and stored as soon as possible: see ``unsaved``.
         ``force`` asks Schwab although the access token is still valid, unless another task or process has replaced the
         tokens ``seen``, by default those in use.
         """
@@ -175,7 +175,7 @@ class AccessTokens:
 class TokenKeeper:
     """The newest login: in the token file, or in memory while the file cannot be written.
 
-    Schwab has already issued the token that a full disk does not take, and may have ended the one before it.
+    When a full disk does not take a new token, Schwab may already have ended the one before it.
     ``unsaved`` is why the file does not hold the newest login, None when it does. Does not lock: its caller holds the
     token store's lock.
     """
@@ -189,7 +189,7 @@ class TokenKeeper:
     def load(self) -> TokenSet | None:
         """Return the newest login, None when nobody is logged in; one that could not be written is written now.
 
-        When another process has changed the file meanwhile, by a login, a refresh or a logout, the file is right.
+        When another process has changed the file meanwhile, by a login, a refresh or a logout, the file counts.
         """
         stored = self._store.load()
         if self._in_memory is not None and stored == self._on_disk:

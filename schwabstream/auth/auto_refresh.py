@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 
-# After a suspended night the clock has moved on, but the event loop's has not: so the waits are short.
+# After a night's suspend the wall clock has moved on, but the event loop's clock has not, so the waits are short.
 _LONGEST_WAIT_S = 30.0
 _REMIND_EVERY_S = 3600.0
 _SHORTEST_RETRY_S, _LONGEST_RETRY_S = 5.0, 120.0
@@ -43,7 +43,7 @@ class AutoRefresh:
         self._next_reminder_at = 0.0
 
     def start(self) -> None:
-        """Begin, unless it runs already."""
+        """Start, unless it is already running."""
         if self._task is None or self._task.done():
             self._task = start_beside(self._run(), "token refresh")
 
@@ -55,7 +55,7 @@ class AutoRefresh:
 
     @contextlib.asynccontextmanager
     async def paused(self) -> AsyncIterator[None]:
-        """Refresh nothing within the block; afterwards as before, unless an error or a cancellation ended it."""
+        """Refresh nothing within the block; resume after it, unless an error or a cancellation ended it."""
         running = self._task is not None
         await self.stop()
         yield
@@ -72,7 +72,7 @@ class AutoRefresh:
                 self.problem = None
                 backoff.streamed(0)
             except SchwabStreamError as error:
-                # A refused login is looked for in the file only, so often enough.
+                # After a refusal only the token file is read, so it may be read often.
                 wait_s = _SHORTEST_RETRY_S
                 if isinstance(error, SchwabUnavailable):
                     wait_s = max(backoff.next_delay(error.retry_after_s), _SHORTEST_RETRY_S)

@@ -1,6 +1,6 @@
 """The bytes of a token file and the login they hold, in any supported format, encrypted or not.
 
-A wrong or missing key is an error of its own, and is never mistaken for a damaged file. A file is encrypted when
+A wrong or missing key has its own error, and is never mistaken for a damaged file. A file is encrypted when
 ``SCHWAB_TOKEN_KEY`` is set: Fernet inside a JSON envelope. Schwabdev's database is read, and never written.
 """
 

@@ -26,7 +26,7 @@ class Found:
 
     @property
     def is_legacy(self) -> bool:
-        """Whether the file must be rewritten in the present format."""
+        """Whether the file must be rewritten in the current format."""
         return self.format != OURS
 
 

@@ -1,7 +1,7 @@
 """The calls to Schwab, one method each: refresh a token, exchange a code, ask the REST API through schwab-py's client.
 
-Repeats a call that failed for a moment, and bounds the failures. Every failure is one of our errors. Keeps no token:
-what Schwab answers is for the caller to store. The libraries are heavy, so they load with the first call.
+Retries transient failures, within limits. Every failure is one of our errors. Keeps no token: the caller stores what
+Schwab answers. The libraries are heavy, so they load with the first call.
 """
 
 import asyncio
@@ -32,8 +32,8 @@ T = TypeVar("T")
 class SchwabHttp:
     """One HTTP client for the token endpoint and the REST API; close it when done.
 
-    Each method repeats a call that failed for a moment, and returns or raises within ``EXCHANGE_LIMIT_S``, however
-    slowly Schwab answers.
+    Each method retries transient failures, and returns or raises within ``EXCHANGE_LIMIT_S``, however slowly Schwab
+    answers.
     """
 
     def __init__(

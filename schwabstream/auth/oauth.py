@@ -90,7 +90,7 @@ def retry_after_s(header: str | None, now: float) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class Redirect:
-    """The result of a login page: a code, or else the ``problem`` in one sentence.
+    """The result of a login page: a code, or else the ``problem`` as a sentence.
 
     ``state`` is None when the address has none. ``whole``: the code is complete for certain.
     """

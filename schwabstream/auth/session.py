@@ -1,4 +1,4 @@
-"""One call to Schwab: authlib's session on httpx, with bounded answers, judged, and every failure one of our errors.
+"""One call to Schwab, by authlib's session on httpx: bounds and classifies the answer, and raises only our errors.
 
 Does not repeat a call, and keeps no token. Only ``http.py`` imports it, with its first call: authlib, httpx and
 schwab-py take more than half a second to load.
@@ -46,8 +46,8 @@ LARGEST_ANSWER = 8 << 20
 """Bytes; Schwab's largest answers, 500 quotes at once, are a fifth of it."""
 PACKING = "gzip"
 _GZIP_ONLY = 16 + zlib.MAX_WBITS
-_OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")  # true of the packed body only
-# schwab-py's address whatever the base URL: the session's transport points both kinds of calls there.
+_OF_THE_BODY = ("content-encoding", "content-length", "transfer-encoding")  # describe the compressed body only
+# Schwab's address, whatever the base URL: the transport sends these calls, like those of schwab-py, to the base URL.
 _TOKEN_URL = SCHWAB + TOKEN_PATH
 
 
@@ -60,7 +60,7 @@ class RestAnswer:
 
 
 class UnusableAnswer(ValueError):
-    """The answer is too large, or packed in a way that cannot be read."""
+    """The answer is too large, or compressed in a way that cannot be read."""
 
 
 class Session(AsyncOAuth2Client):
@@ -124,7 +124,7 @@ class Session(AsyncOAuth2Client):
         return RestAnswer(accepted=True, content=content)
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """Read the answer within bounds: httpx by itself collects and unpacks an answer of any size."""
+        """Read the answer within bounds: httpx itself collects and decompresses an answer of any size."""
         response = await super().send(request, **options | {"stream": True})
         try:
             content = await read_answer(response)
@@ -184,7 +184,7 @@ class Session(AsyncOAuth2Client):
         name = error_name(response.text)
         answer = f"HTTP {response.status_code}{f' {name}' if name else ''}"
         if response.status_code < 300:
-            answer += " without what was asked for"
+            answer += " without the expected content"
         asked_s = retry_after_s(response.headers.get("Retry-After"), self._clock())
         wait = f"in {asked_s:.0f} s" if asked_s else "in a minute"
         return SchwabUnavailable(
@@ -196,14 +196,14 @@ class Session(AsyncOAuth2Client):
 async def read_answer(response: httpx.Response, limit: int = LARGEST_ANSWER) -> bytes:
     """Return the content of an answer whose body has not been read yet; ``UnusableAnswer`` when that cannot be done.
 
-    The limit holds for the bytes on the wire and for the unpacked ones. Only the one packing that was asked for is
-    unpacked: an HTTP library unpacks anything, and a kilobyte can become a gigabyte.
+    The limit holds for the bytes on the wire and for the decompressed ones. Only the one compression that was requested
+    is accepted: an HTTP library decompresses anything, and a kilobyte can become a gigabyte.
     """
     packing = response.headers.get("Content-Encoding", "identity").lower()
     if packing == PACKING:
         return await _unpacked(response.aiter_raw(), limit)
     if packing != "identity":
-        raise UnusableAnswer("it is packed in a way that was not asked for")
+        raise UnusableAnswer("it is compressed in a way that was not requested")
     content = bytearray()
     async for piece in response.aiter_raw():
         content += piece
@@ -220,12 +220,12 @@ async def _unpacked(pieces: AsyncIterator[bytes], limit: int) -> bytes:
         try:
             content += unpacker.decompress(piece, limit + 1 - len(content))
         except zlib.error:
-            raise UnusableAnswer("it cannot be unpacked") from None
+            raise UnusableAnswer("it cannot be decompressed") from None
         _check(content, limit)
         if unpacker.eof:
             break
     if not (empty or unpacker.eof):
-        raise UnusableAnswer("it cannot be unpacked, its end is missing")
+        raise UnusableAnswer("it cannot be decompressed: its end is missing")
     return bytes(content)
 
 

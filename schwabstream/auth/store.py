@@ -30,7 +30,7 @@ LOCK_TIMEOUT_S = 30.0
 _LOCK_POLL_S = 0.05
 _LARGER_AT_MOST = 4096  # bytes by which one refresh makes the file grow
 _ELSEWHERE = "point SCHWAB_TOKEN_PATH to a place that can be written"
-_NOT_A_FILE = "SCHWAB_TOKEN_PATH must name a file, and all before it directories"
+_NOT_A_FILE = "SCHWAB_TOKEN_PATH must name a file, and every part before it a directory"
 _NEXT_STEPS = {
     errno.ENOSPC: "free some space on that disk",
     errno.EDQUOT: "free some of your disk quota",
@@ -40,7 +40,7 @@ _NEXT_STEPS = {
     errno.EISDIR: _NOT_A_FILE,
     errno.ENOTDIR: _NOT_A_FILE,
     errno.EEXIST: _NOT_A_FILE,
-    errno.ELOOP: "its symbolic links lead in a circle",
+    errno.ELOOP: "its symbolic links form a loop",
 }
 
 
@@ -215,7 +215,7 @@ class TokenStore:
 
     def _settle_temporaries(self, current: TokenSet | None) -> None:
         """Use or delete the temporary files of interrupted processes; under the lock nobody else can be writing."""
-        with _explained("tidy up beside", self.path):
+        with _explained("clean up next to", self.path):
             for temporary in files.temporaries_in(self.path.parent, f"{self.path.name}."):
                 left = self._peek(temporary)
                 # A complete temporary file can hold the only copy of a token that Schwab has just issued.

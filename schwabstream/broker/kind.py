@@ -1,6 +1,6 @@
 """Checks the kind of Redis: replicas, Sentinels and nodes of a Cluster cannot serve a streamer.
 
-Checked once, before any other command, because an unsuitable Redis may accept all first commands and refuse only the
+Checked once, before any other command, because an unsuitable Redis may accept the first commands and refuse only the
 batches.
 """
 
@@ -65,7 +65,7 @@ def _give(places: list[tuple[Any, ...]]) -> str:
     urls = [
         f"redis://{safe(str(place[0]))}:{safe(str(place[1]))}" for place in places if len(place) == 2 and all(place)
     ]
-    return f"give the URL of its primary ({' or '.join(urls)}) to REDIS_URL or --redis" if urls else OTHER_URL
+    return f"set REDIS_URL or --redis to the URL of its primary ({' or '.join(urls)})" if urls else OTHER_URL
 
 
 def _pairs(answer: Any) -> dict[str, Any]:

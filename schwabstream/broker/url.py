@@ -19,7 +19,7 @@ from schwabstream.errors import RedisUnavailable, RedisUnsuitable
 from schwabstream.escapes import safe
 
 START: Final = "start it, correct REDIS_URL or --redis, or try schwabstream stream run --redis embedded"
-OTHER_URL: Final = "give the URL of a primary outside a Cluster to REDIS_URL or --redis"
+OTHER_URL: Final = "set REDIS_URL or --redis to the URL of a primary outside a Cluster"
 NO_CLUSTER: Final = "is a node of a Redis Cluster, which is not supported yet"
 NO_SENTINEL: Final = "is a Sentinel, which is not supported yet"
 REPLICA: Final = "is a read-only replica"
@@ -51,7 +51,7 @@ def _is_readable(text: str) -> bool:
 
 
 _TLS, _TCP = ("rediss",), ("redis", "rediss")
-_TEXT = Option("a text", bool)
+_TEXT = Option("a non-empty text", bool)
 _NUMBER = Option("a whole number", str.isdecimal)
 _SECONDS = Option("a number of seconds", _is_seconds)
 _SWITCH = Option("true or false", lambda text: text.lower() in ("true", "false", "yes", "no", "1", "0"))
@@ -107,7 +107,7 @@ def _check_place(parts: SplitResult) -> None:
         raise ValueError("contains a #, which must be percent-encoded in a password")
     if parts.scheme == "unix":
         if parts.hostname or not parts.path:
-            raise ValueError("must name a socket by its whole path: unix:///run/redis/redis.sock")
+            raise ValueError("must name a socket by its full path: unix:///run/redis/redis.sock")
     elif not re.fullmatch(r"(/\d*)?", parts.path):
         raise ValueError("the database after the last / must be a whole number")
 
@@ -142,16 +142,16 @@ def diagnose(url: str, error: BaseException) -> tuple[str, str]:
     from redis import exceptions as redis
 
     if isinstance(error, redis.AuthenticationError):
-        trouble, step = "does not accept the login", "correct user and password in REDIS_URL or --redis"
+        trouble, step = "does not accept the login", "correct the user and password in REDIS_URL or --redis"
     elif isinstance(error, redis.BusyLoadingError):
-        trouble, step = "does not answer yet (it loads its data)", START
+        trouble, step = "does not answer yet (it is loading its data)", START
     elif isinstance(error, redis.ReadOnlyError):
         trouble, step = REPLICA, OTHER_URL
     elif _is_of_cluster(error):
         trouble, step = f"{NO_CLUSTER} ({cause_of(error)})", OTHER_URL
     elif isinstance(error, redis.NoPermissionError):
         trouble = f"refuses a command ({cause_of(error)})"
-        step = "give its user that right (ACL), or correct REDIS_URL or --redis"
+        step = "grant its user that right (ACL), or correct REDIS_URL or --redis"
     elif isinstance(error, redis.ResponseError):
         trouble, step = f"refuses a command ({cause_of(error)})", "run schwabstream doctor to find the cause"
     else:

@@ -121,7 +121,7 @@ def export(
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """Write a recording's ticks, books and bars as tables with typed columns."""
+    """Write the ticks, books and bars of recordings as tables."""
     from schwabstream.commands.export import export as export_recording
 
     verbosity = options.verbosity(verbose, quiet=quiet)

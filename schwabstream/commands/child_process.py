@@ -1,4 +1,4 @@
-"""Child processes that end with us, however we end."""
+"""Child processes that end with their parent, however it ends."""
 
 import ctypes
 import signal
@@ -9,7 +9,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def dies_with_parent() -> Callable[[], None] | None:
-    """What asks the kernel, in the child, to end it when its parent is killed, however that happens."""
+    """A function to call in the child: it asks the kernel to end the child when the parent dies. None elsewhere."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl  # looked up here: between fork and exec little is safe

@@ -1,7 +1,7 @@
 """A streamer as a child process, which ends with the screen that needs it.
 
 A process rather than a task: drawing must not delay reading the socket, and the child's exit code shows why it ended.
-The last lines of its standard error are kept for the reason.
+The last lines of its standard error are kept to explain a failure.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _KEPT_LINES = 20
 
 @contextlib.asynccontextmanager
 async def own_stream(symbols: Sequence[str], redis_url: str | None, *, simulate: bool) -> AsyncIterator["OwnStream"]:
-    """Stream the symbols for the length of the block, into that Redis or, when None, the configured one."""
+    """Stream the symbols for the duration of the block, into that Redis or, when None, the configured one."""
     words = ["stream", "run", "--no-live", *(word for text in symbols for word in ("--symbols", text))]
     words += ["--redis", redis_url] if redis_url else []
     words += ["--simulate"] if simulate else []
@@ -32,7 +32,7 @@ async def own_stream(symbols: Sequence[str], redis_url: str | None, *, simulate:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C goes to the screen, which ends the child in order
+        start_new_session=True,  # Ctrl-C goes to the screen, which ends the child cleanly
         preexec_fn=dies_with_parent(),
     )
     stream = OwnStream(child)
@@ -66,7 +66,7 @@ class OwnStream:
         self.ended.set()
 
     def check(self) -> None:
-        """Raise what ended the child, as the error of its exit code; nothing while it runs."""
+        """Raise the error for the child's exit code once it has ended."""
         if not self.ended.is_set():
             return
         errors_logged = [

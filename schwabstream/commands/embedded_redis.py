@@ -40,7 +40,7 @@ class EmbeddedRedis:
 async def embedded_redis(
     usual_port: int = USUAL_PORT, *, start_timeout_s: float = START_TIMEOUT_S
 ) -> AsyncIterator[EmbeddedRedis]:
-    """Run a Redis for the length of the block; raises ``RedisUnavailable`` when none can be started."""
+    """Run a Redis for the duration of the block; raises ``RedisUnavailable`` when none can be started."""
     program = shutil.which("redis-server")
     server = _redis_server(program, usual_port, start_timeout_s) if program else _fakeredis(usual_port)
     async with server as port:
@@ -60,7 +60,7 @@ async def _redis_server(program: str, usual_port: int, start_timeout_s: float) -
 async def _started(
     program: str, folder: Path, usual_port: int, timeout_s: float
 ) -> tuple[asyncio.subprocess.Process, int]:
-    """The running child and its port: the usual one, or another when that is taken or gets taken meanwhile."""
+    """The running child and its port: the usual one, or another when that is taken."""
     for attempt in range(_MOST_STARTS):
         port = _free_port(0 if attempt else usual_port)
         child = await _spawn(program, port, folder)
@@ -122,7 +122,7 @@ async def _end(child: asyncio.subprocess.Process) -> None:
 
 
 async def _answers(child: asyncio.subprocess.Process, port: int, folder: Path) -> bool:
-    """Wait until the child answers; False when it ended instead.
+    """Wait until the child answers; False when it ended first.
 
     Its folder identifies it: another Redis may have taken the port in between.
     """

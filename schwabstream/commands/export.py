@@ -27,8 +27,8 @@ class Exported:
 def export(files: list[Path], form: str, out: Path, *, replace: bool = False, verbosity: int = 0) -> Exported:
     """Write ticks, books and bars of the recordings, in the order they were made, into the directory ``out``.
 
-    ``form`` is one of ``FORMATS``. Raises ``ConfigurationError`` for a file that is not a recording, for a table
-    that exists without ``replace``, and when pyarrow is missing.
+    ``form`` is one of ``FORMATS``. Raises ``ConfigurationError`` for a file that is not a recording, for an
+    existing table unless ``replace``, and when pyarrow is missing.
     """
     configure_logging(verbosity=verbosity)
     if form not in FORMATS:

@@ -1,6 +1,7 @@
 """The holidays of the exchanges, from the ``holidays`` package, which a child process loads.
 
-The import takes most of a second and ten megabytes: in a child, neither delays the stream or stays in its memory.
+The import takes most of a second and ten megabytes; in a child process it neither delays the stream nor stays in its
+memory.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ async def load_holidays(year: int) -> tuple[Holidays, Holidays] | None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
         env=foreign_environment(),
-        start_new_session=True,  # Ctrl-C is for us
+        start_new_session=True,  # Ctrl-C is for the parent
     )
     try:
         async with asyncio.timeout(TIMEOUT_S):

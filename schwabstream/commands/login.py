@@ -125,7 +125,7 @@ class LogoutReport:
     snapshot: str | None
     """Path of the snapshot that keeps the login; null when there was no login."""
     still_set: str | None
-    """Where SCHWAB_REFRESH_TOKEN is set, which would bring a login back; null when it is not set."""
+    """Where SCHWAB_REFRESH_TOKEN is set, with which the next run would log in; null when it is not set."""
 
 
 Report = LoginReport | RefreshReport | StatusReport | LogoutReport

@@ -1,4 +1,4 @@
-"""``quote``, ``book`` and ``status``: read Redis, or, while no streamer runs, ask Schwab.
+"""``quote``, ``book`` and ``status``: read Redis, or, while no streamer is running, ask Schwab.
 
 Never opens a second streaming connection while a streamer runs: Schwab allows one (protocol 3.8). Without a streamer,
 ``quote`` asks once over REST, and ``book`` runs a child streamer for as long as it is shown.
@@ -43,7 +43,7 @@ REPORT_LIMIT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """What ``quote`` and ``book`` were asked for; None means "as the settings say", or without end."""
+    """What ``quote`` and ``book`` were asked for; None means the configured value, or no limit."""
 
     symbols: list[str]
     once: bool = False
@@ -60,14 +60,14 @@ class WatchOptions:
 
 
 def quote(options: WatchOptions, sort: str | None = None) -> None:
-    """Show the symbols' level 1 until a signal ends it; raises what the contract's exit codes name."""
+    """Show the symbols' level 1 until a signal ends it; raises ``SchwabStreamError``."""
     settings = _settings(options)
     view = QuoteTable(_watchlist(options), sort=sort)
     asyncio.run(_Watch(options, settings, view, over_rest=True).until_signalled())
 
 
 def book(options: WatchOptions, depth: int = 10, *, venues: bool = False) -> None:
-    """Show one symbol's level 2 until a signal ends it; raises what the contract's exit codes name."""
+    """Show one symbol's level 2 until a signal ends it; raises ``SchwabStreamError``."""
     settings = _settings(options)
     watchlist = _watchlist(options)
     if len(watchlist.quotes) != 1:
@@ -77,13 +77,13 @@ def book(options: WatchOptions, depth: int = 10, *, venues: bool = False) -> Non
 
 
 def status(redis: str | None, verbosity: int) -> StreamerReport | None:
-    """The running streamer's report; None when none runs. Raises ``RedisUnavailable``."""
+    """The running streamer's report; None when none is running. Raises ``RedisUnavailable``."""
     settings = settings_and_logs(verbosity, redis_url=redis)
     return asyncio.run(read_report(settings.redis_url, settings.schwab_redis_prefix))
 
 
 def _settings(options: WatchOptions) -> Settings:
-    # A log line would damage a live screen, which shows by itself what is wrong.
+    # A log line would damage a live screen, which shows problems itself.
     return settings_and_logs(-1 if options.live else options.verbosity, redis_url=options.redis)
 
 
@@ -130,10 +130,10 @@ class _Watch:
     async def _without_streamer(self, outage: RedisUnavailable | None) -> None:
         reason = None if outage is None else str(outage)
         if self._over_rest:
-            log.warning("no streamer runs: asking Schwab once", reason=reason)
+            log.warning("no streamer is running: asking Schwab once", reason=reason)
             await self._once_over_rest()
         else:
-            log.warning("no streamer runs: starting one for this book", reason=reason)
+            log.warning("no streamer is running: starting one for this book", reason=reason)
             await self._run_own(embedded=outage is not None, simulate=False)
 
     async def _run_own(self, *, embedded: bool, simulate: bool) -> None:

@@ -46,7 +46,7 @@ class RecordOptions:
 def record(options: RecordOptions) -> None:
     """Stream into a file until a signal, the duration or an error ends it; publishes nothing.
 
-    Raises what the contract's exit codes name; ``Refused`` when a streamer that reports to this Redis is running:
+    Raises ``SchwabStreamError``, such as ``Refused`` when a streamer that reports to this Redis is running:
     Schwab allows one connection (protocol 3.8).
     """
     rotation = Rotation.parse(options.rotate, options.keep)
@@ -62,7 +62,7 @@ def record(options: RecordOptions) -> None:
 async def _record(options: RecordOptions, settings: Settings, symbols: list[Symbol], rotation: Rotation) -> None:
     async with contextlib.AsyncExitStack() as stack:
         if not options.simulate:
-            with contextlib.suppress(RedisUnavailable):  # without Redis nothing can be found
+            with contextlib.suppress(RedisUnavailable):  # without Redis, no streamer can be found
                 await refuse_beside_streamer(
                     settings.redis_url, settings.schwab_redis_prefix, _ADVICE, simulated_too=False
                 )

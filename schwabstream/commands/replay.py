@@ -48,7 +48,7 @@ _REPORT_EVERY_S, _DRAIN_LIMIT_S = 1.0, 1.5
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """What ``stream replay`` was asked for; ``speed`` is a factor, infinite for as fast as it goes.
+    """What ``stream replay`` was asked for; ``speed`` is a factor, infinite for no pauses.
 
     ``since`` and ``until`` are as the user wrote them, see ``replay_clock.parse_moment``.
     """
@@ -84,7 +84,7 @@ class ReplayResult:
 
 
 def replay(options: ReplayOptions) -> ReplayResult:
-    """Replay until the end or a signal; raises what the contract's exit codes name."""
+    """Replay until the end or a signal; raises ``SchwabStreamError``."""
     if options.check is not None and options.loop:
         raise ConfigurationError("--check needs a replay that ends, and --loop never does: use one of them")
     settings = settings_and_logs(options.verbosity, redis_url=None if options.redis == EMBEDDED else options.redis)
@@ -131,7 +131,7 @@ class _Replay:
             log.info("replayed", events=self._result.events)
 
     async def _play(self, publish: Publish, show: Callable[[int], None]) -> None:
-        """All files once, from the first moment asked for to the last."""
+        """Play all files once, between the two times asked for."""
         options, first = self._options, self._recordings.first
         from_us = parse_moment(options.since, first) if options.since else 0
         until_us = parse_moment(options.until, first) if options.until else 1 << 62
@@ -177,7 +177,7 @@ class _Replay:
 
     @contextlib.asynccontextmanager
     async def _destination(self) -> AsyncIterator[Publish]:
-        """What takes the events: Redis, or, for lines and comparisons alone, only those."""
+        """Where the events go: to Redis, or only to standard output and the comparison."""
         options = self._options
         if options.redis is None and (options.json or options.check is not None):
             yield Numbering(self._encode).publish

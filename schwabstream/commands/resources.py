@@ -30,7 +30,7 @@ class RedisPlace:
 
 @contextlib.asynccontextmanager
 async def schwab_for(settings: Settings, *, simulated: bool, recording: Path | None = None) -> AsyncIterator[Settings]:
-    """The settings of the Schwab to use: these, or those of a simulator that runs for the length of the block."""
+    """The settings of the Schwab to use: these, or those of a simulator that runs for the duration of the block."""
     if not simulated:
         yield settings
         return

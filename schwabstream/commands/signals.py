@@ -1,4 +1,4 @@
-"""The signals that end a command in order: SIGINT, SIGTERM, and SIGHUP when the terminal goes away."""
+"""The signals that end a command cleanly: SIGINT, SIGTERM, and SIGHUP when the terminal goes away."""
 
 import asyncio
 import signal

@@ -30,8 +30,8 @@ def subscribe(
     first event and disconnects when the loop is left.
 
     ``symbols`` are written as on the command line; a string may contain several, separated by commas or blanks.
-    Without symbols, it yields the events of all symbols. A symbol is found under any of its aliases: ``/mnq`` yields the
-    events of ``/MNQ:XCME``. ``kinds`` limits the channels.
+    Without symbols, it yields the events of all symbols. A symbol is found under any of its aliases: ``/mnq`` yields
+    the events of ``/MNQ:XCME``. ``kinds`` limits the channels.
 
     Whatever the ``kinds``, it also yields three reports, as StatusEvents with ``seq`` 0: ``stale`` with ``detail``
     ``not-streamed`` for a symbol that the streamer does not stream at present, ``gap`` for events that were lost on

@@ -1,6 +1,6 @@
 """When each market is open: pure rules over the calendar; the time is an argument.
 
-Answers one question: must data be flowing now? It says no where sources differ or a product's hours are unknown,
+Answers one question: must data be flowing now? The answer is no where sources differ or a product's hours are unknown,
 because a market wrongly taken for open looks like a dead stream. Equities follow the hours that Schwab's markets
 endpoint gives for the day (protocol 2.3), else New York's regular session; futures follow the hours that their
 exchanges publish for the product (protocol 6.1).

@@ -116,7 +116,7 @@ class Alerts:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Self]:
-        """Run the command when needed for the length of the block; at its end, a running command gets a second."""
+        """Run the command when needed for the duration of the block; at its end, a running command gets a second."""
         task = start_beside(self._run(), "alerts")
         try:
             yield self

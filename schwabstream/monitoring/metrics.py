@@ -110,7 +110,7 @@ class Monitor(Collector):
         yield _by_label(
             GaugeMetricFamily,
             "state",
-            "1 for the present state, 0 for the others.",
+            "1 for the current state, 0 for the others.",
             "state",
             {each: float(each == state) for each in _STATES},
         )
@@ -133,7 +133,7 @@ class Monitor(Collector):
 
     def _of_session(self, client: SchwabStreamClient) -> Iterator[Metric]:
         counts, streaming = client.counts, client.state is Status.STREAMING
-        text = "Seconds since the present session was subscribed; 0 without one."
+        text = "Seconds since the current session was subscribed; 0 without one."
         yield _gauge("session_age_seconds", text, self._wall() - client.since if streaming else 0.0)
         yield _counter("connections", "Connections to the streamer.", counts[Count.CONNECTIONS])
         lost = {kind.label: number for kind, number in client.losses.items()}
@@ -147,7 +147,7 @@ class Monitor(Collector):
         yield _counter("refused_commands", "Commands that Schwab refused.", counts[Count.REFUSED_COMMANDS])
         fresh = [instrument.fresh for instrument in client.market.instruments.values()]
         yield _gauge("symbols", "Wanted keys.", len(fresh))
-        text = "Wanted keys that the present session has not confirmed."
+        text = "Wanted keys that the current session has not confirmed."
         yield _gauge("symbols_not_fresh", text, fresh.count(False))
 
     def _of_flow(self, client: SchwabStreamClient) -> Iterator[Metric]:

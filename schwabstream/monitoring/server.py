@@ -1,7 +1,7 @@
 """Answers ``GET /metrics`` and ``GET /healthz`` on loopback, and no other requests.
 
 Each connection has one request, limited in size and time, and only a few are open at once; the others wait in the
-system's queue. So clients cannot delay the streamer, use up its file descriptors or fill its log.
+system's queue. Clients therefore cannot delay the streamer, use up its file descriptors or fill its log.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _OUT_OF_RESOURCES_PAUSE_S = 1.0
 
 @contextlib.asynccontextmanager
 async def serve_metrics(monitor: Monitor, port: int) -> AsyncIterator[int]:
-    """Serve for the length of the block and yield the port; raises ``ConfigurationError`` when it is unavailable."""
+    """Serve for the duration of the block and yield the port; raises ``ConfigurationError`` when it is unavailable."""
     try:
         listener = socket.create_server((HOST, port))
     except OSError as error:

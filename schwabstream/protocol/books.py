@@ -15,8 +15,8 @@ from schwabstream.protocol.fields import whole
 
 BookService = Literal["NYSE_BOOK", "NASDAQ_BOOK", "OPTIONS_BOOK", "FUTURES_BOOK"]
 
-Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # what every reader of the event can hold
-_Amount = Int64 | float  # a whole number, perhaps written with a point
+Int64 = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]  # the range that every reader of the event can hold
+_Amount = Int64 | float  # a whole number, perhaps with a decimal point
 _Time = Int64 | float | str | bool | list[Any] | dict[str, Any] | None  # anything but an integer is ignored
 
 

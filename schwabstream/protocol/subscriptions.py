@@ -7,7 +7,7 @@ from enum import StrEnum
 from schwabstream.protocol.fields import Service
 from schwabstream.protocol.symbols import Asset, Symbol
 
-# Schwab has answered a SUBS with many keys for some of them only (protocol 3.6).
+# Schwab has answered a SUBS of many keys for only some of them (protocol 3.6).
 MAX_KEYS_PER_COMMAND = 50
 
 LEVEL_ONE: Mapping[Asset, Service] = {

@@ -160,7 +160,7 @@ def _read(alias: str, today: date) -> tuple[str, Asset]:
     if len(alias) > MAX_LENGTH:
         raise _UnreadableError(f"it is longer than {MAX_LENGTH} characters")
     if not (alias.isascii() and alias.isprintable()):
-        raise _UnreadableError("it holds characters no symbol has")
+        raise _UnreadableError("it contains characters that no symbol has")
     upper = alias.upper()
     for pattern, asset, key_of in _FORMS:
         if match := pattern.fullmatch(upper):

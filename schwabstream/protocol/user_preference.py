@@ -13,7 +13,7 @@ from schwabstream.protocol.session import StreamerLogin
 
 SIGN = "sign the market data agreements at schwab.com"
 ASK_FOR_LEVEL2 = "ask Schwab for level 2 if books are needed; ticks need none"
-_NO_STREAMER = "Schwab's userPreference names no streamer; if it lasts, report it"
+_NO_STREAMER = "Schwab's userPreference names no streamer; if this persists, report it"
 _KINDS = {"NP": "non-professional", "PP": "professional", "PN": "professional, not paying"}
 
 

@@ -1,6 +1,6 @@
 """The queue of one channel: the queued events, the size of a batch, and the commands that write it.
 
-Packs the commands itself, because redis-py takes many times longer to pack them than Redis to run them (docs/adr/0003).
+Packs the commands itself: redis-py takes many times longer to pack them than Redis takes to run them (docs/adr/0003).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

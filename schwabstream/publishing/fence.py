@@ -1,4 +1,4 @@
-"""Who may publish: the two claims in Redis that fence every write, and how messages name their holders. No I/O.
+"""The right to publish: the two claims in Redis that fence every write, and how messages name their holders. No I/O.
 
 The lease names the one process that streams an account. The claim to the prefix names the one account that publishes
 under it (docs/adr/0007). Both expire unless they are renewed.

@@ -42,7 +42,7 @@ _SIMULATION = "simulation"
 class Lease:
     """The lease of one account in the Redis at ``redis_url``; raises ``RedisUnavailable`` or ``LeaseLost``.
 
-    ``waiting_for`` is the present holder while :meth:`take` waits, else None; ``waited``: whether it ever waited. Close
+    ``waiting_for`` is the current holder while :meth:`take` waits, else None; ``waited``: whether it ever waited. Close
     it when done.
     """
 
@@ -87,7 +87,7 @@ class Lease:
         if report is not None and not report.simulated and report.state != "stopped":
             raise LeaseLost(
                 f"a live streamer publishes under the prefix {safe(self._prefix)!r} (host {safe(report.host)}, pid "
-                f"{report.pid}), and made-up prices must not mix with its own: leave out --redis, or set another "
+                f"{report.pid}), and simulated prices must not mix with live ones: leave out --redis, or set another "
                 "SCHWAB_REDIS_PREFIX"
             )
         await self._look()
@@ -164,7 +164,7 @@ class Lease:
     async def _take(self, held: str | None, *, by_force: bool) -> tuple[str, bool]:
         """Try to take the lease; returns its holder, and whether that is this process."""
         await self._ask(self._redis.set(self._account_key, self._account, nx=True, px=LIFE_MS))
-        await self._look()  # raises when another account was a moment earlier
+        await self._look()  # raises when another account was first
         numbers = f"{self._prefix}:lease:fence"
         # Start at the clock, so that a Redis that returns empty does not issue the same numbers again.
         await self._ask(self._redis.set(numbers, int(self._wall() * 1000), nx=True))
@@ -172,7 +172,7 @@ class Lease:
         await self._ask(self._redis.set(self._key, ours, nx=not by_force, px=LIFE_MS))
         holder = await self._look()
         if holder is None:
-            raise RedisUnavailable(f"Redis at {self._url} keeps no lease at {self._key}: delete what is stored there")
+            raise RedisUnavailable(f"Redis at {self._url} keeps no lease at {self._key}: delete the value stored there")
         if holder == ours:
             log.info("lease taken", **({"replaces": describe(held)} if held else {}))
         return holder, holder == ours

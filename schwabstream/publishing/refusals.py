@@ -21,10 +21,10 @@ class Refusals:
         if not isinstance(reply, Exception):
             if name in self.newest:
                 del self.newest[name]
-                log.info("redis accepts a name again", name=name)
+                log.info("redis accepts writes to a name again", name=name)
             return False
         if name not in self.newest:
-            log.error("redis refuses the writes to one name; the rest continues", name=name, reason=str(reply))
+            log.error("redis rejects writes to a name; other writes continue", name=name, reason=str(reply))
         self.newest[name] = newest or self.newest.get(name)
         return True
 

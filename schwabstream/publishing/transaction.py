@@ -196,7 +196,7 @@ class TransactionWriter:
             raise RedisUnavailable(f"Redis at {self.url} refused the streamer's lease ({refusals[0]})")
         holder, account = (None if each is None else each.decode(errors="replace") for each in replies[-1])
         if holder is None or account is None:
-            raise RedisUnavailable(f"Redis at {self.url} keeps no lease at {fence.key}: delete what is stored there")
+            raise RedisUnavailable(f"Redis at {self.url} keeps no lease at {fence.key}: delete the value stored there")
         if lost := fence.check(holder, account):
             raise lost
         self._held = True

@@ -1,8 +1,8 @@
 """The state that a later part of a rotated recording repeats from the earlier ones, so that it can be replayed alone.
 
 Pure. Schwab sends each key's whole state once and then only changes (protocol 3.5), so a part that begins in the middle
-of a session would lack most fields. Repeated are this session's commands and answers, and each key's present level 1.
-Books and bars are always whole, so they are not repeated.
+of a session would lack most fields. The later part repeats this session's commands and answers, and each key's current
+level 1. Books and bars are always whole, so they are not repeated.
 """
 
 from typing import Any
@@ -38,7 +38,7 @@ class CarryOver:
                 self._keep(record)
 
     def records(self, at_us: int) -> list[Record]:
-        """The present state, as records of the moment ``at_us``."""
+        """The current state, as records of the moment ``at_us``."""
         dialogue = [record._replace(repeated=True) for record in self._dialogue]
         frames = []
         for service, entries in self._entries.items():

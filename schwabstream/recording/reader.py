@@ -74,7 +74,7 @@ class Recording:
                     if unreadable == 1:
                         self._report(f"line {number} is not a record")
         if unreadable > 1:
-            self._report(f"{unreadable} lines in all are not records")
+            self._report(f"{unreadable} lines in total are not records")
 
     def _read_header(self) -> Header:
         refusal = f"{self.path} is not a recording of schwabstream"

@@ -32,7 +32,7 @@ def parse_moment(text: str, header: Header) -> int:
     with contextlib.suppress(ValueError):
         moment = datetime.fromisoformat(text)
         return int((moment if moment.tzinfo else moment.replace(tzinfo=header.zone)).timestamp() * 1e6)
-    raise ConfigurationError(f"{text!r} is not a moment: write 2026-11-21T09:30, 09:30 or, from the start, +90s")
+    raise ConfigurationError(f"{text!r} is not a time: write 2026-11-21T09:30, 09:30 or, from the start, +90s")
 
 
 class Pace:

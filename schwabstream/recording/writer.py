@@ -214,7 +214,7 @@ class FileRecorder:
         return file
 
     def _rotate(self, now: float) -> None:
-        """Rename the file and begin the next; when that fails, continue with the present one for a while."""
+        """Rename the file and begin the next; when that fails, continue with the current one for a while."""
         before, self._rotate_at = self._header, now + self._rotation.every_s
         self._header = replace(before, part=before.part + 1, part_us=int(self._wall() * 1e6))
         try:
@@ -235,7 +235,7 @@ class FileRecorder:
 def recording_to(
     file: Path | None, rotation: Rotation | None, symbols: Sequence[Symbol], *, simulated: bool
 ) -> Iterator[FileRecorder | None]:
-    """A recorder into ``file`` for the length of the block; None without a file.
+    """A recorder into ``file`` for the duration of the block; None without a file.
 
     Raises ``ConfigurationError`` when nothing can be written there.
     """

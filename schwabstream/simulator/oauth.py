@@ -64,7 +64,7 @@ class OAuth:
     # -- access tokens
 
     def access_is_valid(self, token: str) -> bool:
-        """Whether this access token was issued here and lives."""
+        """Whether this access token was issued here and is still valid."""
         return self._access.get(token, 0.0) > self.clock()
 
     def revoke_access(self) -> None:

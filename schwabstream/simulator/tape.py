@@ -1,7 +1,7 @@
-"""A recording served instead of made-up prices: its frames, at the recorded pace, to every client that subscribes.
+"""A recording served instead of invented prices: its frames, at the recorded pace, to every client that subscribes.
 
 Only data comes from the tape; sessions, logins and answers are the simulator's. The tape starts with the first
-subscription. A client that subscribes later gets each key's present state, as at Schwab (protocol 3.5).
+subscription. A client that subscribes later gets each key's current state, as at Schwab (protocol 3.5).
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class TapeFeed(Feed):
         return service in self._tape.services
 
     def send_snapshot(self, session: Session, service: str, keys: Iterable[str]) -> None:
-        """Send the keys' present state on the tape; the first call starts the tape."""
+        """Send the keys' current state on the tape; the first call starts the tape."""
         state, subscribed = self._state.get(service, {}), session.subscriptions.get(service, {})
         entries = []
         for key in keys:
@@ -95,7 +95,7 @@ class TapeFeed(Feed):
 
 
 class TapePlayer(Pulse):
-    """Plays the tape in place of made-up prices."""
+    """Plays the tape in place of invented prices."""
 
     def __init__(self, simulator: "SchwabSimulator", feed: TapeFeed, tape: Tape) -> None:
         super().__init__(simulator)

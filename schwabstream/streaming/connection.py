@@ -242,7 +242,7 @@ async def open_connection(
         plain = address.scheme == "ws"
         if plain and address.hostname not in LOOPBACK_HOSTS:
             raise ProtocolError(
-                f"userPreference names a streamer without encryption ({safe(url)}): nothing is sent there"
+                f"userPreference names a streamer address without encryption ({safe(url)}): nothing is sent there"
             )
         opening = _Connect(
             url,
@@ -284,7 +284,7 @@ def _not_opened(url: str, error: Exception) -> SchwabStreamError:
     if isinstance(error, InvalidURI) or not isinstance(error, OSError | WebSocketException):
         return ProtocolError(
             f"userPreference names a streamer whose address cannot be used ({safe(url[:200])}): "
-            "try again; if it lasts, report it"
+            "try again; if this persists, report it"
         )
     reason = safe(str(error)) or type(error).__name__
     if isinstance(error, InvalidStatus) and error.response.status_code // 100 == 3:

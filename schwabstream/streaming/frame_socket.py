@@ -1,8 +1,9 @@
 """A WebSocket that delivers messages in the callback that reads their bytes, without a queue or a task.
 
-The websockets library does handshake, proxies, TLS, pings and closing. This module cuts unfragmented text frames out of
-the incoming bytes. All other frames go to the library unchanged, one whole frame at a time: it alone decides what is
-valid, and never buffers a part of a frame that belongs here. Does not decode messages. Reasons: docs/adr/0008.
+The websockets library handles the handshake, proxies, TLS, pings and closing. This module cuts unfragmented text
+frames out of the incoming bytes. All other frames go to the library unchanged, one whole frame at a time: it alone
+decides what is valid, and never buffers a part of a frame that belongs here. Does not decode messages. Reasons:
+docs/adr/0008.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Distinguishes quiet from dead, for each service and key of one session; pure: it decides, and its caller acts.
 
 A silent key or service in an open market is first probed: its subscription is sent again, which may bring a snapshot
-even in a quiet market. It is uncertain whether Schwab answers so (protocol 10), so silence after a probe proves little.
+even in a quiet market. Whether Schwab answers so is unknown (protocol 10), so silence after a probe proves little.
 It costs one new session, and another only after more data has arrived than that session's snapshot; three an hour at
 most. Closed and halted markets owe no data.
 """

@@ -48,7 +48,7 @@ _TROUBLE = frozenset({Status.WAITING, Status.LOGIN_REQUIRED, Status.EVICTED})
 
 
 class Announcer:
-    """The streamer's present state; each change is logged, counted and published.
+    """The streamer's current state; each change is logged, counted and published.
 
     ``since`` is when the state began, in seconds since the epoch; ``on_status`` gets each StatusEvent as a dictionary
     after it was published.
@@ -80,7 +80,7 @@ class Announcer:
         self._publish_event(occasion, reason, trouble=True, more=more)
 
     def remind(self, reason: str, detail: str) -> None:
-        """Announce something to act on, under the present state; ``detail`` is a word for programs."""
+        """Announce something to act on, under the current state; ``detail`` is a word for programs."""
         self.counts[detail] += 1
         self._publish_event(self.state, reason, trouble=True, more={"detail": detail})
 

@@ -61,7 +61,7 @@ class Subscriptions:
         self._aim()
 
     def _aim(self) -> None:
-        """Send the commands that lead from the present subscriptions to the wanted ones."""
+        """Send the commands that turn the current subscriptions into the wanted ones."""
         everything = wanted(self._stream.symbols, self._stream.listings)
         goal = {service: keys for service, keys in everything.items() if service not in self._stream.unavailable}
         self._send(*plan(goal, self._goal))

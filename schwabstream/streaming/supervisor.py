@@ -68,7 +68,7 @@ class Authorizer(Protocol):
         """A value from the token file that changes with each login; calls no server."""
 
     def refresh_paused(self) -> AbstractAsyncContextManager[None]:
-        """Pause the background refresh for the length of the block."""
+        """Pause the background refresh for the duration of the block."""
 
 
 class SchwabStreamClient:
@@ -106,7 +106,7 @@ class SchwabStreamClient:
 
     @property
     def state(self) -> Status:
-        """The present state."""
+        """The current state."""
         return self.announcer.state
 
     @property

@@ -1,7 +1,7 @@
 """The alternate screen of a terminal: frames drawn in memory, written by a thread, each in place of the one before.
 
-The terminal is restored at any end, and while the program is suspended (Ctrl-Z). A terminal that takes no output loses
-frames and delays nothing. Does not decide what is drawn, or how often.
+The terminal is restored at the end, even after an error, and while the program is suspended (Ctrl-Z). A terminal that
+takes no output loses frames and delays nothing. Does not decide what is drawn, or how often.
 """
 
 import asyncio

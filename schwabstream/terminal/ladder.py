@@ -34,7 +34,7 @@ _OTHER_LINES: Final = 4  # the headline, the title, the titles of the columns an
 class Ladder:
     """Draws one symbol's book, ``depth`` levels per side; ``venues`` adds the venues of each level.
 
-    ``channels`` are those with the events that it shows.
+    ``channels`` have the events that it shows.
     """
 
     channels = frozenset({Channel.LEVEL2, Channel.TICKS})

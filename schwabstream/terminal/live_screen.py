@@ -1,6 +1,6 @@
 """One live loop for all screens: frames at a steady pace, drawn less often where drawing is costly.
 
-Draws at most eight times a second however fast the market. What is drawn is a ``View``; where it goes is
+Draws at most eight times a second, however fast the market is. What is drawn is a ``View``; where it goes is
 ``alternate_screen``.
 """
 
@@ -77,7 +77,7 @@ async def watch(
 
 @contextlib.asynccontextmanager
 async def _reports(subscription: "Subscription", watchlist: Watchlist) -> AsyncIterator[None]:
-    """Renew the report of the watchlist for the length of the block; it keeps the last one while Redis is away."""
+    """Renew the report of the watchlist for the duration of the block; it keeps the last one while Redis is away."""
 
     async def poll() -> None:
         while True:

@@ -24,9 +24,9 @@ def headline(watchlist: Watchlist, now_s: float) -> Text:
         return line.append("starting a streamer", "bold").append("  it stops with this screen")
     if report is None and watchlist.asked_at is not None:
         at = text.clock(int(watchlist.asked_at * 1000), now_s)
-        return line.append("no streamer runs", "bold").append(f"  asked Schwab at {at}")
+        return line.append("no streamer is running", "bold").append(f"  asked Schwab at {at}")
     if report is None:
-        return line.append("no streamer runs", "bold red").append("  showing the last values")
+        return line.append("no streamer is running", "bold red").append("  showing the last values")
     line.append_text(state(report, now_s))
     if report.state != "streaming" and report.reason:
         line.append(f": {safe(report.reason)}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 @contextlib.contextmanager
 def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar for the length of the block, which gets a function to call with how much of ``total`` is done."""
+    """A bar for the duration of the block, which gets a function to call with how much of ``total`` is done."""
     if not sys.stderr.isatty():
         yield lambda _done: None
         return

@@ -39,7 +39,7 @@ _DESCRIPTION_WIDTH: Final = 44
 class QuoteTable:
     """Draws one watchlist again and again; columns keep their widths while the streamer's state stays the same.
 
-    ``channels`` are those with the events that it shows.
+    ``channels`` have the events that it shows.
     """
 
     channels = frozenset({Channel.TICKS})
@@ -136,7 +136,7 @@ def quote_line(quote: Quote, now_s: float) -> str:
 
 
 def delayed(quotes: Iterable[Quote]) -> list[Text]:
-    """The meaning of the mark behind a symbol, if a symbol has it."""
+    """The meaning of the mark after a symbol, if a symbol has it."""
     marked = any(quote.tick and quote.tick.delayed for quote in quotes)
     return [Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis")] if marked else []
 

@@ -30,12 +30,12 @@ _SYMBOLS: Final = (
 
 
 async def print_status(report: StreamerReport | None, *, json: bool) -> None:
-    """Print the report, as JSON or for people; None: no streamer runs. Raises ``OutputUnwritable``."""
+    """Print the report, as JSON or for people; None: no streamer is running. Raises ``OutputUnwritable``."""
     if json:
         content = {"v": 1} if report is None else report.model_dump(mode="json")
         await print_lines([orjson.dumps({**content, "healthy": report is not None and report.healthy}).decode()])
     elif report is None:
-        write_message("no streamer runs: start one with schwabstream stream run")
+        write_message("no streamer is running: start one with schwabstream stream run")
     else:
         await print_once(render_status(report, time.time()))
 
@@ -58,7 +58,7 @@ def render_status(report: StreamerReport, now_s: float) -> RenderableType:
 def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
     lag = report.lag
     counted = ", ".join(f"{safe(name)} {number:,}" for name, number in sorted(report.counts.items()) if number)
-    unsaved = f"the new tokens are only in the memory of the streamer: {safe(report.token_unsaved or '')}"
+    unsaved = f"the new tokens are only in the streamer's memory: {safe(report.token_unsaved or '')}"
     return [
         ("runs", f"{text.age(now_s - report.started / 1000)} as pid {report.pid} on {safe(report.host)}"),
         ("version", safe(report.version)),

@@ -106,7 +106,7 @@ class StreamTable:
 
 @contextlib.contextmanager
 def on_screen(table: StreamTable, console: Console | None = None) -> Iterator[KeepDrawn]:
-    """Show the table for the length of the block, which gets the coroutine that redraws it until cancelled."""
+    """Show the table for the duration of the block, which gets the coroutine that redraws it until cancelled."""
     screen = AlternateScreen(console)
 
     async def keep_drawn() -> None:

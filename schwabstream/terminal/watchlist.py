@@ -1,4 +1,4 @@
-"""The symbols on a screen: the newest tick and book of each wanted symbol, where its price moves, why it may be stale.
+"""The symbols on a screen: the newest tick and book of each wanted symbol, and why it may be stale.
 
 Pure: events, reports and the time come in. Two symbols of one key share its ticks.
 """
@@ -121,7 +121,7 @@ class Watchlist:
             quote.tick = event
 
     def take_report(self, report: StreamerReport | None) -> None:
-        """Take in the report of the streamer; None when no streamer runs."""
+        """Take in the report of the streamer; None when no streamer is running."""
         self.report = report
         by_key = {line.key: line for line in report.symbols} if report else {}
         for quote in self.quotes:

@@ -1,4 +1,4 @@
-"""The findings of ``doctor``: one for each check, with the fix for what is wrong."""
+"""The findings of ``doctor``: one for each check, with the fix for each problem."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -50,7 +50,7 @@ class Finding:
     detail: str
     """What the check found, as a sentence or a value."""
     fix: str | None = None
-    """The next step; null when nothing is to be done."""
+    """The next step; null when none is needed."""
     code: int = 0
     """Exit code with which a run would end; 0 unless the check failed."""
 

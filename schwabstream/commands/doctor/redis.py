@@ -119,7 +119,7 @@ class RedisExaminer:
             fix = "set another SCHWAB_REDIS_PREFIX, or stop that streamer"
             return failed("", "a streamer of another account publishes under this prefix", fix, 6)
         holder: Any = await self._ask(self._redis.get(lease_key(self._prefix, customer_id)))
-        return ok("", "free: no streamer runs for this account" if holder is None else f"held by {describe(holder)}")
+        return ok("", "free: no streamer holds this account" if holder is None else f"held by {describe(holder)}")
 
     async def _report(self) -> Finding:
         payload: Any = await self._ask(self._redis.get(f"{self._prefix}:streamer"))

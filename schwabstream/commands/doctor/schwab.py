@@ -103,7 +103,7 @@ async def _shake_hands(endpoint: Endpoint) -> Finding:
     try:
         tls: ssl.SSLObject | None = writer.get_extra_info("ssl_object")
         if tls is None:
-            return ok("", f"{where} answers; plain, on loopback")
+            return ok("", f"{where} answers; plain HTTP, on loopback")
         not_after = str((tls.getpeercert() or {}).get("notAfter", ""))
         until = datetime.fromtimestamp(ssl.cert_time_to_seconds(not_after), UTC) if not_after else None
         return ok("", f"{where}: {tls.version()}, trusted" + (f" until {until:%Y-%m-%d}" if until else ""))
@@ -149,7 +149,7 @@ def _entitlements(found: Entitlements) -> Finding:
 
 
 async def _fetch_quotes(auth: SchwabAuthClient, symbols: list[Symbol]) -> Finding:
-    """Whether the wanted symbols come in real time, by the quotes endpoint."""
+    """Whether the quotes endpoint has the wanted symbols, in real time."""
     keys = list(dict.fromkeys(symbol.key for symbol in symbols))[:50]
     if not keys:
         return unchecked("", "no symbols are set")

@@ -69,7 +69,7 @@ class StreamOptions:
 
 
 def stream(options: StreamOptions) -> None:
-    """Run the streamer until a signal, the duration or an error ends it; raises what the contract's exit codes name."""
+    """Run the streamer until a signal, the duration or an error ends it; raises ``SchwabStreamError``."""
     overrides = overrides_for(options.symbols, None if options.redis == EMBEDDED else options.redis)
     if options.ensure_env:
         from schwabstream.commands.doctor.local import ensure_environment
@@ -87,7 +87,7 @@ def stream(options: StreamOptions) -> None:
     asyncio.run(run.until_stopped())
     if run.interrupted:
         raise KeyboardInterrupt
-    if run.loss is not None:  # only here: the run has ended in order by now, so no alert is due
+    if run.loss is not None:  # only here: the run has ended cleanly by now, so no alert is due
         raise run.loss
 
 
@@ -126,7 +126,7 @@ class _Run:
                 raise
 
     def stop(self) -> None:
-        """End the run in order: log out and drain if there is a session. A second call changes nothing."""
+        """End the run cleanly: log out and drain if there is a session. A second call changes nothing."""
         if self._stopping:
             return
         self._stopping = True
@@ -136,9 +136,9 @@ class _Run:
             self._task.cancel()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        """Stop in order; at a second SIGINT or SIGTERM stop at once. A third one gets Python's default handling.
+        """Stop cleanly; at a second SIGINT or SIGTERM stop at once. A third one gets Python's default handling.
 
-        SIGHUP comes twice when a terminal closes, from the kernel and from the shell, and always stops in order.
+        SIGHUP comes twice when a terminal closes, from the kernel and from the shell, and always stops cleanly.
         """
         if number is signal.SIGHUP or not self._signalled:
             self._signalled = self._signalled or number is not signal.SIGHUP

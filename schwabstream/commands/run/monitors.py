@@ -39,7 +39,7 @@ class Monitors:
 
     @contextlib.contextmanager
     def watching(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> Iterator[None]:
-        """Watch these for the length of the block."""
+        """Watch these for the duration of the block."""
         if self._monitor is None:
             yield
             return
@@ -66,7 +66,7 @@ class Monitors:
 
 @contextlib.asynccontextmanager
 async def monitors_for(settings: Settings, auth: SchwabAuthClient) -> AsyncIterator[Monitors]:
-    """What the settings ask for, running for the length of the block; ``ConfigurationError`` when it cannot be."""
+    """What the settings ask for, running for the duration of the block; ``ConfigurationError`` when it cannot be."""
     async with contextlib.AsyncExitStack() as stack:
         monitor = alerts = None
         if settings.schwab_metrics_port is not None:

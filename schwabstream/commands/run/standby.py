@@ -22,7 +22,7 @@ async def take_turns(
     take_over: bool,
     stopping: Callable[[], bool],
 ) -> None:
-    """Run ``lead`` under the lease until one ends well, or ``stopping``; raises what ends the run.
+    """Run ``lead`` under the lease until one ends without error, or ``stopping``; raises the error that ends the run.
 
     Without ``standby`` a lease that is held raises ``LeaseLost``; with ``take_over`` the first one is taken by force.
     """

@@ -126,12 +126,12 @@ def test_redis_killed_again_and_again_is_shown_and_survived(streamer: FakeStream
 
 
 def test_a_killed_streamer_is_shown(streamer: FakeStreamer, redis_server: RedisServer) -> None:
-    """When the report expires the screen shows that no streamer runs, and dims the last known values."""
+    """When the report expires the screen shows that no streamer is running, and dims the last known values."""
     streamer.tick(110.25)
     with terminal("quote", "/MNQ:XCME") as shown:
         shown.block_until(lambda text: "streaming" in text and "110.25" in text)
         redis_server.client.delete("market_data:streamer")
-        shown.block_until(lambda text: "no streamer runs" in text and "110.25" in text)
+        shown.block_until(lambda text: "no streamer is running" in text and "110.25" in text)
 
 
 def test_a_pipe_gets_lines_and_may_close_early(streamer: FakeStreamer) -> None:

@@ -39,7 +39,7 @@ async def test_a_replica_cannot_be_written_to(redis_server: RedisServer) -> None
 async def test_a_cluster_serves_nobody_yet(start_redis: Start, *, to_write: bool) -> None:
     """A node of a Cluster, even one that has every slot, is refused at once and named."""
     node = start_redis("--cluster-enabled", "yes")
-    with pytest.raises(RedisUnsuitable, match="is a node of a Redis Cluster, which is not supported yet: give the URL"):
+    with pytest.raises(RedisUnsuitable, match="is a node of a Redis Cluster, which is not supported yet: set"):
         await reach(node.url, to_write=to_write)
     node.client.cluster("ADDSLOTS", *range(16384))
     with pytest.raises(RedisUnsuitable, match="Cluster"):
@@ -61,7 +61,7 @@ async def test_a_user_without_rights_serves_until_it_is_refused(redis_server: Re
     await reach(f"redis://app:pw@127.0.0.1:{redis_server.port}", to_write=True)
     with pytest.raises(RedisUnavailable, match="refuses a command"):
         await read_report(f"redis://app:pw@127.0.0.1:{redis_server.port}", "market_data")
-    with pytest.raises(RedisUnavailable, match="does not accept the login: correct user and password"):
+    with pytest.raises(RedisUnavailable, match="does not accept the login: correct the user and password"):
         await reach(f"redis://app:wrong@127.0.0.1:{redis_server.port}", to_write=True)
 
 

@@ -171,7 +171,7 @@ async def test_a_missing_password_is_an_error_at_once(redis_server: Any) -> None
     redis_server.client.config_set("requirepass", "secret")
     redis_server.client.auth("secret")
     publisher = TradingEventPublisher(redis_server.url)
-    with pytest.raises(RedisUnavailable, match="correct user and password in REDIS_URL"):
+    with pytest.raises(RedisUnavailable, match="correct the user and password in REDIS_URL"):
         await publisher.connect()
     await publisher.close()
 

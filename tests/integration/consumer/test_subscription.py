@@ -136,7 +136,7 @@ async def test_without_a_streamer_what_redis_does_not_know_is_reported(redis_ser
         absent, known = await anext(events), await anext(events)
     assert (absent.symbol, known.symbol) == ("NVDA", "AAPL")
     assert isinstance(absent, StatusEvent)
-    assert "no streamer runs" in absent.reason
+    assert "no streamer is running" in absent.reason
 
 
 @pytest.mark.parametrize("text", ["no/symbol", "", " ", "AAPL!"])

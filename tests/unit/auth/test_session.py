@@ -69,15 +69,15 @@ async def test_nothing_is_read_beyond_the_end_of_what_was_packed() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip", "\x1b[2J"])
-async def test_a_packing_that_was_not_asked_for_is_refused(encoding: str) -> None:
-    """Only what was asked for is unpacked; the header's own text is not shown."""
-    with pytest.raises(UnusableAnswer, match="not asked for") as refused:
+async def test_a_compression_that_was_not_requested_is_refused(encoding: str) -> None:
+    """Only what was requested is decompressed; the header's own text is not shown."""
+    with pytest.raises(UnusableAnswer, match="not requested") as refused:
         await read_answer(answer(Stream([b"x"]), encoding), LIMIT)
     assert "\x1b" not in str(refused.value)
 
 
 @pytest.mark.parametrize("wire", [b"not gzip", gzip.compress(b"x" * 500)[:-9]], ids=["damaged", "cut short"])
-async def test_what_cannot_be_unpacked_is_refused(wire: bytes) -> None:
+async def test_what_cannot_be_decompressed_is_refused(wire: bytes) -> None:
     """Damaged or cut short, a packed answer is an error and not half an answer."""
-    with pytest.raises(UnusableAnswer, match="unpacked"):
+    with pytest.raises(UnusableAnswer, match="decompressed"):
         await read_answer(answer(Stream([wire]), "gzip"), LIMIT)

@@ -312,11 +312,11 @@ def test_a_path_that_is_a_directory_is_explained(tmp_path: Path) -> None:
         TokenStore(tmp_path / ".env" / "token.json").save(login())
 
 
-def test_a_circle_of_links_is_explained(tmp_path: Path) -> None:
-    """Links that lead in a circle are one clear error."""
+def test_a_loop_of_links_is_explained(tmp_path: Path) -> None:
+    """Links that form a loop are one clear error."""
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
-    with pytest.raises(TokenFileError, match="circle"):
+    with pytest.raises(TokenFileError, match="form a loop"):
         TokenStore(tmp_path / "a").load()
 
 

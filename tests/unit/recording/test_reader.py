@@ -103,7 +103,7 @@ def test_lines_that_are_no_records_are_counted(tmp_path: Path) -> None:
     lines = [encode_header(HEADER), b"{}\n", encode_record(RECORDS[0]), b"nonsense\n", encode_record(RECORDS[1])]
     records, problems = read(tmp_path / "day.jsonl", b"".join(lines))
     assert records == RECORDS[:2]
-    assert problems == ["line 2 is not a record", "2 lines in all are not records"]
+    assert problems == ["line 2 is not a record", "2 lines in total are not records"]
 
 
 def test_two_recordings_in_one_file_are_both_read(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_moments(text: str, moment: str) -> None:
 @pytest.mark.parametrize("text", ["", "noon", "+", "+5", "+5d", "-5s", "+1.2.3s", "25:00", "2026-13-01T00:00"])
 def test_other_texts_are_refused(text: str) -> None:
     """An invalid moment is exit 2, with examples."""
-    with pytest.raises(ConfigurationError, match="is not a moment: write 2026-11-21T09:30"):
+    with pytest.raises(ConfigurationError, match="is not a time: write 2026-11-21T09:30"):
         parse_moment(text, HEADER)
 
 

@@ -125,7 +125,7 @@ def test_header_distinguishes_redis_from_streamer() -> None:
     assert "Redis is away  Connection refused; reconnecting" in text_of(table.render(NOW, LIVE))
     shown.outage = None
     shown.take_report(None)
-    assert "no streamer runs" in text_of(table.render(NOW, LIVE))
+    assert "no streamer is running" in text_of(table.render(NOW, LIVE))
     shown.starting = True
     assert "starting a streamer" in text_of(table.render(NOW, LIVE))
 
@@ -136,7 +136,7 @@ def test_an_answer_over_rest_shows_its_time() -> None:
     shown.take_report(None)
     shown.asked_at = NOW
     drawn = text_of(QuoteTable(shown).render(NOW))
-    assert re.search(r"no streamer runs  asked Schwab at \d\d:\d\d:\d\d\n", drawn)
+    assert re.search(r"no streamer is running  asked Schwab at \d\d:\d\d:\d\d\n", drawn)
     assert "last values" not in drawn
 
 

@@ -36,7 +36,7 @@ async def test_a_cluster_is_named(
     redis = of(diagnosis, "redis")
     assert (redis.verdict, diagnosis.exit_code) == (Verdict.FAILED, 8)
     assert "is a node of a Redis Cluster, which is not supported yet" in redis.detail
-    assert "give the URL of a primary" in redis.fix
+    assert "to the URL of a primary" in redis.fix
 
 
 async def test_redis_that_is_away(good: SchwabSimulator, redis_server: RedisServer) -> None:
