@@ -1,6 +1,6 @@
 """A small private file, replaced whole or not at all.
 
-The new content is written beside the target under a temporary name, synced and renamed, and the directory is synced.
+The new content is written next to the target under a temporary name, synced and renamed, and the directory is synced.
 A reader sees the old content or the new, never a mixture, even after a crash. Modes are 0600 and 0700 from the moment
 of creation. Raises plain ``OSError``: the callers can name the file's purpose.
 """

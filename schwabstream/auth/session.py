@@ -106,7 +106,7 @@ class Session(AsyncOAuth2Client):
         if self._rest is None:
             timeout = self.timeout
             self._rest = load_rest_client()(self.client_id, self)
-            self._rest.set_timeout(timeout)  # its constructor sets one of its own
+            self._rest.set_timeout(timeout)  # its constructor has set another
         return self._rest
 
     async def ask_rest(self, access_token: str, request: Callable[[], Awaitable[httpx.Response]]) -> RestAnswer:

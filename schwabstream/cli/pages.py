@@ -125,7 +125,7 @@ class _Page:
         _write(formatter, {title: [_explained(each) for each in some] for title, some in parameters.items()})
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        """The examples, each on a line of its own."""
+        """The examples, one per line."""
         del ctx
         with formatter.section(_heading("Examples")):
             formatter.write("".join(f"  {line}\n" for line in (self.epilog or "").splitlines()))
