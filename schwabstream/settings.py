@@ -305,6 +305,6 @@ def _name(field: str, given: Collection[str]) -> str:
 
 
 def _words(error: "ErrorDetails") -> str:
-    """What is wrong with a value, without showing it."""
+    """The problem with a value, without showing it."""
     words = _WORDS.get(error["type"])
     return words.format(**error.get("ctx", {})) if words else error["msg"].removeprefix("Value error, ")

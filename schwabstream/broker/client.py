@@ -13,7 +13,7 @@ from schwabstream.errors import ConfigurationError
 
 
 def connection_pool(url: str, **options: Any) -> ConnectionPool:
-    """Redis-py's connections to that URL, none open yet; raises ``ConfigurationError`` for a wrong URL."""
+    """Redis-py's connections to that URL, none open yet; raises ``ConfigurationError`` for an invalid URL."""
     try:
         return ConnectionPool.from_url(check_redis_url(url), **options)
     except (ValueError, TypeError) as error:
@@ -24,7 +24,7 @@ class RedisClient(Redis):
     """redis-py's client, which never loses a cancellation; raises redis-py's errors."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send one command and return its answer, unless the task was cancelled meanwhile."""
+        """Send one command and return its answer, unless the task was cancelled in the meantime."""
         client: Any = super()  # untyped there
         task = asyncio.current_task()
         before = task.cancelling() if task is not None else 0
@@ -34,7 +34,7 @@ class RedisClient(Redis):
 
 
 def redis_client(url: str, *, timeout_s: float, retries: int = 0, **options: Any) -> RedisClient:
-    """A client whose commands answer or fail within ``timeout_s``; raises ``ConfigurationError`` for a wrong URL.
+    """A client whose commands answer or fail within ``timeout_s``; raises ``ConfigurationError`` for an invalid URL.
 
     ``retries``: how often a command is sent again after its connection broke.
     """

@@ -43,7 +43,7 @@ REPORT_LIMIT_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """What ``quote`` and ``book`` were asked for; None means the configured value, or no limit."""
+    """The options of ``quote`` and ``book``; None means the configured value, or no limit."""
 
     symbols: list[str]
     once: bool = False

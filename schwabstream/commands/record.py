@@ -32,7 +32,7 @@ _ADVICE = (
 
 @dataclass(frozen=True, slots=True)
 class RecordOptions:
-    """What ``stream record`` was asked for; None means "as the settings say"."""
+    """The options of ``stream record``; None means the configured value."""
 
     file: Path
     symbols: list[str] | None = None

@@ -48,7 +48,7 @@ _REPORT_EVERY_S, _DRAIN_LIMIT_S = 1.0, 1.5
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """What ``stream replay`` was asked for; ``speed`` is a factor, infinite for no pauses.
+    """The options of ``stream replay``; ``speed`` is a factor, infinite for no pauses.
 
     ``since`` and ``until`` are as the user wrote them, see ``replay_clock.parse_moment``.
     """

@@ -21,7 +21,7 @@ def overrides_for(symbols: Sequence[str] | None, redis: str | None = None) -> di
 
 
 def settings_and_logs(verbosity: int, **overrides: Any) -> Settings:
-    """The settings; from here on logs have the format and the detail that were asked for."""
+    """The settings; from here on, logs have the configured format and the requested detail."""
     settings = load_settings(**overrides)
     configure_logging(settings.schwab_log_format, verbosity=verbosity)
     return settings

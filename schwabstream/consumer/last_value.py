@@ -30,7 +30,7 @@ async def fetch_last(symbol: str, *, redis_url: str = DEFAULT_URL, prefix: str =
     """Return the last tick of a symbol under any of its aliases, or None when Redis has none.
 
     The tick stays in Redis when the streamer ends: ``received_at`` shows its age. Raises ``SymbolError`` for a text
-    that cannot be a symbol, ``ConfigurationError`` for a wrong URL, and ``RedisUnavailable``.
+    that cannot be a symbol, ``ConfigurationError`` for an invalid URL, and ``RedisUnavailable``.
     """
     wanted, url = parse_symbol(symbol, today()), redact_url(redis_url)
     client = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, decode_responses=True)

@@ -38,7 +38,7 @@ def subscribe(
     the way, and ``dropped`` when the reader is slow: beyond ``max_pending`` queued events, newer values replace older
     ones of the same symbol.
 
-    Raises ``SymbolError`` at once for a text that cannot be a symbol and ``ConfigurationError`` for a wrong URL; the
+    Raises ``SymbolError`` at once for a text that cannot be a symbol and ``ConfigurationError`` for an invalid URL; the
     first event raises ``RedisUnavailable`` when Redis cannot be reached. During later outages the iterator waits.
     """
     wanted = parse_symbols(symbols, today())

@@ -43,7 +43,7 @@ class Kind(Enum):
 
 
 def whole(value: object) -> int:
-    """A 64-bit integer, which may be written with a point; raises ``TypeError`` for any other value."""
+    """A 64-bit integer, which may be written with a decimal point; raises ``TypeError`` for any other value."""
     if type(value) is int:
         return value
     if type(value) is float and value.is_integer() and abs(value) < 2**63:

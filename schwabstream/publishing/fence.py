@@ -46,7 +46,7 @@ def lease_key(prefix: str, customer_id: str) -> str:
 def describe(holder: str | None) -> str:
     """The holder for messages: its host and process id."""
     if holder is None:
-        return "nobody"
+        return "none"
     try:
         process = Holder.parse(holder)
     except ValueError:

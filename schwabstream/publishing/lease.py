@@ -116,7 +116,7 @@ class Lease:
                     return Fence(self._key, holder, self._account_key, self._account)
                 if holder and not wait:
                     raise LeaseLost(
-                        f"another streamer runs for this account ({describe(holder)}): stop it, wait for it with "
+                        f"another streamer holds this account ({describe(holder)}): stop it, wait for it with "
                         "--standby, or take over now with --take-over"
                     )
                 if holder:

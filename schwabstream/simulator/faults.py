@@ -153,7 +153,7 @@ class Faults:
         return dict(_ADAPTER.dump_python(self, mode="json"))
 
     def apply(self, changes: dict[str, Any]) -> None:
-        """Set the named switches from JSON values, all or none; ``ValueError`` names the first wrong one."""
+        """Set the named switches from JSON values, all or none; ``ValueError`` names the first invalid one."""
         names = {each.name for each in dataclasses.fields(self)}
         if unknown := sorted(set(changes) - names):
             raise ValueError(f"no such fault: {', '.join(unknown)}")

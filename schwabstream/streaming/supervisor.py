@@ -239,7 +239,8 @@ class SchwabStreamClient:
     def _subscribed(self) -> None:
         first, self._denied = not self.ready.is_set(), False
         self.ready.set()
-        self.announcer.enter(Status.STREAMING, f"{len(self.symbols)} symbols subscribed")
+        count = len(self.symbols)
+        self.announcer.enter(Status.STREAMING, f"{count} symbol{'s' if count != 1 else ''} subscribed")
         if first and self._auth.entitlements:
             for detail, reason in self._auth.entitlements.missing().items():
                 self.announcer.remind(reason, detail)

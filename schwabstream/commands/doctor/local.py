@@ -41,7 +41,7 @@ def ensure_environment(*, simulated: bool, **overrides: Any) -> None:
 
 
 def checked_settings(**overrides: Any) -> Settings:
-    """The settings; raises one ``ConfigurationError`` that names every wrong one."""
+    """The settings; raises one ``ConfigurationError`` that names every invalid one."""
     settings, problems = examine_settings(**overrides)
     if problems:
         raise ConfigurationError("; ".join(problems))
@@ -59,7 +59,7 @@ def look_at_settings(settings: Settings, origins: dict[str, str], *, simulate: b
     except ConfigurationError as error:
         troubles.append(str(error))
     if troubles:
-        fix = "correct it in the environment or in .env, or try without an account: --simulate"
+        fix = "set or correct it in the environment or in .env, or try without an account: --simulate"
         return symbols, failed("settings", "; ".join(troubles), fix, 2)
     given = [f"{name} ({place})" for name, place in origins.items() if place != "default"]
     what = ", ".join(given) if given else "all have their defaults"

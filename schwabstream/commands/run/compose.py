@@ -45,7 +45,7 @@ HOLIDAYS_AFTER_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class StreamOptions:
-    """What ``stream run`` was asked for; None means "as the settings say"."""
+    """The options of ``stream run``; None means the configured value."""
 
     symbols: list[str] | None = None
     duration_s: float | None = None

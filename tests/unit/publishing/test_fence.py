@@ -26,7 +26,7 @@ def test_holder_is_what_it_was_written_as(host: str) -> None:
 @pytest.mark.parametrize(
     ("holder", "words"),
     [
-        (None, "nobody"),
+        (None, "none"),
         ("7:box:4711", "host box, pid 4711"),
         ("", "an unknown program"),
         ("x:y:z", "an unknown program"),

@@ -225,7 +225,7 @@ def test_a_narrow_terminal_drops_columns_not_digits(width: int, titles: list[str
 def test_the_header_shows_the_state() -> None:
     """State, Redis without a password, events, uptime; the footer names the keys."""
     stage = Stage()
-    stage.enter(Status.STREAMING, "1 symbols subscribed")
+    stage.enter(Status.STREAMING, "1 symbol subscribed")
     text = stage.drawn()
     for part in (
         "streaming for 0.0s",
@@ -234,7 +234,7 @@ def test_the_header_shows_the_state() -> None:
         "Ctrl-C",
     ):
         assert part in text
-    assert "1 symbols subscribed" not in text
+    assert "1 symbol subscribed" not in text
 
 
 def test_trouble_is_shown_with_its_reason() -> None:
