@@ -58,7 +58,7 @@ class Monitors:
         try:
             yield
         except SchwabStreamError as error:
-            # The person who starts the run sees a wrong setting, and a lost lease means that another streamer is running.
+            # The person who starts the run sees a wrong setting; a lost lease means that another streamer is running.
             if self._alerts is not None and not isinstance(error, ConfigurationError | LeaseLost):
                 await self._alerts.gave_up(error)
             raise
