@@ -30,7 +30,7 @@ LOCK_TIMEOUT_S = 30.0
 _LOCK_POLL_S = 0.05
 _LARGER_AT_MOST = 4096  # bytes by which one refresh makes the file grow
 _ELSEWHERE = "point SCHWAB_TOKEN_PATH to a place that can be written"
-_NOT_A_FILE = "SCHWAB_TOKEN_PATH must name a file, and every part before it a directory"
+_NOT_A_FILE = "SCHWAB_TOKEN_PATH must name a file, and its parents must be directories"
 _NEXT_STEPS = {
     errno.ENOSPC: "free some space on that disk",
     errno.EDQUOT: "free some of your disk quota",
