@@ -78,7 +78,7 @@ def replay(
         options.value(
             "--redis",
             "URL",
-            "Use this Redis; 'embedded' starts one for the length of the command.",
+            "Use this Redis; 'embedded' (the default) starts one for the duration of the command.",
             options.OUTPUT,
         ),
     ] = None,
