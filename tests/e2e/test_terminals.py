@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from schwabstream.simulator import SchwabSimulator
+from tests.support.cases import only, pairs
 from tests.support.terminal import (
     COMMAND,
     CTRL_C,
@@ -54,8 +55,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-@pytest.mark.parametrize("command", LIVE)
-@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize(("command", "end"), pairs(LIVE, list(ENDS)))
 def test_a_terminal_that_nobody_reads_does_not_hold_up_the_end(command: str, end: str, folder: Path) -> None:
     """With the terminal full every signal ends the command, exit 0, and nothing of it stays."""
     with terminal(*LIVE[command], TMPDIR=str(folder)) as shown:
@@ -66,7 +66,7 @@ def test_a_terminal_that_nobody_reads_does_not_hold_up_the_end(command: str, end
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", LIVE)
+@pytest.mark.parametrize("command", only(["stream run", "quote"], LIVE))
 def test_output_stopped_with_ctrl_s_does_not_hold_up_the_end(command: str, folder: Path) -> None:
     """Ctrl-S stops the display and nothing else: SIGTERM ends the command, exit 0."""
     with terminal(*LIVE[command], TMPDIR=str(folder)) as shown:
@@ -77,7 +77,7 @@ def test_output_stopped_with_ctrl_s_does_not_hold_up_the_end(command: str, folde
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", LIVE)
+@pytest.mark.parametrize("command", only(["stream run", "quote"], LIVE))
 def test_closing_the_window_ends_in_order(command: str, folder: Path) -> None:
     """When the terminal goes away the command ends as after SIGTERM, though a shell sends SIGHUP a second time."""
     with terminal(*LIVE[command], TMPDIR=str(folder)) as shown:
@@ -88,7 +88,7 @@ def test_closing_the_window_ends_in_order(command: str, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", LIVE)
+@pytest.mark.parametrize("command", only(["stream run", "quote"], LIVE))
 def test_under_nohup_a_closed_window_ends_nothing(command: str, folder: Path) -> None:
     """A SIGHUP that was ignored when the command started stays ignored."""
     ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
@@ -101,8 +101,7 @@ def test_under_nohup_a_closed_window_ends_nothing(command: str, folder: Path) ->
         assert shown.block_until_end() == 0
 
 
-@pytest.mark.parametrize("command", LIVE)
-@pytest.mark.parametrize("term", ["dumb", "unknown"])
+@pytest.mark.parametrize(("command", "term"), pairs(LIVE, ["dumb", "unknown"]))
 def test_a_terminal_that_cannot_draw_gets_lines(command: str, term: str, folder: Path) -> None:
     """With TERM=dumb there are plain lines, one below the other, and not one escape code."""
     with terminal(*LIVE[command], TMPDIR=str(folder), TERM=term) as shown:
@@ -114,7 +113,7 @@ def test_a_terminal_that_cannot_draw_gets_lines(command: str, term: str, folder:
     assert b"\x1b" not in shown.raw
 
 
-@pytest.mark.parametrize("command", LIVE)
+@pytest.mark.parametrize("command", only(["stream run", "quote"], LIVE))
 def test_ctrl_z_leaves_the_screen_and_fg_returns_to_it(command: str, folder: Path) -> None:
     """While the command is suspended the shell has its own screen and a cursor; going on shows the table again."""
     with terminal(*LIVE[command], TMPDIR=str(folder), job=True) as shown:
@@ -196,11 +195,10 @@ async def test_what_stands_in_redis_does_not_steer_the_terminal(
 
     redis_server.client.set("market_data:streamer", report())
     redis_server.client.set(lease_key("market_data", simulator.customer_id), f"1:{EVIL}:7")
-    for command in (["status"], ["doctor"], ["stream", "run", "--no-standby"], ["quote", "/MNQ", "--once"]):
-        for json_too in ([], ["--json"]):
-            done = await asyncio.to_thread(run, *command, *json_too, **pointed)
-            assert b"Traceback" not in done.stderr
-            assert not steers(done.stdout + done.stderr), (command, json_too, done)
+    for command in ("status", "doctor", "doctor --json", "stream run --no-standby", "quote /MNQ --once"):
+        done = await asyncio.to_thread(run, *command.split(), **pointed)
+        assert b"Traceback" not in done.stderr
+        assert not steers(done.stdout + done.stderr), (command, done)
     status = json.loads((await asyncio.to_thread(run, "status", "--json", **pointed)).stdout)
     assert status["host"] == status["version"] == EVIL
     assert rb"\u001b]0;owned\u0007" in (await asyncio.to_thread(run, "doctor", **pointed)).stdout

@@ -24,7 +24,7 @@ from tests.support.fault_proxy import Spoil
 from tests.support.full_disk import full_disk
 from tests.support.stage import Stage, play
 
-SCHEDULES = 100  # ``nox -s faults`` plays ten thousand others
+SCHEDULES = 40  # ``nox -s faults`` plays ten thousand others
 LASTS_S = 75.0
 """Long enough for every deadline: silence 30 s, soft and hard limit of a service 80 s with the way there."""
 NOT_NOTICED = {

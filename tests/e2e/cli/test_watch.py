@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from schwabstream.report import StreamerReport, SymbolReport
+from tests.support.cases import pairs
 from tests.support.terminal import COMMAND, LEAVE_SCREEN, SHOW_CURSOR, terminal
 from tests.support.waiting import block_until
 
@@ -218,18 +219,18 @@ NOWHERE = "redis://127.0.0.1:1/0"
 ABSENT = f"Redis at {NOWHERE} does not answer (Connection refused)"
 
 
-@pytest.mark.parametrize("command", [("status",), ("quote", "AAPL"), ("book", "AAPL")])
-@pytest.mark.parametrize(
-    ("url", "code", "words"),
-    [
-        (NOWHERE, 8, f"{ABSENT}: start it, correct REDIS_URL or --redis"),
-        ("redis://h?foo=1", 2, "--redis: has an unknown option foo"),
-        ("redis://h?socket_timeout=abc", 2, "--redis: socket_timeout must be a number of seconds"),
-        ("embedded", 2, "--redis: must start with redis://, rediss:// or unix://"),
-    ],
-)
-def test_a_redis_given_by_hand_must_serve(command: tuple[str, ...], url: str, code: int, words: str) -> None:
+UNFIT = [
+    (NOWHERE, 8, f"{ABSENT}: start it, correct REDIS_URL or --redis"),
+    ("redis://h?foo=1", 2, "--redis: has an unknown option foo"),
+    ("redis://h?socket_timeout=abc", 2, "--redis: socket_timeout must be a number of seconds"),
+    ("embedded", 2, "--redis: must start with redis://, rediss:// or unix://"),
+]
+
+
+@pytest.mark.parametrize(("command", "unfit"), pairs([("status",), ("quote", "AAPL"), ("book", "AAPL")], UNFIT))
+def test_a_redis_given_by_hand_must_serve(command: tuple[str, ...], unfit: tuple[str, int, str]) -> None:
     """A Redis that is given as an option and does not serve is named in one sentence, and no other source is asked."""
+    url, code, words = unfit
     done = run(*command, "--redis", url)
     assert (done.returncode, done.stdout) == (code, "")
     assert done.stderr.startswith(f"schwabstream: {words}")
