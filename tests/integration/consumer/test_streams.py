@@ -177,7 +177,7 @@ async def test_a_stream_trimmed_past_its_reader_is_a_gap(redis_server: RedisServ
     assert isinstance(status, StatusEvent)
     assert status.lost_at is not None
     assert status.restored_at == int(ids[700].partition("-")[0])
-    assert "700 entries of market_data:stream:bars" in status.reason
+    assert "market_data:stream:bars were trimmed before they were read: 700" in status.reason
 
 
 async def test_resuming_behind_what_was_trimmed_is_a_gap(redis_server: RedisServer) -> None:
