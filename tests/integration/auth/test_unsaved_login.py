@@ -45,6 +45,12 @@ def settings(schwab: SchwabSimulator, monkeypatch: pytest.MonkeyPatch) -> Settin
     return settings
 
 
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start programs without coverage, which cannot write its file either, and would report that."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+
+
 async def quote_on_a_full_disk(redis_url: str) -> tuple[int, str, str]:
     """Run ``quote --once`` in a process that can write to no file: exit code, output, messages."""
     process = await asyncio.create_subprocess_exec(
