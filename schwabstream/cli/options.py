@@ -87,15 +87,9 @@ Simulate = Annotated[
     ),
 ]
 Redis = Annotated[str | None, value("--redis", "URL", "Use this Redis instead of REDIS_URL.", SOURCE)]
-RedisOrEmbedded = Annotated[
-    str | None,
-    value(
-        "--redis",
-        "URL",
-        "Use this Redis instead of REDIS_URL; 'embedded' starts one for the duration of the command.",
-        OUTPUT,
-    ),
-]
+_REDIS_OR_EMBEDDED = "Use this Redis instead of REDIS_URL; 'embedded' starts one for the duration of the command."
+RedisOrEmbedded = Annotated[str | None, value("--redis", "URL", _REDIS_OR_EMBEDDED, SOURCE)]
+RedisToFill = Annotated[str | None, value("--redis", "URL", _REDIS_OR_EMBEDDED, OUTPUT)]
 Duration = Annotated[
     float | None,
     value(

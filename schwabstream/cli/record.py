@@ -7,6 +7,7 @@ import typer
 
 from schwabstream.cli import options, pages
 from schwabstream.output import show
+from schwabstream.terminal.text import counted
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Record into this file, such as day.jsonl.zst.")]
 Files = Annotated[
@@ -135,4 +136,4 @@ def export(
     verbosity = options.verbosity(verbose, quiet=quiet)
     exported = export_recording(files, to, out, replace=force, verbosity=verbosity)
     for path, rows in exported.rows.items():
-        show(f"{path}: {rows} rows")
+        show(f"{path}: {counted(rows, 'row')}")

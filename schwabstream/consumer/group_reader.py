@@ -139,7 +139,7 @@ class GroupReader(Generic[E]):
             async with asyncio.timeout(CLOSE_LIMIT_S):
                 await self._acknowledgements.flush()
         except (RedisUnavailable, TimeoutError) as failure:
-            lost = f"{len(self._acknowledgements)} acknowledgements did not reach Redis: their entries will come again"
+            lost = f"{len(self._acknowledgements)} of the acknowledgements did not reach Redis: entries will come again"
             if error is None:
                 raise RedisUnavailable(f"{lost} ({cause_of(failure)})") from failure
             log.warning(lost, reason=cause_of(failure))
