@@ -90,15 +90,18 @@ class Rest:
         offer: dict[str, Any] = {"level2Permissions": self._faults.level2_permission}
         if self._faults.market_data_permission is not None:
             offer["mktDataPermission"] = self._faults.market_data_permission
-        account = {
-            "accountNumber": "00000000",
-            "primaryAccount": True,
-            "type": "BROKERAGE",
-            "nickName": "Simulated",
-            "displayAcctId": "...000",
-            "autoPositionEffect": True,
-            "accountColor": "Green",
-        }
+        accounts = [
+            {
+                "accountNumber": number,
+                "primaryAccount": place == 0,
+                "type": "BROKERAGE",
+                "nickName": "Simulated",
+                "displayAcctId": f"...{number[-3:]}",
+                "autoPositionEffect": True,
+                "accountColor": "Green",
+            }
+            for place, number in enumerate(self._faults.accounts)
+        ]
         info = {
             "streamerSocketUrl": self.socket_url,
             "schwabClientCustomerId": self.customer_id,
@@ -106,7 +109,7 @@ class Rest:
             "schwabClientChannel": "N9",
             "schwabClientFunctionId": "APIAPP",
         }
-        return {"accounts": [account], "streamerInfo": [info], "offers": [offer]}
+        return {"accounts": accounts, "streamerInfo": [info], "offers": [offer]}
 
     # -- quotes
 
