@@ -10,7 +10,7 @@ from schwabstream.protocol.fields import FIELDS, Service
 from schwabstream.simulator.books import Book
 from schwabstream.simulator.market import Bar, Quote
 from schwabstream.simulator.orders import Message, Orders
-from schwabstream.simulator.screeners import SCREENERS, Screeners
+from schwabstream.simulator.screeners import SCREENERS
 
 if TYPE_CHECKING:
     from schwabstream.simulator.server import SchwabSimulator
@@ -60,7 +60,7 @@ class Feed:
         self._market, self._faults, self._received = simulator.market, simulator.faults, simulator.received
         self._rng, self._seed = simulator.random, seed
         self._books: dict[tuple[str, Quote], Book] = {}
-        self._screeners = Screeners(self._market, seed)
+        self._screeners = simulator.screeners
         self._orders = Orders(self._market, self._faults, seed)
 
     # -- services and keys

@@ -5,6 +5,7 @@ The path of an instrument depends on the seed and the instrument only; times com
 
 import datetime as dt
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from schwabstream.simulator.statics import EASTERN, contract_fields, static_fiel
 
 # Smallest displayed and smallest traded amount; 1 for other assets.
 _QUOTE_LOTS = {"EQUITY": 100, "FOREX": 1_000_000}
+_KEPT_BARS = 960
 _TRADE_LOTS = {"EQUITY": 100, "FOREX": 10_000}
 _FRACTIONAL = ("last_size", "total_volume", "bid_size", "ask_size")
 """Fields of shares that Schwab also sends with fractions (protocol 4.1)."""
@@ -52,6 +54,8 @@ class Quote:
         self.rng = random.Random(f"{seed}:{instrument.key}")
         self.values: dict[str, Any] = {}
         self.bar: Bar | None = None
+        self.bars: deque[Bar] = deque(maxlen=_KEPT_BARS)
+        """The newest minutes with trades, for price history."""
         self.finished: Bar | None = None
         self._home = round(instrument.price / instrument.tick)
         self._reach = max(40, self._home // 50)
@@ -183,6 +187,7 @@ class Quote:
         if self.bar is None or self.bar.start_ms != start:
             self.finished = self.bar
             self.bar = Bar(start, price, price, price, price, 0)
+            self.bars.append(self.bar)
         self.bar.add(price, size)
 
     def take_bar(self, now_ms: int) -> Bar | None:
