@@ -76,6 +76,8 @@ class Pulse:
 
     def _send_update(self, sessions: list[Session], service: Service) -> None:
         feed, now_ms = self._simulator.feed, self._simulator.market.now_ms()
+        if not any(each.subscriptions.get(service) for each in sessions):
+            return
         if service not in SCREENERS:
             feed.send_activity(sessions)
             return

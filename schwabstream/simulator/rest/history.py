@@ -39,6 +39,7 @@ _MOST_DAYS = {"minute": 48, "daily": 366 * 40, "weekly": 366 * 40, "monthly": 36
 # Schwab dates a day's candle with midnight where it keeps its clocks.
 _CENTRAL = ZoneInfo("America/Chicago")
 _DAY = dt.timedelta(days=1)
+_DAY_MS = 86_400_000
 _SATURDAY = 5
 _SESSIONS = {True: (dt.time(7), 780), False: (dt.time(9, 30), 390)}
 """With and without extended hours: the first minute, and how many there are."""
@@ -54,25 +55,27 @@ def price_history(market: Market, faults: Faults, query: Query) -> dict[str, Any
     frequency = int(choice(query, "frequency", _FREQUENCIES[kind], "1"))
     period = int(choice(query, "period", _PERIODS[period_type], _DEFAULT_PERIODS[period_type]))
     extended = flag(query, "needExtendedHoursData", default=True)
-    end_ms = min(whole(query, "endDate", market.now_ms()), market.now_ms())
-    default = _start_of_period(period_type, period, end_ms)
-    start_ms = max(whole(query, "startDate", default), market.now_ms() - _MOST_DAYS[kind] * 86_400_000)
-    if query.get("startDate") and query.get("endDate") and int(query["startDate"]) > int(query["endDate"]):
+    previous_too = flag(query, "needPreviousClose", default=False)
+    now_ms = market.now_ms()
+    end_ms = whole(query, "endDate", now_ms)
+    start_ms = whole(query, "startDate", _start_of_period(period_type, period, min(end_ms, now_ms)))
+    if start_ms > end_ms:
         raise bad("startDate", "startDate must not be after endDate")
-    answer: dict[str, Any] = {"symbol": symbol, "empty": True}
+    start_ms, end_ms = max(start_ms, now_ms - _MOST_DAYS[kind] * _DAY_MS), min(end_ms, now_ms)
     quote = find(market, faults, symbol)
-    candles: list[Candle] = []
-    if quote is not None and quote.instrument.asset in ("EQUITY", "INDEX"):
-        past = _Past(market, quote)
-        if kind == "minute":
-            made = past.minutes(start_ms, end_ms, frequency, extended=extended)
-        else:
-            made = past.days(kind, start_ms)
-        candles = [each for each in made if start_ms <= each["datetime"] <= end_ms]
-        if flag(query, "needPreviousClose", default=False):
-            day = past.before(market.today())
-            answer |= {"previousClose": past.close(day), "previousCloseDate": _central_ms(day)}
-    return {"candles": candles, **answer, "empty": not candles}
+    if quote is None or quote.instrument.asset not in ("EQUITY", "INDEX") or start_ms > now_ms:
+        return {"candles": [], "symbol": symbol, "empty": True}
+    past = _Past(market, quote)
+    if kind == "minute":
+        made = past.minutes(start_ms, end_ms, frequency, extended=extended)
+    else:
+        made = past.days(kind, start_ms)
+    candles = [each for each in made if start_ms <= each["datetime"] <= end_ms]
+    answer = {"candles": candles, "symbol": symbol, "empty": not candles}
+    if previous_too:
+        day = _trading_day_before(market.today())
+        answer |= {"previousClose": past.close(day), "previousCloseDate": _central_ms(day)}
+    return answer
 
 
 def _start_of_period(period_type: str, period: int, end_ms: int) -> int:
@@ -84,7 +87,7 @@ def _start_of_period(period_type: str, period: int, end_ms: int) -> int:
             end = _trading_day_before(end)
         return int(dt.datetime.combine(end, dt.time(), EASTERN).timestamp() * 1000)
     days = {"month": 30.44, "year": 365.25}[period_type] * period
-    return max(0, end_ms - int(days * 86_400_000))
+    return max(0, end_ms - int(days * _DAY_MS))
 
 
 @functools.lru_cache(maxsize=20_000)
@@ -110,12 +113,7 @@ class _Past:
         self._market, self._quote, self._today = market, quote, market.today()
         self._tick, self._decimals = quote.instrument.tick, quote.instrument.decimals
         self._phases = [sum(map(ord, quote.instrument.key)) * share for share in (0.7, 1.3, 2.1)]
-        self._yesterday = self.before(self._today)
-        self._level = 1 + self._wave(self._yesterday.toordinal())
-
-    def before(self, day: dt.date) -> dt.date:
-        """The trading day before a day."""
-        return _trading_day_before(day)
+        self._level = 1 + self._wave(_trading_day_before(self._today).toordinal())
 
     def _wave(self, day: float) -> float:
         """How far a day's price is from the average of the years, as a fraction."""

@@ -107,6 +107,15 @@ async def test_a_span_of_time_has_precedence(web: Web) -> None:
     assert everything[-1]["datetime"] <= end
 
 
+@pytest.mark.parametrize("kind", ["minute", "daily"])
+@pytest.mark.parametrize("start", ["9" * 15, "1900000000000"])
+async def test_a_start_in_the_future_has_no_candles(web: Web, kind: str, start: str) -> None:
+    """However far away, nothing comes after now."""
+    period_type = {"minute": "day", "daily": "year"}[kind]
+    span = {"startDate": start, "endDate": "9" * 15}
+    assert await candles(web, periodType=period_type, frequencyType=kind, **span) == []
+
+
 @pytest.mark.parametrize("symbol", ["XYZZY", "nothing", "/NQ", "EUR/USD"])
 async def test_no_candles(web: Web, symbol: str) -> None:
     """An unknown symbol, and what is not a share or an index, has an empty list."""
