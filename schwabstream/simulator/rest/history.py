@@ -183,7 +183,7 @@ class _Past:
         return list(joined.values())
 
     def _minutes_of(self, day: dt.date, *, extended: bool) -> Iterator[Candle]:
-        """A day's minutes from its open to its close, in time; of today those that have begun."""
+        """A day's minutes from its open to its close, in time; today ends with the current minute."""
         whole = self._day(day)
         first, count = _SESSIONS[extended]
         start_ms = int(dt.datetime.combine(day, first, EASTERN).timestamp() * 1000)

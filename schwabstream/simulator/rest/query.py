@@ -1,4 +1,4 @@
-"""The parameters of a REST call, and the refusal of those that Schwab refuses (protocol 2.4)."""
+"""Reads the parameters of a REST call, and refuses wrong ones as Schwab does (protocol 2.4)."""
 
 import datetime as dt
 import math
