@@ -14,7 +14,6 @@ from schwabstream.errors import Refused, SessionLost
 from schwabstream.market.last_values import Instrument
 from schwabstream.market.trading_hours import hours_of
 from schwabstream.protocol.codec import Batch, Undecodable
-from schwabstream.protocol.futures import Hours
 from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, error_of
 from schwabstream.protocol.subscriptions import LEVEL_ONE
 from schwabstream.protocol.symbols import Symbol
@@ -64,10 +63,8 @@ class StreamSession:
         self._heard: set[str] = set()
         self._dead_since: dict[str, float] = {}
         self._repeated_us: dict[str, int] = {}
-        self._hours: dict[str, Hours] = {}
-        self._open: dict[Hours, bool] = {}
-        for symbol in stream.symbols:
-            self._learn_hours(symbol)
+        self._hours = {symbol.key: hours_of(symbol) for symbol in stream.symbols}
+        self._open = dict.fromkeys(self._hours.values(), False)
         self.logged_in_at: float | None = None
         self.subscribed_at: float | None = None
 

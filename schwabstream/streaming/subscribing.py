@@ -74,7 +74,7 @@ class Subscriptions:
         for service, keys in goal.items():
             for key in keys:
                 services[key] = (*services.get(key, ()), service)
-        self._stream.services = services
+        self._stream.subscribed = services
         for service in BOOK_SERVICES:
             self._liveness.aim_books(service, goal.get(service, ()), self._monotonic())
 

@@ -2,7 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from schwabstream.simulator import Faults
+from tests.long.wanted_symbols import play_consumers
 from tests.support.stage import Stage, moving, play, report
 
 
@@ -159,3 +162,9 @@ def test_a_wished_future_has_the_top_of_book_where_schwab_has_no_depth() -> None
         assert report(stage).symbol("/MES").services == ("LEVELONE_FUTURES", "CHART_FUTURES")
 
     play(story, "/MNQ:XCME", pulse=False)
+
+
+@pytest.mark.parametrize("drops", [False, True])
+def test_consumers_that_come_and_go_have_what_they_want_at_every_moment(drops: bool) -> None:
+    """Ten consumers change their wishes at random for three minutes: Schwab's list follows, nothing is left over."""
+    assert play_consumers(3, seed=7, drops=drops) > 100
