@@ -20,8 +20,8 @@ class StreamState:
     """The wanted symbols, their last values, and what is missing and why.
 
     ``wanted`` decides on the symbols, and ``wishes`` are the newest ones for it; ``subscribed`` has the services of
-    each key that is subscribed. ``market`` has the last values, ``schedule`` the trading hours, ``meter`` the counts of each
-    service; ``announcer`` publishes status events. ``silence``: how long a session may be silent;
+    each key that is subscribed. ``market`` has the last values, ``schedule`` the trading hours, ``meter`` the counts of
+    each service; ``announcer`` publishes status events. ``silence``: how long a session may be silent;
     ``liveness_history``: the sessions that silence has cost; ``listings``: exchange code by equity key, None until
     loaded; ``unavailable``: services that Schwab does not have; ``refused`` and ``stale``: the reason for missing data,
     by service and key; ``delayed``: keys reported as delayed.
@@ -89,8 +89,6 @@ class StreamState:
             for troubles in (self.refused, self.stale):
                 for each in [each for each in troubles if each[1] == key]:
                     del troubles[each]
-            if self.listings:
-                self.listings.pop(key, None)
         self.announcer.announce("released", f"{symbol.alias} is no longer wanted", symbol=symbol.alias, key=key)
 
     def troubles(self) -> dict[str, list[str]]:

@@ -113,7 +113,7 @@ def check_leftovers(stage: Stage, tasks: int) -> None:
     keys = {"AAPL", "/MNQ"}
     assert set(stream.market.instruments) == keys
     assert set(stream.subscribed) == keys
-    for held in (stream.listings or {}, stream.delayed, stream.gaps.lost, stream.liveness_history.given):
+    for held in (stream.delayed, stream.gaps.lost, stream.liveness_history.given):
         assert set(held) <= keys | set(LEVEL_ONE), held
     assert {key for _, key in (*stream.stale, *stream.refused)} <= keys
     gc.collect()
