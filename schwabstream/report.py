@@ -16,6 +16,9 @@ from schwabstream.events import FrozenModel, StatusState
 REPORT_VERSION: Final = 1
 REPORT_LIFE_S: Final = 15
 
+Source = Literal["configured", "added", "wanted"]
+"""Why a symbol is streamed."""
+
 
 class Count(StrEnum):
     """The counters of a run, by name; in the report, the names of the publisher's counters begin with ``redis``."""
@@ -85,6 +88,10 @@ class SymbolReport(FrozenModel):
     """Why data is missing: a refused subscription, or silence; null when nothing is missing."""
     book: Literal["book", "top_of_book"] | None = None
     """Source of level 2: `book`, or `top_of_book` when it comes from level 1; null before the first book."""
+    source: Source = "configured"
+    """Why the symbol is streamed: `configured` in the settings, `added` with `stream add`, or `wanted` by a reader."""
+    services: tuple[str, ...] = ()
+    """The Schwab services that are subscribed for the symbol, such as `LEVELONE_FUTURES`."""
 
 
 class LagReport(FrozenModel):
@@ -120,7 +127,9 @@ class StreamerReport(FrozenModel):
     simulated: bool = False
     """Whether the prices are simulated."""
     symbols: tuple[SymbolReport, ...] = ()
-    """The streamed symbols, in the order of the settings."""
+    """The streamed symbols: those of the settings in their order, then the others, oldest first."""
+    refused: dict[str, str] = Field(default_factory=dict)
+    """Symbols that are wanted but not streamed, at most 100, each with the reason as a sentence."""
     sessions: int = 0
     """Number of successful logins to Schwab's streamer in this run."""
     reconnects: int = 0
@@ -150,15 +159,17 @@ class StreamerReport(FrozenModel):
 
     @property
     def healthy(self) -> bool:
-        """Whether every symbol is streamed and everything is written to Redis."""
+        """Whether every configured symbol is streamed and everything is written to Redis."""
         return self.state == "streaming" and self.trouble is None
 
     @property
     def trouble(self) -> str | None:
         """The problem of a streamer whose state is ``streaming``, as a sentence; None when there is none."""
-        missing = sum(not symbol.fresh for symbol in self.symbols)
+        # A wish for a symbol that does not exist is no trouble of the streamer.
+        configured = [symbol for symbol in self.symbols if symbol.source == "configured"]
+        missing = sum(not symbol.fresh for symbol in configured)
         troubles = [f"Redis refuses to write {', '.join(self.refusing)}"] if self.refusing else []
-        troubles += [f"{missing:,} of {len(self.symbols):,} symbols without data"] if missing else []
+        troubles += [f"{missing:,} of {len(configured):,} symbols without data"] if missing else []
         return "; ".join(troubles) or None
 
     def symbol(self, alias: str) -> SymbolReport | None:

@@ -85,16 +85,23 @@ class Watchlist:
     """
 
     def __init__(self, symbols: Iterable[Symbol]) -> None:
-        self.quotes = [Quote(symbol) for symbol in symbols]
+        self.quotes: list[Quote] = []
         self._by_key: dict[str, list[Quote]] = {}
-        for quote in self.quotes:
-            self._by_key.setdefault(quote.symbol.key, []).append(quote)
+        self.show(symbols)
         self.outage: str | None = None
         self.invalid = 0
         self.report: StreamerReport | None = None
         self.starting = False
         self.asked_at: float | None = None
         self.updates = 0
+
+    def show(self, symbols: Iterable[Symbol]) -> None:
+        """Show these symbols from now on; those shown before keep their quotes."""
+        former = {quote.symbol: quote for quote in self.quotes}
+        self.quotes = [former.get(symbol) or Quote(symbol) for symbol in symbols]
+        self._by_key = {}
+        for quote in self.quotes:
+            self._by_key.setdefault(quote.symbol.key, []).append(quote)
 
     @property
     def keys(self) -> frozenset[str]:
