@@ -18,9 +18,9 @@ TICK_FIELDS: Final = tuple(name for name in TickEvent.model_fields if name in se
 """The names that ticks and the fields of level 1 share."""
 _OF_OTHERS: Final = set().union(*(names for service, names in _NAMES.items() if service != Service.LEVELONE_OPTIONS))
 OPTION_FIELDS: Final = frozenset(name for name in TICK_FIELDS if name not in _OF_OTHERS)
-"""Those that only ticks of options have."""
+"""The fields that only ticks of options have."""
 MODEL_FIELDS: Final = OPTION_FIELDS - {"underlying_price"}
-"""Those of them that a model calculates."""
+"""Their values that a model calculates."""
 _TRADE_FIELDS: Final = ("last_price", "last_size", "trade_time")
 _TOP_FIELDS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 
