@@ -62,6 +62,8 @@ class LastValues:
             instrument.aliases = (symbol.alias,)
             self.repeat(instrument)
             instrument.aliases = (*before, symbol.alias)
+            if instrument.info:
+                self._note_change(instrument)
 
     def remove(self, symbol: Symbol) -> None:
         """Take no more data of this alias; without another alias its key is forgotten."""
@@ -190,11 +192,15 @@ class LastValues:
         if type(value) not in accepted:
             value = self._coerce(value, accepted)
         if not instrument.info_changed and info.get(name) != value:
-            instrument.info_changed = True
-            self._changed.append(instrument)
+            self._note_change(instrument)
         info[name] = value
         if name == "active_contract" and not instrument.is_contract:
             instrument.tick["contract"] = value
+
+    def _note_change(self, instrument: Instrument) -> None:
+        if not instrument.info_changed:
+            instrument.info_changed = True
+            self._changed.append(instrument)
 
     def _coerce(self, value: object, accepted: tuple[type, ...]) -> object:
         if value is None:

@@ -12,7 +12,7 @@ from schwabstream.market.last_values import LastValues
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.fields import FIELDS, Field, Kind, Service
 from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
-from schwabstream.protocol.symbols import Asset, parse_symbols
+from schwabstream.protocol.symbols import Asset, parse_symbol, parse_symbols
 
 EVERYTHING = 1_000
 NOW_US = 1_790_000_000_000_000
@@ -169,3 +169,15 @@ def test_many_instruments_are_taken_in_turns() -> None:
     taken.apply(Service.LEVELONE_EQUITIES, key="MSFT", **{"15": "renamed"})
     assert [each.symbol for each in taken.instruments(2)] == ["AAPL", "MSFT"]
     assert taken.instruments(2) == []
+
+
+def test_a_new_alias_gets_its_instrument_and_a_released_one_none() -> None:
+    """An alias that is added later has its event although no field has changed; a removed symbol has none."""
+    taken = Taken("/ES:XCME", "AAPL")
+    taken.apply(Service.LEVELONE_FUTURES, key="/ES", **{"25": 0.25})
+    assert [each.symbol for each in taken.instruments()] == ["/ES:XCME"]
+    taken.market.add(parse_symbol("/ES", date(2025, 12, 7)))
+    assert [(each.symbol, each.tick) for each in taken.instruments()] == [("/ES:XCME", 0.25), ("/ES", 0.25)]
+    taken.apply(Service.LEVELONE_EQUITIES, key="AAPL", **{"15": "APPLE INC"})
+    taken.market.remove(parse_symbol("AAPL", date(2025, 12, 7)))
+    assert taken.instruments() == []
