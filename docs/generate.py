@@ -26,7 +26,17 @@ from schwabstream.cli import app, pages
 from schwabstream.commands import login
 from schwabstream.commands.doctor.findings import Diagnosis, Finding
 from schwabstream.errors import SchwabStreamError
-from schwabstream.events import VERSION, BarEvent, Event, Level, Level2Event, StatusEvent, TickEvent, Venue
+from schwabstream.events import (
+    VERSION,
+    BarEvent,
+    Event,
+    InstrumentEvent,
+    Level,
+    Level2Event,
+    StatusEvent,
+    TickEvent,
+    Venue,
+)
 from schwabstream.protocol import session
 from schwabstream.publishing import life as publisher
 from schwabstream.report import REPORT_LIFE_S, StreamerReport
@@ -46,6 +56,7 @@ EVENTS: dict[str, type[BaseModel]] = {
 }
 SCHEMAS: dict[str, type[BaseModel]] = {
     **{re.sub("Event$", "", model.__name__).lower(): model for model in EVENTS.values()},
+    "instrument": InstrumentEvent,
     "streamer": StreamerReport,
 }
 LAST_VALUES = ("ticks", "level2")
@@ -106,7 +117,7 @@ def region(name: str) -> str:
         "decisions": decisions,
         "json-output": json_output,
         **{each.__name__: partial(public_names, each) for each in PUBLIC},
-        **{model.__name__: partial(fields, model) for model in (*EVENTS.values(), Level, Venue)},
+        **{model.__name__: partial(fields, model) for model in (*EVENTS.values(), InstrumentEvent, Level, Venue)},
         "states": states,
     }
     # Docstrings mark code as reStructuredText does.
@@ -239,6 +250,7 @@ def channels() -> Iterator[str]:
             "hash, symbol → event",
             "the last event of each symbol",
         )
+    yield row("`market_data:instruments`", "hash, symbol → event", "the newest InstrumentEvent of each symbol")
     for name in EVENTS:
         yield row(
             f"`market_data:stream:{name}`",
@@ -420,6 +432,7 @@ def asyncapi() -> str:
         found[f"stream-{name}"] = _channel(f"stream:{name}", "entry", f"Redis stream: the durable record of {name}.")
         if name in LAST_VALUES:
             found[f"last-{name}"] = _channel(f"last:{name}", names[model], "Redis hash, symbol to its newest event.")
+    found["instruments"] = _channel("instruments", "instrument", "Redis hash, symbol to its newest event.")
     found["streamer"] = _channel("streamer", "streamer", f"Redis string that expires in {REPORT_LIFE_S} s.")
     document = {
         "asyncapi": "3.0.0",

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final, get_args
 
 from schwabstream.events import TickEvent
-from schwabstream.market.last_values import TICK_FIELDS
+from schwabstream.market.instruments import TICK_FIELDS
 from schwabstream.protocol.symbols import Asset, Symbol
 
 # The endpoint writes lastPrice where a TickEvent has last_price.

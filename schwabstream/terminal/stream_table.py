@@ -13,7 +13,7 @@ from rich.text import Text
 
 from schwabstream.escapes import safe
 from schwabstream.events import TickEvent
-from schwabstream.market.last_values import Instrument
+from schwabstream.market.instruments import Instrument
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport
@@ -74,9 +74,10 @@ class StreamTable:
         report = self._reporter.report([quote.symbol.key for quote in quotes])
         self._watchlist.take_report(report)
         for quote in quotes:
-            tick = self._instruments[quote.symbol.key].tick
+            instrument = self._instruments[quote.symbol.key]
+            tick = instrument.tick
             new = quote.tick is None or quote.tick.received_us != tick["received_us"]
-            if new and tick["last_price"] is not None:
+            if new and instrument.has_price:
                 self._watchlist.apply(TickEvent.model_construct(**tick), now_s)
         return report
 
