@@ -174,5 +174,5 @@ class InstrumentEvent(MarketEvent):
     """Size at the best ask with fractions, in shares."""
     total_volume_fractional: float | None = None
     """Volume of the trading day with fractions, in shares."""
-    unknown_53: str | None = None
+    unknown_53: int | None = None
     """Field 53 of equities, whose meaning is unknown."""

@@ -19,6 +19,8 @@ TICK_FIELDS: Final = tuple(name for name in TickEvent.model_fields if name in se
 _OF_OTHERS: Final = set().union(*(names for service, names in _NAMES.items() if service != Service.LEVELONE_OPTIONS))
 OPTION_FIELDS: Final = frozenset(name for name in TICK_FIELDS if name not in _OF_OTHERS)
 """Those that only ticks of options have."""
+MODEL_FIELDS: Final = OPTION_FIELDS - {"underlying_price"}
+"""Those of them that a model calculates."""
 _TRADE_FIELDS: Final = ("last_price", "last_size", "trade_time")
 _TOP_FIELDS: Final = ("bid_price", "bid_size", "ask_price", "ask_size")
 
@@ -54,7 +56,7 @@ class Layout:
     def __init__(self, service: Service) -> None:
         slots = {str(field.number): (field.name, _ACCEPTED[field.kind]) for field in FIELDS[service] if field.number}
         self.tick: dict[str, Slot] = {
-            number: (name, MODELLED if name in OPTION_FIELDS and name != "underlying_price" else accepted)
+            number: (name, MODELLED if name in MODEL_FIELDS else accepted)
             for number, (name, accepted) in slots.items()
             if name in TICK_FIELDS
         }

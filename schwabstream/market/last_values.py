@@ -139,8 +139,8 @@ class LastValues:
             if slot is not None:
                 name, accepted = slot
                 tick[name] = value if type(value) in accepted else self._coerce(value, accepted)
-            elif (slot := layout.info.get(number)) is not None:
-                self._keep_info(instrument, slot, value)
+            elif number in layout.info:
+                self._keep_info(instrument, layout.info[number], value)
         instrument.updates += 1
         last, trade_time, quote_time = tick["last_price"], tick["trade_time"], tick["quote_time"]
         if instrument.fresh and "assetMainType" not in entry:
@@ -174,7 +174,7 @@ class LastValues:
         info = instrument.info
         if type(value) not in accepted:
             value = self._coerce(value, accepted)
-        if info.get(name) != value and not instrument.info_changed:
+        if not instrument.info_changed and info.get(name) != value:
             instrument.info_changed = True
             self._changed.append(instrument)
         info[name] = value

@@ -133,7 +133,7 @@ class Watchlist:
         if self.outage:
             return "no Redis"
         if self.asked_at is not None:
-            return None
+            return _PAUSED.get((quote.tick and quote.tick.security_status) or "")
         if report is None:
             return "starting" if self.starting else "no streamer"
         if quote.report is None and report.state == "streaming":
