@@ -22,6 +22,7 @@ from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, ChannelQueue, weight
 from schwabstream.publishing.fence import Fence
+from schwabstream.publishing.instruments import InstrumentHash
 from schwabstream.publishing.life import TRANSITIONS, UNREACHED, State, Trigger
 from schwabstream.publishing.packing import bulk, command
 from schwabstream.publishing.refusals import Refusals
@@ -48,7 +49,7 @@ class TradingEventPublisher:
     events are written only while the lease in Redis names its holder. ``state`` follows ``life.TRANSITIONS``.
     ``outage`` is the reason why Redis accepts nothing at the moment, or None. ``refusing`` has the names
     whose writes Redis refuses while it accepts the rest, each with its newest command, which is sent again with every
-    report until Redis accepts it.
+    report until Redis accepts it. ``instruments`` takes InstrumentEvents, which are written with the next report.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class TradingEventPublisher:
         self.url = self._writer.url
         first_seq = int(wall() * 1e6)
         self._queues = {channel: ChannelQueue(channel, prefix, stream_maxlen, first_seq) for channel in Channel}
+        self.instruments = InstrumentHash(prefix)
         self._report_key = f"{prefix}:streamer"
         self._report_start = command("SET", self._report_key, more=3)
         # Each batch renews the lease. The claim to the prefix also stops a batch when lost; once a second is enough.
@@ -247,8 +249,9 @@ class TradingEventPublisher:
         if report is not None:
             parts += (self._report_start, bulk(report), bulk(b"PX"), _REPORT_LIFE, self._claim_renewal)
             repeats = self._repeat_refused() if self.refusing else []
-            parts += repeats
-            commands += (2 if self._claim_key else 1) + len(repeats)
+            instruments = self.instruments.load()
+            parts += repeats + instruments
+            commands += (2 if self._claim_key else 1) + len(repeats) + len(instruments)
         if commands:
             self._writer.transact(parts, commands)
         else:
@@ -272,6 +275,8 @@ class TradingEventPublisher:
             self.batch_sizes.add(total)
         self.write_times.add(self._writer.round_trip_s or 0.0)
         self._shed_events, self._shed_bytes = self._max_events, self._max_bytes
+        if self._report_in_flight is not None and self.instruments.key not in self.refusing:
+            self.instruments.written()
         if self._report is self._report_in_flight:
             self._report = None
         if self.state is _WRITING:
@@ -308,6 +313,7 @@ class TradingEventPublisher:
             writes += queue.writes() if queue.in_flight else []
         if self._report_in_flight is not None:
             writes += [(name, None) for name in (self._report_key, self._claim_key, *self._repeats) if name]
+            writes += [(self.instruments.key, None)] if self.instruments.in_flight else []
         for (name, newest), reply in zip(writes, replies, strict=True):
             self.counts[Count.REFUSED_COMMANDS] += self._refusals.note(name, reply, newest)
 
