@@ -28,11 +28,14 @@ from schwabstream.commands.doctor.findings import Diagnosis, Finding
 from schwabstream.errors import SchwabStreamError
 from schwabstream.events import (
     VERSION,
+    AccountEvent,
     BarEvent,
     Event,
     InstrumentEvent,
     Level,
     Level2Event,
+    ScreenerEvent,
+    ScreenerItem,
     StatusEvent,
     TickEvent,
     Venue,
@@ -53,6 +56,8 @@ EVENTS: dict[str, type[BaseModel]] = {
     "level2": Level2Event,
     "bars": BarEvent,
     "status": StatusEvent,
+    "screeners": ScreenerEvent,
+    "account": AccountEvent,
 }
 SCHEMAS: dict[str, type[BaseModel]] = {
     **{re.sub("Event$", "", model.__name__).lower(): model for model in EVENTS.values()},
@@ -83,8 +88,8 @@ SETTINGS: dict[str, str] = {
     "Schwab": """schwab_client_id schwab_client_secret schwab_callback_url schwab_token_path schwab_token_key
         schwab_refresh_token schwab_refresh_interval_s schwab_persist_refresh_to_env schwab_env_back_path
         schwab_api_base_url""",
-    "What to stream": """schwab_symbols tastytrade_symbol_list schwab_max_symbols schwab_heartbeat_timeout_s
-        schwab_tick_keepalive_s""",
+    "What to stream": """schwab_symbols tastytrade_symbol_list schwab_max_symbols schwab_screeners
+        schwab_account_activity schwab_heartbeat_timeout_s schwab_tick_keepalive_s""",
     "Redis": """redis_url schwab_redis_prefix schwab_redis_stream_maxlen schwab_redis_buffer_events
         schwab_redis_buffer_mb""",
     "Operation": "schwab_alert_command schwab_metrics_port schwab_log_format",
@@ -118,7 +123,10 @@ def region(name: str) -> str:
         "decisions": decisions,
         "json-output": json_output,
         **{each.__name__: partial(public_names, each) for each in PUBLIC},
-        **{model.__name__: partial(fields, model) for model in (*EVENTS.values(), InstrumentEvent, Level, Venue)},
+        **{
+            model.__name__: partial(fields, model)
+            for model in (*EVENTS.values(), InstrumentEvent, Level, Venue, ScreenerItem)
+        },
         "states": states,
     }
     # Docstrings mark code as reStructuredText does.
@@ -300,6 +308,8 @@ def type_of(definition: dict[str, Any]) -> str:
         return " or ".join(type_of(each) for each in definition["anyOf"])
     if "const" in definition:
         return f"`{json.dumps(definition['const'])}`"
+    if "type" not in definition:
+        return "any JSON"
     names = {"string": "text", "array": "list", "boolean": "true or false"}
     return names.get(definition["type"], str(definition["type"]))
 

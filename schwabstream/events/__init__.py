@@ -11,17 +11,22 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
+from schwabstream.events.account import AccountEvent
 from schwabstream.events.base import VERSION, BaseEvent, FrozenModel, MarketEvent, from_ms
 from schwabstream.events.instrument import InstrumentEvent
+from schwabstream.events.screener import ScreenerEvent, ScreenerItem
 
 __all__ = [
     "VERSION",
+    "AccountEvent",
     "BarEvent",
     "Channel",
     "Event",
     "InstrumentEvent",
     "Level",
     "Level2Event",
+    "ScreenerEvent",
+    "ScreenerItem",
     "StatusEvent",
     "StatusState",
     "TickEvent",
@@ -31,12 +36,14 @@ __all__ = [
 
 
 class Channel(StrEnum):
-    """The four channels. Each has its own ``seq``, pub/sub channel and stream."""
+    """The six channels. Each has its own ``seq``, pub/sub channel and stream."""
 
     TICKS = "ticks"
     LEVEL2 = "level2"
     BARS = "bars"
     STATUS = "status"
+    SCREENERS = "screeners"
+    ACCOUNT = "account"
 
 
 class TickEvent(MarketEvent):
@@ -256,8 +263,10 @@ def status_event(state: str, reason: str, now_us: int, **more: Any) -> dict[str,
     }
 
 
-Event = Annotated[TickEvent | Level2Event | BarEvent | InstrumentEvent | StatusEvent, Field(discriminator="type")]
-
+Event = Annotated[
+    TickEvent | Level2Event | BarEvent | InstrumentEvent | StatusEvent | ScreenerEvent | AccountEvent,
+    Field(discriminator="type"),
+]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 

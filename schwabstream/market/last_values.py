@@ -1,4 +1,4 @@
-"""The last value of each symbol: merges Schwab's changes into full ticks, and turns books and bars into events.
+"""The last value of each symbol: merges Schwab's changes into full ticks, and turns all other data into events.
 
 Passes events to ``publish`` as dictionaries of the shapes in ``events``. The dictionary of a tick is the symbol's own
 state: ``publish`` may set its ``seq``, and must copy or encode what it keeps before it returns. A side of a book is
@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any
 
 from schwabstream.events import Channel
+from schwabstream.market.account import account_event
 from schwabstream.market.instruments import (
     CHARACTER,
     INTEGER,
@@ -24,6 +25,7 @@ from schwabstream.market.instruments import (
     Slot,
     event_head,
 )
+from schwabstream.market.screeners import screener_event
 from schwabstream.protocol.books import Book, read_book, write_side
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.fields import Service, character, whole
@@ -37,6 +39,11 @@ _TICKS = Channel.TICKS
 _CHART_TIME = {Service.CHART_FUTURES: "1", Service.CHART_EQUITY: "7"}
 _BAR_PRICES = ("open", "high", "low", "close", "volume")
 _EQUITY_BAR = {"sequence": "1", "chart_day": "8"}
+_WITHOUT_STATE = {
+    Service.SCREENER_EQUITY: (Channel.SCREENERS, screener_event),
+    Service.SCREENER_OPTION: (Channel.SCREENERS, screener_event),
+    Service.ACCT_ACTIVITY: (Channel.ACCOUNT, account_event),
+}
 
 
 class LastValues:
@@ -111,6 +118,8 @@ class LastValues:
                 self._apply_books(batch, timestamp, received_us)
             elif service in _CHART_TIME:
                 self._apply_bars(batch, received_us)
+            elif service in _WITHOUT_STATE:
+                self._apply_events(batch, timestamp, received_us)
             else:
                 self.counts[Count.UNKNOWN_SERVICES] += 1
             return
@@ -272,6 +281,12 @@ class LastValues:
             if batch.service == Service.CHART_EQUITY:
                 event.update((name, self._whole(entry.get(number))) for name, number in _EQUITY_BAR.items())
             self._fan_out(Channel.BARS, instrument, event)
+
+    def _apply_events(self, batch: Batch, timestamp: int, received_us: int) -> None:
+        channel, event_of = _WITHOUT_STATE[Service(batch.service)]
+        for entry in batch.content:
+            if (event := event_of(entry, timestamp, received_us, self.counts)) is not None:
+                self._publish(channel, event)
 
     def _fan_out(self, channel: Channel, instrument: Instrument, event: dict[str, Any]) -> None:
         for alias in instrument.aliases:

@@ -168,8 +168,9 @@ def test_the_states_are_the_contracts() -> None:
 
 
 def test_channels_and_version() -> None:
-    """Four channels by the names they have in Redis, and version 1."""
-    assert [str(channel) for channel in Channel] == ["ticks", "level2", "bars", "status"]
+    """Six channels by the names they have in Redis, and version 1."""
+    names = ["ticks", "level2", "bars", "status", "screeners", "account"]
+    assert [str(channel) for channel in Channel] == names
     assert VERSION == 1
 
 

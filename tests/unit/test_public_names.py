@@ -21,7 +21,8 @@ PUBLIC = {
     "schwabstream": """BarEvent Channel GroupReader Level2Event StatusEvent TickEvent __version__ last read_stream
         subscribe""",
     "schwabstream.consumer": "Entry GroupReader LiveEvents Subscription fetch_last last read_stream subscribe",
-    "schwabstream.events": """BarEvent Channel Event InstrumentEvent Level Level2Event StatusEvent StatusState
+    "schwabstream.events": """AccountEvent BarEvent Channel Event InstrumentEvent Level Level2Event ScreenerEvent
+        ScreenerItem StatusEvent StatusState
         TickEvent VERSION Venue parse_event""",
     "schwabstream.errors": """ConfigurationError Evicted LeaseLost LoginDenied LoginRequired OutputUnwritable
         ProtocolError RedisUnavailable RedisUnsuitable Refused SchwabStreamError SchwabUnavailable SessionLost

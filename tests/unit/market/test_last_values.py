@@ -378,9 +378,21 @@ def test_unknown_services_are_counted() -> None:
     """A batch of a service nothing is known of is counted once and passed over."""
     floor = Floor("/ES")
     floor.apply("BRAND_NEW", {"key": "/ES", "3": 6.0}, {"key": "/ES"})
-    floor.apply("SCREENER_EQUITY", {"key": "NASDAQ_VOLUME_30"})
+    floor.apply("NEWS_HEADLINE", {"key": "AAPL"})
     assert floor.published == []
     assert floor.market.counts == {"unknown services": 2}
+
+
+def test_screeners_and_account_activity_have_channels_of_their_own() -> None:
+    """A list of a screener and a message about an account are published as they come, whatever the symbols."""
+    floor = Floor("/ES")
+    floor.apply("SCREENER_OPTION", {"key": "OPTION_ALL_TRADES_60", "4": [{"symbol": "SPY"}]}, {"key": "x"})
+    floor.apply("ACCT_ACTIVITY", {"key": "Account Activity", "1": "12345678", "2": "SUBSCRIBED", "3": ""})
+    assert [(channel, event["symbol"]) for channel, event in floor.published] == [
+        ("screeners", "OPTION_ALL_TRADES_60"),
+        ("account", "****5678"),
+    ]
+    assert floor.market.counts == {"unknown entries": 1}
 
 
 def test_an_empty_batch_is_nothing() -> None:
