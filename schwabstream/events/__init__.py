@@ -7,7 +7,7 @@ has not sent is None, and NaN never appears. The docstring below each field is i
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, TypeAdapter
 
@@ -44,6 +44,10 @@ class Channel(StrEnum):
     STATUS = "status"
     SCREENERS = "screeners"
     ACCOUNT = "account"
+
+
+SYMBOL_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2, Channel.BARS})
+"""The channels whose events can also be published on a channel of their symbol, such as ``market_data:ticks:AAPL``."""
 
 
 class TickEvent(MarketEvent):
@@ -254,6 +258,7 @@ def status_event(state: str, reason: str, now_us: int, **more: Any) -> dict[str,
         "symbol": None,
         "key": None,
         "seq": 0,
+        "prev": 0,
         "timestamp": now_us // 1000,
         "received_us": now_us,
         "state": state,

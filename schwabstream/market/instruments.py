@@ -148,6 +148,7 @@ def event_head(kind: str, key: str, timestamp: int, received_us: int) -> dict[st
         "symbol": key,
         "key": key,
         "seq": 0,
+        "prev": 0,
         "timestamp": timestamp,
         "received_us": received_us,
     }

@@ -21,6 +21,7 @@ from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.fence import LIFE_MS
 from schwabstream.publishing.instruments import InstrumentHash
+from schwabstream.publishing.symbol_channels import SymbolChannels
 from schwabstream.report import StreamerReport, SymbolReport, parse_report
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
@@ -44,6 +45,7 @@ class Shelf:
     connected: bool = True
     round_trip_s: float | None = None
     refusing: dict[str, bytes | None] = field(default_factory=dict)
+    symbol_channels: SymbolChannels = field(default_factory=lambda: SymbolChannels({}, wanted=True))
     counts: Counter[str] = field(default_factory=Counter)
     events: list[tuple[Channel, dict[str, Any]]] = field(default_factory=list)
     reports: list[StreamerReport] = field(default_factory=list)
