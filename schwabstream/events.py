@@ -232,6 +232,9 @@ StatusState = Literal[
     "stale",
     "gap",
     "dropped",
+    "subscribed",
+    "refused",
+    "released",
     "stopped",
 ]
 

@@ -85,6 +85,10 @@ class SymbolReport(FrozenModel):
     """Why data is missing: a refused subscription, or silence; null when nothing is missing."""
     book: Literal["book", "top_of_book"] | None = None
     """Source of level 2: `book`, or `top_of_book` when it comes from level 1; null before the first book."""
+    source: Literal["configured", "added", "wanted"] = "configured"
+    """Why the symbol is streamed: `configured` in the settings, `added` with `stream add`, or `wanted` by readers."""
+    services: tuple[str, ...] = ()
+    """The services of Schwab that the symbol is subscribed to; empty until Schwab has accepted it."""
 
 
 class LagReport(FrozenModel):
@@ -121,6 +125,8 @@ class StreamerReport(FrozenModel):
     """Whether the prices are simulated."""
     symbols: tuple[SymbolReport, ...] = ()
     """The streamed symbols, in the order of the settings."""
+    refused: dict[str, str] = Field(default_factory=dict)
+    """Wanted symbols that are refused, with the reason, at most 100."""
     sessions: int = 0
     """Number of successful logins to Schwab's streamer in this run."""
     reconnects: int = 0

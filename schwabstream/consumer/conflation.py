@@ -8,7 +8,7 @@ replaced one costs little.
 """
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, Literal, NamedTuple
 
 from pydantic import ValidationError
@@ -102,12 +102,17 @@ class ConflatingQueue:
         for message in sorted(messages, key=lambda message: message.seq):
             self._accept(message)
 
-    def report_absent(self, symbols: Iterable[Symbol], streamed: Collection[str] | None) -> None:
-        """Report each symbol whose key is not ``streamed``; None: no streamer runs, and only last values exist."""
-        present = {message.key for message in self._pending.values()} if streamed is None else set(streamed)
-        for symbol in symbols:
-            if symbol.key not in present:
-                self._absences.append(_absence(symbol, self._now_us, running=streamed is not None))
+    def holds(self, key: str) -> bool:
+        """Whether an event of that key is queued."""
+        return any(message.key == key for message in self._pending.values())
+
+    def report_absent(self, symbol: Symbol, why: str) -> None:
+        """Report that the symbol is not streamed, before the queued events; ``why`` includes the next step."""
+        future = future_meant(symbol)
+        meant = f"; did you mean {future}?" if future else ""
+        about = {"symbol": symbol.alias, "key": symbol.key, "detail": "not-streamed"}
+        reason = f"{symbol.alias} is not streamed: {why}{meant}"
+        self._absences.append(StatusEvent(**status_event("stale", reason, self._now_us, **about)))
 
     def take(self) -> Event | None:
         """The next event, or None when the queue is empty; an invalid message is counted and skipped."""
@@ -217,14 +222,3 @@ class ConflatingQueue:
         since = lost_at or self._now_us // 1000
         more = {"since": since, "lost_at": lost_at, "restored_at": restored_at, "count": count}
         self._notices.append(StatusEvent(**status_event(state, reason, self._now_us, **more)))
-
-
-def _absence(symbol: Symbol, now_us: int, *, running: bool) -> StatusEvent:
-    """The report that a symbol is not streamed, with the next step."""
-    alias, future = symbol.alias, future_meant(symbol)
-    meant = f"; did you mean {future}?" if future else ""
-    if running:
-        reason = f"{alias} is not streamed: add it to SCHWAB_SYMBOLS or --symbols of the streamer{meant}"
-    else:
-        reason = f"{alias} is not streamed: no streamer is running; start one with schwabstream stream run{meant}"
-    return StatusEvent(**status_event("stale", reason, now_us, symbol=alias, key=symbol.key, detail="not-streamed"))

@@ -1,14 +1,14 @@
 """Redis → events: the last values, then live events, across outages of Redis, with every gap reported.
 
 :class:`Subscription` shows its queue, its counters and its connection, as screens need them; ``live_events`` is the
-interface for programs. Opens no connection to Schwab and writes nothing to Redis.
+interface for programs. Opens no connection to Schwab; writes nothing to Redis but wishes.
 """
 
 import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -23,6 +23,7 @@ from schwabstream.broker.client import heed_cancellation, redis_client
 from schwabstream.broker.kind import reach
 from schwabstream.broker.url import redact_url, translated, unavailable
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
+from schwabstream.consumer.wishes import WantedSet
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
 from schwabstream.report import StreamerReport, parse_report
@@ -102,6 +103,15 @@ class Subscription:
         """The running streamer's report; None when none is running. Raises ``RedisUnavailable``."""
         with translated(self.url):
             return await fetch_report(self._client, self._prefix)
+
+    async def ask_for(self, symbols: Iterable[str], until_s: float) -> None:
+        """Ask the streamer for symbols until that time, in seconds since the epoch. Raises ``RedisUnavailable``."""
+        with translated(self.url):
+            await WantedSet(self._client, self._prefix).renew(symbols, until_s)
+
+    def notify(self) -> None:
+        """Let an iteration look at the queue again."""
+        self._arrived.set()
 
     async def _open(self) -> "_SubscribedConnection":
         """Open a subscribed connection and merge the last values; raises ``RedisUnavailable``."""
