@@ -125,9 +125,7 @@ def test_symbols_that_are_not_streamed_are_named_with_the_way_to_add_them() -> N
     shown = watchlist("/MNQ", "AAPL")
     assert shown.not_streamed() is None
     shown.take_report(report(line("/MNQ")))
-    assert shown.not_streamed() == (
-        "AAPL is not streamed (streamed: /MNQ): add it with schwabstream stream add AAPL"
-    )
+    assert shown.not_streamed() == ("AAPL is not streamed (streamed: /MNQ): add it with schwabstream stream add AAPL")
     hinted = watchlist("MNQ")
     hinted.take_report(report(line("/MNQ")))
     assert str(hinted.not_streamed()).startswith("MNQ (did you mean /MNQ?) is not streamed")
