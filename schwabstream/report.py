@@ -16,6 +16,9 @@ from schwabstream.events import FrozenModel, StatusState
 REPORT_VERSION: Final = 1
 REPORT_LIFE_S: Final = 15
 
+Source = Literal["configured", "added", "wanted"]
+"""Why a symbol is streamed."""
+
 
 class Count(StrEnum):
     """The counters of a run, by name; in the report, the names of the publisher's counters begin with ``redis``."""
@@ -85,10 +88,17 @@ class SymbolReport(FrozenModel):
     """Why data is missing: a refused subscription, or silence; null when nothing is missing."""
     book: Literal["book", "top_of_book"] | None = None
     """Source of level 2: `book`, or `top_of_book` when it comes from level 1; null before the first book."""
-    source: Literal["configured", "added", "wanted"] = "configured"
-    """Why the symbol is streamed: `configured` in the settings, `added` with `stream add`, or `wanted` by readers."""
+    source: Source = "configured"
+    """Why the symbol is streamed: `configured` in the settings, `added` with `stream add`, or `wanted` by a reader."""
     services: tuple[str, ...] = ()
-    """The services of Schwab that the symbol is subscribed to; empty until Schwab has accepted it."""
+    """The Schwab services that are subscribed for the symbol, such as `LEVELONE_FUTURES`."""
+
+    @property
+    def refusal(self) -> str | None:
+        """Why Schwab refuses the level 1 of the symbol, as a sentence; None when it does not."""
+        if self.problem is None or any(name.startswith("LEVELONE") for name in self.services):
+            return None
+        return f"{self.symbol} is not streamed: {self.problem}"
 
 
 class LagReport(FrozenModel):
@@ -124,9 +134,9 @@ class StreamerReport(FrozenModel):
     simulated: bool = False
     """Whether the prices are simulated."""
     symbols: tuple[SymbolReport, ...] = ()
-    """The streamed symbols, in the order of the settings."""
+    """The streamed symbols: those of the settings in their order, then the others, oldest first."""
     refused: dict[str, str] = Field(default_factory=dict)
-    """Wanted symbols that are refused, with the reason, at most 100."""
+    """Symbols that are wanted but not streamed, at most 100, each with the reason as a sentence."""
     sessions: int = 0
     """Number of successful logins to Schwab's streamer in this run."""
     reconnects: int = 0
@@ -166,6 +176,10 @@ class StreamerReport(FrozenModel):
         troubles = [f"Redis refuses to write {', '.join(self.refusing)}"] if self.refusing else []
         troubles += [f"{missing:,} of {len(self.symbols):,} symbols without data"] if missing else []
         return "; ".join(troubles) or None
+
+    def by_key(self) -> dict[str, SymbolReport]:
+        """The report of each symbol by its key; of several aliases, the first, as the configured ones come first."""
+        return {symbol.key: symbol for symbol in reversed(self.symbols)}
 
     def symbol(self, alias: str) -> SymbolReport | None:
         """The report of one symbol, by the alias in its events; None when the streamer does not stream it."""

@@ -113,6 +113,14 @@ class Settings(BaseSettings):
     tastytrade_symbol_list: SymbolList = Field(
         default_factory=list, description="More symbols, in tastytrade's forms; duplicates are dropped."
     )
+    schwab_max_symbols: int = Field(
+        default=500,
+        ge=1,
+        description=(
+            "The most symbols streamed at once: configured ones first, then wanted ones, oldest first. The rest are "
+            "refused by name."
+        ),
+    )
     schwab_refresh_interval_s: float = Field(
         default=1500,
         gt=0,

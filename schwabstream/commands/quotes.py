@@ -221,7 +221,7 @@ class _Watch:
             awaited = [
                 (quote, before)
                 for quote, before in awaited
-                if not watchlist.refusal(quote.symbol) and (quote.report is None or view.shown(quote) is before)
+                if not watchlist.refusal(quote) and (quote.report is None or view.shown(quote) is before)
             ]
         await self._await_report(subscription, 0.0)
 

@@ -72,7 +72,12 @@ async def _record(options: RecordOptions, settings: Settings, symbols: list[Symb
         recording = recording_to(options.file, rotation, symbols, simulated=options.simulate)
         client = SchwabStreamClient(
             auth,
-            StreamState(symbols, _discard, heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s),
+            StreamState(
+                symbols,
+                _discard,
+                heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s,
+                max_symbols=settings.schwab_max_symbols,
+            ),
             keepalive_s=0,
             recorder=stack.enter_context(recording),
         )

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +20,7 @@ from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.subscription import CONNECT_TIMEOUT_S, Subscription, read_report
 from schwabstream.consumer.wishes import WantedSet
 from schwabstream.errors import ConfigurationError, RedisUnavailable, Refused, SchwabStreamError, SchwabUnavailable
+from schwabstream.escapes import safe
 from schwabstream.events import Channel, StatusEvent
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport, SymbolReport
@@ -81,45 +82,45 @@ async def _add(settings: Settings, symbols: list[Symbol]) -> Outcome:
         raise SchwabUnavailable(
             "a replay is running, which streams only what was recorded: stop it and start a streamer"
         )
-    lines = {line.key: line for line in reversed(report.symbols)}
-    asked = []
-    for symbol in symbols:
-        line = lines.get(symbol.key)
-        if line is not None and line.source in ("configured", "added"):
-            outcome.lines.append(f"{symbol.alias} is already streamed ({line.source})")
-        else:
-            # Under the alias that readers of the symbol already get.
-            asked.append(Symbol(line.symbol, symbol.key, symbol.asset) if line else symbol)
-    if asked:
-        async with _wanted(settings) as wanted:
-            await _Request(settings, wanted, asked, outcome).run()
+    lines = report.by_key()
+    # Under the alias that readers of the symbol already get.
+    aliases = {symbol.key: lines[symbol.key].symbol if symbol.key in lines else symbol.alias for symbol in symbols}
+    async with _wanted(settings) as wanted:
+        before = await wanted.expiries(aliases.values())
+        asked = []
+        for symbol in symbols:
+            line, alias = lines.get(symbol.key), aliases[symbol.key]
+            if line is not None and (line.source == "configured" or before.get(alias) == math.inf):
+                outcome.lines.append(f"{symbol.alias} is already streamed ({line.source})")
+            else:
+                asked.append(alias)
+        if asked:
+            await _Request(settings, asked, report, outcome).run(wanted, before)
     return outcome
 
 
 class _Request:
     """The symbols that are asked for, until each has been accepted or refused or the time is up."""
 
-    def __init__(self, settings: Settings, wanted: WantedSet, symbols: list[Symbol], outcome: Outcome) -> None:
-        self._settings, self._wanted, self._outcome = settings, wanted, outcome
-        self._pending = {symbol.alias: symbol for symbol in symbols}
+    def __init__(self, settings: Settings, aliases: list[str], report: StreamerReport, outcome: Outcome) -> None:
+        self._settings, self._outcome = settings, outcome
+        self._pending = dict.fromkeys(aliases)
+        self._accepted = {line.symbol for line in report.symbols if not line.refusal}
         self._refused: dict[str, str] = {}
         self._reports: set[int] = set()
         self._state = ""
 
-    async def run(self) -> None:
-        """Ask, wait, and withdraw what was not accepted, also when the wait is interrupted."""
-        settings = self._settings
-        queue = ConflatingQueue(keys=[symbol.key for symbol in self._pending.values()])
-        url, prefix = settings.redis_url, settings.schwab_redis_prefix
+    async def run(self, wanted: WantedSet, before: Mapping[str, float]) -> None:
+        """Ask and wait, then withdraw what was not accepted, also when the wait is interrupted."""
+        url, prefix = self._settings.redis_url, self._settings.schwab_redis_prefix
+        queue = ConflatingQueue(self._pending)
         async with Subscription(queue, kinds={Channel.STATUS}, redis_url=url, prefix=prefix) as subscription:
-            before = await self._wanted.expiries(self._pending)
             try:
-                await self._wanted.renew(self._pending, math.inf)
+                await wanted.renew(self._pending, math.inf)
                 await self._await_answers(subscription)
             finally:
-                failed = [*self._pending, *self._refused]
                 with contextlib.suppress(RedisError, OSError):
-                    await self._wanted.restore(failed, before)
+                    await wanted.restore([*self._pending, *self._refused], before)
         self._outcome.error = self._error()
 
     async def _await_answers(self, subscription: Subscription) -> None:
@@ -137,6 +138,8 @@ class _Request:
     def _take_status(self, event: StatusEvent) -> None:
         if event.symbol in self._pending and event.state == "refused":
             self._refuse(event.symbol, event.reason)
+        elif event.symbol in self._pending and event.state == "subscribed":
+            self._accepted.add(event.symbol)
 
     def _take_report(self, report: StreamerReport | None) -> None:
         """Take in one report; a refusal in the first two may be of an earlier request."""
@@ -148,24 +151,25 @@ class _Request:
         lines = {line.symbol: line for line in report.symbols}
         for alias in [*self._pending]:
             line = lines.get(alias)
-            if line is not None and line.source == "added" and line.services:
+            refusal = report.refused.get(alias) if line is None else line.refusal
+            if refusal and len(self._reports) > _REPORTS_BEFORE_TRUST:
+                self._refuse(alias, refusal)
+            elif line is not None and line.source == "added" and (line.fresh or alias in self._accepted):
                 del self._pending[alias]
                 self._outcome.lines.append(f"{alias} is streamed ({', '.join(line.services)})")
-            elif alias in report.refused and len(self._reports) > _REPORTS_BEFORE_TRUST:
-                self._refuse(alias, report.refused[alias])
 
     def _refuse(self, alias: str, reason: str) -> None:
         del self._pending[alias]
         self._refused[alias] = reason
 
     def _error(self) -> SchwabStreamError | None:
-        problems = [f"{alias} is refused: {reason}" for alias, reason in self._refused.items()]
+        problems = list(self._refused.values())
         if self._pending:
             names, why = ", ".join(self._pending), f" ({self._state})" if self._state else ""
             problems.append(f"no answer for {names} within {ANSWER_LIMIT_S:.0f} s{why}: see schwabstream status")
         if not problems:
             return None
-        return (Refused if self._refused else SchwabUnavailable)("; ".join(problems))
+        return (Refused if self._refused else SchwabUnavailable)(safe("; ".join(problems)))
 
 
 async def _remove(settings: Settings, symbols: list[Symbol]) -> list[str]:

@@ -106,13 +106,12 @@ class ConflatingQueue:
         """Whether an event of that key is queued."""
         return any(message.key == key for message in self._pending.values())
 
-    def report_absent(self, symbol: Symbol, why: str) -> None:
-        """Report that the symbol is not streamed, before the queued events; ``why`` includes the next step."""
+    def report_absent(self, symbol: Symbol, reason: str) -> None:
+        """Report that the symbol is not streamed, before the queued events; ``reason`` is a sentence."""
         future = future_meant(symbol)
         meant = f"; did you mean {future}?" if future else ""
         about = {"symbol": symbol.alias, "key": symbol.key, "detail": "not-streamed"}
-        reason = f"{symbol.alias} is not streamed: {why}{meant}"
-        self._absences.append(StatusEvent(**status_event("stale", reason, self._now_us, **about)))
+        self._absences.append(StatusEvent(**status_event("stale", reason + meant, self._now_us, **about)))
 
     def take(self) -> Event | None:
         """The next event, or None when the queue is empty; an invalid message is counted and skipped."""

@@ -18,7 +18,7 @@ from schwabstream.consumer.wishes import Wishes
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
 from schwabstream.protocol.symbols import Symbol, parse_symbols
-from schwabstream.report import StreamerReport
+from schwabstream.report import StreamerReport, SymbolReport
 
 
 def subscribe(
@@ -126,25 +126,28 @@ class _Absences:
         queue, begun, self._begun = self._subscription.queue, self._begun, True
         if report is None and begun:
             return
-        streamed = {line.key for line in report.symbols} if report else set()
+        lines = report.by_key() if report else {}
         for symbol in self.symbols:
-            why = None if symbol.key in streamed else self._why(symbol, report)
-            if why is None:
+            reason = self._reason(symbol, report, lines.get(symbol.key))
+            if reason is None:
                 self._reported.pop(symbol.alias, None)
-            elif self._reported.get(symbol.alias) != why:
-                self._reported[symbol.alias] = why
-                queue.report_absent(symbol, why)
+            elif self._reported.get(symbol.alias) != reason:
+                self._reported[symbol.alias] = reason
+                queue.report_absent(symbol, reason)
                 self._subscription.notify()
 
-    def _why(self, symbol: Symbol, report: StreamerReport | None) -> str | None:
-        """Why a symbol that the report does not list is absent; None while it may still come."""
+    def _reason(self, symbol: Symbol, report: StreamerReport | None, line: SymbolReport | None) -> str | None:
+        """Why a symbol is absent, with the next step; None when it is streamed or may still come."""
+        if line is not None:
+            return line.refusal
+        absent = f"{symbol.alias} is not streamed"
         if report is None:
-            none_runs = "no streamer is running; start one with schwabstream stream run"
+            none_runs = f"{absent}: no streamer is running; start one with schwabstream stream run"
             return None if self._subscription.queue.holds(symbol.key) else none_runs
-        if refusal := report.refused.get(symbol.alias):
-            return refusal
+        if symbol.alias in report.refused:
+            return report.refused[symbol.alias]
         if self.wishes is None or self.wishes.refusal is not None:
-            return f"add it with schwabstream stream add {shlex.quote(symbol.alias)}"
+            return f"{absent}: add it with schwabstream stream add {shlex.quote(symbol.alias)}"
         return None
 
 

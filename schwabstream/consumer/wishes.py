@@ -52,7 +52,7 @@ class Wishes:
         *,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        self._by_key = {symbol.key: symbol.alias for symbol in reversed(list(symbols))}
+        self._by_key = {symbol.key: symbol for symbol in reversed(list(symbols))}
         self._subscription, self._take, self._now_s = subscription, take, now_s
         self._renew_at = -math.inf
         self._task: asyncio.Task[None] | None = None
@@ -91,11 +91,10 @@ class Wishes:
         """Write the wishes; False when Redis is away. A replay streams no symbol on request."""
         if report is not None and not report.symbols:
             return True
-        # Configured symbols come first: another alias of a configured key needs no wish.
-        lines = {line.key: line for line in reversed(report.symbols)} if report else {}
+        lines = report.by_key() if report else {}
         wanted = [
-            lines[key].symbol if key in lines else alias
-            for key, alias in self._by_key.items()
+            lines[key].symbol if key in lines else symbol.alias
+            for key, symbol in self._by_key.items()
             if key not in lines or lines[key].source != "configured"
         ]
         try:
@@ -115,8 +114,8 @@ class Wishes:
         """Whether a running streamer neither streams nor refuses a symbol."""
         if report is None or not report.symbols:
             return False
-        streamed = {line.key for line in report.symbols}
-        return any(key not in streamed and alias not in report.refused for key, alias in self._by_key.items())
+        lines = report.by_key()
+        return any(key not in lines and symbol.alias not in report.refused for key, symbol in self._by_key.items())
 
 
 class WantedSet:

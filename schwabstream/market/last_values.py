@@ -121,11 +121,26 @@ class LastValues:
         self._answering: dict[str, Instrument] = {}  # by the key that this session's entries have
         self.counts: Counter[str] = Counter()
         for symbol in symbols:
-            if instrument := self.instruments.get(symbol.key):
-                instrument.aliases = tuple(dict.fromkeys((*instrument.aliases, symbol.alias)))
-            else:
-                self.instruments[symbol.key] = Instrument(symbol)
-        self.begin_session()
+            self.add(symbol)
+
+    def add(self, symbol: Symbol) -> None:
+        """Take data of one more symbol; a new alias of a key that has data gets its last tick at once."""
+        instrument = self.instruments.get(symbol.key)
+        if instrument is None:
+            self.instruments[symbol.key] = self._answering[symbol.key] = Instrument(symbol)
+        elif symbol.alias not in instrument.aliases:
+            before = instrument.aliases
+            instrument.aliases = (symbol.alias,)
+            self.repeat(instrument)
+            instrument.aliases = (*before, symbol.alias)
+
+    def remove(self, symbol: Symbol) -> None:
+        """Take no more data of this alias; without another alias its key is forgotten."""
+        instrument = self.instruments[symbol.key]
+        instrument.aliases = tuple(alias for alias in instrument.aliases if alias != symbol.alias)
+        if not instrument.aliases:
+            del self.instruments[symbol.key]
+            self._answering = {key: other for key, other in self._answering.items() if other is not instrument}
 
     def begin_session(self) -> None:
         """Mark every key as unconfirmed: its next entry is a snapshot."""

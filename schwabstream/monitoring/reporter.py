@@ -15,10 +15,12 @@ from schwabstream import __version__
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.market.last_values import Instrument
+from schwabstream.protocol.subscriptions import LEVEL_ONE
 from schwabstream.protocol.symbols import tick_size
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.report import REPORT_VERSION, Count, StreamerReport, parse_report
 from schwabstream.streaming.supervisor import SchwabStreamClient
+from schwabstream.streaming.wanted_symbols import MOST_REPORTED
 
 INTERVAL_S = 1.0
 RAREST_S = 4
@@ -79,11 +81,14 @@ class Reporter:
         self._publisher.publish_report(self._encoded())
 
     def _measure(self) -> None:
-        """Update the smoothed rate of each key, in updates a second."""
+        """Update the smoothed rate of each key, in updates a second, and forget released keys."""
         now = self._wall()
         elapsed, self._measured_at = now - self._measured_at, now
         rates, updates = self.rates, self._updates
-        for key, instrument in self._client.market.instruments.items():
+        instruments = self._client.market.instruments
+        for key in updates.keys() - instruments.keys():
+            del rates[key], updates[key]
+        for key, instrument in instruments.items():
             rate = (instrument.updates - updates.get(key, 0)) / elapsed if elapsed > 0 else 0.0
             smoothed = rates.get(key, rate)
             rates[key] = smoothed + _RATE_WEIGHT * (rate - smoothed)
@@ -141,6 +146,7 @@ class Reporter:
             "queued": publisher.queued,
             "dropped": publisher.dropped,
             "refusing": list(publisher.refusing),
+            "refused": self._refused(),
             "counts": self._counts(),
             "lag": _without_none(self._lag()),
             "token_expires_at": _ms(tokens.expires_at if tokens else None),
@@ -148,6 +154,17 @@ class Reporter:
             "login_at": _ms(tokens.login_at if tokens else None),
             "login_due_at": _ms(tokens.login_due_at if tokens else None),
         }
+
+    def _refused(self) -> dict[str, str]:
+        """The reasons for wanted symbols that are not streamed, by the limit or by Schwab."""
+        stream = self._client.stream
+        refused = stream.wanted.refused
+        if stream.refused:
+            for symbol in stream.symbols:
+                why = stream.refused.get((LEVEL_ONE[symbol.asset], symbol.key))
+                if why and stream.wanted.source(symbol.alias) != "configured":
+                    refused[symbol.alias] = why
+        return dict(itertools.islice(refused.items(), MOST_REPORTED))
 
     def _counts(self) -> dict[str, int]:
         client = self._client
@@ -159,14 +176,14 @@ class Reporter:
     def _rows(self, keys: Iterable[str] | None) -> Iterator[dict[str, Any]]:
         """The fields of one :class:`SymbolReport` per symbol."""
         now_ms, troubles = int(self._wall() * 1000), self._client.troubles()
-        instruments = self._client.market.instruments
+        instruments, wanted = self._client.market.instruments, self._client.stream.wanted
         for key in instruments if keys is None else dict.fromkeys((*keys, *filter(instruments.get, troubles))):
             instrument = instruments[key]
             row = self._row(instrument, now_ms)
             if key in troubles:
                 row["problem"] = "; ".join(troubles[key])
             for alias in instrument.aliases:
-                row["symbol"] = alias
+                row["symbol"], row["source"] = alias, wanted.source(alias)
                 yield row.copy()
 
     def _row(self, instrument: Instrument, now_ms: int) -> dict[str, Any]:
@@ -178,6 +195,7 @@ class Reporter:
             "updates": instrument.updates,
             "rate": round(self.rates.get(instrument.key, 0.0), 2),
             "fresh": instrument.fresh,
+            "services": self._services(instrument.key),
         }
         if tick["received_us"]:
             row["age_ms"] = max(0, now_ms - tick["received_us"] // 1000)
@@ -189,6 +207,10 @@ class Reporter:
             "book": instrument.book,
         }
         return row | _without_none(optional)
+
+    def _services(self, key: str) -> tuple[str, ...]:
+        services, refused = self._client.stream.services.get(key, ()), self._client.stream.refused
+        return tuple(service for service in services if (service, key) not in refused) if refused else services
 
     def _lag(self) -> dict[str, float | None]:
         ticks = (instrument.tick for instrument in self._client.market.instruments.values() if instrument.fresh)

@@ -76,15 +76,13 @@ def book_services(symbol: Symbol, listings: Mapping[str, str]) -> tuple[Service,
 def plan(wanted: Wanted, subscribed: Wanted) -> list[Command]:
     """The shortest list of commands that turns ``subscribed`` into ``wanted``; level 1 first.
 
-    Keys that stay wanted are left alone unless a new SUBS takes fewer commands.
+    Keys that stay wanted are left alone: SUBS, which replaces all keys, is used only for a service without any.
     """
     commands: list[Command] = []
     for service in Service:
         want, have = wanted.get(service, ()), subscribed.get(service, ())
-        replacing = _chunks(Verb.SUBS, service, want)
-        missing, surplus = _without(want, have), _without(have, want)
-        mending = _chunks(Verb.UNSUBS, service, surplus) + _chunks(Verb.ADD, service, missing)
-        commands += replacing if replacing and (not have or len(replacing) < len(mending)) else mending
+        commands += _chunks(Verb.UNSUBS, service, _without(have, want))
+        commands += _chunks(Verb.ADD if have else Verb.SUBS, service, _without(want, have))
     return commands
 
 

@@ -35,6 +35,11 @@ class OpenGaps:
         """
         self._lost.setdefault(key, max(at, self._restored.get(key, at)))
 
+    def forget(self, key: str) -> None:
+        """Report no gap of this key: its data is no longer wanted."""
+        self._lost.pop(key, None)
+        self._restored.pop(key, None)
+
     def restore(self, back: Mapping[str, float]) -> list[Gap]:
         """Record the time at which each key is back; returns the gaps that this ends, oldest first.
 

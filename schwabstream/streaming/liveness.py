@@ -109,6 +109,11 @@ class LivenessHistory:
     given: dict[str, list[float]] = field(default_factory=dict)
     delivered: set[str] = field(default_factory=set)
 
+    def forget(self, key: str) -> None:
+        """Forget a key that is not wanted any more."""
+        self.escalated.discard(key)
+        self.given.pop(key, None)
+
     def given_lately(self, name: str, now: float) -> list[float]:
         """The times of new sessions for this key or service in the last hour."""
         return [at for at in self.given.get(name, ()) if now - at < 3600.0]
@@ -157,8 +162,22 @@ class Liveness:
                 self._service_of[key] = service
                 self._keys[key] = _Watched(now)
 
+    def forget(self, key: str) -> None:
+        """Stop watching the level 1 of this key, which is not wanted any more."""
+        service = self._service_of.pop(key, None)
+        self._keys.pop(key, None)
+        self._updates.pop(key, None)
+        self._history.forget(key)
+        if service is not None and service not in self._service_of.values():
+            del self._services[service]
+
     def aim_books(self, service: str, keys: tuple[str, ...], now: float) -> None:
         """Note the keys that are subscribed at this book service."""
+        if self._book_keys.get(service, ()) == keys:
+            return
+        if not keys:
+            del self._books[service], self._book_keys[service], self._books_since[service]
+            return
         self._books.setdefault(service, _Watched(now))
         self._book_keys[service] = keys
         self._books_since[service] = now

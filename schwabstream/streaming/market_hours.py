@@ -19,13 +19,13 @@ FetchHours = Callable[[Iterable[str], date], Awaitable[Mapping[str, Any]]]
 
 
 async def keep_equity_hours(
-    schedule: Schedule, fetch: FetchHours, clock: Clock, ready: asyncio.Event, is_streaming: Callable[[], bool]
+    schedule: Schedule, fetch: FetchHours, clock: Clock, ready: asyncio.Event, is_due: Callable[[], bool]
 ) -> None:
-    """Load each day's hours once, while streaming; the built-in hours apply until then and without an answer."""
+    """Load each day's hours once, while ``is_due``; the built-in hours apply until then and without an answer."""
     await ready.wait()
     while True:
         day = datetime.fromtimestamp(clock.wall(), UTC).astimezone(NEW_YORK).date()
-        if is_streaming() and not schedule.knows_equity_hours(day):
+        if is_due() and not schedule.knows_equity_hours(day):
             try:
                 schedule.learn_equity_hours(day, await fetch(["equity"], day))
             except (SchwabStreamError, ValueError) as error:

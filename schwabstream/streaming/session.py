@@ -14,8 +14,10 @@ from schwabstream.errors import Refused, SessionLost
 from schwabstream.market.last_values import Instrument
 from schwabstream.market.trading_hours import hours_of
 from schwabstream.protocol.codec import Batch, Undecodable
+from schwabstream.protocol.futures import Hours
 from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, error_of
 from schwabstream.protocol.subscriptions import LEVEL_ONE
+from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import SIGN
 from schwabstream.report import Count
 from schwabstream.streaming.connection import Connection, only_error
@@ -32,6 +34,7 @@ from schwabstream.streaming.liveness import (
 )
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.subscribing import Subscriptions
+from schwabstream.streaming.wanted_symbols import Change
 
 log = structlog.get_logger(__name__)
 
@@ -58,11 +61,13 @@ class StreamSession:
         self._on_subscribed = on_subscribed
         self._liveness = Liveness(Limits(), stream.liveness_history)
         self._subscriptions = Subscriptions(connection, stream, self._liveness)
-        self._hours = {symbol.key: hours_of(symbol) for symbol in stream.symbols}
         self._heard: set[str] = set()
         self._dead_since: dict[str, float] = {}
         self._repeated_us: dict[str, int] = {}
-        self._open = dict.fromkeys(self._hours.values(), False)
+        self._hours: dict[str, Hours] = {}
+        self._open: dict[Hours, bool] = {}
+        for symbol in stream.symbols:
+            self._learn_hours(symbol)
         self.logged_in_at: float | None = None
         self.subscribed_at: float | None = None
 
@@ -103,6 +108,7 @@ class StreamSession:
         match outcome:
             case LoggedIn():
                 self.logged_in_at = self._clock.monotonic()
+                self._take_wishes()
                 self._subscriptions.begin()
             case Answered():
                 self._subscriptions.take_answer(outcome)
@@ -112,6 +118,33 @@ class StreamSession:
                 return
         if self.subscribed_at is None and self._connection.idle:
             self._complete()
+
+    def follow_wishes(self) -> None:
+        """Subscribe and release what the wishes ask for, once the commands before are answered."""
+        if self.subscribed_at is None or not self._connection.idle:
+            return
+        change = self._take_wishes()
+        if change.added or change.released:
+            self._subscriptions.aim()
+            confirmed = self._subscriptions.confirmed
+            self._stream.announce_accepted(symbol.key for symbol in change.added if symbol.key in confirmed)
+
+    def _take_wishes(self) -> Change:
+        change = self._stream.follow_wishes()
+        for symbol in change.released:
+            if (key := symbol.key) not in self._market.instruments:
+                self._subscriptions.confirmed.discard(key)
+                self._liveness.forget(key)
+                for times in (self._hours, self._repeated_us, self._dead_since):
+                    times.pop(key, None)
+        for symbol in change.added:
+            self._learn_hours(symbol)
+        return change
+
+    def _learn_hours(self, symbol: Symbol) -> None:
+        hours = self._hours[symbol.key] = hours_of(symbol)
+        if hours not in self._open:
+            self._open[hours] = self._stream.schedule.is_open(hours, datetime.fromtimestamp(self._clock.wall(), UTC))
 
     def _complete(self) -> None:
         if not self._subscriptions.accepted:
@@ -148,6 +181,7 @@ class StreamSession:
             self._report_gaps()
             if self.subscribed_at is None:
                 continue
+            self.follow_wishes()
             self._subscriptions.retry_one()
             self._subscriptions.settle_listings()
             at = datetime.fromtimestamp(self._clock.wall(), UTC)

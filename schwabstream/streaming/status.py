@@ -45,6 +45,7 @@ TRANSITIONS: Mapping[Status, Mapping[str, Status]] = {
 }
 """The states that each state may lead to, and why. Every pause ends in a new attempt; only a stop is final."""
 _TROUBLE = frozenset({Status.WAITING, Status.LOGIN_REQUIRED, Status.EVICTED})
+_GOOD_NEWS = frozenset({"subscribed", "released"})
 
 
 class Announcer:
@@ -75,9 +76,9 @@ class Announcer:
         self._announce_state(more)
 
     def announce(self, occasion: str, reason: str, **more: Any) -> None:
-        """Announce an incident that leaves the state alone: ``stale``, ``gap`` or ``dropped``."""
+        """Announce an incident that leaves the state alone, such as ``stale``, ``gap`` or ``subscribed``."""
         self.counts[occasion] += 1
-        self._publish_event(occasion, reason, trouble=True, more=more)
+        self._publish_event(occasion, reason, trouble=occasion not in _GOOD_NEWS, more=more)
 
     def remind(self, reason: str, detail: str) -> None:
         """Announce something to act on, under the current state; ``detail`` is a word for programs."""

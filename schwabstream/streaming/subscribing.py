@@ -39,8 +39,7 @@ _LISTED_AT = {Service.NASDAQ_BOOK: "Q", Service.NYSE_BOOK: "N"}
 @dataclass(frozen=True, slots=True)
 class _Retry:
     due: float
-    service: Service
-    keys: tuple[str, ...]
+    command: Command
 
 
 class Subscriptions:
@@ -50,7 +49,7 @@ class Subscriptions:
         self._connection, self._stream, self._liveness = connection, stream, liveness
         self._market, self._announcer, self._monotonic = stream.market, stream.announcer, stream.clock.monotonic
         self._goal: Wanted = {}
-        self._failures: dict[tuple[Service, tuple[str, ...]], int] = {}
+        self._failures: dict[Command, int] = {}
         self._retries: list[_Retry] = []
         self.accepted = 0
         self.confirmed: set[str] = set()
@@ -58,16 +57,26 @@ class Subscriptions:
     def begin(self) -> None:
         """Subscribe the wanted symbols; call it after the login."""
         self._stream.refused.clear()
-        self._aim()
+        self.aim()
 
-    def _aim(self) -> None:
+    def aim(self) -> None:
         """Send the commands that turn the current subscriptions into the wanted ones."""
         everything = wanted(self._stream.symbols, self._stream.listings)
         goal = {service: keys for service, keys in everything.items() if service not in self._stream.unavailable}
         self._send(*plan(goal, self._goal))
+        self._set_goal(goal)
+        for service in everything.keys() - goal.keys():
+            self._market.use_top_of_book(everything[service])
+
+    def _set_goal(self, goal: Wanted) -> None:
         self._goal = goal
-        for service in BOOK_SERVICES & goal.keys():
-            self._liveness.aim_books(service, goal[service], self._monotonic())
+        services: dict[str, tuple[str, ...]] = {}
+        for service, keys in goal.items():
+            for key in keys:
+                services[key] = (*services.get(key, ()), service)
+        self._stream.services = services
+        for service in BOOK_SERVICES:
+            self._liveness.aim_books(service, goal.get(service, ()), self._monotonic())
 
     def _send(self, *commands: Command) -> None:
         self._connection.request(*commands)
@@ -87,6 +96,8 @@ class Subscriptions:
         if answer.code in ENDING_CODES:
             raise error_of(Ended(answer.code, answer.message)) or AssertionError(answer.code)
         if command.verb is Verb.UNSUBS:
+            if answer.code in _TRANSIENT_CODES:
+                self._plan_retry(command)
             return
         if answer.ok:
             self._accept(service, command.keys)
@@ -101,12 +112,13 @@ class Subscriptions:
 
     def _accept(self, service: Service, keys: tuple[str, ...]) -> None:
         self.accepted += len(keys)
-        self._failures.pop((service, keys), None)
+        self._failures.pop(Command(Verb.ADD, service, keys), None)
         for key in keys:
             self._stream.refused.pop((service, key), None)
         if service in _LEVEL_ONE_SERVICES:
             self.confirmed.update(keys)
             self._liveness.subscribed(service, keys, self._monotonic())
+            self._stream.announce_accepted(keys)
 
     def _refuse(self, answer: Answered, keys: tuple[str, ...]) -> None:
         """Report the refused keys, and plan a retry where that may help."""
@@ -116,13 +128,14 @@ class Subscriptions:
             log.info("schwab has no futures depth; books are the top of book", answer=answer.message)
             if answer.code == UNAVAILABLE:
                 self._stream.unavailable.add(service)
+                self._set_goal({other: keys for other, keys in self._goal.items() if other is not service})
                 return
         else:
             self._note_refusal(answer, keys)
         if answer.code == SYMBOL_LIMIT:
-            self._plan_retry(service, keys, RETRY_DELAYS_S[-1])
+            self._plan_retry(Command(Verb.ADD, service, keys), RETRY_DELAYS_S[-1])
         elif answer.code in _TRANSIENT_CODES or service is Service.FUTURES_BOOK:
-            self._plan_retry(service, keys)
+            self._plan_retry(Command(Verb.ADD, service, keys))
 
     def _note_refusal(self, answer: Answered, keys: tuple[str, ...]) -> None:
         service = answer.command.service
@@ -132,31 +145,34 @@ class Subscriptions:
         self._announcer.counts[Count.REFUSED_COMMANDS] += 1
         for key in new:
             for alias in self._market.instruments[key].aliases:
-                self._announcer.announce("stale", f"{alias}: {why}", symbol=alias, key=key, detail=_code(answer))
+                wished = service in _LEVEL_ONE_SERVICES and self._stream.wanted.refuse(alias)
+                occasion = "refused" if wished else "stale"
+                self._announcer.announce(occasion, f"{alias}: {why}", symbol=alias, key=key, detail=_code(answer))
 
-    def _plan_retry(self, service: Service, keys: tuple[str, ...], delay_s: float | None = None) -> None:
-        failures = self._failures.get((service, keys), 0)
-        self._failures[service, keys] = failures + 1
+    def _plan_retry(self, command: Command, delay_s: float | None = None) -> None:
+        failures = self._failures.get(command, 0)
+        self._failures[command] = failures + 1
         if delay_s is None:
             delay_s = RETRY_DELAYS_S[min(failures, len(RETRY_DELAYS_S) - 1)]
-        self._retries.append(_Retry(self._monotonic() + delay_s, service, keys))
+        self._retries.append(_Retry(self._monotonic() + delay_s, command))
 
     def retry_one(self) -> None:
-        """Retry one subscription that was refused temporarily, when no command is in flight.
+        """Retry one command that failed temporarily, for the keys that it still applies to, when none is in flight.
 
-        Uses ADD, because SUBS would replace the service's other keys (protocol 3.6).
+        Uses ADD to subscribe, because SUBS would replace the service's other keys (protocol 3.6).
         """
         now = self._monotonic()
         retry = next((retry for retry in self._retries if retry.due <= now), None)
         if retry is None or not self._connection.idle:
             return
         self._retries.remove(retry)
-        if set(retry.keys) <= set(self._goal.get(retry.service, ())):
-            self._send(Command(Verb.ADD, retry.service, retry.keys))
-            return
-        self._failures.pop((retry.service, retry.keys), None)
-        if keys := tuple(key for key in retry.keys if key in self._goal.get(retry.service, ())):
-            self._send(Command(Verb.ADD, retry.service, keys))
+        command = retry.command
+        goal = set(self._goal.get(command.service, ()))
+        keys = tuple(key for key in command.keys if (key in goal) is (command.verb is Verb.ADD))
+        if keys != command.keys:
+            self._failures.pop(command, None)
+        if keys:
+            self._send(Command(command.verb, command.service, keys))
 
     def settle_listings(self) -> None:
         """Unsubscribe an equity of unknown listing from the book service that does not have it."""
@@ -169,7 +185,7 @@ class Subscriptions:
         }
         if found:
             self._stream.listings = {**listings, **found}
-            self._aim()
+            self.aim()
 
 
 def _code(answer: Answered) -> str:

@@ -27,6 +27,7 @@ from schwabstream.errors import (
 )
 from schwabstream.market.trading_hours import EQUITY_HOURS
 from schwabstream.protocol.session import CutSessions, StreamerLogin, StreamerProtocol
+from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import Entitlements
 from schwabstream.report import Count
 from schwabstream.side_tasks import end, start_beside
@@ -36,6 +37,7 @@ from schwabstream.streaming.market_hours import keep_equity_hours
 from schwabstream.streaming.session import StreamSession
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
+from schwabstream.streaming.wanted_symbols import Wishes
 
 log = structlog.get_logger(__name__)
 
@@ -93,12 +95,13 @@ class SchwabStreamClient:
         self._clock, self._recorder, self._keepalive_s = stream.clock, recorder, keepalive_s
         self._backoff = Backoff(stream.clock.random)
         self._connection: Connection | None = None
+        self._session: StreamSession | None = None
         self._denied = self._must_refresh = False
         self._login_mark: str | None = None
         self._cut_sessions = CutSessions()
         self._logged_in_s: float | None = None
         self._stop = asyncio.Event()
-        self.symbols, self.market, self.schedule = stream.symbols, stream.market, stream.schedule
+        self.market, self.schedule = stream.market, stream.schedule
         self.announcer, self.counts = stream.announcer, stream.announcer.counts
         self.meter, self.troubles = stream.meter, stream.troubles
         self.ready = asyncio.Event()
@@ -118,6 +121,18 @@ class SchwabStreamClient:
     def since(self) -> float:
         """When the state began, in seconds since the epoch."""
         return self.announcer.since
+
+    @property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """The symbols to stream, the configured ones first."""
+        return self.stream.symbols
+
+    def wish(self, wishes: Wishes) -> None:
+        """Stream these symbols too, in place of those of the last call; at once if a session is ready for it."""
+        if wishes != self.stream.wishes:
+            self.stream.wishes = wishes
+            if self._session is not None:
+                self._session.follow_wishes()
 
     def hold(self, held: bool) -> None:
         """Pause or resume reading the socket, if there is a session."""
@@ -224,13 +239,13 @@ class SchwabStreamClient:
         async with opening as connection:
             self._connection = connection
             self.counts[Count.CONNECTIONS] += 1
-            session = StreamSession(
+            session = self._session = StreamSession(
                 connection, self.stream, keepalive_s=self._keepalive_s, on_subscribed=self._subscribed
             )
             try:
                 await session.run()
             finally:
-                self._connection = None
+                self._connection = self._session = None
                 if session.logged_in_at is not None:
                     self._logged_in_s = self._clock.monotonic() - session.logged_in_at
                 if session.subscribed_at is not None:
@@ -285,11 +300,10 @@ class SchwabStreamClient:
             return self._login_mark
 
     async def _keep_hours(self) -> None:
-        if any(symbol.asset in EQUITY_HOURS for symbol in self.symbols):
-            fetch = self._auth.fetch_market_hours
-            await keep_equity_hours(
-                self.schedule, fetch, self._clock, self.ready, lambda: self.state is Status.STREAMING
-            )
+        def due() -> bool:
+            return self.state is Status.STREAMING and any(symbol.asset in EQUITY_HOURS for symbol in self.symbols)
+
+        await keep_equity_hours(self.schedule, self._auth.fetch_market_hours, self._clock, self.ready, due)
 
     def _report_crash(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and task.exception() is not None:

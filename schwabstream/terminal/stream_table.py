@@ -41,26 +41,35 @@ class Redis(Protocol):
 
 
 class StreamTable:
-    """Draws the ``symbols`` of one run from its ``instruments``, by key, and its ``reporter``."""
+    """Draws the current ``symbols`` of one run from its ``instruments``, by key, and its ``reporter``."""
 
     def __init__(
         self,
-        symbols: Sequence[Symbol],
+        symbols: Callable[[], Sequence[Symbol]],
         instruments: Mapping[str, Instrument],
         reporter: Reporter,
         redis: Redis,
         logs: Sequence[str] = (),
     ) -> None:
-        self._watchlist = Watchlist(symbols)
+        self._symbols, self._shown = symbols, symbols()
+        self._watchlist = Watchlist(self._shown)
         self._table = QuoteTable(self._watchlist)
         self._instruments, self._reporter, self._redis, self._logs = instruments, reporter, redis, logs
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` as it is at ``now_s``, newest log lines last; None: a print of all symbols."""
+        self._follow_symbols()
         quotes = self._watchlist.quotes
         report = self._sample(quotes[: size and size.height], now_s)
         shown, below = fitting(quotes, self._below(report), size)
         return Group(self._headline(report, now_s), self._table.grid(shown, now_s), *below)
+
+    def _follow_symbols(self) -> None:
+        """Show the symbols that are streamed now, and keep what is known of the others."""
+        symbols = self._symbols()
+        if symbols is not self._shown:
+            self._shown = symbols
+            self._watchlist.show(symbols)
 
     def last_line(self, now_s: float) -> RenderableType:
         """The line that stays on the terminal after the screen has closed."""

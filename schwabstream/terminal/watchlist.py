@@ -87,10 +87,9 @@ class Watchlist:
     """
 
     def __init__(self, symbols: Iterable[Symbol]) -> None:
-        self.quotes = [Quote(symbol) for symbol in symbols]
+        self.quotes: list[Quote] = []
         self._by_key: dict[str, list[Quote]] = {}
-        for quote in self.quotes:
-            self._by_key.setdefault(quote.symbol.key, []).append(quote)
+        self.show(symbols)
         self.outage: str | None = None
         self.invalid = 0
         self.report: StreamerReport | None = None
@@ -98,6 +97,14 @@ class Watchlist:
         self.requested = False
         self.asked_at: float | None = None
         self.updates = 0
+
+    def show(self, symbols: Iterable[Symbol]) -> None:
+        """Show these symbols in place of the former ones; quotes of symbols that stay are kept."""
+        former = {quote.symbol: quote for quote in self.quotes}
+        self.quotes = [former.get(symbol) or Quote(symbol) for symbol in symbols]
+        self._by_key = {}
+        for quote in self.quotes:
+            self._by_key.setdefault(quote.symbol.key, []).append(quote)
 
     @property
     def keys(self) -> frozenset[str]:
@@ -139,6 +146,8 @@ class Watchlist:
             return None
         if report is None:
             return "starting" if self.starting else "no streamer"
+        if report.state == "streaming" and self.refusal(quote):
+            return "refused"
         if quote.report is None and report.state == "streaming":
             return self._why_absent(quote.symbol)
         return why_stale(report, quote.report, quote.age_s(now_s))
@@ -147,10 +156,14 @@ class Watchlist:
         """The symbols that the running streamer does not stream, with the reason and the next step; or None."""
         if self.report is None or not self.report.symbols:  # the report of a replay lists no symbols
             return None
-        missing = [quote.symbol for quote in self.quotes if quote.report is None]
-        refused = [f"{_with_hint(symbol)} is refused: {why}" for symbol in missing if (why := self.refusal(symbol))]
-        rest = [symbol for symbol in missing if not self.refusal(symbol)]
-        return safe("; ".join([*refused[:_MOST_NAMED], *([self._awaited(rest)] if rest else [])])) or None
+        refusals = [self.refusal(quote) for quote in self.quotes]
+        reasons = [reason for reason in refusals if reason][:_MOST_NAMED]
+        missing = [
+            quote.symbol
+            for quote, refused in zip(self.quotes, refusals, strict=True)
+            if quote.report is None and not refused
+        ]
+        return safe("; ".join([*reasons, *([self._awaited(missing)] if missing else [])])) or None
 
     def _awaited(self, missing: list[Symbol]) -> str:
         """What happens with symbols that the streamer does not stream and has not refused."""
@@ -163,14 +176,14 @@ class Watchlist:
         add = f"add {them} with schwabstream stream add {shlex.join(symbol.alias for symbol in missing)}"
         return f"{names} {verb} not streamed (streamed: {', '.join(streamed[:_MOST_NAMED])}{more}): {add}"
 
-    def refusal(self, symbol: Symbol) -> str | None:
-        """Why the streamer refuses the symbol; None when it does not."""
-        return self.report.refused.get(symbol.alias) if self.report else None
+    def refusal(self, quote: Quote) -> str | None:
+        """Why the streamer or Schwab refuses the symbol, as a sentence; None when neither does."""
+        if quote.report is not None:
+            return quote.report.refusal
+        return self.report.refused.get(quote.symbol.alias) if self.report else None
 
     def _why_absent(self, symbol: Symbol) -> str:
         """Why a row has no data, in a word or two: the streamer does not stream its symbol."""
-        if self.refusal(symbol):
-            return "refused"
         if self.requested:
             return "subscribing"
         future = future_meant(symbol)

@@ -29,6 +29,7 @@ from schwabstream.protocol.symbols import Symbol
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.publisher import TradingEventPublisher
+from schwabstream.publishing.wanted import WishPoll
 from schwabstream.settings import Settings
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.streaming.state import StreamState
@@ -216,6 +217,7 @@ class _Run:
                     publisher.publish,
                     heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s,
                     on_status=self._monitors.take_status,
+                    max_symbols=settings.schwab_max_symbols,
                 ),
                 keepalive_s=settings.schwab_tick_keepalive_s,
                 recorder=self._recorder,
@@ -229,7 +231,8 @@ class _Run:
                 self._monitors.watching(client, publisher),
                 _screen(client, publisher, reporter, self._options) as keep_drawn,
             ):
-                background = [self._announce(client, publisher), reporter.run(), _learn_holidays(client)]
+                wishes = WishPoll(redis_url, settings.schwab_redis_prefix, client.wish)
+                background = [self._announce(client, publisher), reporter.run(), wishes.run(), _learn_holidays(client)]
                 await self._stream(client, publisher, reporter, [*background, *([keep_drawn()] if keep_drawn else [])])
         finally:
             self._client = None
@@ -332,6 +335,6 @@ def _screen(
     from schwabstream.terminal.stream_table import StreamTable, on_screen
 
     with logs_kept_aside() as logs:
-        table = StreamTable(client.symbols, client.market.instruments, reporter, publisher, logs)
+        table = StreamTable(lambda: client.symbols, client.market.instruments, reporter, publisher, logs)
         with on_screen(table) as keep_drawn:
             yield keep_drawn

@@ -13,7 +13,8 @@ from tests.support.answering_streamer import AnsweringStreamer, wishes
 from tests.support.terminal import COMMAND, terminal
 from tests.support.waiting import block_until
 
-LIMIT = "SCHWAB_MAX_SYMBOLS (2) is reached"
+LIMIT = "is not streamed: the limit is reached"
+REFUSES = {name: f"{name} {LIMIT}" for name in ("NOPE", "MSFT")}
 NO_STREAMER = "schwabstream: no streamer is running: start one with schwabstream stream run\n"
 
 
@@ -72,13 +73,13 @@ def test_a_refused_symbol_leaves_nothing_behind(redis_server: RedisServer) -> No
     """The reason is on standard error, exit 6; what was accepted stays; a reader's own wish stays as it was."""
     expiry = float(int(time.time()) + 600)
     redis_server.client.zadd("market_data:wanted", {"MSFT": expiry})
-    with AnsweringStreamer(redis_server, refuses={"NOPE": LIMIT, "MSFT": LIMIT}):
+    with AnsweringStreamer(redis_server, refuses=REFUSES):
         code, output, messages = run("stream", "add", "NVDA", "NOPE", "MSFT")
     assert code == 6
     assert output == "NVDA is streamed (LEVELONE_EQUITIES, NASDAQ_BOOK)\n"
     assert sorted(messages.removeprefix("schwabstream: ").strip().split("; ")) == [
-        f"MSFT is refused: {LIMIT}",
-        f"NOPE is refused: {LIMIT}",
+        REFUSES["MSFT"],
+        REFUSES["NOPE"],
     ]
     assert wishes(redis_server) == {"NVDA": math.inf, "MSFT": expiry}
 
@@ -135,14 +136,14 @@ def test_quote_once_waits_for_a_symbol_that_it_asked_for(redis_server: RedisServ
     old = {"v": 1, "type": "tick", "symbol": "NVDA", "key": "NVDA", "seq": 1, "asset": "EQUITY", "is_trade": True}
     old |= {"timestamp": 1, "received_us": 1, "last_price": 5.0}
     redis_server.client.hset("market_data:last:ticks", "NVDA", orjson.dumps(old).decode())
-    with AnsweringStreamer(redis_server, refuses={"NOPE": LIMIT}):
+    with AnsweringStreamer(redis_server, refuses={"NOPE": REFUSES["NOPE"]}):
         code, output, messages = run("quote", "NVDA", "--once")
         assert (code, messages) == (0, "")
         assert "110.25" in output
         code, output, messages = run("quote", "NOPE", "/MNQ:XCME", "--once")
         assert code == 4
         assert "110.25" in output
-        assert messages == f"schwabstream: NOPE is refused: {LIMIT}\n"
+        assert messages == f"schwabstream: NOPE {LIMIT}\n"
         assert run("quote", "NOPE", "--once")[:2] == (4, "")
         line = orjson.loads(run("quote", "MSFT", "--json", "--count", "1")[1])
         assert line["symbol"] == "MSFT"
@@ -154,8 +155,8 @@ def test_the_screen_shows_that_a_symbol_is_being_subscribed(redis_server: RedisS
         shown.block_until(lambda text: "subscribing" in text and "has been asked for it" in text)
         shown.process.send_signal(signal.SIGINT)
         assert shown.block_until_end() == 0
-    with AnsweringStreamer(redis_server, refuses={"NOPE": LIMIT}):
+    with AnsweringStreamer(redis_server, refuses={"NOPE": REFUSES["NOPE"]}):
         with terminal("quote", "NVDA", "NOPE") as shown:
-            shown.block_until(lambda text: "110.25" in text and f"NOPE is refused: {LIMIT}" in text)
+            shown.block_until(lambda text: "110.25" in text and f"NOPE {LIMIT}" in text)
         with terminal("book", "NOPE") as shown:
-            shown.block_until(lambda text: f"NOPE is refused: {LIMIT}" in text)
+            shown.block_until(lambda text: f"NOPE {LIMIT}" in text)

@@ -35,7 +35,7 @@ async def test_a_symbol_that_is_not_streamed_is_asked_for(redis_server: RedisSer
 
 async def test_a_refusal_reaches_the_reader_whatever_it_reads(redis_server: RedisServer) -> None:
     """The reason of a refusal comes as a StatusEvent of the reader's own, also to one that reads ticks alone."""
-    with AnsweringStreamer(redis_server, refuses={"NOPE": "Schwab knows no such symbol"}):
+    with AnsweringStreamer(redis_server, refuses={"NOPE": "NOPE is no symbol of Schwab"}):
         events = subscribe("NOPE", kinds={Channel.TICKS}, redis_url=redis_server.url)
         async with asyncio.timeout(DEADLINE_S), contextlib.aclosing(events):
             event = await anext(events)
@@ -45,8 +45,8 @@ async def test_a_refusal_reaches_the_reader_whatever_it_reads(redis_server: Redi
             pair = {str(each.state): each.reason for each in [await anext(both), await anext(both)] if is_status(each)}
     assert isinstance(event, StatusEvent)
     assert (event.state, event.symbol, event.detail) == ("stale", "NOPE", "not-streamed")
-    assert event.reason == "NOPE is not streamed: Schwab knows no such symbol"
-    assert pair == {"refused": "the limit is reached", "stale": "NADA is not streamed: the limit is reached"}
+    assert event.reason == "NOPE is no symbol of Schwab"
+    assert pair == {"refused": "the limit is reached", "stale": "the limit is reached"}
 
 
 async def test_a_reader_that_requests_nothing_writes_nothing(redis_server: RedisServer) -> None:

@@ -81,7 +81,7 @@ class Stage:
         self.console = Console(file=io.StringIO(), width=width, height=30, force_terminal=True, color_system="standard")
         login = cast("SchwabAuthClient", Login(tokens))
         self.reporter = Reporter(self.client, publisher, simulated=simulated, login=login)
-        self.table = StreamTable(self.client.symbols, self.client.market.instruments, self.reporter, self.shelf)
+        self.table = StreamTable(lambda: self.client.symbols, self.client.market.instruments, self.reporter, self.shelf)
 
     def take(self, received_s: float | None = None, **change: Any) -> None:
         """Let the market take an entry; names are field numbers with an f before them."""
@@ -286,7 +286,7 @@ async def test_the_newest_log_lines_are_below(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("sys.stderr", io.StringIO())
     configure_logging("rich")
     with logs_kept_aside() as logs:
-        arguments = (stage.client.symbols, stage.client.market.instruments, stage.reporter, stage.shelf)
+        arguments = (lambda: stage.client.symbols, stage.client.market.instruments, stage.reporter, stage.shelf)
         stage.table = StreamTable(*arguments, logs)
         with on_screen(stage.table, stage.console) as keep_drawn:
             for n in range(9):

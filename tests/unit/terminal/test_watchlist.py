@@ -148,9 +148,12 @@ def test_a_requested_symbol_shows_the_progress_of_its_request() -> None:
     shown.take_report(report(line("/MNQ")))
     assert shown.why_stale(shown.quotes[1], NOW) == "subscribing"
     assert shown.not_streamed() == "AAPL is not streamed yet: the streamer has been asked for it"
-    shown.take_report(report(line("/MNQ"), refused={"AAPL": "the limit\x1b"}))
+    shown.take_report(report(line("/MNQ"), refused={"AAPL": "AAPL is above the limit\x1b"}))
     assert shown.why_stale(shown.quotes[1], NOW) == "refused"
-    assert shown.not_streamed() == r"AAPL is refused: the limit\u001b"
+    assert shown.not_streamed() == r"AAPL is above the limit\u001b"
+    shown.take_report(report(line("/MNQ"), line("AAPL", problem="LEVELONE_EQUITIES refused: no")))
+    assert shown.why_stale(shown.quotes[1], NOW) == "refused"
+    assert shown.not_streamed() == "AAPL is not streamed: LEVELONE_EQUITIES refused: no"
     shown.take_report(report(line("/MNQ"), line("AAPL")))
     assert shown.why_stale(shown.quotes[1], NOW) == "no data yet"
     assert shown.not_streamed() is None

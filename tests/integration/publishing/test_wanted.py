@@ -1,0 +1,114 @@
+"""Wishes in Redis: the set of wanted symbols, the symbol channels with listeners, and Redis's refusals."""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+
+from schwabstream.publishing.wanted import WishPoll
+from schwabstream.report import Source
+
+NOW = 1_795_536_000.0
+SET = "market_data:wanted"
+
+
+class Polled:
+    """A poll at a time that stands still, and what it passed on."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.taken: list[Mapping[str, Source]] = []
+        self.poll = WishPoll(url, "market_data", self.taken.append, wall=lambda: NOW, **options)
+
+    async def wishes(self, *, clean_up: bool = False) -> Mapping[str, Source] | None:
+        """The wishes of one more poll; None when it passed on none."""
+        self.taken.clear()
+        await self.poll.poll(clean_up=clean_up)
+        return self.taken[-1] if self.taken else None
+
+
+@pytest.fixture
+async def polled(redis_server: Any) -> AsyncIterator[Callable[..., Polled]]:
+    """Makes polls of the Redis server, or of another URL."""
+    made: list[Polled] = []
+
+    def make(url: str = redis_server.url, **options: Any) -> Polled:
+        made.append(Polled(url, **options))
+        return made[-1]
+
+    yield make
+    for each in made:
+        await each.poll.close()
+
+
+Polling = Callable[..., Polled]
+
+
+async def test_members_are_wishes_until_their_score(redis_server: Any, polled: Polling) -> None:
+    """An infinite score is a symbol added for good, a score in the future a wish, and a score in the past nothing."""
+    redis_server.client.zadd(SET, {"A": NOW - 1, "B": NOW, "C": NOW + 1, "D": NOW + 60, "E": "+inf"})
+    wishes = polled().wishes
+    assert await wishes() == {"E": "added", "C": "wanted", "D": "wanted"}
+    assert list(await wishes() or ()) == ["E", "C", "D"]
+
+
+async def test_expired_members_are_removed(redis_server: Any, polled: Polling) -> None:
+    """The set does not grow forever: a poll that cleans up removes what has expired, and nothing else."""
+    redis_server.client.zadd(SET, {"A": NOW - 1, "C": NOW + 1, "E": "+inf"})
+    wishes = polled().wishes
+    await wishes()
+    assert redis_server.client.zcard(SET) == 3
+    await wishes(clean_up=True)
+    assert redis_server.client.zrange(SET, 0, -1) == ["C", "E"]
+
+
+async def test_a_listener_of_a_symbol_channel_is_a_wish(redis_server: Any, polled: Polling) -> None:
+    """Whoever subscribes to ticks or books of a symbol wishes it; other channels and patterns are no wishes."""
+    loud, silent = polled(), polled(symbol_channels=False)
+    async with Redis.from_url(redis_server.url).pubsub() as listener:
+        await listener.subscribe(
+            "market_data:ticks:NVDA", "market_data:level2:/MNQ:XCME", "market_data:ticks", "market_data:bars:X", "other"
+        )
+        for _ in range(4):
+            await listener.get_message(timeout=1)
+        assert await loud.wishes() == {"NVDA": "wanted", "/MNQ:XCME": "wanted"}
+        assert await silent.wishes() == {}
+    assert await loud.wishes() == {}
+
+
+async def test_an_outage_of_redis_ends_no_wish(redis_server: Any, polled: Polling) -> None:
+    """While Redis does not answer nothing is passed on, so the last wishes stay; afterwards the poll goes on."""
+    redis_server.client.zadd(SET, {"A": "+inf"})
+    poll = polled()
+    assert await poll.wishes() == {"A": "added"}
+    redis_server.kill()
+    assert await poll.wishes() is None
+    redis_server.start()
+    redis_server.client.zadd(SET, {"B": "+inf"})
+    assert await poll.wishes() == {"B": "added"}
+
+
+async def test_a_missing_right_means_no_wishes(redis_server: Any, polled: Polling) -> None:
+    """A user who may not read the set or list the channels has a streamer without wishes, and one warning for each."""
+    redis_server.client.acl_setuser("streamer", enabled=True, nopass=True, commands=["+ping", "+hello", "+client"])
+    redis_server.client.zadd(SET, {"A": "+inf"})
+    poll = polled(redis_server.url.replace("redis://", "redis://streamer:x@"))
+    with capture_logs() as logs:
+        assert await poll.wishes() == {}
+        assert await poll.wishes() == {}
+    assert len(logs) == 3
+
+
+async def test_a_key_of_another_kind_means_no_wishes(redis_server: Any, polled: Polling) -> None:
+    """A string where the set should be stops nothing."""
+    redis_server.client.set(SET, "x")
+    assert await polled().wishes(clean_up=True) == {}
+
+
+async def test_a_wish_longer_than_any_symbol_is_cut(redis_server: Any, polled: Polling) -> None:
+    """No text of a client can fill the memory of the streamer."""
+    redis_server.client.zadd(SET, {"A" * 100_000: "+inf", b"\xff\xfe": "+inf"})
+    wishes = await polled().wishes()
+    assert wishes is not None
+    assert sorted(map(len, wishes)) == [2, 49]

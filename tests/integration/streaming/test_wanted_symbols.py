@@ -1,0 +1,161 @@
+"""Symbols that are wanted while a session runs, on virtual time and against what the simulator received."""
+
+import asyncio
+
+from schwabstream.simulator import Faults
+from tests.support.stage import Stage, moving, play, report
+
+
+def keys_sent(stage: Stage, verb: str, service: str = "LEVELONE_EQUITIES") -> list[str]:
+    """The keys of each command of this kind that the simulator received."""
+    return [each["parameters"]["keys"] for each in stage.simulator.received.sent(service, verb)]
+
+
+def test_a_wished_symbol_is_added_and_nothing_else_is_subscribed_again() -> None:
+    """A wish sends ADD for its own key only; the other symbols keep their subscription and have no gap."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        await moving(stage, 10)
+        before = len(stage.simulator.received.commands)
+        stage.client.wish({"NVDA": "wanted"})
+        took = await stage.until(lambda: bool(stage.tape.ticks("NVDA")), 2)
+        assert took <= 2
+        await moving(stage, 10)
+        assert keys_sent(stage, "SUBS") == ["AAPL"]
+        assert keys_sent(stage, "ADD") == ["NVDA"]
+        sent = stage.simulator.received.commands[before:]
+        assert all(each["parameters"]["keys"] == "NVDA" for each in sent), sent
+        assert [event["symbol"] for event in stage.tape.announced("subscribed")] == ["NVDA"]
+        assert not stage.tape.announced("gap")
+        assert not stage.tape.announced("stale")
+        row = report(stage).symbol("NVDA")
+        assert (row.source, row.services[0]) == ("wanted", "LEVELONE_EQUITIES")
+        assert report(stage).symbol("AAPL").source == "configured"
+
+    play(story, "AAPL", pulse=False)
+
+
+def test_a_symbol_is_released_a_minute_after_its_last_wish() -> None:
+    """A wish that returns within a minute costs no command; after a minute its key is unsubscribed without a trace."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        stage.client.wish({"NVDA": "wanted"})
+        await moving(stage, 10)
+        stage.client.wish({})
+        await moving(stage, 50)
+        stage.client.wish({"NVDA": "wanted"})
+        await moving(stage, 50)
+        assert not stage.simulator.received.sent("LEVELONE_EQUITIES", "UNSUBS")
+        stage.client.wish({})
+        await moving(stage, 59)
+        assert stage.simulator.subscribed("LEVELONE_EQUITIES") == ["AAPL", "NVDA"]
+        await moving(stage, 10)
+        assert keys_sent(stage, "UNSUBS") == ["NVDA"]
+        for service in ("LEVELONE_EQUITIES", "CHART_EQUITY", "NASDAQ_BOOK"):
+            assert stage.simulator.subscribed(service) == ["AAPL"]
+        assert [event["symbol"] for event in stage.tape.announced("released")] == ["NVDA"]
+        assert report(stage).symbol("NVDA") is None
+        ticks = len(stage.tape.ticks("NVDA"))
+        await moving(stage, 400)
+        assert len(stage.tape.ticks("NVDA")) == ticks
+        assert not stage.tape.announced("stale")
+        await stage.simulator.drop_all()
+        await stage.back()
+        await moving(stage, 10)
+        assert [gap["symbols"] for gap in stage.tape.announced("gap")] == [["AAPL"]]
+
+    play(story, "AAPL", pulse=False)
+
+
+def test_a_new_session_subscribes_the_same_set_with_the_configured_symbols_first() -> None:
+    """After a reconnect the wished symbols are there again; they are not announced a second time, and share the gap."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        stage.client.wish({"NVDA": "wanted", "SPY": "added"})
+        await moving(stage, 10)
+        await stage.simulator.drop_all()
+        await stage.back()
+        await moving(stage, 10)
+        assert keys_sent(stage, "SUBS")[-1] == "AAPL,NVDA,SPY"
+        assert len(stage.tape.announced("subscribed")) == 2
+        assert sorted(stage.tape.announced("gap")[0]["symbols"]) == ["AAPL", "NVDA", "SPY"]
+        assert report(stage).symbol("SPY").source == "added"
+
+    play(story, "AAPL", pulse=False)
+
+
+def test_a_new_alias_of_a_streamed_key_sends_schwab_nothing_and_has_its_tick_at_once() -> None:
+    """The last tick is published under the new alias; after the alias is released, the other one streams on."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        await moving(stage, 5)
+        before = len(stage.simulator.received.commands)
+        stage.client.wish({"/MNQ": "wanted"})
+        assert [tick["repeat"] for tick in stage.tape.ticks("/MNQ")] == [True]
+        assert [event["symbol"] for event in stage.tape.announced("subscribed")] == ["/MNQ"]
+        await moving(stage, 5)
+        assert len(stage.tape.ticks("/MNQ")) > 1
+        stage.client.wish({})
+        await moving(stage, 70)
+        ticks = len(stage.tape.ticks("/MNQ:XCME")), len(stage.tape.ticks("/MNQ"))
+        await moving(stage, 20)
+        assert len(stage.tape.ticks("/MNQ:XCME")) > ticks[0]
+        assert len(stage.tape.ticks("/MNQ")) == ticks[1]
+        assert stage.simulator.received.commands[before:] == []
+
+    play(story, "/MNQ:XCME", pulse=False)
+
+
+def test_what_schwab_refuses_is_refused_by_name() -> None:
+    """Schwab's symbol limit refuses the wished key that it discarded, with its code, and the report names it."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        stage.client.wish({"NVDA": "wanted", "SPY": "wanted"})
+        await moving(stage, 10)
+        (refusal,) = stage.tape.announced("refused")
+        assert (refusal["symbol"], refusal["key"], refusal["detail"]) == ("SPY", "SPY", "code 19")
+        assert set(report(stage).refused) == {"SPY"}
+        assert [event["symbol"] for event in stage.tape.announced("subscribed")] == ["NVDA"]
+        stage.simulator.faults.max_keys = 500
+        await moving(stage, 310)
+        assert [event["symbol"] for event in stage.tape.announced("subscribed")] == ["NVDA", "SPY"]
+        assert report(stage).refused == {}
+
+    play(story, "AAPL", faults=Faults(max_keys=2), pulse=False)
+
+
+def test_a_flood_of_wishes_reaches_schwab_one_command_at_a_time() -> None:
+    """Wishes that change while a command is in flight wait for its answer, and only the newest ones count."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        names = [f"{chr(65 + n // 26)}{chr(65 + n % 26)}X" for n in range(400)]
+        for n in range(400):
+            stage.client.wish({names[n]: "wanted"})
+            await asyncio.sleep(0.001)
+        stage.client.wish(dict.fromkeys(names[:5], "wanted"))
+        await moving(stage, 90)
+        assert set(stage.simulator.subscribed("LEVELONE_EQUITIES")) == {"AAPL", *names[:5]}
+        assert stage.simulator.connections_total == 1
+
+    play(story, "AAPL", pulse=False)
+
+
+def test_a_wished_future_has_the_top_of_book_where_schwab_has_no_depth() -> None:
+    """A futures book that Schwab refused before is not requested again; level 1 makes it."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        stage.client.wish({"/MES": "wanted"})
+        await moving(stage, 10)
+        assert stage.tape.books("/MES")[-1]["source"] == "top_of_book"
+        assert keys_sent(stage, "SUBS", "FUTURES_BOOK") == ["/MNQ"]
+        assert not keys_sent(stage, "ADD", "FUTURES_BOOK")
+        assert report(stage).symbol("/MES").services == ("LEVELONE_FUTURES", "CHART_FUTURES")
+
+    play(story, "/MNQ:XCME", pulse=False)
