@@ -215,6 +215,7 @@ def _client(
         "SCHWAB_CLIENT_ID": "benchmark",
         "SCHWAB_CLIENT_SECRET": "benchmark",
         "SCHWAB_SYMBOLS": ",".join([*futures, *equities]),
+        "SCHWAB_MAX_SYMBOLS": str(load.symbols + 500),
         "REDIS_URL": redis_url,
         **(PUBLISHING_ONLY if client is Client.PUBLISHING else {}),
         **load.settings,

@@ -72,7 +72,8 @@ SETTINGS: dict[str, str] = {
     "Schwab": """schwab_client_id schwab_client_secret schwab_callback_url schwab_token_path schwab_token_key
         schwab_refresh_token schwab_refresh_interval_s schwab_persist_refresh_to_env schwab_env_back_path
         schwab_api_base_url""",
-    "What to stream": """schwab_symbols tastytrade_symbol_list schwab_heartbeat_timeout_s schwab_tick_keepalive_s""",
+    "What to stream": """schwab_symbols tastytrade_symbol_list schwab_max_symbols schwab_heartbeat_timeout_s
+        schwab_tick_keepalive_s""",
     "Redis": """redis_url schwab_redis_prefix schwab_redis_stream_maxlen schwab_redis_buffer_events
         schwab_redis_buffer_mb""",
     "Operation": "schwab_alert_command schwab_metrics_port schwab_log_format",
@@ -246,6 +247,7 @@ def channels() -> Iterator[str]:
             "the newest events, as many as the limit allows",
         )
     yield row("`market_data:streamer`", f"string, expires in {REPORT_LIFE_S} s", "the report of the running streamer")
+    yield row("`market_data:wanted`", "sorted set, symbol with expiry", "symbols to stream beside the configured ones")
 
 
 def fields(model: type[BaseModel]) -> Iterator[str]:

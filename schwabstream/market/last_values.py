@@ -282,7 +282,9 @@ class LastValues:
         for entry in batch.content:
             try:
                 book = entry if type(entry) is Book else read_book(entry)
-                instrument = self._answering[book.key]
+                if (instrument := self._answering.get(book.key)) is None:
+                    self.counts[Count.UNKNOWN_ENTRIES] += 1
+                    continue
                 bids, asks = write_side(book.bids, descending=True), write_side(book.asks, descending=False)
             except (KeyError, TypeError, ValueError):
                 self.counts[Count.BAD_BOOKS] += 1
@@ -302,7 +304,9 @@ class LastValues:
         time_number = _CHART_TIME[Service(batch.service)]
         for entry in batch.content:
             try:
-                instrument = self._answering[entry["key"]]
+                if (instrument := self._answering.get(entry["key"])) is None:
+                    self.counts[Count.UNKNOWN_ENTRIES] += 1
+                    continue
                 start, *prices = (entry[number] for number in (time_number, "2", "3", "4", "5", "6"))
             except (KeyError, TypeError):
                 self.counts[Count.BAD_BARS] += 1

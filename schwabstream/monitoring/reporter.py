@@ -209,7 +209,7 @@ class Reporter:
         return row | _without_none(optional)
 
     def _services(self, key: str) -> tuple[str, ...]:
-        services, refused = self._client.stream.services.get(key, ()), self._client.stream.refused
+        services, refused = self._client.stream.subscribed.get(key, ()), self._client.stream.refused
         return tuple(service for service in services if (service, key) not in refused) if refused else services
 
     def _lag(self) -> dict[str, float | None]:

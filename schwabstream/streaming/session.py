@@ -5,22 +5,23 @@ when data is back. Raises when only a new session can help.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import structlog
 
-from schwabstream.errors import Refused, SessionLost
+from schwabstream.errors import Refused, SchwabStreamError, SessionLost
 from schwabstream.market.last_values import Instrument
 from schwabstream.market.trading_hours import hours_of
 from schwabstream.protocol.codec import Batch, Undecodable
-from schwabstream.protocol.futures import Hours
 from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, error_of
 from schwabstream.protocol.subscriptions import LEVEL_ONE
-from schwabstream.protocol.symbols import Symbol
+from schwabstream.protocol.symbols import Asset, Symbol
 from schwabstream.protocol.user_preference import SIGN
 from schwabstream.report import Count
 from schwabstream.streaming.connection import Connection, only_error
+from schwabstream.streaming.listings import FetchQuotes, find_listings
 from schwabstream.streaming.liveness import (
     UNKNOWN_SYMBOL,
     Dead,
@@ -39,6 +40,8 @@ from schwabstream.streaming.wanted_symbols import Change
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S = 1.0
+LISTINGS_PAUSE_S = 2.0
+"""Between two calls for listings: REST allows 120 requests a minute (protocol 2.4)."""
 _NAMED = 10
 GATHER_S = 2.0
 """Symbols that return within this time of each other share a gap: subscribing hundreds takes several commands."""
@@ -52,22 +55,27 @@ class StreamSession:
     """
 
     def __init__(
-        self, connection: Connection, stream: StreamState, *, keepalive_s: float, on_subscribed: Callable[[], None]
+        self,
+        connection: Connection,
+        stream: StreamState,
+        *,
+        keepalive_s: float,
+        on_subscribed: Callable[[], None],
+        fetch_quotes: FetchQuotes,
     ) -> None:
         self._connection, self._stream, self._clock = connection, stream, stream.clock
         self._market, self._meter, self._announcer = stream.market, stream.meter, stream.announcer
         # Checked once a second, so repeat a second early rather than late.
         self._keepalive_us = int(max(keepalive_s - LOOK_EVERY_S, keepalive_s / 2) * 1e6)
-        self._on_subscribed = on_subscribed
+        self._on_subscribed, self._fetch_quotes = on_subscribed, fetch_quotes
         self._liveness = Liveness(Limits(), stream.liveness_history)
         self._subscriptions = Subscriptions(connection, stream, self._liveness)
         self._heard: set[str] = set()
+        self._has_unlisted, self._has_new_listings = asyncio.Event(), False
         self._dead_since: dict[str, float] = {}
         self._repeated_us: dict[str, int] = {}
-        self._hours: dict[str, Hours] = {}
-        self._open: dict[Hours, bool] = {}
-        for symbol in stream.symbols:
-            self._learn_hours(symbol)
+        self._hours = {symbol.key: hours_of(symbol) for symbol in stream.symbols}
+        self._open = dict.fromkeys(self._hours.values(), False)
         self.logged_in_at: float | None = None
         self.subscribed_at: float | None = None
 
@@ -78,9 +86,10 @@ class StreamSession:
         self._stream.stale.clear()
         try:
             async with asyncio.TaskGroup() as tasks:
-                watch = tasks.create_task(self._watch())
+                beside = [tasks.create_task(self._watch()), tasks.create_task(self._keep_listings())]
                 await self._connection.run(self)
-                watch.cancel()
+                for task in beside:
+                    task.cancel()
         except BaseExceptionGroup as group:
             error = only_error(group)
             raise error from error.__cause__
@@ -124,7 +133,12 @@ class StreamSession:
         if self.subscribed_at is None or not self._connection.idle:
             return
         change = self._take_wishes()
-        if change.added or change.released:
+        equities = {symbol.key for symbol in change.added if symbol.asset is Asset.EQUITY}
+        if new := equities - (self._stream.listings or {}).keys() - self._stream.subscribed.keys():
+            self._subscriptions.unlisted |= new
+            self._has_unlisted.set()
+        if change.added or change.released or self._has_new_listings:
+            self._has_new_listings = False
             self._subscriptions.aim()
             confirmed = self._subscriptions.confirmed
             self._stream.announce_accepted(symbol.key for symbol in change.added if symbol.key in confirmed)
@@ -140,6 +154,21 @@ class StreamSession:
         for symbol in change.added:
             self._learn_hours(symbol)
         return change
+
+    async def _keep_listings(self) -> None:
+        """Ask Schwab where newly wanted equities are listed, and then subscribe their books."""
+        while True:
+            await self._has_unlisted.wait()
+            self._has_unlisted.clear()
+            unlisted = self._subscriptions.unlisted
+            asked = [symbol for symbol in self._stream.symbols if symbol.key in unlisted]
+            with contextlib.suppress(SchwabStreamError):  # without an answer, both book services are subscribed
+                found = await find_listings(asked, self._fetch_quotes)
+                self._stream.listings = {**(self._stream.listings or {}), **(found or {})}
+            unlisted -= {symbol.key for symbol in asked} | (unlisted - self._market.instruments.keys())
+            self._has_new_listings = True
+            self.follow_wishes()
+            await self._clock.sleep(LISTINGS_PAUSE_S)
 
     def _learn_hours(self, symbol: Symbol) -> None:
         hours = self._hours[symbol.key] = hours_of(symbol)

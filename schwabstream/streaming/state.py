@@ -19,9 +19,9 @@ from schwabstream.streaming.wanted_symbols import Change, WantedSymbols, Wishes
 class StreamState:
     """The wanted symbols, their last values, and what is missing and why.
 
-    ``wanted`` decides on the symbols, and ``wishes`` are the newest ones for it; ``services`` are the services that are
-    subscribed, by key. ``market`` has the last values, ``schedule`` the trading hours, ``meter`` the counts of each
-    service; ``announcer`` publishes status events. ``silence``: how long a session may be silent;
+    ``wanted`` decides on the symbols, and ``wishes`` are the newest ones for it; ``subscribed`` has the services of
+    each key that is subscribed. ``market`` has the last values, ``schedule`` the trading hours, ``meter`` the counts of
+    each service; ``announcer`` publishes status events. ``silence``: how long a session may be silent;
     ``liveness_history``: the sessions that silence has cost; ``listings``: exchange code by equity key, None until
     loaded; ``unavailable``: services that Schwab does not have; ``refused`` and ``stale``: the reason for missing data,
     by service and key; ``delayed``: keys reported as delayed.
@@ -40,7 +40,7 @@ class StreamState:
     ) -> None:
         self.wanted, self.clock = WantedSymbols(symbols, max_symbols), clock
         self.wishes: Wishes = {}
-        self.services: dict[str, tuple[str, ...]] = {}
+        self.subscribed: dict[str, tuple[str, ...]] = {}
         self.announcer = Announcer(publish, clock.wall, on_status)
         self.market = LastValues(self.symbols, publish)
         self.schedule = schedule or Schedule()
@@ -89,8 +89,6 @@ class StreamState:
             for troubles in (self.refused, self.stale):
                 for each in [each for each in troubles if each[1] == key]:
                     del troubles[each]
-            if self.listings:
-                self.listings.pop(key, None)
         self.announcer.announce("released", f"{symbol.alias} is no longer wanted", symbol=symbol.alias, key=key)
 
     def troubles(self) -> dict[str, list[str]]:

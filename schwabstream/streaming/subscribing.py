@@ -43,7 +43,11 @@ class _Retry:
 
 
 class Subscriptions:
-    """The subscriptions of one session; ``confirmed`` has the keys whose level 1 Schwab acknowledged."""
+    """The subscriptions of one session.
+
+    ``confirmed`` has the keys whose level 1 Schwab acknowledged; ``unlisted`` the equities whose books are subscribed
+    later, because Schwab is being asked for their listings.
+    """
 
     def __init__(self, connection: Connection, stream: StreamState, liveness: Liveness) -> None:
         self._connection, self._stream, self._liveness = connection, stream, liveness
@@ -53,6 +57,7 @@ class Subscriptions:
         self._retries: list[_Retry] = []
         self.accepted = 0
         self.confirmed: set[str] = set()
+        self.unlisted: set[str] = set()
 
     def begin(self) -> None:
         """Subscribe the wanted symbols; call it after the login."""
@@ -62,6 +67,8 @@ class Subscriptions:
     def aim(self) -> None:
         """Send the commands that turn the current subscriptions into the wanted ones."""
         everything = wanted(self._stream.symbols, self._stream.listings)
+        for service in EQUITY_BOOKS:
+            everything[service] = tuple(key for key in everything.get(service, ()) if key not in self.unlisted)
         goal = {service: keys for service, keys in everything.items() if service not in self._stream.unavailable}
         self._send(*plan(goal, self._goal))
         self._set_goal(goal)
@@ -74,7 +81,7 @@ class Subscriptions:
         for service, keys in goal.items():
             for key in keys:
                 services[key] = (*services.get(key, ()), service)
-        self._stream.services = services
+        self._stream.subscribed = services
         for service in BOOK_SERVICES:
             self._liveness.aim_books(service, goal.get(service, ()), self._monotonic())
 

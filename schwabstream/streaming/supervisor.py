@@ -240,7 +240,11 @@ class SchwabStreamClient:
             self._connection = connection
             self.counts[Count.CONNECTIONS] += 1
             session = self._session = StreamSession(
-                connection, self.stream, keepalive_s=self._keepalive_s, on_subscribed=self._subscribed
+                connection,
+                self.stream,
+                keepalive_s=self._keepalive_s,
+                on_subscribed=self._subscribed,
+                fetch_quotes=self._auth.fetch_quotes,
             )
             try:
                 await session.run()

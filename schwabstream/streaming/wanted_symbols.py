@@ -7,7 +7,7 @@ reason, until it ends. Each call reads a limited number of new wishes, so a floo
 
 import sys
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice
@@ -109,8 +109,8 @@ class WantedSymbols:
         for text in [text for text in self._refused if text not in wishes]:
             del self._refused[text]
         self._admit_waiting(today, now, wishes, changes)
-        known: Collection[str] = self._configured.keys() | self._excess.keys()
-        new = (text for text in wishes if text not in self._wished and text not in self._refused and text not in known)
+        decided = (self._configured, self._excess, self._wished, self._refused)
+        new = (text for text in wishes if not any(text in texts for texts in decided))
         for text in list(islice(new, NEW_PER_CALL)):
             self._decide(text, wishes[text], now, today, changes)
         if changes.added or changes.released:

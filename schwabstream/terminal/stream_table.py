@@ -65,7 +65,7 @@ class StreamTable:
         return Group(self._headline(report, now_s), self._table.grid(shown, now_s), *below)
 
     def _follow_symbols(self) -> None:
-        """Show the symbols that are streamed now, and keep what is known of the others."""
+        """Show the symbols that are streamed now; those that stay keep their quotes."""
         symbols = self._symbols()
         if symbols is not self._shown:
             self._shown = symbols

@@ -99,7 +99,7 @@ class Watchlist:
         self.updates = 0
 
     def show(self, symbols: Iterable[Symbol]) -> None:
-        """Show these symbols in place of the former ones; quotes of symbols that stay are kept."""
+        """Show these symbols from now on; those shown before keep their quotes."""
         former = {quote.symbol: quote for quote in self.quotes}
         self.quotes = [former.get(symbol) or Quote(symbol) for symbol in symbols]
         self._by_key = {}

@@ -158,7 +158,8 @@ def test_every_state_of_the_contract(state: str) -> None:
 def test_the_states_are_the_contracts() -> None:
     """The states a consumer may meet are these and no others."""
     assert set(get_args(StatusState)) == {
-        *("connecting", "streaming", "waiting", "login_required", "evicted", "stale", "gap", "dropped", "stopped"),
+        *("connecting", "streaming", "waiting", "login_required", "evicted", "stale", "gap", "dropped"),
+        *("subscribed", "refused", "released", "stopped"),
     }
     with pytest.raises(ValidationError):
         parse_event(payload("status", state="asleep"))

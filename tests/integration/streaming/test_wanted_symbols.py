@@ -2,7 +2,10 @@
 
 import asyncio
 
+import pytest
+
 from schwabstream.simulator import Faults
+from tests.long.wanted_symbols import play_consumers
 from tests.support.stage import Stage, moving, play, report
 
 
@@ -159,3 +162,40 @@ def test_a_wished_future_has_the_top_of_book_where_schwab_has_no_depth() -> None
         assert report(stage).symbol("/MES").services == ("LEVELONE_FUTURES", "CHART_FUTURES")
 
     play(story, "/MNQ:XCME", pulse=False)
+
+
+def test_a_wished_equity_gets_its_book_from_where_it_is_listed() -> None:
+    """Level 1 is subscribed at once; the quotes endpoint names the listing, and only that book service is asked."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        stage.client.wish({"NVDA": "wanted", "F": "wanted"})
+        await moving(stage, 10)
+        assert keys_sent(stage, "ADD") == ["NVDA,F"]
+        assert keys_sent(stage, "ADD", "NASDAQ_BOOK") == ["NVDA"]
+        assert keys_sent(stage, "SUBS", "NYSE_BOOK") == ["F"]
+        assert stage.tape.books("NVDA")
+        assert stage.tape.books("F")
+
+    play(story, "AAPL", pulse=False)
+
+
+def test_without_a_listing_both_book_services_are_asked() -> None:
+    """When the quotes endpoint does not answer, the service that delivers decides, and the other one is released."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        stage.simulator.faults.rest_error = "server_error"
+        stage.client.wish({"NVDA": "wanted"})
+        await moving(stage, 60)
+        assert stage.simulator.subscribed("NASDAQ_BOOK") == ["AAPL", "NVDA"]
+        assert keys_sent(stage, "UNSUBS", "NYSE_BOOK") == ["NVDA"]
+        assert stage.simulator.connections_total == 1
+
+    play(story, "AAPL", pulse=False)
+
+
+@pytest.mark.parametrize("drops", [False, True])
+def test_consumers_that_come_and_go_have_what_they_want_at_every_moment(drops: bool) -> None:
+    """Ten consumers change their wishes at random for three minutes: Schwab's list follows, nothing is left over."""
+    assert play_consumers(3, seed=7, drops=drops) > 100
