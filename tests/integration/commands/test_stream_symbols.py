@@ -1,5 +1,6 @@
-"""``stream add``, ``remove`` and ``list``, and ``quote`` of a symbol that is not streamed yet, as users run them."""
+"""``stream add``, ``remove`` and ``list`` against a real Redis and a streamer that answers."""
 
+import asyncio
 import math
 import signal
 import subprocess
@@ -8,10 +9,11 @@ import time
 import orjson
 import pytest
 
+from schwabstream.commands.child_streamer import own_stream
 from tests.conftest import RedisServer
 from tests.support.answering_streamer import AnsweringStreamer, wishes
-from tests.support.terminal import COMMAND, terminal
-from tests.support.waiting import block_until
+from tests.support.terminal import COMMAND
+from tests.support.waiting import block_until, until
 
 LIMIT = "is not streamed: the limit is reached"
 REFUSES = {name: f"{name} {LIMIT}" for name in ("NOPE", "MSFT")}
@@ -131,32 +133,28 @@ def test_a_user_who_may_not_wish_gets_the_reason(redis_server: RedisServer) -> N
     assert "NVDA is not streamed (streamed: /MNQ:XCME): add it with schwabstream stream add NVDA" in messages
 
 
-def test_quote_once_waits_for_a_symbol_that_it_asked_for(redis_server: RedisServer) -> None:
-    """The first tick of a symbol that nobody streamed is printed, exit 0; a value of an earlier run is not enough."""
-    old = {"v": 1, "type": "tick", "symbol": "NVDA", "key": "NVDA", "seq": 1, "asset": "EQUITY", "is_trade": True}
-    old |= {"timestamp": 1, "received_us": 1, "last_price": 5.0}
-    redis_server.client.hset("market_data:last:ticks", "NVDA", orjson.dumps(old).decode())
-    with AnsweringStreamer(redis_server, refuses={"NOPE": REFUSES["NOPE"]}):
-        code, output, messages = run("quote", "NVDA", "--once")
+async def test_a_simulated_streamer_streams_what_is_added_up_to_its_limit(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A running streamer takes one more symbol, with its ticks in Redis, and refuses the next one by the limit."""
+    monkeypatch.setenv("SCHWAB_MAX_SYMBOLS", "2")
+    async with own_stream(["AAPL"], redis_server.url, simulate=True) as stream:
+        await until(lambda: redis_server.client.exists("market_data:last:ticks"))
+        code, output, messages = await asyncio.to_thread(run, "stream", "add", "NVDA")
+        stream.check()
         assert (code, messages) == (0, "")
-        assert "110.25" in output
-        code, output, messages = run("quote", "NOPE", "/MNQ:XCME", "--once")
-        assert code == 4
-        assert "110.25" in output
-        assert messages == f"schwabstream: NOPE {LIMIT}\n"
-        assert run("quote", "NOPE", "--once")[:2] == (4, "")
-        line = orjson.loads(run("quote", "MSFT", "--json", "--count", "1")[1])
-        assert line["symbol"] == "MSFT"
-
-
-def test_the_screen_shows_that_a_symbol_is_being_subscribed(redis_server: RedisServer) -> None:
-    """Until the streamer streams it the row says so, then it moves; a refusal is on the screen with its reason."""
-    with AnsweringStreamer(redis_server, mute=True), terminal("quote", "NVDA") as shown:
-        shown.block_until(lambda text: "subscribing" in text and "has been asked for it" in text)
-        shown.process.send_signal(signal.SIGINT)
-        assert shown.block_until_end() == 0
-    with AnsweringStreamer(redis_server, refuses={"NOPE": REFUSES["NOPE"]}):
-        with terminal("quote", "NVDA", "NOPE") as shown:
-            shown.block_until(lambda text: "110.25" in text and f"NOPE {LIMIT}" in text)
-        with terminal("book", "NOPE") as shown:
-            shown.block_until(lambda text: f"NOPE {LIMIT}" in text)
+        assert output.startswith("NVDA is streamed (LEVELONE_EQUITIES, ")
+        await until(lambda: redis_server.client.hexists("market_data:last:ticks", "NVDA"))
+        code, _, messages = await asyncio.to_thread(run, "stream", "add", "MSFT")
+        assert code == 6
+        assert (
+            messages == "schwabstream: MSFT is not streamed: the limit of 2 symbols is reached (SCHWAB_MAX_SYMBOLS)\n"
+        )
+        assert wishes(redis_server) == {"NVDA": math.inf}
+        code, output, messages = await asyncio.to_thread(run, "quote", "MSFT", "--once")
+        assert (code, output) == (4, "")
+        assert "the limit of 2 symbols" in messages
+        lines = [
+            orjson.loads(line) for line in (await asyncio.to_thread(run, "stream", "list", "--json"))[1].splitlines()
+        ]
+        assert [(each["symbol"], each["source"]) for each in lines][:2] == [("AAPL", "configured"), ("NVDA", "added")]
