@@ -166,15 +166,17 @@ class StreamerReport(FrozenModel):
 
     @property
     def healthy(self) -> bool:
-        """Whether every symbol is streamed and everything is written to Redis."""
+        """Whether every configured symbol is streamed and everything is written to Redis."""
         return self.state == "streaming" and self.trouble is None
 
     @property
     def trouble(self) -> str | None:
         """The problem of a streamer whose state is ``streaming``, as a sentence; None when there is none."""
-        missing = sum(not symbol.fresh for symbol in self.symbols)
+        # A wish for a symbol that does not exist is no trouble of the streamer.
+        configured = [symbol for symbol in self.symbols if symbol.source == "configured"]
+        missing = sum(not symbol.fresh for symbol in configured)
         troubles = [f"Redis refuses to write {', '.join(self.refusing)}"] if self.refusing else []
-        troubles += [f"{missing:,} of {len(self.symbols):,} symbols without data"] if missing else []
+        troubles += [f"{missing:,} of {len(configured):,} symbols without data"] if missing else []
         return "; ".join(troubles) or None
 
     def by_key(self) -> dict[str, SymbolReport]:

@@ -1,1 +1,1 @@
-"""How to reach Redis, for writers and readers: URLs, clients, causes of errors."""
+"""How to reach Redis, for writers and readers: arguments, URLs, clients, causes of errors."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from schwabstream.cli import options, pages
+from schwabstream.errors import ConfigurationError
 from schwabstream.escapes import safe
 from schwabstream.output import show
 from schwabstream.terminal.text import age
@@ -54,7 +55,7 @@ def login(
     from schwabstream.commands.login import Method, log_in
 
     if manual and with_refresh_token:
-        raise typer.BadParameter("use either --manual or --with-refresh-token")
+        raise ConfigurationError("use either --manual or --with-refresh-token, not both")
     method = Method.MANUAL if manual else Method.REFRESH_TOKEN if with_refresh_token else Method.BROWSER
     settings = _settings(verbose, quiet=quiet)
     report = _run(log_in(settings, _prompt(), method=method, browser=browser, force=force))

@@ -1,8 +1,12 @@
 """Options that several commands share, each described once."""
 
+import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+
+from schwabstream.errors import ConfigurationError
 
 LOGIN, SOURCE, OUTPUT, RECORDING, PLAYBACK, STREAMERS = (
     "Login",
@@ -32,6 +36,44 @@ def value(names: str, placeholder: str, text: str, section: str | None = None, *
     return typer.Option(*names.split(), metavar=placeholder, help=text, rich_help_panel=section, **rest)
 
 
+def parsed(option: str, needs: str, parse: Callable[[Any], Any]) -> dict[str, Any]:
+    """For ``value``: parse the option; where ``parse`` raises ``ValueError``, the error names what the option needs."""
+
+    def parse_or_explain(given: Any) -> Any:
+        try:
+            return parse(given)
+        except ValueError:
+            raise ConfigurationError(f"{option} must be {needs}") from None
+
+    return {"parser": parse_or_explain}
+
+
+def number(
+    option: str, needs: str, kind: type[float], lowest: float, highest: float = sys.float_info.max
+) -> dict[str, Any]:
+    """For ``value``: a number between two limits, both included."""
+
+    def parse(given: Any) -> float:
+        found = kind(given)
+        if not lowest <= found <= highest:
+            raise ValueError(found)
+        return found
+
+    return parsed(option, needs, parse)
+
+
+def choice(option: str, *choices: str) -> dict[str, Any]:
+    """For ``value``: one of these words."""
+    needs = f"{', '.join(choices[:-1])} or {choices[-1]}"
+    return parsed(option, needs, lambda given: choices[choices.index(given)])
+
+
+def _not_blank(given: str) -> str:
+    if not given.strip(" ,"):
+        raise ValueError(given)
+    return given
+
+
 Symbols = Annotated[
     list[str] | None,
     value("--symbols -s", "A,B", "Stream these symbols instead of the configured ones; repeatable.", SOURCE),
@@ -45,23 +87,40 @@ Simulate = Annotated[
     ),
 ]
 Redis = Annotated[str | None, value("--redis", "URL", "Use this Redis instead of REDIS_URL.", SOURCE)]
-RedisOrEmbedded = Annotated[
-    str | None,
-    value(
-        "--redis",
-        "URL",
-        "Use this Redis instead of REDIS_URL; 'embedded' starts one for the duration of the command.",
-        OUTPUT,
-    ),
-]
+_REDIS_OR_EMBEDDED = "Use this Redis instead of REDIS_URL; 'embedded' starts one for the duration of the command."
+RedisOrEmbedded = Annotated[str | None, value("--redis", "URL", _REDIS_OR_EMBEDDED, SOURCE)]
+RedisToFill = Annotated[str | None, value("--redis", "URL", _REDIS_OR_EMBEDDED, OUTPUT)]
 Duration = Annotated[
-    float | None, value("--duration", "SECONDS", "Stop after this many seconds of streaming.", SOURCE, min=0.1)
+    float | None,
+    value(
+        "--duration",
+        "SECONDS",
+        "Stop after this many seconds of streaming.",
+        SOURCE,
+        **number("--duration", "a number of seconds, 0.1 or more, such as 30", float, 0.1),
+    ),
 ]
 Json = Annotated[bool, flag("--json", "Write JSON lines to standard output.", OUTPUT)]
 Rotate = Annotated[
-    list[str] | None, value("--rotate", "1h|500MB", "Start a new file after this time or size; repeatable.", RECORDING)
+    list[str] | None,
+    value(
+        "--rotate",
+        "1h|500MB",
+        "Start a new file after this time or size; repeatable.",
+        RECORDING,
+        **parsed("--rotate", "a time such as 1h or a size such as 500MB", _not_blank),
+    ),
 ]
-Keep = Annotated[int | None, value("--keep", "N", "Keep only the newest N files of this recording.", RECORDING, min=1)]
+Keep = Annotated[
+    int | None,
+    value(
+        "--keep",
+        "N",
+        "Keep only the newest N files of this recording.",
+        RECORDING,
+        **number("--keep", "a number of files, 1 or more", int, 1),
+    ),
+]
 Verbose = Annotated[
     int, flag("--verbose -v", "Log more detail; repeat for debug output.", count=True, callback=_add_up)
 ]
@@ -81,11 +140,8 @@ def split(lists: list[str] | None) -> list[str] | None:
 
 
 def speed(text: str) -> float:
-    """A factor, or ``max`` for as fast as possible."""
-    try:
-        factor = float("inf") if text == "max" else float(text)
-    except ValueError:
-        factor = 0.0
+    """A factor, or ``max`` for as fast as possible; raises ``ValueError`` for anything else."""
+    factor = float("inf") if text == "max" else float(text)
     if not factor > 0:
-        raise typer.BadParameter(f"{text!r} is neither a factor such as 1 or 10 nor max", param_hint="--speed")
+        raise ValueError(text)
     return factor

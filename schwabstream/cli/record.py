@@ -7,6 +7,7 @@ import typer
 
 from schwabstream.cli import options, pages
 from schwabstream.output import show
+from schwabstream.terminal.text import counted
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Record into this file, such as day.jsonl.zst.")]
 Files = Annotated[
@@ -57,11 +58,15 @@ def replay(
     files: Files,
     *,
     speed: Annotated[
-        str,
+        float,
         options.value(
-            "--speed", "N|max", "Set the playback speed: 1 is real time, max is unthrottled.", options.PLAYBACK
+            "--speed",
+            "N|max",
+            "Set the playback speed: 1 is real time, max is unthrottled.",
+            options.PLAYBACK,
+            **options.parsed("--speed", "a factor such as 1 or 10, or max", options.speed),
         ),
-    ] = "1",
+    ] = 1.0,
     since: Annotated[
         str | None,
         options.value(
@@ -101,8 +106,7 @@ def replay(
     from schwabstream.logs import write_message
 
     verbosity = options.verbosity(verbose, quiet=quiet)
-    factor = options.speed(speed)
-    result = replay_recording(ReplayOptions(files, factor, since, until, loop, redis, json, check, verbosity))
+    result = replay_recording(ReplayOptions(files, speed, since, until, loop, redis, json, check, verbosity))
     if check is not None:
         for line in result.verdict():
             (write_message if json else show)(line)
@@ -114,7 +118,12 @@ def export(
     *,
     to: Annotated[
         Literal["parquet", "csv"],
-        options.value("--to", "parquet|csv", "Choose the format; parquet needs the extra 'export'."),
+        options.value(
+            "--to",
+            "parquet|csv",
+            "Choose the format; parquet needs the extra 'export'.",
+            **options.choice("--to", "parquet", "csv"),
+        ),
     ] = "parquet",
     out: Annotated[Path, options.value("--out", "DIR", "Write the tables into this directory.")],
     force: Annotated[bool, options.flag("--force", "Replace files that exist.")] = False,
@@ -127,4 +136,4 @@ def export(
     verbosity = options.verbosity(verbose, quiet=quiet)
     exported = export_recording(files, to, out, replace=force, verbosity=verbosity)
     for path, rows in exported.rows.items():
-        show(f"{path}: {rows} rows")
+        show(f"{path}: {counted(rows, 'row')}")

@@ -21,13 +21,35 @@ def simulate(
     ] = None,
     *,
     port: Annotated[
-        int, options.value("--port", "PORT", "Listen on this port of 127.0.0.1; 0 picks one.", min=0, max=65535)
+        int,
+        options.value(
+            "--port",
+            "PORT",
+            "Listen on this port of 127.0.0.1; 0 picks one.",
+            **options.number("--port", "a port from 0 to 65535", int, 0, 65535),
+        ),
     ] = 8183,
-    seed: Annotated[int, options.value("--seed", "N", "Choose the prices: the same seed gives the same prices.")] = 7,
+    seed: Annotated[
+        int,
+        options.value(
+            "--seed",
+            "N",
+            "Choose the prices: the same seed gives the same prices.",
+            **options.parsed("--seed", "a whole number, such as 7", int),
+        ),
+    ] = 7,
     futures_depth: Annotated[
         bool, options.flag("--futures-depth", "Serve futures books, which the real Schwab does not.")
     ] = False,
-    speed: Annotated[float, options.value("--speed", "N", "Serve the recording N times as fast.", min=0.01)] = 1.0,
+    speed: Annotated[
+        float,
+        options.value(
+            "--speed",
+            "N",
+            "Serve the recording N times as fast.",
+            **options.number("--speed", "a factor of 0.01 or more, such as 10", float, 0.01),
+        ),
+    ] = 1.0,
     loop: Annotated[bool, options.flag("--loop", "Start the recording again at its end.")] = False,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,

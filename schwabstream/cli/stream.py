@@ -33,7 +33,7 @@ def run(
             options.SOURCE,
         ),
     ] = None,
-    redis: options.RedisOrEmbedded = None,
+    redis: options.RedisToFill = None,
     json: Annotated[
         bool, options.flag("--json", "Also write every event to standard output as a JSON line.", options.OUTPUT)
     ] = False,

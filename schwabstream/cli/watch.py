@@ -8,7 +8,16 @@ from schwabstream.cli import options, pages
 from schwabstream.cli.loading import loading
 
 Once = Annotated[bool, options.flag("--once", "Show one snapshot and exit.", options.OUTPUT)]
-Updates = Annotated[int | None, options.value("--count", "N", "Stop after N updates.", options.OUTPUT, min=1)]
+Updates = Annotated[
+    int | None,
+    options.value(
+        "--count",
+        "N",
+        "Stop after N updates.",
+        options.OUTPUT,
+        **options.number("--count", "a number of updates, 1 or more", int, 1),
+    ),
+]
 
 
 def quote(
@@ -25,6 +34,7 @@ def quote(
             "COLUMN",
             "Sort the table by symbol, change, volume or age instead of the given order.",
             options.OUTPUT,
+            **options.choice("--sort", "symbol", "change", "volume", "age"),
         ),
     ] = None,
     count: Updates = None,
@@ -48,7 +58,14 @@ def book(
     symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Watch this symbol, such as NVDA or /NQ:XCME.")],
     *,
     depth: Annotated[
-        int, options.value("--depth", "N", "Show N levels of each side.", options.OUTPUT, min=1, max=50)
+        int,
+        options.value(
+            "--depth",
+            "N",
+            "Show N levels of each side.",
+            options.OUTPUT,
+            **options.number("--depth", "a number of levels from 1 to 50", int, 1, 50),
+        ),
     ] = 10,
     venues: Annotated[bool, options.flag("--venues", "Also show the venues at each level.", options.OUTPUT)] = False,
     once: Once = False,

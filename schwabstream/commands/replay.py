@@ -36,6 +36,7 @@ from schwabstream.recording.replay_clock import Pace, parse_moment
 from schwabstream.report import StreamerReport
 from schwabstream.settings import Settings
 from schwabstream.terminal.progress import progress
+from schwabstream.terminal.text import counted
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +81,7 @@ class ReplayResult:
         """The comparison with the golden file, in lines."""
         if self.difference is not None:
             return self.difference.explain()
-        return [f"{'identical' if self.complete else 'stopped; identical so far'}: {self.events} events"]
+        return [f"{'identical' if self.complete else 'stopped; identical so far'}: {counted(self.events, 'event')}"]
 
 
 def replay(options: ReplayOptions) -> ReplayResult:

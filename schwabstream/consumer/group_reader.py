@@ -14,12 +14,13 @@ import structlog
 from redis.exceptions import RedisError, ResponseError
 from typing_extensions import TypeVar, Unpack
 
+from schwabstream.broker.arguments import check_number, check_position, check_texts
 from schwabstream.broker.url import cause_of
 from schwabstream.consumer.acknowledgements import Acknowledgements
 from schwabstream.consumer.redis_stream import BLOCK_MS, Entry, Raw, RedisStream
 from schwabstream.consumer.subscription import DEFAULT_PREFIX, DEFAULT_URL
 from schwabstream.consumer.trimming import GroupInfo, GroupPosition, StreamInfo
-from schwabstream.errors import RedisUnavailable
+from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import BarEvent, Channel, Event, Level2Event, StatusEvent, TickEvent
 
 log = structlog.get_logger(__name__)
@@ -110,7 +111,11 @@ class GroupReader(Generic[E]):
         prefix: str = DEFAULT_PREFIX,
         batch: int = 100,
     ) -> None:
-        self._stream = RedisStream(redis_url, f"{prefix}:stream:{channel}", symbols)
+        check_texts(group=group, consumer=consumer)
+        check_position("start", start)
+        check_number("idle_ms", idle_ms, 0)
+        check_number("batch", batch, 1)
+        self._stream = RedisStream(redis_url, prefix, channel, symbols)
         self._group, self._consumer, self._start = group, consumer, start
         self._idle_ms, self._batch = idle_ms, batch
         self._ready: deque[Raw | Entry] = deque()
@@ -139,7 +144,7 @@ class GroupReader(Generic[E]):
             async with asyncio.timeout(CLOSE_LIMIT_S):
                 await self._acknowledgements.flush()
         except (RedisUnavailable, TimeoutError) as failure:
-            lost = f"{len(self._acknowledgements)} acknowledgements did not reach Redis: their entries will come again"
+            lost = f"{len(self._acknowledgements)} of the acknowledgements did not reach Redis: entries will come again"
             if error is None:
                 raise RedisUnavailable(f"{lost} ({cause_of(failure)})") from failure
             log.warning(lost, reason=cause_of(failure))
@@ -173,6 +178,9 @@ class GroupReader(Generic[E]):
         refuses; waits during an outage.
         """
         self._raise_failure()
+        for each in ids:
+            if type(each) is not str:
+                raise ConfigurationError("acknowledge needs ids of entries, which are strings")
         await self._acknowledgements.add(ids)
 
     async def flush(self) -> None:

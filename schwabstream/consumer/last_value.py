@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 from pydantic import ValidationError
 
+from schwabstream.broker.arguments import check_texts
 from schwabstream.broker.client import redis_client
 from schwabstream.broker.kind import refuse_unsuitable
 from schwabstream.broker.url import redact_url, translated
@@ -30,8 +31,9 @@ async def fetch_last(symbol: str, *, redis_url: str = DEFAULT_URL, prefix: str =
     """Return the last tick of a symbol under any of its aliases, or None when Redis has none.
 
     The tick stays in Redis when the streamer ends: ``received_at`` shows its age. Raises ``SymbolError`` for a text
-    that cannot be a symbol, ``ConfigurationError`` for an invalid URL, and ``RedisUnavailable``.
+    that cannot be a symbol, ``ConfigurationError`` for an invalid URL or prefix, and ``RedisUnavailable``.
     """
+    check_texts(redis_url=redis_url, prefix=prefix)
     wanted, url = parse_symbol(symbol, today()), redact_url(redis_url)
     client = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, decode_responses=True)
     async with client:

@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Collection
 from types import TracebackType
 from typing import Self
 
+from schwabstream.broker.arguments import check_number
 from schwabstream.clock import today
 from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.loop_thread import LoopThread
@@ -46,9 +47,10 @@ def subscribe(
     ``gap`` for events that were lost on the way; and ``dropped`` when the reader is slow: beyond ``max_pending`` queued
     events, newer values replace older ones of the same symbol.
 
-    Raises ``SymbolError`` at once for a text that cannot be a symbol and ``ConfigurationError`` for an invalid URL; the
-    first event raises ``RedisUnavailable`` when Redis cannot be reached. During later outages the iterator waits.
+    Raises ``SymbolError`` at once for what cannot be a symbol and ``ConfigurationError`` for other invalid arguments;
+    the first event raises ``RedisUnavailable`` when Redis cannot be reached. During later outages the iterator waits.
     """
+    check_number("max_pending", max_pending, 1)
     wanted = parse_symbols(symbols, today())
     aliases, keys = [each.alias for each in wanted], [each.key for each in wanted]
     queue = ConflatingQueue(aliases, keys=keys, max_pending=max_pending)

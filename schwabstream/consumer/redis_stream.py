@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from redis.exceptions import RedisError, ResponseError
 from typing_extensions import TypeVar  # that of typing has no default before Python 3.13
 
+from schwabstream.broker.arguments import check_channel, check_texts
 from schwabstream.broker.client import redis_client
 from schwabstream.broker.url import redact_url, unavailable
 from schwabstream.clock import today
@@ -22,7 +23,7 @@ from schwabstream.consumer.selection import Selection
 from schwabstream.consumer.subscription import CONNECT_TIMEOUT_S, redis_backoff
 from schwabstream.consumer.trimming import StreamInfo, gap, id_before
 from schwabstream.errors import RedisUnavailable
-from schwabstream.events import Event, parse_event
+from schwabstream.events import Channel, Event, parse_event
 from schwabstream.protocol.symbols import parse_symbols
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ class Entry(NamedTuple, Generic[E_co]):
 class RedisStream:
     """One Redis stream: its client, its entries as models, and retries while Redis is away."""
 
-    def __init__(self, redis_url: str, key: str, symbols: Iterable[str]) -> None:
+    def __init__(self, redis_url: str, prefix: str, channel: Channel, symbols: Iterable[str]) -> None:
+        check_texts(redis_url=redis_url, prefix=prefix)
         self._selection = Selection.of(parse_symbols(symbols, today()))
         self.client: Redis = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
-        self.key = key
+        self.key = f"{prefix}:stream:{check_channel('channel', channel)}"
         self._url = redact_url(redis_url)
 
     async def close(self) -> None:

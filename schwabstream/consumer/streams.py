@@ -9,6 +9,7 @@ from typing import Literal, TypedDict, overload
 
 from typing_extensions import TypeVar, Unpack
 
+from schwabstream.broker.arguments import check_number, check_position
 from schwabstream.consumer.event_header import read_seq
 from schwabstream.consumer.redis_stream import Entry, RedisStream
 from schwabstream.consumer.subscription import DEFAULT_PREFIX, DEFAULT_URL
@@ -62,10 +63,12 @@ async def read_stream(
 
     Entries that were trimmed before they could be read come as one StatusEvent ``gap`` with ``detail`` ``trimmed``. Its
     ``count``, of all symbols together, is None where it is unknown: after a resume, and across a restart of the
-    streamer. Entries that cannot be parsed are logged and skipped. Raises ``SymbolError``, and ``RedisUnavailable``
-    when Redis cannot be reached at the start.
+    streamer. Entries that cannot be parsed are logged and skipped. The first entry raises ``SymbolError`` and
+    ``ConfigurationError`` for invalid arguments, and ``RedisUnavailable`` when Redis cannot be reached.
     """
-    stream = RedisStream(redis_url, f"{prefix}:stream:{channel}", symbols)
+    check_position("from_id", from_id)
+    check_number("batch", batch, 1)
+    stream = RedisStream(redis_url, prefix, channel, symbols)
     try:
         position, seq = await stream.resolve(from_id)
         while True:

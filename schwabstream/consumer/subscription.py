@@ -19,6 +19,7 @@ from redis.asyncio.client import Redis
 from redis.exceptions import RedisError
 
 from schwabstream.backoff import Backoff
+from schwabstream.broker.arguments import check_channels, check_texts
 from schwabstream.broker.client import heed_cancellation, redis_client
 from schwabstream.broker.kind import reach
 from schwabstream.broker.url import redact_url, translated, unavailable
@@ -57,12 +58,13 @@ class Subscription:
         prefix: str = DEFAULT_PREFIX,
         probe_after_s: float = PROBE_AFTER_S,
     ) -> None:
+        check_texts(redis_url=redis_url, prefix=prefix)
         self.queue = ConflatingQueue() if queue is None else queue
         self.url = redact_url(redis_url)
         self.outage: str | None = None
         self.outages = 0
         self._prefix, self._probe_after_s = prefix, probe_after_s
-        self._channels = {f"{prefix}:{kind}".encode(): Channel(kind) for kind in kinds}
+        self._channels = {f"{prefix}:{kind}".encode(): kind for kind in check_channels("kinds", kinds)}
         self._client = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
         self._arrived = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None

@@ -26,6 +26,7 @@ from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import ConfigurationError, SchwabStreamError
 from schwabstream.events import status_event
 from schwabstream.side_tasks import end, start_beside
+from schwabstream.streaming.status import Status
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,7 @@ LOOK_EVERY_S = 60.0
 QUIET_S = 3600.0
 _SAME_LOGIN_S = 3600.0
 _STDERR_SHOWN = 500
+_LASTING = frozenset(Status)
 
 
 class Occasion(StrEnum):
@@ -128,16 +130,19 @@ class Alerts:
 
     def take_status(self, event: Mapping[str, Any]) -> None:
         """Check one published StatusEvent; returns at once."""
-        self._state = event["state"]
-        if self._state == "streaming":
+        state = event["state"]
+        if state not in _LASTING:
+            return
+        self._state = state
+        if state == "streaming":
             now = self._wall()
             # A fight over the connection or a restart loop streams briefly each time, and is still one occasion.
             quiet_since = now - QUIET_S
             self._history.forget(
                 {Occasion.LOGIN_REQUIRED: now, Occasion.EVICTED: quiet_since, Occasion.GAVE_UP: quiet_since}
             )
-        elif self._state in (Occasion.LOGIN_REQUIRED, Occasion.EVICTED):
-            occasion = Occasion(self._state)
+        elif state in (Occasion.LOGIN_REQUIRED, Occasion.EVICTED):
+            occasion = Occasion(state)
             self._call_once(occasion, {"detail": occasion.value, **event})
 
     async def gave_up(self, error: SchwabStreamError) -> None:

@@ -73,9 +73,10 @@ class Monitor(Collector):
             healthy = self.state == STANDBY
             waiting_for = self.lease.waiting_for if self.lease else None
             return healthy, body | {"healthy": healthy, "waiting_for": waiting_for and describe(waiting_for)}
-        not_fresh = [
+        aliases = (
             alias for each in lead.client.market.instruments.values() if not each.fresh for alias in each.aliases
-        ]
+        )
+        not_fresh = [alias for alias in aliases if lead.client.stream.wanted.source(alias) == "configured"]
         publisher = lead.publisher
         written = publisher.connected and not publisher.refusing
         healthy = not not_fresh and lead.client.state is Status.STREAMING and written

@@ -61,6 +61,8 @@ def parse_symbol(text: str, today: date) -> Symbol:
 
     Raises ``SymbolError`` with the text, the reason and the nearest symbol that exists.
     """
+    if not isinstance(text, str):  # programs without a type checker pass anything
+        raise SymbolError(f"a value of type {type(text).__name__} cannot be a symbol: write a string like {_EXAMPLES}")
     alias = text.strip()
     try:
         key, asset = _read(alias, today)
@@ -77,7 +79,7 @@ def parse_symbols(texts: Iterable[str], today: date) -> list[Symbol]:
     Each text may contain several symbols, separated by commas or blanks. Raises ``SymbolError`` for the first invalid
     one.
     """
-    words = [word for text in texts for word in _WORD.findall(text) or [text]]
+    words = [word for text in texts for word in (isinstance(text, str) and _WORD.findall(text)) or [text]]
     return list({symbol.alias: symbol for symbol in (parse_symbol(word, today) for word in words)}.values())
 
 

@@ -53,7 +53,7 @@ def footer(watchlist: Watchlist, *, live: bool) -> list[Text]:
     """The last lines: how many messages could not be shown, and how to leave a ``live`` screen."""
     lines = [Text("Ctrl-C: leave", "dim")] if live else []
     if watchlist.invalid:
-        lines.insert(0, Text(f"{watchlist.invalid:,} messages could not be parsed as events", "bold red"))
+        lines.insert(0, Text(f"{text.counted(watchlist.invalid, 'message')} could not be parsed as events", "bold red"))
     return lines
 
 

@@ -56,13 +56,13 @@ def render_status(report: StreamerReport, now_s: float) -> RenderableType:
 
 
 def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
-    lag = report.lag
+    lag, reconnects, gaps = report.lag, text.counted(report.reconnects, "reconnect"), text.counted(report.gaps, "gap")
     counted = ", ".join(f"{safe(name)} {number:,}" for name, number in sorted(report.counts.items()) if number)
     unsaved = f"the new tokens are only in the streamer's memory: {safe(report.token_unsaved or '')}"
     return [
         ("runs", f"{text.age(now_s - report.started / 1000)} as pid {report.pid} on {safe(report.host)}"),
         ("version", safe(report.version)),
-        ("sessions", f"{report.sessions}, {report.reconnects} reconnects, {report.gaps} gaps"),
+        ("sessions", f"{report.sessions:,}, {reconnects}, {gaps}"),
         ("events", f"{report.published:,} published, {report.queued:,} queued, {report.dropped:,} dropped"),
         ("lag", f"{_ms(lag.exchange_to_here_ms)} from the exchange, {_ms(lag.here_to_redis_ms)} to Redis"),
         ("token", f"expires {_at(report.token_expires_at)}"),

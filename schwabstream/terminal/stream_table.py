@@ -71,9 +71,12 @@ class StreamTable:
             self._shown = symbols
             self._watchlist.show(symbols)
 
-    def last_line(self, now_s: float) -> RenderableType:
-        """The line that stays on the terminal after the screen has closed."""
-        return self._headline(self._reporter.report(()), now_s)
+    def last_line(self, now_s: float) -> Text:
+        """The line that stays on the terminal after the screen has closed: what the run did."""
+        report = self._reporter.report(())
+        lasted = text.age(now_s - report.started / 1000)
+        published = text.counted(report.published, "event")
+        return Text(f"{report.state.replace('_', ' ')}: {published} in {lasted}, {report.dropped:,} dropped")
 
     def _sample(self, quotes: Sequence[Quote], now_s: float) -> StreamerReport:
         """Take in the report and the last values of these quotes."""
@@ -89,7 +92,7 @@ class StreamTable:
     def _headline(self, report: StreamerReport, now_s: float) -> Text:
         line = Text(no_wrap=True, overflow="ellipsis").append_text(state(report, now_s))
         line.append(f"  Redis {safe(self._redis.url)}" if self._redis.outage is None else "  Redis is away")
-        line.append(f"  {report.published:,} events in {text.age(now_s - report.started / 1000)}")
+        line.append(f"  {text.counted(report.published, 'event')} in {text.age(now_s - report.started / 1000)}")
         return line.append(lag(report))
 
     def _below(self, report: StreamerReport) -> list[Text]:
@@ -106,7 +109,7 @@ class StreamTable:
 
     def _problem(self, report: StreamerReport) -> str | None:
         if self._redis.outage is not None:
-            return f"{self._redis.outage} ({report.queued:,} events queued, {report.dropped:,} dropped)"
+            return f"{self._redis.outage} ({text.counted(report.queued, 'event')} queued, {report.dropped:,} dropped)"
         if report.state != "streaming":
             return report.reason
         problems = {line.key: line.problem for line in report.symbols if line.problem}

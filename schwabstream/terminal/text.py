@@ -39,6 +39,11 @@ def count(value: float | None) -> str:
     return f"{int(value):,}" if value == int(value) else f"{value:,}"
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things, in the singular for one: 1 event, 1,234 events."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def rate(per_second: float) -> str:
     """Updates a second."""
     return f"{per_second:.1f}/s"

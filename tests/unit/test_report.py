@@ -56,6 +56,12 @@ def test_trouble_is_said_in_words(changes: dict[str, object], trouble: str | Non
     assert report(**changes).healthy is (trouble is None)
 
 
+def test_a_wish_for_a_symbol_without_data_is_no_trouble() -> None:
+    """Only configured symbols decide on health: a reader that wants what does not exist calls nobody at night."""
+    nothing = {"symbol": "ZZZZ", "key": "ZZZZ", "asset": "EQUITY", "source": "wanted"}
+    assert report(symbols=[nothing]).healthy
+
+
 def test_a_symbol_is_found_by_its_alias() -> None:
     """The alias of the events finds its report; another finds nothing."""
     found = report().symbol("/MNQ:XCME")

@@ -102,8 +102,8 @@ def failure(name: str, error: SchwabStreamError) -> Finding:
 
 
 def unchecked(name: str, why: str) -> Finding:
-    """A check that could not be made."""
-    return Finding(name, Verdict.UNCHECKED, f"not checked: {why}")
+    """A check that was not made, with the reason."""
+    return Finding(name, Verdict.UNCHECKED, why)
 
 
 async def bounded(name: str, finding: Awaitable[Finding], *, fix: str, code: int, limit_s: float = LIMIT_S) -> Finding:

@@ -17,6 +17,7 @@ from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.publishing.fence import describe, digest, lease_key
 from schwabstream.report import parse_report
+from schwabstream.terminal.text import counted
 
 T = TypeVar("T")
 
@@ -133,7 +134,7 @@ class RedisExaminer:
         age_s = max(0.0, self._wall() - report.reported / 1000)
         what = f"{report.state} on {report.host}, pid {report.pid}, reported {age_s:.0f} s ago"
         if report.healthy:
-            return ok("", f"{what}; {len(report.symbols)} symbols")
+            return ok("", f"{what}; {counted(len(report.symbols), 'symbol')}")
         because = report.trouble if report.state == "streaming" else report.reason
         missing = [line.symbol for line in report.symbols if not line.fresh]
         names = f" ({', '.join(missing[:5])})" if missing and report.state == "streaming" else ""

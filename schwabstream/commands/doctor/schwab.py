@@ -20,6 +20,7 @@ from schwabstream.errors import ProtocolError
 from schwabstream.escapes import safe
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.protocol.user_preference import ASK_FOR_LEVEL2, SIGN, Entitlements, first, read_entitlements
+from schwabstream.terminal.text import counted
 
 LARGEST_SKEW_S = 30.0
 NOTABLE_SKEW_S = 3.0
@@ -163,8 +164,8 @@ async def _fetch_quotes(auth: SchwabAuthClient, symbols: list[Symbol]) -> Findin
         fix = "check SCHWAB_SYMBOLS; the app needs both products, Accounts and Trading and Market Data"
         return warning("", f"Schwab has no quote for {', '.join(keys[:5])}", fix)
     if delayed:
-        return warning("", f"{len(delayed)} of {len(entries)} symbols are delayed", SIGN)
-    return ok("", f"{len(entries)} of {len(keys)} symbols quoted, in real time")
+        return warning("", f"{len(delayed)} of {counted(len(entries), 'symbol')} delayed", SIGN)
+    return ok("", f"{len(entries)} of {counted(len(keys), 'symbol')} quoted, in real time")
 
 
 async def _examine_streamer(preference: dict[str, Any]) -> Finding:

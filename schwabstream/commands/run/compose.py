@@ -34,6 +34,7 @@ from schwabstream.settings import Settings
 from schwabstream.side_tasks import end, start_beside
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
+from schwabstream.terminal.text import counted
 
 if TYPE_CHECKING:
     from schwabstream.recording.writer import FileRecorder
@@ -268,7 +269,7 @@ class _Run:
             writer.result()
         if unwritten:
             self.loss = RedisUnavailable(
-                f"{unwritten} events were not written to Redis before the end of the run "
+                f"{counted(unwritten, 'event')} not written to Redis before the end of the run "
                 f"({publisher.outage or f'no answer in time from {publisher.url}'}): see schwabstream doctor"
             )
 

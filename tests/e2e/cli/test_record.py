@@ -128,7 +128,7 @@ def test_two_replays_are_byte_for_byte_the_same(recording: Path, tmp_path: Path)
     golden = tmp_path / "day.events"
     golden.write_text(outputs[0])
     done = run("stream", "replay", str(recording), "--speed", "max", "--check", str(golden))
-    assert (done.returncode, done.stdout) == (0, f"identical: {len(outputs[0].splitlines())} events\n")
+    assert (done.returncode, done.stdout) == (0, f"identical: {len(outputs[0].splitlines()):,} events\n")
 
 
 def test_a_difference_is_shown_and_exit_1(recording: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from schwabstream.consumer.redis_stream import RedisStream
 from schwabstream.errors import RedisUnavailable
-from schwabstream.events import StatusEvent
+from schwabstream.events import Channel, StatusEvent
 from tests.conftest import RedisServer
 from tests.support.waiting import until
 
@@ -36,7 +36,7 @@ def count_of(gap: Any) -> int | None:
 @pytest.fixture
 async def stream(redis_server: RedisServer) -> AsyncIterator[RedisStream]:
     """The stream of bars, for one symbol."""
-    opened = RedisStream(redis_server.url, KEY, ["/MNQ"])
+    opened = RedisStream(redis_server.url, "market_data", Channel.BARS, ["/MNQ"])
     yield opened
     await opened.close()
 

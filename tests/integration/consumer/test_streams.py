@@ -338,7 +338,7 @@ async def test_acknowledgements_that_cannot_be_sent_are_an_error(redis_server: R
             redis_server.kill()
             await reader.acknowledge(entry.id)
 
-    with pytest.raises(RedisUnavailable, match="1 acknowledgements did not reach Redis"):
+    with pytest.raises(RedisUnavailable, match="1 of the acknowledgements did not reach Redis"):
         await work()
 
 

@@ -266,7 +266,7 @@ async def test_retries_are_immediate_once_then_back_off_within_their_bounds(simu
         await run.streams()
         simulator.faults.drop_in_handshake = True
         await simulator.drop_all(None)
-        delays = []
+        delays, before = [], len(run.time.pauses)
         for attempt in range(9):
             await run.waits(attempt + 1)
             delay = run.published.announced("waiting")[-1]["retry_in_s"]
@@ -274,9 +274,12 @@ async def test_retries_are_immediate_once_then_back_off_within_their_bounds(simu
             run.time.advance(delay + 0.1)  # it is announced rounded
         assert delays[0] == 0
         assert all(delay >= 0.5 for delay in delays[1:])
+        assert all(earlier < later for earlier, later in itertools.pairwise(delays[:6]))
         assert delays[1:] == sorted(delays[1:])
         assert max(delays) <= 60
         assert delays[-1] > 20
+        kept = [round(pause, 1) for pause in run.time.pauses[before:]]
+        assert [pause for pause in kept if pause in delays] == delays
 
 
 async def test_a_server_that_accepts_and_drops_is_not_hammered(simulator: SchwabSimulator) -> None:

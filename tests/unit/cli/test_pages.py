@@ -49,6 +49,19 @@ def test_what_a_command_does_is_a_sentence_that_begins_with_a_verb(words: str) -
     assert [each for each in sentences if not VERBS.match(each) or not each.endswith(".")] == []
 
 
+def test_a_command_that_reads_redis_names_it_as_a_source() -> None:
+    """--redis is in the section of what a command reads, and among its output only where the command publishes."""
+    sections = {
+        words: each.rich_help_panel
+        for words, command in COMMANDS.items()
+        for each in command.params
+        if "--redis" in each.opts
+    }
+    publishing = {"schwabstream stream run", "schwabstream stream replay"}
+    assert {words for words, section in sections.items() if section == "Output"} == publishing
+    assert {section for words, section in sections.items() if words not in publishing} == {"Source"}
+
+
 @pytest.mark.parametrize("words", COMMANDS)
 @pytest.mark.parametrize("width", [60, 80, 100])
 def test_a_page_has_no_types_of_python_and_fits(words: str, width: int) -> None:

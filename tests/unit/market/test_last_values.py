@@ -784,6 +784,40 @@ def test_a_bar_without_a_start_is_none(start: float) -> None:
     assert floor.market.counts == {"bad bars": 1}
 
 
+# --- symbols that come and go ------------------------------------------------------------------------------------
+
+
+def test_a_symbol_can_be_added_and_removed() -> None:
+    """An added symbol gets data; what still arrives for a removed one is counted as unknown, of every service."""
+    (ford,) = parse_symbols(["F"], TODAY)
+    floor = Floor("AMD")
+    floor.market.add(ford)
+    floor.apply("NASDAQ_BOOK", {"key": "F", "2": [level(1.0)]})
+    assert floor.book.symbol == "F"
+    floor.market.remove(ford)
+    before = len(floor.published)
+    bar = {"key": "F", "1": 1, "2": 6, "3": 6.5, "4": 5, "5": 6, "6": 1, "7": FRAME_MS}
+    for service, entry in ((EQUITIES, {"key": "F", "3": 1.5}), ("NASDAQ_BOOK", {"key": "F"}), ("CHART_EQUITY", bar)):
+        floor.apply(service, entry)
+    assert len(floor.published) == before
+    assert floor.market.counts == {"unknown entries": 3}
+    assert set(floor.market.instruments) == {"AMD"}
+
+
+def test_a_new_alias_of_a_key_has_the_last_tick_at_once() -> None:
+    """The last tick is published under the new alias only, marked as a repeat; without the alias the key stays."""
+    (alias,) = parse_symbols(["amd"], TODAY)
+    floor = Floor("AMD")
+    floor.apply(EQUITIES, {"key": "AMD", "3": 1.5})
+    floor.market.add(alias)
+    assert [(tick["symbol"], tick["repeat"]) for tick in floor.on(Channel.TICKS)] == [("AMD", False), ("amd", True)]
+    floor.market.add(alias)
+    assert len(floor.published) == 2
+    floor.market.remove(alias)
+    floor.apply(EQUITIES, {"key": "AMD", "3": 1.6})
+    assert [tick["symbol"] for tick in floor.on(Channel.TICKS)] == ["AMD", "amd", "AMD"]
+
+
 # --- merging equals a plain dict ---------------------------------------------------------------------------------
 
 TICK_NAMES = set(TickEvent.model_fields) - {"v", "type", "symbol", "key", "seq", "timestamp", "received_us"}

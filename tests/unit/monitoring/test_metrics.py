@@ -188,6 +188,17 @@ def test_healthy_is_streaming_everything_into_redis(
     assert watched.samples()["schwabstream_healthy", ""] == healthy
 
 
+def test_a_wish_for_a_symbol_without_data_leaves_the_run_healthy(watched: Watched) -> None:
+    """Only configured symbols decide on health."""
+    watched.stream()
+    watched.client.announcer.state, watched.publisher.state = Status.STREAMING, State.CONNECTED
+    watched.client.stream.wishes = {"ZZZZ": "wanted"}
+    watched.client.stream.follow_wishes()
+    assert not watched.client.market.instruments["ZZZZ"].fresh
+    healthy, body = watched.monitor.health()
+    assert (healthy, body["not_fresh"]) == (True, [])
+
+
 def test_a_name_that_redis_refuses_is_unhealthy_until_it_is_taken(watched: Watched) -> None:
     """While a stream or hash cannot be written the run is not healthy, and names the key."""
     watched.stream()

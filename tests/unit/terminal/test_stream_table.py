@@ -302,7 +302,20 @@ async def test_the_newest_log_lines_are_below(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(stage.console.file, io.StringIO)
     written = stage.console.file.getvalue()
     assert written.count("\x1b[?1049h") == written.count("\x1b[?1049l") == 1
-    assert "12,345 events in" in written.rpartition("\x1b[?1049l")[2]
+    assert "connecting: 12,345 events in 0.0s, 0 dropped" in written.rpartition("\x1b[?1049l")[2]
+
+
+@pytest.mark.parametrize(
+    ("published", "dropped", "line"),
+    [(438, 0, "stopped: 438 events in 1m11, 0 dropped"), (1, 1234, "stopped: 1 event in 1m11, 1,234 dropped")],
+)
+def test_the_line_that_stays_sums_up_the_run(published: int, dropped: int, line: str) -> None:
+    """The line below the closed screen is a plain sentence: final state, events, duration and losses."""
+    stage = Stage()
+    stage.enter(Status.STOPPED, "interrupted")
+    stage.shelf.published, stage.shelf.dropped = published, dropped
+    started_s = stage.reporter.report(()).started / 1000
+    assert str(stage.table.last_line(started_s + 71.5)) == line
 
 
 @pytest.mark.parametrize("trouble", ["", "the streamer closed the connection (no close frame) " * 8])

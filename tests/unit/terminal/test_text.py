@@ -10,6 +10,14 @@ from schwabstream.terminal import text
 
 
 @pytest.mark.parametrize(
+    ("number", "shown"), [(0, "0 events"), (1, "1 event"), (2, "2 events"), (1234, "1,234 events")]
+)
+def test_one_is_singular(number: int, shown: str) -> None:
+    """One of a thing is in the singular, any other number in the plural."""
+    assert text.counted(number, "event") == shown
+
+
+@pytest.mark.parametrize(
     ("value", "decimals", "shown"),
     [
         (None, 2, "–"),

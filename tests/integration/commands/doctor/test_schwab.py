@@ -123,7 +123,7 @@ async def test_delayed_quotes(good: SchwabSimulator) -> None:
     """Delayed quotes are a warning."""
     good.faults.delayed = True
     quotes = of(await examine(), "quotes")
-    assert (quotes.verdict, "are delayed" in quotes.detail) == (Verdict.WARNING, True)
+    assert (quotes.verdict, "symbols delayed" in quotes.detail) == (Verdict.WARNING, True)
 
 
 async def test_unknown_symbols(good: SchwabSimulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,6 +30,11 @@ def test_the_json_holds_every_finding() -> None:
     }  # fmt: skip
 
 
+def test_a_check_that_was_not_made_gives_the_reason_only() -> None:
+    """The verdict already shows that the check was not made, so the detail does not repeat it."""
+    assert unchecked("quotes", "no login is stored").detail == "no login is stored"
+
+
 async def test_a_look_keeps_what_it_found_under_its_name() -> None:
     """The name is the caller's; verdict, detail, fix and code are those of the look."""
 
