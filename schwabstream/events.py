@@ -41,6 +41,10 @@ class Channel(StrEnum):
     STATUS = "status"
 
 
+SYMBOL_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2, Channel.BARS})
+"""The channels whose events can also be published on a channel of their symbol, such as ``market_data:ticks:AAPL``."""
+
+
 def _drop_field_list(schema: dict[str, Any]) -> None:
     """Remove the list of fields from a schema, where each field has its own description."""
     schema["description"] = schema["description"].partition(_FIELDS)[0]
@@ -77,6 +81,9 @@ class _Event(FrozenModel):
     """The same symbol as Schwab writes it, such as `/MNQ` for `/MNQ:XCME`."""
     seq: int
     """Sequence number on the channel: 1 more than the event before. It jumps between runs and never falls."""
+    prev: int | None = None
+    """`seq` of the event before it of the same symbol on the same channel in this run; 0 for the first. A reader of one
+    symbol detects lost events by it. Null in recordings and events of earlier versions."""
     timestamp: int
     """Exchange time, in milliseconds since the Unix epoch, UTC."""
     received_us: int
@@ -284,6 +291,7 @@ def status_event(state: str, reason: str, now_us: int, **more: Any) -> dict[str,
         "symbol": None,
         "key": None,
         "seq": 0,
+        "prev": 0,
         "timestamp": now_us // 1000,
         "received_us": now_us,
         "state": state,

@@ -169,8 +169,9 @@ class _Watch:
         updates = self._options.updates
         queue = ConflatingQueue(keys=self._watchlist.keys, newest_only=self._options.live)
         prefix = self._settings.schwab_redis_prefix
+        kinds, symbols = self._view.channels, [quote.symbol for quote in self._watchlist.quotes]
         async with (
-            Subscription(queue, kinds=self._view.channels, redis_url=url, prefix=prefix) as subscription,
+            Subscription(queue, kinds=kinds, symbols=symbols, redis_url=url, prefix=prefix) as subscription,
             contextlib.AsyncExitStack() as stack,
         ):
             if request:

@@ -54,7 +54,9 @@ def subscribe(
     wanted = parse_symbols(symbols, today())
     aliases, keys = [each.alias for each in wanted], [each.key for each in wanted]
     queue = ConflatingQueue(aliases, keys=keys, max_pending=max_pending)
-    subscription = Subscription(queue, kinds=kinds, redis_url=redis_url, prefix=prefix)
+    # Listening to the channel of a symbol asks for it, so a reader that requests nothing reads the shared channels.
+    listed = wanted if request else ()
+    subscription = Subscription(queue, kinds=kinds, symbols=listed, redis_url=redis_url, prefix=prefix)
     return LiveEvents(_read(subscription, _Absences(subscription, wanted), request=request))
 
 
