@@ -56,7 +56,8 @@ def simulate(
 ) -> None:
     """Serve Schwab's OAuth, REST and streamer on loopback, for any client, until stopped.
 
-    Prints the settings that point a client at it, one NAME=value per line, including the path of a token file.
+    All 13 streamer services have data; the orders of account activity are invented. Prints the settings that point a
+    client at it, one NAME=value per line, including the path of a token file.
     """
     from schwabstream.commands.simulate import simulate as serve
 

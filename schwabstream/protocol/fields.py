@@ -124,7 +124,7 @@ _EQUITIES: Final = (
     Field(50, "post_market_net_change", Kind.FLOAT, "Post-Market Net Change"),
     Field(51, "post_market_percent_change", Kind.FLOAT, "Post-Market Percent Change"),
     Field(52, "last_size_fractional", Kind.FLOAT, "", "beyond the guide, sent when asked (protocol 4.1)"),
-    Field(53, "unknown_53", Kind.TEXT, "", "beyond the guide, meaning unknown"),
+    Field(53, "unknown_53", Kind.INT, "", "beyond the guide, meaning unknown, in snapshots only"),
     Field(54, "total_volume_fractional", Kind.FLOAT, "", "beyond the guide"),
     Field(55, "bid_size_fractional", Kind.FLOAT, "", "beyond the guide"),
     Field(56, "ask_size_fractional", Kind.FLOAT, "", "beyond the guide"),

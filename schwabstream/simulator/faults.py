@@ -67,6 +67,8 @@ class Faults:
     retry_after_s: int | None = None
     requests_per_minute: int = 120
     root_quote_key: Literal["contract", "root"] = "contract"
+    accounts: list[str] = field(default_factory=lambda: ["70124185", "38297164"])
+    """The user's account numbers; the orders of ACCT_ACTIVITY go round them."""
     level2_permission: bool = True
     market_data_permission: str | None = "NP"
     holidays: set[str] = field(default_factory=set)
@@ -104,6 +106,7 @@ class Faults:
     """A command sent while another is unanswered fails with 22 to 25."""
     bad_format_keeps_socket: bool = False
     max_keys: int = 500
+    max_screeners: int = 10
     evict_notify: bool = True
     evict_close_code: int | None = None
     empty_subscription_s: float | None = 30.0

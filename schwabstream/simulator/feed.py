@@ -9,6 +9,8 @@ import orjson
 from schwabstream.protocol.fields import FIELDS, Service
 from schwabstream.simulator.books import Book
 from schwabstream.simulator.market import Bar, Quote
+from schwabstream.simulator.orders import Message, Orders
+from schwabstream.simulator.screeners import SCREENERS
 
 if TYPE_CHECKING:
     from schwabstream.simulator.server import SchwabSimulator
@@ -34,7 +36,8 @@ BOOKS: Final[dict[str, tuple[str, ...]]] = {
     Service.FUTURES_BOOK: ("FUTURE",),
 }
 ASSETS: Final[dict[str, tuple[str, ...]]] = {**LEVELONE, **CHARTS, **BOOKS}
-"""Every service with data, and the assets whose keys it knows; other services are unavailable (code 11)."""
+"""Every service of single instruments, and the assets whose keys it knows."""
+_SERVED: Final = frozenset((*ASSETS, *SCREENERS, Service.ACCT_ACTIVITY))
 
 _NUMBERS: Final[dict[str, dict[str, str]]] = {
     service: {field.name: str(field.number) for field in FIELDS[Service(service)]} for service in LEVELONE
@@ -57,12 +60,14 @@ class Feed:
         self._market, self._faults, self._received = simulator.market, simulator.faults, simulator.received
         self._rng, self._seed = simulator.random, seed
         self._books: dict[tuple[str, Quote], Book] = {}
+        self._screeners = simulator.screeners
+        self._orders = Orders(self._market, self._faults, seed)
 
     # -- services and keys
 
     def serves(self, service: str) -> bool:
         """Whether this service has data; the others are unavailable (code 11)."""
-        return service in ASSETS and (service != Service.FUTURES_BOOK or self._faults.futures_depth)
+        return service in _SERVED and (service != Service.FUTURES_BOOK or self._faults.futures_depth)
 
     def find(self, service: str, key: str) -> Quote | None:
         """The quote of a key of a service; None where Schwab stays silent (protocol 3.6)."""
@@ -92,6 +97,9 @@ class Feed:
             session.awaiting.discard((service, key))
             if (wanted := subscribed.get(key)) is None or self._is_silent(session, service, key):
                 continue
+            if service not in ASSETS:
+                entries.extend(self._first_of_list(session, service, key, wanted))
+                continue
             quote = self.find(service, key)
             if quote is not None:
                 entries.extend(self._first(service, key, quote, wanted))
@@ -114,6 +122,16 @@ class Feed:
         status = self._status(key)
         values = quote.values if status == "Normal" else {**quote.values, "security_status": status}
         return [entry | numbered(service, values, wanted)]
+
+    def _first_of_list(self, session: "Session", service: str, key: str, wanted: frozenset[str]) -> list[Entry]:
+        if service == Service.ACCT_ACTIVITY:
+            return [_activity(session, key, (self._orders.account(), "SUBSCRIBED", ""))]
+        entry = self._screener_entry(service, key, wanted)
+        return [] if entry is None else [entry]
+
+    def _screener_entry(self, service: str, key: str, wanted: frozenset[str]) -> Entry | None:
+        whole = self._screeners.entry(service, key)
+        return whole and {"key": key, **{number: part for number, part in whole.items() if number in wanted}}
 
     def _book_entry(self, service: str, key: str, quote: Quote, wanted: frozenset[str]) -> Entry:
         book = self._books.get((service, quote))
@@ -161,6 +179,29 @@ class Feed:
             return {"key": key, "seq": number, **{name: value for name, value in values.items() if name in wanted}}
 
         self._send_each(sessions, CHARTS, bars, bar)
+
+    def screened(self, sessions: Iterable["Session"], service: str) -> dict[Quote, None]:
+        """Every quote that competes for a place in a list that a session follows."""
+        keys = dict.fromkeys(key for each in sessions for key in each.subscriptions.get(service, ()))
+        return dict.fromkeys(quote for key in keys for quote in self._screeners.quotes(service, key))
+
+    def send_screeners(self, sessions: Iterable["Session"], service: str) -> None:
+        """Send the whole lists of a screener service to every session that follows them."""
+        for session in sessions:
+            wanted = session.subscriptions.get(service, {}).items()
+            heard = [(key, fields) for key, fields in wanted if not self._is_silent(session, service, key)]
+            entries = [self._screener_entry(service, key, fields) for key, fields in heard]
+            if lists := [entry for entry in entries if entry is not None]:
+                self._send(session, {service: lists})
+
+    def send_activity(self, sessions: Iterable["Session"]) -> None:
+        """Send the next step of an order to every session that follows the accounts."""
+        service = Service.ACCT_ACTIVITY
+        keys = {session: next(iter(session.subscriptions.get(service, ())), None) for session in sessions}
+        following = [(each, key) for each, key in keys.items() if key and not self._is_silent(each, service, key)]
+        messages = self._orders.next_messages() if following else []
+        for session, key in following:
+            self._send(session, {service: [_activity(session, key, message) for message in messages]})
 
     def _send_each(
         self,
@@ -236,6 +277,13 @@ class Feed:
             session.socket.send(
                 rng.choice(("", "null", "[]", '{"data":', "\x00\x01\x02", '{"data":[{"content":7}]}', "{}"))
             )
+
+
+def _activity(session: "Session", key: str, message: Message) -> Entry:
+    """An entry with every field, whichever are subscribed (protocol 4.10); a session's numbers start at 0."""
+    number = session.sequences.get(Service.ACCT_ACTIVITY, 0)
+    session.sequences[Service.ACCT_ACTIVITY] = number + 1
+    return {"seq": number, "key": key, **{str(place): part for place, part in enumerate(message, 1)}}
 
 
 def numbered(service: str, values: dict[str, Any], wanted: frozenset[str]) -> dict[str, Any]:

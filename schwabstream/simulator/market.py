@@ -5,16 +5,21 @@ The path of an instrument depends on the seed and the instrument only; times com
 
 import datetime as dt
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from schwabstream.simulator.greeks import greeks
 from schwabstream.simulator.instruments import CATALOGUE, Instrument, active_contract, find_instrument
 from schwabstream.simulator.statics import EASTERN, contract_fields, static_fields
 
 # Smallest displayed and smallest traded amount; 1 for other assets.
 _QUOTE_LOTS = {"EQUITY": 100, "FOREX": 1_000_000}
+_KEPT_BARS = 960
 _TRADE_LOTS = {"EQUITY": 100, "FOREX": 10_000}
+_FRACTIONAL = ("last_size", "total_volume", "bid_size", "ask_size")
+"""Fields of shares that Schwab also sends with fractions (protocol 4.1)."""
 
 
 @dataclass(slots=True)
@@ -43,11 +48,14 @@ def percent_change(net: float, close: float) -> float:
 class Quote:
     """The level-1 state of one instrument, by field name (``schwabstream.protocol.fields``), and its walk."""
 
-    def __init__(self, instrument: Instrument, seed: int) -> None:
+    def __init__(self, instrument: Instrument, seed: int, underlying: "Quote | None" = None) -> None:
         self.instrument = instrument
+        self._underlying = underlying
         self.rng = random.Random(f"{seed}:{instrument.key}")
         self.values: dict[str, Any] = {}
         self.bar: Bar | None = None
+        self.bars: deque[Bar] = deque(maxlen=_KEPT_BARS)
+        """The newest minutes with trades, for price history."""
         self.finished: Bar | None = None
         self._home = round(instrument.price / instrument.tick)
         self._reach = max(40, self._home // 50)
@@ -83,7 +91,8 @@ class Quote:
         decimals = self.instrument.decimals
         self.values["high_price"] = round(max(last, opened) + self.price(8), decimals)
         self.values["low_price"] = round(min(last, opened) - self.price(8), decimals)
-        self.values.update(self._quoted(now_ms), **self._derived(last))
+        self.values.update(self._quoted(now_ms))
+        self.values.update(self._derived(last))
 
     def _size(self, scale: float, lot: int) -> int:
         return lot * (1 + int(self.rng.expovariate(1 / scale)))
@@ -122,10 +131,23 @@ class Quote:
                 "regular_market_net_change": net,
                 "regular_market_percent_change": percent,
                 "regular_market_trade_time": values["trade_time"],
+                **{f"{name}_fractional": float(values[name]) for name in _FRACTIONAL},
             }
         if it.asset == "OPTION":
-            derived["time_value"] = round(last - values["money_intrinsic_value"], 4)
+            derived |= self._option_derived(last)
         return derived
+
+    def _option_derived(self, last: float) -> dict[str, Any]:
+        """What an option owes to its underlying, at the underlying's latest price."""
+        it, values = self.instrument, self.values
+        price = it.underlying_price if self._underlying is None else self._underlying.values["last_price"]
+        intrinsic = round(max(0.0, price - it.strike if it.kind == "C" else it.strike - price), 4)
+        return {
+            "underlying_price": price,
+            "money_intrinsic_value": intrinsic,
+            "time_value": round(last - intrinsic, 4),
+            **greeks(it.kind, price, it.strike, values["days_to_expiration"], values["volatility"]),
+        }
 
     def advance(self, now_ms: int) -> dict[str, Any]:
         """Move one step; returns the changed fields, at least one unless it is an index."""
@@ -165,6 +187,7 @@ class Quote:
         if self.bar is None or self.bar.start_ms != start:
             self.finished = self.bar
             self.bar = Bar(start, price, price, price, price, 0)
+            self.bars.append(self.bar)
         self.bar.add(price, size)
 
     def take_bar(self, now_ms: int) -> Bar | None:
@@ -223,7 +246,8 @@ class Market:
             return self.quote(root.key)
         quote = self._quotes.get(key)
         if quote is None:
-            quote = self._quotes[key] = Quote(instrument, self._seed)
+            underlying = self.quote(instrument.product) if instrument.asset == "OPTION" else None
+            quote = self._quotes[key] = Quote(instrument, self._seed, underlying)
             quote.open_day(self.now_ms())
         return quote
 

@@ -3,8 +3,10 @@
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from schwabstream.protocol.fields import Service
 from schwabstream.simulator.feed import BOOKS, CHARTS, LEVELONE
 from schwabstream.simulator.market import Quote
+from schwabstream.simulator.screeners import SCREENERS
 from schwabstream.simulator.streamer import Session
 
 if TYPE_CHECKING:
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 # After a stall the market does not catch up by more than this.
 _LONGEST_PULSE_S = 0.5
 _FOLLOWED = (*LEVELONE, *CHARTS)
+_INTERVALS = {Service.SCREENER_EQUITY: 10, Service.SCREENER_OPTION: 5, Service.ACCT_ACTIVITY: 5}
+"""How many level-1 changes of a key go by between two updates: seconds, at one change a second (protocol 3.5)."""
 
 
 class Pulse:
@@ -22,6 +26,7 @@ class Pulse:
         self._simulator = simulator
         self._credits: dict[Quote, float] = {}
         self._book_credits: dict[Quote, float] = {}
+        self._since_update = dict.fromkeys(_INTERVALS, 0.0)
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -59,6 +64,29 @@ class Pulse:
         if faults.changes_per_s > 0:
             self._send_bars(sessions)
         self._send_due_books(sessions, faults.books_per_s * elapsed_s)
+        self._send_due_updates(sessions, faults.changes_per_s * elapsed_s)
+
+    def _send_due_updates(self, sessions: list[Session], credit: float) -> None:
+        """Screeners and account activity: at most one update each, however fast the market moves."""
+        for service, interval in _INTERVALS.items():
+            self._since_update[service] += credit
+            if self._since_update[service] >= interval:
+                self._since_update[service] = 0.0
+                self._send_update(sessions, service)
+
+    def _send_update(self, sessions: list[Session], service: Service) -> None:
+        feed, now_ms = self._simulator.feed, self._simulator.market.now_ms()
+        if not any(each.subscriptions.get(service) for each in sessions):
+            return
+        if service not in SCREENERS:
+            feed.send_activity(sessions)
+            return
+        followed = feed.quotes(sessions, (*_FOLLOWED, *BOOKS))
+        for quote in feed.screened(sessions, service):
+            # A quote that nobody follows would keep its place in the list.
+            if quote not in followed:
+                quote.advance(now_ms)
+        feed.send_screeners(sessions, service)
 
     def _send_due_books(self, sessions: list[Session], credit: float) -> None:
         feed, now_ms = self._simulator.feed, self._simulator.market.now_ms()
@@ -79,6 +107,8 @@ class Pulse:
         self._move(sessions, list(feed.quotes(sessions, (*_FOLLOWED, *BOOKS))))
         feed.send_books(sessions, feed.quotes(sessions, BOOKS))
         self._send_bars(sessions)
+        for service in _INTERVALS:
+            self._send_update(sessions, service)
 
     def _move(self, sessions: list[Session], quotes: list[Quote]) -> None:
         now_ms = self._simulator.market.now_ms()

@@ -23,7 +23,8 @@ from schwabstream.simulator.market import Market
 from schwabstream.simulator.oauth import OAuth
 from schwabstream.simulator.pulse import Pulse
 from schwabstream.simulator.record import Received, SeenRequest
-from schwabstream.simulator.rest import Rest
+from schwabstream.simulator.rest.router import Rest
+from schwabstream.simulator.screeners import Screeners
 from schwabstream.simulator.streamer import EMPTY, Session
 from schwabstream.simulator.tape import Tape, TapeFeed, TapePlayer
 from schwabstream.simulator.web import Reply
@@ -57,6 +58,7 @@ class SchwabSimulator:
         self.received = Received()
         self.random = random.Random(f"{seed}:faults")
         self.market = Market(seed, clock)
+        self.screeners = Screeners(self.market, seed)
         self.feed = Feed(self, seed)
         self._pulse = Pulse(self)
         if tape is not None:
@@ -65,7 +67,7 @@ class SchwabSimulator:
         self.callback_url = callback_url
         tokens = random.Random(f"{seed}:tokens")
         self.oauth = OAuth(self.client_id, self.client_secret, callback_url, self.faults, tokens, clock)
-        self.rest = Rest(self.oauth, self.market, self.faults, tokens)
+        self.rest = Rest(self.oauth, self.market, self.screeners, self.faults, tokens)
         self.customer_id = self.rest.customer_id
         self._clock, self._host, self._port = clock, host, port
         self._server: asyncio.Server | None = None

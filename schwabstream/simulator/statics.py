@@ -80,6 +80,7 @@ def _equity_fields(it: Instrument, close: float, now_ms: int, rng: random.Random
         "dividend_date": f"{today - 30 * _DAY} 00:00:00.0",
         "nav": 0,
         "hard_to_borrow_quantity": 9_188_513,
+        "unknown_53": it.volume * 12,
         "hard_to_borrow_rate": 0,
         "is_hard_to_borrow": 0,
         "is_shortable": 1,
@@ -92,14 +93,12 @@ def _option_fields(it: Instrument, now_ms: int, rng: random.Random) -> dict[str,
     expiry = it.expiry or dt.date.min
     root = it.key[:6].rstrip()
     today = dt.datetime.fromtimestamp(now_ms / 1000, EASTERN).date()
-    in_the_money = it.underlying_price - it.strike if it.kind == "C" else it.strike - it.underlying_price
     return {
         # REST describes the same contract in words (protocol 2.2).
         "description": f"{root} {expiry:%m/%d/%Y} {it.strike:.2f} {it.kind}",
         "exchange_id": "O",
         "open_interest": rng.randint(50, 20_000),
         "volatility": round(rng.uniform(18, 60), 3),
-        "money_intrinsic_value": round(max(0.0, in_the_money), 4),
         "expiration_year": expiry.year,
         "expiration_month": expiry.month,
         "expiration_day": expiry.day,
@@ -110,7 +109,6 @@ def _option_fields(it: Instrument, now_ms: int, rng: random.Random) -> dict[str,
         "strike_price": it.strike,
         "contract_type": it.kind,
         "underlying_symbol": it.product,
-        "underlying_price": it.underlying_price,
         "deliverables": f"100 {it.product}",
         "uv_expiration_type": "S",
         "settlement_type": "P",

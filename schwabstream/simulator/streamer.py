@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from schwabstream.protocol.fields import Service
 from schwabstream.simulator.faults import matches
 from schwabstream.simulator.feed import CHARTS
+from schwabstream.simulator.screeners import SCREENERS
 
 if TYPE_CHECKING:
     from schwabstream.simulator.connection import Connection
@@ -224,7 +226,7 @@ class Session:
             self._refuse(request, 11)
         elif command not in _FAILED:
             self._refuse(request, 21)
-        elif (command != "VIEW" and not keys) or (command != "UNSUBS" and not fields):
+        elif _is_incomplete(command, keys, fields) or (service == Service.ACCT_ACTIVITY and command in ("ADD", "VIEW")):
             self._refuse(request, _FAILED[command])
         else:
             self._subscribe(request, keys, fields, code)
@@ -239,7 +241,8 @@ class Session:
         service, command = str(request["service"]), str(request["command"])
         subscribed = self.subscriptions.setdefault(service, {})
         if command in ("SUBS", "ADD"):
-            self._add(request, subscribed, keys, fields, code)
+            # Of the keys of account activity only the first counts (protocol 4.10).
+            self._add(request, subscribed, keys[:1] if service == Service.ACCT_ACTIVITY else keys, fields, code)
             return
         if command == "VIEW":
             self.subscriptions[service] = dict.fromkeys(subscribed, fields)
@@ -262,7 +265,8 @@ class Session:
         had = frozenset() if faults.snapshot_on_resubscribe else frozenset(subscribed)
         if request["command"] == "SUBS":
             subscribed.clear()
-        room = max(0, faults.max_keys - len(subscribed))
+        limit = faults.max_screeners if service in SCREENERS else faults.max_keys
+        room = max(0, limit - len(subscribed))
         discarded = set([key for key in keys if key not in subscribed][room:])
         kept = [key for key in keys if key not in discarded][: faults.batch_limit]
         subscribed.update(dict.fromkeys(kept, fields))
@@ -270,11 +274,15 @@ class Session:
         if service not in CHARTS:  # bars have no snapshot to wait for
             self.awaiting.update((service, key) for key in due)
         if discarded:
-            self.respond(request, 19, f"{_TEXTS[19]} ({service}={faults.max_keys}, DISCARDED={len(discarded)})")
+            self.respond(request, 19, f"{_TEXTS[19]} ({service}={limit}, DISCARDED={len(discarded)})")
         else:
             self.respond(request, code, f"{request['command']} command succeeded")
         feed = self.simulator.feed
         self.socket.later(faults.snapshot_delay_s, lambda: feed.send_snapshot(self, service, due))
+
+
+def _is_incomplete(command: str, keys: list[str], fields: frozenset[str]) -> bool:
+    return (command != "VIEW" and not keys) or (command != "UNSUBS" and not fields)
 
 
 def _parameters(request: dict[str, Any]) -> tuple[list[str], frozenset[str]]:

@@ -212,3 +212,31 @@ async def test_frames_can_be_spoiled(lab: Lab) -> None:
     lab.simulator.step()
     entry = await client.entry(FUTURES)
     assert len(entry["99"]) == 500_000
+
+
+async def test_a_weekly_option_on_a_future_moves(lab: Lab) -> None:
+    """A weekly option such as ``./E4DX26C6900`` has a snapshot, and its prices move like those of other services."""
+    client = await lab.connect()
+    await client.subscribe("LEVELONE_FUTURES_OPTIONS", "./E4DX26C6900")
+    first = await client.entry("LEVELONE_FUTURES_OPTIONS")
+    lab.simulator.step(20)
+    changes = [await client.entry("LEVELONE_FUTURES_OPTIONS") for _ in range(20)]
+    assert first["1"] < first["2"]
+    assert len({each["1"] for each in changes if "1" in each}) > 3
+    assert any("3" in each for each in changes)
+
+
+async def test_an_option_follows_its_underlying(lab: Lab) -> None:
+    """An option's underlying price is the underlying's last one, and its greeks change with it (protocol 4.3)."""
+    client = await lab.connect()
+    await client.subscribe(EQUITIES, "AAPL")
+    share = await client.entry(EQUITIES)
+    await client.subscribe("LEVELONE_OPTIONS", "AAPL  261218C00270000")
+    option = dict(first := await client.entry("LEVELONE_OPTIONS"))
+    for _ in range(20):
+        lab.simulator.step()
+        share |= await client.entry(EQUITIES)
+        option |= await client.entry("LEVELONE_OPTIONS")
+    assert first["35"] != option["35"] == share["3"]
+    assert first["28"] != option["28"]
+    assert option["11"] == pytest.approx(max(0, share["3"] - 270))

@@ -34,9 +34,10 @@ def test_a_full_futures_snapshot_is_like_the_recorded_one() -> None:
 
 
 def test_a_full_equity_snapshot_is_like_the_recorded_one() -> None:
-    """All of 1 to 51, with regular-session, mark and post-market changes that agree with the prices (protocol 4.1)."""
+    """All of 1 to 56, with regular-session, mark and post-market changes that agree with the prices (protocol 4.1)."""
     entry = snapshot(Service.LEVELONE_EQUITIES, "AAPL")
-    assert set(map(int, entry)) == set(range(1, 52))
+    assert set(map(int, entry)) == set(range(1, 57))
+    assert [entry[number] for number in ("52", "54", "55", "56")] == [entry[number] for number in ("9", "8", "4", "5")]
     assert (entry["29"], entry["31"], entry["43"]) == (entry["3"], entry["18"], entry["42"])
     assert entry["44"] == pytest.approx(entry["33"] - entry["12"])
     assert entry["45"] == pytest.approx(100 * entry["44"] / entry["12"], abs=1e-6)
@@ -44,9 +45,11 @@ def test_a_full_equity_snapshot_is_like_the_recorded_one() -> None:
 
 
 def test_a_full_option_snapshot_is_like_the_recorded_one() -> None:
-    """All of 1 to 55 but the greeks and theoretical value, in the recorded forms (protocol 4.3)."""
+    """All of 1 to 55 in the recorded forms, with greeks of the underlying's price (protocol 4.3)."""
     entry = snapshot(Service.LEVELONE_OPTIONS, "AAPL  261218C00270000")
-    assert set(map(int, entry)) == set(range(1, 56)) - {28, 29, 30, 31, 32, 34}
+    assert set(map(int, entry)) == set(range(1, 56))
+    assert 0 < entry["28"] < 1
+    assert [entry[number] > 0 for number in ("29", "30", "31", "32", "34")] == [True, False, True, True, True]
     assert (entry["1"], entry["24"], entry["40"], entry["41"]) == ("AAPL 12/18/2026 270.00 C", "100 AAPL", "O", "OPR")
     assert (entry["27"], entry["36"], entry["43"], entry["48"], entry["55"]) == (28, "S", "P", True, "A")
     assert entry["11"] == pytest.approx(entry["35"] - entry["20"])

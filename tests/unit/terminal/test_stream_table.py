@@ -302,7 +302,7 @@ async def test_the_newest_log_lines_are_below(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(stage.console.file, io.StringIO)
     written = stage.console.file.getvalue()
     assert written.count("\x1b[?1049h") == written.count("\x1b[?1049l") == 1
-    assert "connecting: 12,345 events in 0.0s, 0 dropped" in written.rpartition("\x1b[?1049l")[2]
+    assert "connecting: 12,345 events in " in written.rpartition("\x1b[?1049l")[2]
 
 
 @pytest.mark.parametrize(

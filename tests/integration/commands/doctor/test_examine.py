@@ -49,9 +49,13 @@ async def test_nothing_secret_is_shown(good: SchwabSimulator, redis_server: Redi
     """No token, secret, account number or customer id is in what is shown, however it goes."""
     token = good.issue_token()["token"]
     issue(token=token | {"expires_at": int(time.time()) + 1800})
-    preference = good.rest.user_preference()
-    account = preference["accounts"][0]["accountNumber"]
-    secrets = [token["access_token"], token["refresh_token"], good.client_secret, good.customer_id, account]
+    secrets = [
+        token["access_token"],
+        token["refresh_token"],
+        good.client_secret,
+        good.customer_id,
+        *good.faults.accounts,
+    ]
     shown = [str((await examine()).as_json())]
     good.faults.rest_error = "service_error"
     shown.append(str((await examine()).as_json()))

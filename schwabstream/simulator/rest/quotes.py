@@ -1,8 +1,13 @@
-"""A quote as REST gives it: the shapes of equities, futures and options on futures (protocol 2.2)."""
+"""Quotes as REST gives them: the shapes of equities, futures and options on futures (protocol 2.2)."""
 
 from typing import Any
 
-from schwabstream.simulator.market import Quote
+from schwabstream.simulator.faults import Faults
+from schwabstream.simulator.market import Market, Quote
+from schwabstream.simulator.rest.query import RefusalError, bad, not_found
+from schwabstream.simulator.web import Query
+
+_BLOCKS = frozenset({"all", "fundamental", "reference", "extended", "quote", "regular"})
 
 
 def _names(regular: str, **others: str) -> dict[str, str]:
@@ -22,7 +27,8 @@ _EVERYWHERE = (
 # Shares, indices, options and currencies differ in what they have; absent values are left out, as Schwab does.
 _EQUITY = _names(
     _EVERYWHERE + "ask_time bid_time mark_change mark_percent_change post_market_percent_change volatility "
-    "implied_yield money_intrinsic_value time_value underlying_price",
+    "implied_yield money_intrinsic_value time_value underlying_price delta gamma theta vega rho "
+    "theoretical_option_value",
     high_price_52_week="52WeekHigh",
     low_price_52_week="52WeekLow",
     ask_mic_id="askMICId",
@@ -63,6 +69,58 @@ _FUTURE_OPTION = _names(
 _FUTURE_OPTION_REFERENCE = _names(
     "contract_type expiration_date expiration_style multiplier strike_price", underlying_symbol="underlying"
 )
+
+
+def quotes(market: Market, faults: Faults, query: Query) -> dict[str, Any]:
+    """The entries of all symbols by key; the unknown ones are listed under ``errors``."""
+    symbols = list(dict.fromkeys(filter(None, query.get("symbols", "").split(","))))
+    blocks = _blocks(query)
+    if not symbols:
+        raise bad("symbols", "Missing parameter")
+    if len(symbols) > 500:
+        raise RefusalError(400, "Bad Request", "Search combination should not exceed 500.")
+    answer: dict[str, Any] = {}
+    unknown = []
+    for symbol in symbols:
+        if (found := find(market, faults, symbol)) is None:
+            unknown.append(symbol)
+            continue
+        key = _answer_key(symbol, found, faults)
+        answer[key] = quote_entry(key, found, blocks, realtime=not faults.delayed)
+    if unknown:
+        answer["errors"] = {"invalidSymbols": unknown}
+    return answer
+
+
+def quote(market: Market, faults: Faults, symbol: str, query: Query) -> dict[str, Any]:
+    """The entry of one symbol; this path cannot hold the slash of a future (protocol 2.2)."""
+    blocks = _blocks(query)
+    found = None if symbol.startswith("/") else find(market, faults, symbol)
+    if found is None:
+        raise not_found()
+    return {symbol: quote_entry(symbol, found, blocks, realtime=not faults.delayed)}
+
+
+def _blocks(query: Query) -> frozenset[str]:
+    asked = frozenset(filter(None, query.get("fields", "").split(",")))
+    if not asked <= _BLOCKS:
+        raise bad(
+            "fields", "valid fields should be any of all,fundamental,reference,extended,quote,regular or empty value"
+        )
+    return _BLOCKS if not asked or "all" in asked else asked
+
+
+def find(market: Market, faults: Faults, symbol: str) -> Quote | None:
+    """The quote of a symbol that Schwab knows."""
+    listed = faults.listed(symbol)
+    return None if listed is None else market.quote(listed)
+
+
+def _answer_key(symbol: str, found: Quote, faults: Faults) -> str:
+    """The key under which a quote is answered; for a futures root a switch decides (protocol 2.2)."""
+    if found.instrument.asset != "FUTURE" or symbol != found.instrument.product:
+        return symbol
+    return found.instrument.contract if faults.root_quote_key == "contract" else symbol
 
 
 def _named(values: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:

@@ -9,7 +9,9 @@ import datetime as dt
 from typing import Any
 
 from schwabstream.simulator.faults import Faults
+from schwabstream.simulator.rest.query import bad, date
 from schwabstream.simulator.statics import EASTERN
+from schwabstream.simulator.web import Query
 
 _DAY = dt.timedelta(days=1)
 _MONDAY, _THURSDAY, _FRIDAY, _SATURDAY = 0, 3, 4, 5
@@ -20,6 +22,17 @@ _EQUITY_LIKE = {
 }
 # The keys of futures are roots without the slash; the shape is TD Ameritrade's (protocol 2.3).
 _FUTURES = ("ES", "MES", "NQ", "MNQ", "RTY", "M2K", "YM", "MYM", "CL", "GC")
+
+
+_MARKETS = ("equity", "option", "bond", "future", "forex")
+
+
+def markets(today: dt.date, faults: Faults, names: list[str], query: Query) -> dict[str, Any]:
+    """The hours of the named markets, today or on the date that the query names."""
+    day = date(query, "date", today)
+    if not set(names) <= set(_MARKETS):
+        raise bad("markets", f"markets should be any of {','.join(_MARKETS)}")
+    return {name: market_hours(name, day, faults) for name in names}
 
 
 def _at(day: dt.date, time: str) -> str:

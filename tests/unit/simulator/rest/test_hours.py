@@ -8,7 +8,7 @@ import pytest
 
 from schwabstream.commands.run.holidays import compute_holidays
 from schwabstream.simulator.faults import Faults
-from schwabstream.simulator.hours import closes_early, futures_are_closed, market_hours, new_york_is_closed
+from schwabstream.simulator.rest.hours import closes_early, futures_are_closed, market_hours, new_york_is_closed
 
 YEARS = range(2022, 2040)
 MARKETS = ("equity", "option", "bond", "future", "forex")
