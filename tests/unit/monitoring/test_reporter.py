@@ -20,6 +20,7 @@ from schwabstream.monitoring.reporter import RAREST_S, Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.fence import LIFE_MS
+from schwabstream.publishing.symbol_channels import SymbolChannels
 from schwabstream.report import StreamerReport, SymbolReport, parse_report
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
@@ -43,6 +44,7 @@ class Shelf:
     connected: bool = True
     round_trip_s: float | None = None
     refusing: dict[str, bytes | None] = field(default_factory=dict)
+    symbol_channels: SymbolChannels = field(default_factory=lambda: SymbolChannels({}, wanted=True))
     counts: Counter[str] = field(default_factory=Counter)
     events: list[tuple[Channel, dict[str, Any]]] = field(default_factory=list)
     reports: list[StreamerReport] = field(default_factory=list)
