@@ -6,7 +6,7 @@ from typing import Final, Literal
 from rich.console import RenderableType
 
 from schwabstream.escapes import safe
-from schwabstream.events import FrozenModel
+from schwabstream.events.base import FrozenModel
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
