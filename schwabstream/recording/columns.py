@@ -26,9 +26,8 @@ class Table:
 _COMMON: Final[dict[str, Kind]] = {"timestamp": "ms", "received": "us", "symbol": "text", "key": "text"}
 
 _KINDS: Final[Mapping[object, Kind]] = {str: "text", int: "int", float: "float", bool: "bool"}
-_NO_COLUMN: Final = frozenset(
-    {"v", "type", "seq", "prev", "repeat", "received_us"}
-)  # only useful in a stream, or under another name
+# Only useful in a stream, or a column under another name.
+_NO_COLUMN: Final = frozenset({"v", "type", "seq", "prev", "repeat", "received_us"})
 
 
 def _columns(event: type[BaseModel]) -> dict[str, Kind]:

@@ -103,7 +103,7 @@ def test_a_field_never_sent_is_none() -> None:
     tick = parse_event(payload("tick", bid_size=None, last_price=None))
     assert isinstance(tick, TickEvent)
     optional = [name for name, field in TickEvent.model_fields.items() if field.default is None]
-    assert len(optional) == 28
+    assert len(optional) == 29
     assert {getattr(tick, name) for name in optional} == {None}
     assert tick.repeat is False
 
@@ -129,6 +129,7 @@ def test_a_status_is_built_as_it_is_parsed() -> None:
     status = parse_event(orjson.dumps(status_event("gap", "data is back", 1_765_083_430_071_234, count=3)))
     assert status == StatusEvent(
         seq=0,
+        prev=0,
         timestamp=1_765_083_430_071,
         received_us=1_765_083_430_071_234,
         state="gap",

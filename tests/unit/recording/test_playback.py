@@ -153,10 +153,15 @@ def test_what_cannot_be_understood_does_no_harm() -> None:
 
 
 def test_numbering_counts_each_channel_from_one() -> None:
-    """Every event of a channel is one more than the last."""
-    seen: list[tuple[Channel, int]] = []
-    numbering = Numbering(lambda channel, event: seen.append((channel, event["seq"])))
-    for channel in (Channel.TICKS, Channel.TICKS, Channel.BARS):
-        numbering.publish(channel, {})
-    assert seen == [(Channel.TICKS, 1), (Channel.TICKS, 2), (Channel.BARS, 1)]
-    assert numbering.count == 3
+    """Every event of a channel is one more than the last, and ``prev`` is the number of its symbol's event before."""
+    seen: list[tuple[Channel, str, int, int]] = []
+    numbering = Numbering(lambda channel, event: seen.append((channel, event["symbol"], event["seq"], event["prev"])))
+    for channel, symbol in ((Channel.TICKS, "A"), (Channel.TICKS, "B"), (Channel.TICKS, "A"), (Channel.BARS, "A")):
+        numbering.publish(channel, {"symbol": symbol})
+    assert seen == [
+        (Channel.TICKS, "A", 1, 0),
+        (Channel.TICKS, "B", 2, 0),
+        (Channel.TICKS, "A", 3, 1),
+        (Channel.BARS, "A", 1, 0),
+    ]
+    assert numbering.count == 4
