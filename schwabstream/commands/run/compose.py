@@ -205,6 +205,7 @@ class _Run:
             stream_maxlen=settings.schwab_redis_stream_maxlen,
             max_events=settings.schwab_redis_buffer_events,
             max_bytes=int(settings.schwab_redis_buffer_mb * 2**20),
+            symbol_channels=settings.schwab_redis_symbol_channels,
             fence=fence,
             tap=tap,
             on_pressure=self._hold,
