@@ -14,7 +14,7 @@ _ABSENT_AFTER: Final = 32
 
 
 class Selection:
-    """Takes the events of ``aliases``, exactly, and of ``keys``, under any alias; neither means all events.
+    """Takes the events of ``aliases``, exactly, and of ``keys``, under any alias; neither means ``everything``.
 
     If the streamer publishes a key under several aliases and one of them is in ``aliases``, only that one is taken from
     its first live event on, so that no event comes twice.
@@ -22,7 +22,7 @@ class Selection:
 
     def __init__(self, aliases: Iterable[str] = (), *, keys: Iterable[str] = ()) -> None:
         self._aliases, self._keys = frozenset(aliases), frozenset(keys)
-        self._all = not self._aliases and not self._keys
+        self.everything = not self._aliases and not self._keys
         self._passed_over: dict[str, int] = {}
 
     @classmethod
@@ -36,7 +36,7 @@ class Selection:
 
         A last value, not ``live``, may belong to an alias that is no longer streamed, so it does not count.
         """
-        if self._all or symbol is None:
+        if self.everything or symbol is None:
             return True
         if symbol in self._aliases:
             if live and key in self._keys and key is not None:

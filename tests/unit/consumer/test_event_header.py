@@ -5,6 +5,7 @@ import pytest
 from schwabstream.consumer.event_header import read_header, read_seq
 
 USUAL = b'{"v":1,"type":"tick","symbol":"/MNQ:XCME","key":"/MNQ","seq":%b,"timestamp":1}'
+LINKED = USUAL.replace(b'"seq":%b,', b'"seq":%b,"prev":5,')
 OTHER = b'{"seq":%b,"key":"/MNQ","symbol":"/MNQ:XCME"}'
 
 
@@ -12,8 +13,14 @@ OTHER = b'{"seq":%b,"key":"/MNQ","symbol":"/MNQ:XCME"}'
 @pytest.mark.parametrize("seq", [0, 17, 2**63 - 1])
 def test_seq_symbol_and_key_are_read_from_either_form(form: bytes, seq: int) -> None:
     """The streamer's own order of names and any other give the same."""
-    assert read_header(form % b"%d" % seq) == (seq, "/MNQ:XCME", "/MNQ")
+    assert read_header(form % b"%d" % seq) == (seq, "/MNQ:XCME", "/MNQ", None)
     assert read_seq(form % b"%d" % seq) == seq
+
+
+@pytest.mark.parametrize("form", [LINKED, OTHER.replace(b"{", b'{"prev":5,')])
+def test_prev_is_read_where_there_is_one(form: bytes) -> None:
+    """The number of the event before comes from either form; an event of another publisher may have none."""
+    assert read_header(form % b"17") == (17, "/MNQ:XCME", "/MNQ", 5)
 
 
 @pytest.mark.parametrize("form", [USUAL, OTHER])
