@@ -13,8 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from schwabstream.consumer.chains import Break, Chains
-from schwabstream.consumer.event_header import read_header
+from schwabstream.consumer.event_header import Break, Chains, read_header
 from schwabstream.consumer.selection import Selection
 from schwabstream.escapes import safe
 from schwabstream.events import SYMBOL_CHANNELS, Channel, Event, StatusEvent, parse_event, status_event

@@ -1,9 +1,15 @@
-"""``seq``, ``symbol``, ``key`` and ``prev`` of a published event, read before it is parsed. Does not validate."""
+"""The header of a published event (``seq``, ``symbol``, ``key``, ``prev``), and lost events of a symbol found by it.
+
+Does not validate. ``seq`` counts the events of all symbols, so a reader of one symbol cannot tell a lost event from one
+of another symbol. ``prev`` names the event before of the same symbol.
+"""
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
+
+from schwabstream.events import Channel
 
 # The start of every event of the streamer; another publisher may order the names differently. 19 digits: more do not
 # fit a 64-bit integer, and int() raises for thousands of them.
@@ -34,3 +40,46 @@ def read_seq(payload: bytes) -> int | None:
     """``seq`` alone; None when the payload has none."""
     seq = read_header(payload)[0]
     return seq if type(seq) is int else None
+
+
+class Break(NamedTuple):
+    """A place where the events of one symbol do not continue; ``restarted`` by a new run of the streamer."""
+
+    channel: Channel
+    symbol: str | None
+    restarted: bool
+    seq_before: int
+    seq_after: int
+    lost_at_us: int
+    restored_at_us: int
+
+
+class Chains:
+    """The newest event of each symbol on each channel."""
+
+    def __init__(self) -> None:
+        self._newest: dict[tuple[Channel, str | None], tuple[int, int]] = {}
+        self._run_from: dict[Channel, int] = {}
+
+    def follow(
+        self, channel: Channel, symbol: str | None, seq: int, prev: int, at_us: int, *, live: bool
+    ) -> Break | None:
+        """Take the next event of a symbol, which a last value may be; returns the break before it, if there is one.
+
+        The first live event begins the chain: a last value may be of an earlier run. A new run is a break once for each
+        channel.
+        """
+        newest = self._newest.get((channel, symbol))
+        if newest is None and not live:
+            return None
+        self._newest[channel, symbol] = (seq, at_us)
+        if newest is None or prev == newest[0]:
+            return None
+        restarted = prev == 0
+        if restarted and newest[0] < self._run_from.get(channel, 0):
+            return None
+        if restarted:
+            self._run_from[channel] = seq
+        elif prev < newest[0]:
+            return None
+        return Break(channel, symbol, restarted, newest[0], seq, newest[1], at_us)

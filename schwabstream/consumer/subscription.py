@@ -25,7 +25,7 @@ from schwabstream.broker.client import heed_cancellation, redis_client
 from schwabstream.broker.kind import reach
 from schwabstream.broker.url import redact_url, translated, unavailable
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
-from schwabstream.consumer.listening import ReportLooks, aliases_for, channel_names
+from schwabstream.consumer.selection import ReportLooks, aliases_for, channel_names
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
 from schwabstream.protocol.symbols import Symbol
