@@ -117,8 +117,8 @@ def _fanout(results: dict[str, Any]) -> str:
     text = (
         "### Readers of one symbol\n\n"
         "A publisher writes 2,000 events a second of 500 symbols; each reader wants one symbol. CPU is that of Redis\n"
-        "for the crowds and that of the reader's own process for `subscribe()`, in percent of a core. MB is what Redis\n"
-        "sent.\n\n"
+        "for the crowds and that of the reader's own process for `subscribe()`, in percent of a core. MB is what\n"
+        "Redis sent.\n\n"
     )
     head = ("", "shared channel: CPU %", "MB", "own channels: CPU %", "MB")
     return text + _table(head, fanout.rows(results))
