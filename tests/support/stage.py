@@ -19,6 +19,7 @@ from schwabstream.events import Channel
 from schwabstream.market.trading_hours import Schedule
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import parse_symbols
+from schwabstream.publishing.symbol_channels import SymbolChannels
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.streaming.state import StreamState
@@ -254,5 +255,6 @@ class _NoRedis:
 
     published = queued = dropped = 0
     refusing: ClassVar[dict[str, bytes | None]] = {}
+    symbol_channels = SymbolChannels({}, wanted=True)
     counts: ClassVar[Counter[str]] = Counter()
     round_trip_s = None

@@ -233,7 +233,8 @@ class _Run:
                 self._monitors.watching(client, publisher),
                 _screen(client, publisher, reporter, self._options) as keep_drawn,
             ):
-                wishes = WishPoll(redis_url, settings.schwab_redis_prefix, client.wish)
+                by_symbol = settings.schwab_redis_symbol_channels
+                wishes = WishPoll(redis_url, settings.schwab_redis_prefix, client.wish, symbol_channels=by_symbol)
                 background = [self._announce(client, publisher), reporter.run(), wishes.run(), _learn_holidays(client)]
                 await self._stream(client, publisher, reporter, [*background, *([keep_drawn()] if keep_drawn else [])])
         finally:
