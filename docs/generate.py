@@ -430,6 +430,10 @@ def asyncapi() -> str:
     """Every name in Redis as AsyncAPI 3."""
     names = {model: name for name, model in SCHEMAS.items()}
     found = {name: _channel(name, names[model], "Redis pub/sub.") for name, model in EVENTS.items()}
+    for name in sorted(SYMBOL_CHANNELS):
+        one = _channel(f"{name}:{{symbol}}", names[EVENTS[name]], f"Redis pub/sub: the {name} of one symbol.")
+        one["parameters"]["symbol"] = {"description": "The symbol of the events, such as AAPL or /MNQ:XCME."}
+        found[f"{name}-symbol"] = one
     for name, model in EVENTS.items():
         found[f"stream-{name}"] = _channel(f"stream:{name}", "entry", f"Redis stream: the durable record of {name}.")
         if name in LAST_VALUES:
