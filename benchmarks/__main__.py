@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.console import Console
 
-from benchmarks import chart, memory, page, readers, scaling, screens, stages, startup, versus
+from benchmarks import chart, fanout, memory, page, readers, scaling, screens, stages, startup, versus
 from benchmarks.processes import ROOT
 from benchmarks.tally import machine
 
-PARTS = ("versus", "stages", "readers", "scaling", "memory", "startup", "screens")
+PARTS = ("versus", "stages", "readers", "fanout", "scaling", "memory", "startup", "screens")
 SHORT_REPETITIONS, FULL_REPETITIONS = 2, 5
 SHORT_SHRINK = 8
 
@@ -55,6 +55,8 @@ def _run(part: str, options: argparse.Namespace) -> dict[str, Any]:
             return stages.run(repetitions, shrink)
         case "readers":
             return readers.run(repetitions, shrink)
+        case "fanout":
+            return fanout.run(repetitions, shrink)
         case "scaling":
             return scaling.run(repetitions, shrink)
         case "memory":
@@ -66,7 +68,7 @@ def _run(part: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _show(part: str, results: dict[str, Any], console: Console) -> None:
-    shows = (versus.show, stages.show, readers.show, scaling.show, memory.show, startup.show, screens.show)
+    shows = (versus.show, stages.show, readers.show, fanout.show, scaling.show, memory.show, startup.show, screens.show)
     dict(zip(PARTS, shows, strict=True))[part](results, console)
 
 

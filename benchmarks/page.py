@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import fanout
 from benchmarks.rig import Client
 from benchmarks.tally import Spread, short
 from benchmarks.versus import TARGETS
@@ -112,10 +113,22 @@ def _screens(results: dict[str, Any]) -> str:
     return f"### Screens\n\n{table}\n{_table(head, quotes)}"
 
 
+def _fanout(results: dict[str, Any]) -> str:
+    text = (
+        "### Readers of one symbol\n\n"
+        "A publisher writes 2,000 events a second of 500 symbols; each reader wants one symbol. CPU is that of Redis\n"
+        "for the crowds and that of the reader's own process for `subscribe()`, in percent of a core. MB is what\n"
+        "Redis sent.\n\n"
+    )
+    head = ("", "shared channel: CPU %", "MB", "own channels: CPU %", "MB")
+    return text + _table(head, fanout.rows(results))
+
+
 _PARTS = {
     "versus": _versus,
     "stages": _stages,
     "readers": _readers,
+    "fanout": _fanout,
     "scaling": _scaling,
     "memory": _memory,
     "startup": _startup,

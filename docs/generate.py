@@ -90,8 +90,8 @@ SETTINGS: dict[str, str] = {
         schwab_api_base_url""",
     "What to stream": """schwab_symbols tastytrade_symbol_list schwab_max_symbols schwab_screeners
         schwab_account_activity schwab_heartbeat_timeout_s schwab_tick_keepalive_s""",
-    "Redis": """redis_url schwab_redis_prefix schwab_redis_stream_maxlen schwab_redis_buffer_events
-        schwab_redis_buffer_mb""",
+    "Redis": """redis_url schwab_redis_prefix schwab_redis_symbol_channels schwab_redis_stream_maxlen
+        schwab_redis_buffer_events schwab_redis_buffer_mb""",
     "Operation": "schwab_alert_command schwab_metrics_port schwab_log_format",
 }
 
@@ -440,6 +440,10 @@ def asyncapi() -> str:
     """Every name in Redis as AsyncAPI 3."""
     names = {model: name for name, model in SCHEMAS.items()}
     found = {name: _channel(name, names[model], "Redis pub/sub.") for name, model in EVENTS.items()}
+    for name in sorted(SYMBOL_CHANNELS):
+        one = _channel(f"{name}:{{symbol}}", names[EVENTS[name]], f"Redis pub/sub: the {name} of one symbol.")
+        one["parameters"]["symbol"] = {"description": "The symbol of the events, such as AAPL or /MNQ:XCME."}
+        found[f"{name}-symbol"] = one
     for name, model in EVENTS.items():
         found[f"stream-{name}"] = _channel(f"stream:{name}", "entry", f"Redis stream: the durable record of {name}.")
         if name in LAST_VALUES:

@@ -127,6 +127,9 @@ class StreamerReport(FrozenModel):
     """Version of schwabstream."""
     simulated: bool = False
     """Whether the prices are simulated."""
+    symbol_channels: bool = False
+    """Whether ticks, books and bars are also published on a channel of their symbol, such as
+    `market_data:ticks:AAPL`."""
     symbols: tuple[SymbolReport, ...] = ()
     """The streamed symbols: those of the settings in their order, then the others, oldest first."""
     refused: dict[str, str] = Field(default_factory=dict)

@@ -175,6 +175,13 @@ class Settings(BaseSettings):
         pattern=r"^[^\s{}*?\[\]]+$",
         description="The first part of every channel and key; one account per prefix.",
     )
+    schwab_redis_symbol_channels: bool = Field(
+        default=True,
+        description=(
+            "Also publish each tick, book and bar on a channel of its symbol, such as market_data:ticks:AAPL, so that "
+            "a reader of a few symbols receives only these."
+        ),
+    )
     schwab_redis_stream_maxlen: int = Field(
         default=100_000, ge=0, description="The number of entries kept in each Redis stream; 0 turns streams off."
     )

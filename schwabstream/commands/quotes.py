@@ -160,7 +160,10 @@ class _Watch:
         updates = self._options.updates
         queue = ConflatingQueue(keys=self._watchlist.keys, newest_only=self._options.live)
         prefix = self._settings.schwab_redis_prefix
-        async with Subscription(queue, kinds=self._view.channels, redis_url=url, prefix=prefix) as subscription:
+        symbols = [quote.symbol for quote in self._watchlist.quotes]
+        async with Subscription(
+            queue, kinds=self._view.channels, symbols=symbols, redis_url=url, prefix=prefix
+        ) as subscription:
             if self._options.once:
                 await self._gather(subscription, check, patience_s)
                 await self._print_streamed()

@@ -207,6 +207,7 @@ class _Replay:
             url,
             prefix=settings.schwab_redis_prefix,
             stream_maxlen=settings.schwab_redis_stream_maxlen,
+            symbol_channels=settings.schwab_redis_symbol_channels,
             tap=self._tap,
         )
         try:
@@ -257,6 +258,7 @@ class _Replay:
             host=platform.node(),
             version=__version__,
             simulated=True,
+            symbol_channels=publisher.symbol_channels.on,
             published=publisher.published,
             queued=publisher.queued,
         )

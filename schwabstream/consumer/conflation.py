@@ -2,20 +2,21 @@
 
 Pure: no clock and no Redis. ``subscription`` fills it and takes from it. A message is ignored unless its ``seq`` is
 above the newest of its symbol, so last values can be read after subscribing, and no event comes twice. A jump in the
-``seq`` of a channel becomes a StatusEvent ``gap``. When the reader is too slow, the newest tick and book of a symbol
-replace older ones, and a StatusEvent ``dropped`` reports how many. A payload is parsed only when it is taken, so a
-replaced one costs little.
+``seq`` of a channel becomes a StatusEvent ``gap``. For a reader of some symbols, an event of theirs whose ``prev`` did
+not arrive does. When the reader is too slow, the newest tick and book of a symbol replace older ones, and a StatusEvent
+``dropped`` reports how many. A payload is parsed only when it is taken, so a replaced one costs little.
 """
 
 from collections import Counter, deque
 from collections.abc import Collection, Iterable, Mapping
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from schwabstream.consumer.event_header import read_header
+from schwabstream.consumer.event_header import Break, Chains, read_header
 from schwabstream.consumer.selection import Selection
-from schwabstream.events import Channel, Event, StatusEvent, parse_event, status_event
+from schwabstream.escapes import safe
+from schwabstream.events import SYMBOL_CHANNELS, Channel, Event, StatusEvent, parse_event, status_event
 from schwabstream.protocol.symbols import Symbol, future_meant
 
 LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
@@ -28,6 +29,7 @@ RUN_APART: Final = 1_000_000
 
 # The most reports queued for a reader that takes nothing; the oldest are dropped, but ``counts`` includes them.
 _MAX_NOTICES: Final = 64
+_NEW_RUN: Final = "a new run of the streamer on {}"
 _Slot = tuple[Channel, str | int | None]
 
 
@@ -39,6 +41,7 @@ class _Message(NamedTuple):
     at_us: int
     live: bool
     key: str | None
+    prev: int | None
 
 
 class ConflatingQueue:
@@ -63,6 +66,8 @@ class ConflatingQueue:
         self._held: list[_Message] | None = []
         self._seen: dict[Channel, _Message] = {}
         self._filled: dict[Channel, set[int]] = {}
+        self._chains = Chains()
+        self._breaks: list[Break] = []
         self._newest: dict[tuple[Channel, str | None], int] = {}
         self._notices: deque[StatusEvent] = deque(maxlen=_MAX_NOTICES)
         self._absences: deque[StatusEvent] = deque()
@@ -89,6 +94,7 @@ class ConflatingQueue:
             self._held.append(message)
         else:
             self._accept(message)
+            self._report_breaks()
 
     def catch_up(self, last_values: Mapping[Channel, Collection[bytes]], now_us: int) -> None:
         """Merge the last values read since :meth:`hold` with the messages held back, in the order of ``seq``."""
@@ -101,6 +107,7 @@ class ConflatingQueue:
             messages += values
         for message in sorted(messages, key=lambda message: message.seq):
             self._accept(message)
+        self._report_breaks()
 
     def report_absent(self, symbols: Iterable[Symbol], streamed: Collection[str] | None) -> None:
         """Report each symbol whose key is not ``streamed``; None: no streamer runs, and only last values exist."""
@@ -128,14 +135,15 @@ class ConflatingQueue:
 
     def _read(self, channel: Channel, payload: bytes, now_us: int, *, live: bool) -> _Message | None:
         """The message with its header parsed; None, and counted, when it is not an event."""
-        seq, symbol, key = read_header(payload)
+        seq, symbol, key, prev = read_header(payload)
         if type(seq) is not int or not isinstance(symbol, str | None) or not isinstance(key, str | None):
             self.counts["invalid"] += 1
             return None
-        return _Message(channel, seq, symbol, payload, now_us, live, key)
+        return _Message(channel, seq, symbol, payload, now_us, live, key, prev if type(prev) is int else None)
 
     def _accept(self, message: _Message) -> None:
-        if message.live:
+        chained = message.prev is not None and message.channel in SYMBOL_CHANNELS and not self._selection.everything
+        if message.live and not chained:
             self._note_jump(message)
         if not self._selection.takes(message.symbol, message.key, live=message.live):
             return
@@ -146,6 +154,8 @@ class ConflatingQueue:
             self.counts["repeated"] += 1
             return
         self._newest[owner] = message.seq
+        if chained:
+            self._follow(message)
         self._keep(message)
 
     def _keep(self, message: _Message) -> None:
@@ -181,6 +191,28 @@ class ConflatingQueue:
         self.counts["dropped"] += count
         self._unreported_drops += count
 
+    def _follow(self, message: _Message) -> None:
+        channel, seq, symbol, prev = message.channel, message.seq, message.symbol, message.prev or 0
+        if found := self._chains.follow(channel, symbol, seq, prev, message.at_us, live=message.live):
+            self._breaks.append(found)
+
+    def _report_breaks(self) -> None:
+        """Report what :meth:`_follow` found as one gap for each channel; after an outage it may be many symbols."""
+        breaks, self._breaks = self._breaks, []
+        for channel, restarted in dict.fromkeys((each.channel, each.restarted) for each in breaks):
+            found = [each for each in breaks if (each.channel, each.restarted) == (channel, restarted)]
+            first, symbols = found[0], tuple(each.symbol for each in found if each.symbol)
+            if restarted:
+                reason = _NEW_RUN.format(channel)
+            elif len(found) == 1:
+                span = f"seq {first.seq_before + 1} to {first.seq_after - 1}"
+                reason = f"events of {channel} did not arrive: at least one of {safe(symbols[0])} ({span})"
+            else:
+                reason = f"events of {channel} did not arrive: at least one of each of {len(found)} symbols"
+            self.counts["lost"] += 0 if restarted else len(found)
+            lost_at, restored_at = min(each.lost_at_us for each in found), max(each.restored_at_us for each in found)
+            self._gap(lost_at, restored_at, reason, symbols=None if restarted else symbols)
+
     def _note_jump(self, message: _Message) -> None:
         """Report a gap when ``seq`` skips numbers on the channel that no last value has filled."""
         seen, filled = self._seen.get(message.channel), self._filled.get(message.channel)
@@ -193,30 +225,35 @@ class ConflatingQueue:
             return
         apart = message.seq - seen.seq
         if not 0 < apart < RUN_APART:
-            self._gap(seen, message, f"a new run of the streamer on {message.channel}", None)
+            self._gap(seen.at_us, message.at_us, _NEW_RUN.format(message.channel))
             return
         lost = apart - 1 - sum(seen.seq < seq < message.seq for seq in filled or ())
         if lost > 0:
             self.counts["lost"] += lost
             span = f"seq {seen.seq + 1} to {message.seq - 1}"
-            self._gap(seen, message, f"events of {message.channel} did not arrive: {lost} ({span})", lost)
+            reason = f"events of {message.channel} did not arrive: {lost} ({span})"
+            self._gap(seen.at_us, message.at_us, reason, lost)
 
-    def _gap(self, seen: _Message, message: _Message, reason: str, count: int | None) -> None:
+    def _gap(
+        self,
+        lost_at_us: int,
+        restored_at_us: int,
+        reason: str,
+        count: int | None = None,
+        symbols: tuple[str, ...] | None = None,
+    ) -> None:
         self.counts["gaps"] += 1
-        self._notify("gap", reason, count, lost_at=seen.at_us // 1000, restored_at=message.at_us // 1000)
+        times = {"lost_at": lost_at_us // 1000, "restored_at": restored_at_us // 1000, "since": lost_at_us // 1000}
+        self._notify("gap", reason, count, **times, symbols=symbols)
 
     def _notify(
         self,
         state: Literal["gap", "dropped"],
         reason: str,
         count: int | None,
-        *,
-        lost_at: int | None = None,
-        restored_at: int | None = None,
+        **more: Any,
     ) -> None:
-        since = lost_at or self._now_us // 1000
-        more = {"since": since, "lost_at": lost_at, "restored_at": restored_at, "count": count}
-        self._notices.append(StatusEvent(**status_event(state, reason, self._now_us, **more)))
+        self._notices.append(StatusEvent(**status_event(state, reason, self._now_us, count=count, **more)))
 
 
 def _absence(symbol: Symbol, now_us: int, *, running: bool) -> StatusEvent:

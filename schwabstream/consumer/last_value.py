@@ -48,7 +48,7 @@ def newest_tick(wanted: Symbol, payloads: Iterable[bytes]) -> TickEvent | None:
     """Return the newest tick of the symbol's key; of two aliases with the same update, the one asked for."""
     found: list[TickEvent] = []
     for payload in payloads:
-        _, _, key = read_header(payload)
+        _, _, key, _ = read_header(payload)
         if key != wanted.key:
             continue
         try:

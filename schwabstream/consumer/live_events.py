@@ -46,7 +46,8 @@ def subscribe(
     wanted = parse_symbols(symbols, today())
     aliases, keys = [each.alias for each in wanted], [each.key for each in wanted]
     queue = ConflatingQueue(aliases, keys=keys, max_pending=max_pending)
-    return LiveEvents(_read(Subscription(queue, kinds=kinds, redis_url=redis_url, prefix=prefix), wanted))
+    subscription = Subscription(queue, kinds=kinds, symbols=wanted, redis_url=redis_url, prefix=prefix)
+    return LiveEvents(_read(subscription, wanted))
 
 
 class LiveEvents(AsyncIterator[Event], Iterator[Event]):

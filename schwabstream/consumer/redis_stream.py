@@ -132,7 +132,7 @@ class RedisStream:
     def entry(self, raw: Raw) -> Entry | None:
         """The entry as its model; None for another symbol, and for an entry that cannot be parsed."""
         identifier, payload = raw[0].decode(), raw[1].get(b"event", b"")
-        _, symbol, key = read_header(payload)
+        _, symbol, key, _ = read_header(payload)
         if not (isinstance(symbol, str | None) and isinstance(key, str | None)) or self._selection.takes(symbol, key):
             try:
                 return Entry(identifier, parse_event(payload))

@@ -1,5 +1,6 @@
 """Redis → events: the last values, then live events, across outages of Redis, with every gap reported.
 
+A reader of some symbols listens to the channels of these symbols if the streamer publishes them (docs/adr/0013).
 :class:`Subscription` shows its queue, its counters and its connection, as screens need them; ``live_events`` is the
 interface for programs. Opens no connection to Schwab and writes nothing to Redis.
 """
@@ -8,7 +9,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -16,7 +17,7 @@ import hiredis
 import structlog
 from pydantic import ValidationError
 from redis.asyncio.client import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from schwabstream.backoff import Backoff
 from schwabstream.broker.arguments import check_channels, check_texts
@@ -24,8 +25,10 @@ from schwabstream.broker.client import heed_cancellation, redis_client
 from schwabstream.broker.kind import reach
 from schwabstream.broker.url import redact_url, translated, unavailable
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
+from schwabstream.consumer.selection import ReportLooks, aliases_for, channel_names
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
+from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport, parse_report
 
 if TYPE_CHECKING:
@@ -45,6 +48,9 @@ _READ_BYTES = 65_536
 class Subscription:
     """A connection that reads the channels ``kinds``: use it in ``async with``, and iterate it or read its ``queue``.
 
+    With ``symbols``, it listens only to the channels of these symbols while the streamer publishes them; the ``queue``
+    must select them in any case.
+
     ``outage`` is the reason why Redis is away, None when it is not; ``outages`` counts the outages.
     A connection that is silent for ``probe_after_s`` gets a PING; without an answer in the same time it is lost.
     """
@@ -54,6 +60,7 @@ class Subscription:
         queue: ConflatingQueue | None = None,
         *,
         kinds: Collection[Channel] = EVERYTHING,
+        symbols: Collection[Symbol] = (),
         redis_url: str = DEFAULT_URL,
         prefix: str = DEFAULT_PREFIX,
         probe_after_s: float = PROBE_AFTER_S,
@@ -64,7 +71,10 @@ class Subscription:
         self.outage: str | None = None
         self.outages = 0
         self._prefix, self._probe_after_s = prefix, probe_after_s
-        self._channels = {f"{prefix}:{kind}".encode(): kind for kind in check_channels("kinds", kinds)}
+        self._kinds, self._symbols = frozenset(check_channels("kinds", kinds)), symbols
+        # A reader of symbols follows the streamer to other channels when StatusEvents announce a new run.
+        self._listening = self._kinds | {Channel.STATUS} if symbols else self._kinds
+        self._channels: Mapping[bytes, Channel] = {}
         self._client = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
         self._arrived = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
@@ -112,11 +122,12 @@ class Subscription:
         connection = _SubscribedConnection(self._client.connection_pool, self._probe_after_s)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                aliases = aliases_for(self._symbols, await self._readable_report())
+                self._channels = channel_names(self._prefix, self._listening, aliases)
                 await connection.open(self._channels)
                 last_values = {
-                    channel: await fetch_last_values(self._client, self._prefix, channel)
-                    for channel in self._channels.values()
-                    if channel in LAST_VALUE_CHANNELS
+                    kind: await fetch_last_values(self._client, self._prefix, kind, aliases)
+                    for kind in self._kinds & LAST_VALUE_CHANNELS
                 }
         except (RedisError, OSError, TimeoutError) as error:
             await connection.close()
@@ -139,6 +150,9 @@ class Subscription:
                         await self._read(connection)
                     finally:
                         backoff.streamed(time_of() - opened_at)
+                    await connection.close()
+                    connection = await self._open()
+                    continue
                 except (RedisUnavailable, RedisError, OSError, TimeoutError) as error:
                     self._note_outage(str(error) or "it went silent")
                 if connection is not None:
@@ -151,13 +165,34 @@ class Subscription:
                 await connection.close()
 
     async def _read(self, connection: "_SubscribedConnection") -> None:
-        """Queue incoming messages until the connection ends, with an OSError."""
+        """Queue incoming messages; returns when other channels carry the symbols. Raises OSError when it ends."""
+        time_of = asyncio.get_running_loop().time
+        looks, channels, kinds = ReportLooks(time_of()), self._channels, self._kinds
         while True:
             for reply in await connection.replies():
-                if len(reply) == 3 and reply[0] == b"message" and reply[1] in self._channels:
-                    self.queue.receive(self._channels[reply[1]], reply[2], _now_us())
+                if len(reply) == 3 and reply[0] == b"message" and (channel := channels.get(reply[1])):
+                    if channel is Channel.STATUS:
+                        looks.take_status(reply[2], time_of())
+                    if channel in kinds:
+                        self.queue.receive(channel, reply[2], _now_us())
             if len(self.queue):
                 self._arrived.set()
+            if self._symbols and looks.due(time_of()) and await self._is_elsewhere():
+                return
+
+    async def _readable_report(self) -> StreamerReport | None:
+        """The report, where it matters; None also for a user who may not read it. Raises redis-py's errors."""
+        with contextlib.suppress(ResponseError):
+            return await fetch_report(self._client, self._prefix) if self._symbols else None
+        return None
+
+    async def _is_elsewhere(self) -> bool:
+        """Whether the report of a running streamer names other channels than those of this connection."""
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            if report := await self._readable_report():
+                aliases = aliases_for(self._symbols, report)
+                return channel_names(self._prefix, self._listening, aliases) != self._channels
+        return False
 
     def _note_outage(self, reason: str) -> None:
         if self.outage is None:
@@ -231,9 +266,15 @@ def redis_backoff() -> Backoff:
     return Backoff(random.random, base_s=0.05, cap_s=0.5, floor_s=0.05, healthy_s=1.0)
 
 
-async def fetch_last_values(client: Redis, prefix: str, channel: Channel) -> list[bytes]:
-    """The newest payload of every symbol; raises redis-py's errors."""
-    return cast("list[bytes]", await client.hvals(f"{prefix}:last:{channel}"))
+async def fetch_last_values(
+    client: Redis, prefix: str, channel: Channel, aliases: Sequence[str] | None = None
+) -> list[bytes]:
+    """The newest payload of each of these symbols, or of all; raises redis-py's errors."""
+    key = f"{prefix}:last:{channel}"
+    if aliases is None:
+        return cast("list[bytes]", await client.hvals(key))
+    found = cast("list[bytes | None]", await client.hmget(key, list(aliases)))
+    return [payload for payload in found if payload is not None]
 
 
 async def fetch_report(client: Redis, prefix: str) -> StreamerReport | None:

@@ -40,6 +40,7 @@ def tick_of(symbol: Symbol, quotes: Mapping[str, Any], now_us: int) -> TickEvent
             "symbol": symbol.alias,
             "key": symbol.key,
             "seq": 0,
+            "prev": 0,
             "timestamp": max(times) or now_us // 1000,
             "received_us": now_us,
             "asset": str(symbol.asset),

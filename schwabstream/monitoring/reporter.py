@@ -146,6 +146,7 @@ class Reporter:
             "host": platform.node(),
             "version": __version__,
             "simulated": self.simulated,
+            "symbol_channels": publisher.symbol_channels.on,
             "sessions": client.counts[Count.ENTERED_STREAMING],
             "reconnects": max(0, connections - 1),
             "gaps": client.counts[Count.GAP],

@@ -1,6 +1,8 @@
 """The queue of one channel: the queued events, the size of a batch, and the commands that write it.
 
-Packs the commands itself: redis-py takes many times longer to pack them than Redis takes to run them (docs/adr/0003).
+An event can also be published on the channel of its symbol (docs/adr/0013), so that a reader of one symbol receives no
+others. Packs the commands itself: redis-py takes many times longer to pack them than Redis takes to run them
+(docs/adr/0003).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +14,7 @@ from schwabstream.publishing.packing import bulk, command
 MAX_BATCH_EVENTS, MAX_BATCH_BYTES = 5_000, 4 * 2**20
 EVENT_OVERHEAD = 112  # bytes that Python's objects take for a queued event, beyond the event itself
 _SMALL_BATCH = 100  # events that always fit one batch
+_MAX_SYMBOLS = 100_000  # a limit for memory: anybody may ask for symbols, and a StatusEvent names each refused one
 _LAST_VALUES = frozenset({Channel.TICKS, Channel.LEVEL2})
 
 
@@ -34,29 +37,57 @@ def weight(events: Sequence[Event]) -> int:
     return sum(len(packed) for _, packed in events) + len(events) * EVENT_OVERHEAD
 
 
+def shed(queues: "Iterable[ChannelQueue]", events: int, size: int) -> tuple[int, int]:
+    """Drop the oldest events, from the largest queue first, until this many and their bytes are free; returns both."""
+    freed_events = freed_bytes = 0
+    for queue in sorted(queues, key=lambda queue: weight(queue.events), reverse=True):
+        if freed_events >= events and freed_bytes >= size:
+            break
+        more_events, more_bytes = queue.shed(events - freed_events, size - freed_bytes)
+        freed_events += more_events
+        freed_bytes += more_bytes
+    return freed_events, freed_bytes
+
+
 class ChannelQueue:
     """One channel: ``seq`` of its newest event, ``events`` in the queue, ``in_flight`` events being written.
 
-    A ``maxlen`` of 0 means that the channel has no stream.
+    ``newest`` holds the ``seq`` of the newest event of each symbol. A ``maxlen`` of 0 means that the channel has no
+    stream. ``symbol_channels``: whether each event is also published on the channel of its symbol; ``symbol_names``
+    stands for all of these channels in reports.
     """
 
-    def __init__(self, channel: Channel, prefix: str, maxlen: int, first_seq: int) -> None:
+    def __init__(
+        self, channel: Channel, prefix: str, maxlen: int, first_seq: int, *, symbol_channels: bool = False
+    ) -> None:
         self.channel = channel
         self.seq = first_seq
+        self.newest: dict[str, int] = {}
         self.published = 0
         self.events: list[Event] = []
         self.in_flight: list[Event] = []
         self.name, self.stream_key = f"{prefix}:{channel}", f"{prefix}:stream:{channel}"
         self.last_key = f"{prefix}:last:{channel}" if channel in _LAST_VALUES else None
         self.has_stream = maxlen > 0
+        self.symbol_channels = symbol_channels
+        self.symbol_names = f"{self.name}:*"
         self._publish = command("PUBLISH", self.name, more=1)
+        self._publish_symbol = _Cache(lambda symbol: command("PUBLISH", f"{self.name}:{symbol}", more=1))
         add = command("XADD", self.stream_key, "MAXLEN", "~", str(maxlen), "*", "symbol", more=3)
         self._add = _Cache(lambda symbol: add + bulk(symbol.encode()) + bulk(b"event"))
         self._symbols = _Cache(lambda symbol: bulk(symbol.encode()))
 
+    @property
+    def commands_per_event(self) -> int:
+        """How many commands :meth:`pack` makes for one event, beside the one for the last values."""
+        return 1 + self.symbol_channels + self.has_stream
+
     def load(self) -> int:
         """Move the oldest events into flight, as many as fit one batch; returns how many."""
         queue = self.events
+        if len(self.newest) > _MAX_SYMBOLS:
+            for by_symbol in (self.newest, self._publish_symbol, self._add, self._symbols):
+                by_symbol.clear()
         if len(queue) <= _SMALL_BATCH:
             self.in_flight, self.events = queue, []
         else:
@@ -74,6 +105,8 @@ class ChannelQueue:
         """The commands for the events in flight; every step per event runs in C."""
         symbols, events = zip(*self.in_flight, strict=True)
         each: list[Iterable[bytes]] = [repeat(self._publish), events]
+        if self.symbol_channels:
+            each += (map(self._publish_symbol.__getitem__, symbols), events)
         if self.has_stream:
             each += (map(self._add.__getitem__, symbols), events)
         commands = chain.from_iterable(zip(*each, strict=False))
@@ -91,12 +124,14 @@ class ChannelQueue:
     def writes(self) -> Iterator[tuple[str, bytes | None]]:
         """For each command of :meth:`pack`, its channel or key and the command that writes the newest event there.
 
-        That command is None for the channel: a missed message on pub/sub is not sent again.
+        That command is None for a channel: a missed message on pub/sub is not sent again.
         """
         symbol, event = self.in_flight[-1]
         add = self._add[symbol] + event
         for _ in self.in_flight:
             yield self.name, None
+            if self.symbol_channels:
+                yield self.symbol_names, None
             if self.has_stream:
                 yield self.stream_key, add
         if self.last_key:

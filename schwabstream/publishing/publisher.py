@@ -1,7 +1,8 @@
 """Writes events to Redis in batches: each batch is what was queued while the previous one was in flight.
 
 ``publish`` numbers and encodes an event at once and never waits. A batch is one transaction: PUBLISH and XADD for every
-event, and one HSET with the newest event of each symbol. A batch that Redis refuses or never receives is sent again
+event, another PUBLISH on the channel of its symbol unless these are off, and one HSET with the newest event of each
+symbol. A batch that Redis refuses or never receives is sent again
 whole and in order, and subscribers get nothing that the stream lacks (docs/adr/0003). Order holds within a channel.
 While Redis is away the queue is bounded: dropped events are counted, and the newest event of each symbol is kept.
 """
@@ -20,22 +21,19 @@ import structlog
 from schwabstream.backoff import Backoff
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
-from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, ChannelQueue, weight
+from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, ChannelQueue, shed, weight
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.instruments import InstrumentHash
 from schwabstream.publishing.life import TRANSITIONS, UNREACHED, State, Trigger
-from schwabstream.publishing.packing import bulk, command
 from schwabstream.publishing.refusals import Refusals
 from schwabstream.publishing.transaction import TransactionWriter
-from schwabstream.report import REPORT_LIFE_S, Count, Histogram
+from schwabstream.report import Count, Histogram
 
 log = structlog.get_logger(__name__)
 
-RETRY_FIRST_S = 0.1
-CHECK_EVERY_S = 1.0
+RETRY_FIRST_S, CHECK_EVERY_S = 0.1, 1.0
 WRITE_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 BATCH_BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
-_REPORT_LIFE = bulk(b"%d" % (REPORT_LIFE_S * 1000))
 _USUAL_REPLIES = frozenset({int, bytes})
 _IDLE, _WRITING, _BEHIND = State.IDLE, State.WRITING, State.BEHIND  # looked up for every event or batch
 
@@ -60,12 +58,13 @@ class TradingEventPublisher:
         stream_maxlen: int = 100_000,
         max_events: int = 100_000,
         max_bytes: int = 64 * 2**20,
+        symbol_channels: bool = True,
         fence: Fence | None = None,
         tap: Callable[[bytes], None] | None = None,
         on_pressure: Callable[[bool], None] = lambda _: None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._writer = TransactionWriter(redis_url, self._on_replies, self._on_failure, fence=fence)
+        self._writer = TransactionWriter(redis_url, self._on_replies, self._on_failure, self._on_refused, fence=fence)
         self.url = self._writer.url
         first_seq = int(wall() * 1e6)
         self._queues = {channel: ChannelQueue(channel, prefix, stream_maxlen, first_seq) for channel in Channel}
@@ -127,19 +126,22 @@ class TradingEventPublisher:
             if self.state is State.CONNECTING:
                 self._move(Trigger.LEASE_LOST if isinstance(error, LeaseLost) else Trigger.LOST)
             raise
+        self.symbol_channels.resume()
         self._move(Trigger.CONNECTED)
         self._failure = self.outage = None
 
     def publish(self, channel: Channel, event: dict[str, Any]) -> None:
         """Number, encode and queue one event; the dictionary may be reused as soon as this returns."""
         queue = self._queues[channel]
-        # Set in the caller's dictionary, which has a place for it: copying forty fields would cost more.
-        event["seq"] = queue.seq = queue.seq + 1
+        symbol, newest = event["symbol"] or "", queue.newest
+        # Set in the caller's dictionary, which has places for them: copying forty fields would cost more.
+        event["prev"] = newest.get(symbol, 0)
+        event["seq"] = queue.seq = newest[symbol] = queue.seq + 1
         payload = orjson.dumps(event)
         if self._tap is not None:
             self._tap(payload)
         packed = b"$%d\r\n%b\r\n" % (len(payload), payload)
-        queue.events.append((event["symbol"] or "", packed))
+        queue.events.append((symbol, packed))
         self.queued += 1
         self.queued_bytes += len(packed) + EVENT_OVERHEAD
         if self.queued > self._shed_events or self.queued_bytes > self._shed_bytes:
@@ -149,7 +151,7 @@ class TradingEventPublisher:
 
     def publish_report(self, report: bytes) -> None:
         """Queue the streamer's report, which expires in Redis unless it is renewed."""
-        self._report = report
+        self._report.queue(report)
         if self.state is _IDLE:
             self._write_soon()
 
@@ -243,11 +245,9 @@ class TradingEventPublisher:
         for queue in self._queues.values():
             if queue.events and (count := queue.load()):
                 parts += queue.pack()
-                commands += (2 if queue.has_stream else 1) * count + (1 if queue.last_key else 0)
-        report, self._repeats = self._report, []
-        self._report_in_flight = report
-        if report is not None:
-            parts += (self._report_start, bulk(report), bulk(b"PX"), _REPORT_LIFE, self._claim_renewal)
+                commands += queue.commands_per_event * count + (1 if queue.last_key else 0)
+        self._repeats = []
+        if report := self._report.load():
             repeats = self._repeat_refused() if self.refusing else []
             instruments = self.instruments.load()
             parts += repeats + instruments
@@ -295,19 +295,44 @@ class TradingEventPublisher:
         trigger = Trigger.LEASE_LOST if isinstance(error, LeaseLost) else Trigger.LOST
         if trigger not in TRANSITIONS[self.state]:
             return  # the connection that send_notices opened
-        for queue in self._queues.values():
-            queue.unload()
+        self._unload()
         if self.state is _BEHIND:
             self._on_pressure(False)  # the buffer is for outages
         self._move(trigger)
         self._failure = error
         self._news.set()
 
+    def _unload(self) -> None:
+        for queue in self._queues.values():
+            queue.unload()
+
     def _move(self, trigger: Trigger) -> None:
         self.state = TRANSITIONS[self.state][trigger]
 
+    def _on_refused(self, replies: list[Any]) -> bool:
+        """Send a discarded batch again without its symbol channels, if only these were refused; else return False."""
+        refused = {
+            name: reply
+            for (name, _), reply in zip(self._writes(), replies, strict=False)
+            if isinstance(reply, Exception)
+        }
+        if not self.symbol_channels.explain(refused):
+            return False
+        for name, reply in refused.items():
+            self.counts[Count.REFUSED_COMMANDS] += self._refusals.note(name, reply, None)
+        self.symbol_channels.leave_out(refused)
+        self._unload()
+        self._write()
+        return True
+
     def _note_refusals(self, replies: list[Any]) -> None:
         """Count and keep what Redis refused of a batch that it otherwise accepted."""
+        for (name, newest), reply in zip(self._writes(), replies, strict=True):
+            self.counts[Count.REFUSED_COMMANDS] += self._refusals.note(name, reply, newest)
+        self.symbol_channels.leave_out(self.refusing)
+
+    def _writes(self) -> list[tuple[str, bytes | None]]:
+        """For each command of the batch in flight, the name it writes to and the command to send again, if any."""
         writes: list[tuple[str, bytes | None]] = []
         for queue in self._queues.values():
             writes += queue.writes() if queue.in_flight else []
@@ -319,23 +344,17 @@ class TradingEventPublisher:
 
     def _repeat_refused(self) -> list[bytes]:
         """The newest refused commands, packed, for names that this batch does not write to anyway."""
-        writing = [queue for queue in self._queues.values() if queue.in_flight]
-        written = {key for queue in writing for key in (queue.stream_key, queue.last_key) if key}
-        repeats = self._refusals.repeatable(written)
+        repeats = self._refusals.repeatable({name for name, _ in self._writes()})
         self._repeats = [name for name, _ in repeats]
         return [packed for _, packed in repeats]
 
     def _shed(self) -> None:
         """Drop the oldest events until an eighth of the bounds is free, from the largest queue first."""
-        for queue in sorted(self._queues.values(), key=lambda queue: weight(queue.events), reverse=True):
-            events = self.queued - self._max_events * 7 // 8
-            size = self.queued_bytes - self._max_bytes * 7 // 8
-            if events <= 0 and size <= 0:
-                break
-            freed_events, freed_bytes = queue.shed(events, size)
-            self.counts[Count.DROPPED] += freed_events
-            self.queued -= freed_events
-            self.queued_bytes -= freed_bytes
+        events, size = self.queued - self._max_events * 7 // 8, self.queued_bytes - self._max_bytes * 7 // 8
+        freed_events, freed_bytes = shed(self._queues.values(), events, size)
+        self.counts[Count.DROPPED] += freed_events
+        self.queued -= freed_events
+        self.queued_bytes -= freed_bytes
         # This visits every queued event. When the newest event of each symbol alone fills the buffer, it frees little
         # and would run again at every event, so the next run waits until the queue has grown by an eighth.
         self._shed_events = max(self._max_events, self.queued * 9 // 8)

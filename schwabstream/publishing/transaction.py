@@ -41,14 +41,23 @@ _CLAIM_REPLIES = 5
 class TransactionWriter:
     """One connection to Redis, which can be opened again, with one transaction in flight at a time.
 
-    ``replied`` gets the replies of each transaction, including the errors of single commands. ``failed`` is called once
-    when the connection becomes unusable: Redis did not run the transaction in flight, or its outcome is unknown.
-    ``round_trip_s`` is how long the last transaction took, None before the first.
+    ``replied`` gets the replies of each transaction, including the errors of single commands. ``refused`` gets those to
+    the commands of a transaction that Redis discarded because of an error, and returns whether it has sent another.
+    ``failed`` is called once when the connection becomes unusable: Redis did not run the transaction in flight, or its
+    outcome is unknown. ``round_trip_s`` is how long the last transaction took, None before the first.
     """
 
-    def __init__(self, redis_url: str, replied: Replied, failed: Failed, *, fence: Fence | None = None) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        replied: Replied,
+        failed: Failed,
+        refused: Callable[[list[Any]], bool] = lambda _: False,
+        *,
+        fence: Fence | None = None,
+    ) -> None:
         self.url = redact_url(redis_url)
-        self._replied, self._failed, self._fence = replied, failed, fence
+        self._replied, self._failed, self._refused, self._fence = replied, failed, refused, fence
         self._pool = connection_pool(
             redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=None, retry=Retry(NoBackoff(), 0)
         )
@@ -164,7 +173,9 @@ class TransactionWriter:
             self._replied(outcome if self._fence is None else outcome[1:])
         elif outcome is not None:
             refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
-            self._fail(RedisUnavailable(f"Redis at {self.url} refused a batch ({refusals[0]})"))
+            # Before the outcome come the replies to MULTI, to the renewal of the lease, and to each command.
+            if not self._refused(replies[1 if self._fence is None else 2 : -1]):
+                self._fail(RedisUnavailable(f"Redis at {self.url} refused a batch ({refusals[0]})"))
         elif self._link is None or self._repeated:
             self._fail(RedisUnavailable(f"Redis at {self.url} discarded a batch"))
         else:

@@ -27,7 +27,7 @@ _COMMON: Final[dict[str, Kind]] = {"timestamp": "ms", "received": "us", "symbol"
 
 _KINDS: Final[Mapping[object, Kind]] = {str: "text", int: "int", float: "float", bool: "bool"}
 _NO_COLUMN: Final = frozenset(
-    {"v", "type", "seq", "repeat", "received_us"}
+    {"v", "type", "seq", "prev", "repeat", "received_us"}
 )  # only useful in a stream, or under another name
 
 

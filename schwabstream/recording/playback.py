@@ -97,16 +97,19 @@ class Playback:
 
 
 class Numbering:
-    """Gives each channel's events a ``seq`` that counts from 1."""
+    """Gives each channel's events a ``seq`` that counts from 1, and the ``prev`` that belongs to it."""
 
     def __init__(self, deliver: Callable[[Channel, dict[str, Any]], None]) -> None:
         self._deliver = deliver
         self._last: Counter[Channel] = Counter()
+        self._newest: dict[tuple[Channel, str], int] = {}
 
     def publish(self, channel: Channel, event: dict[str, Any]) -> None:
         """Number the event and deliver it; the dictionary stays the caller's."""
         self._last[channel] += 1
-        event["seq"] = self._last[channel]
+        owner = (channel, event["symbol"])
+        event["prev"] = self._newest.get(owner, 0)
+        event["seq"] = self._newest[owner] = self._last[channel]
         self._deliver(channel, event)
 
     @property

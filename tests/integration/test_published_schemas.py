@@ -14,7 +14,7 @@ from jsonschema import Draft7Validator
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import open_store
 from schwabstream.auth.tokens import TokenSet
-from schwabstream.events import Channel
+from schwabstream.events import SYMBOL_CHANNELS, Channel
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -56,7 +56,7 @@ def validators() -> dict[str, Draft7Validator]:
     for channel in ASYNCAPI["channels"].values():
         (message,) = map(resolved, channel["messages"].values())
         payload = message["payload"]
-        found[channel["address"].format(prefix="market_data")] = Draft7Validator(
+        found[channel["address"].format(prefix="market_data", symbol="SYMBOL")] = Draft7Validator(
             resolved(payload.get("schema", payload))
         )
     return found
@@ -89,9 +89,11 @@ async def test_everything_published_is_as_described(
     seen = {}
     while message := channels.get_message(timeout=0.2):
         event = json.loads(message["data"])
-        check(message["channel"], event)
-        seen[message["channel"]] = event
-    assert set(seen) == {f"market_data:{channel}" for channel in Channel}
+        name = message["channel"].replace(f":{event['symbol']}", ":SYMBOL")
+        check(name, event)
+        seen[name] = event
+    by_symbol = {f"market_data:{channel}:SYMBOL" for channel in SYMBOL_CHANNELS}
+    assert set(seen) == {f"market_data:{channel}" for channel in Channel} | by_symbol
 
     client: Any = redis_server.client
     names = set(client.scan_iter("market_data:*"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Self
 
@@ -26,7 +27,7 @@ class Audience:
 
     def __init__(self, url: str) -> None:
         self._client = Redis.from_url(url, socket_timeout=None)
-        self.heard: dict[str, list[dict[str, Any]]] = {str(channel): [] for channel in Channel}
+        self.heard = defaultdict[str, list[dict[str, Any]]](list, {str(channel): [] for channel in Channel})
 
     async def __aenter__(self) -> Self:
         self._pubsub = self._client.pubsub(ignore_subscribe_messages=True)

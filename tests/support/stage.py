@@ -20,6 +20,7 @@ from schwabstream.market.trading_hours import Schedule
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.subscriptions import Wanted
 from schwabstream.protocol.symbols import parse_symbols
+from schwabstream.publishing.symbol_channels import SymbolChannels
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.streaming.state import StreamState
@@ -262,5 +263,6 @@ class _NoRedis:
 
     published = queued = dropped = 0
     refusing: ClassVar[dict[str, bytes | None]] = {}
+    symbol_channels = SymbolChannels({}, wanted=True)
     counts: ClassVar[Counter[str]] = Counter()
     round_trip_s = None

@@ -205,6 +205,7 @@ class _Run:
             stream_maxlen=settings.schwab_redis_stream_maxlen,
             max_events=settings.schwab_redis_buffer_events,
             max_bytes=int(settings.schwab_redis_buffer_mb * 2**20),
+            symbol_channels=settings.schwab_redis_symbol_channels,
             fence=fence,
             tap=tap,
             on_pressure=self._hold,
@@ -234,7 +235,8 @@ class _Run:
                 self._monitors.watching(client, publisher),
                 _screen(client, publisher, reporter, self._options) as keep_drawn,
             ):
-                wishes = WishPoll(redis_url, settings.schwab_redis_prefix, client.wish)
+                by_symbol = settings.schwab_redis_symbol_channels
+                wishes = WishPoll(redis_url, settings.schwab_redis_prefix, client.wish, symbol_channels=by_symbol)
                 background = [self._announce(client, publisher), reporter.run(), wishes.run(), _learn_holidays(client)]
                 await self._stream(client, publisher, reporter, [*background, *([keep_drawn()] if keep_drawn else [])])
         finally:

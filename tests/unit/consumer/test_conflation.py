@@ -346,3 +346,45 @@ def test_what_does_not_validate_is_counted_when_taken() -> None:
     assert [type(event) for event in events] == [TickEvent]
     assert queue.counts["invalid"] == 1
     assert len(queue) == 0
+
+
+def linked(channel: Channel, seq: int, prev: int, symbol: str = "A") -> bytes:
+    """An event that names the one before it."""
+    return orjson.dumps({**orjson.loads(payload(channel, seq, symbol)), "prev": prev})
+
+
+def test_a_reader_of_one_symbol_hears_of_its_own_losses_alone() -> None:
+    """Missing numbers of other symbols are no gap; a missing event of its own is one, with the symbol and no count."""
+    queue = ready(symbols=["A"])
+    queue.receive(Channel.TICKS, linked(Channel.TICKS, 10, 0), 1_000)
+    queue.receive(Channel.TICKS, linked(Channel.TICKS, 90, 10), 2_000)
+    assert not notices(everything(queue))
+    queue.receive(Channel.TICKS, linked(Channel.TICKS, 99, 95), 9_000)
+    (gap,) = notices(everything(queue))
+    assert (gap.state, gap.symbols, gap.count, gap.lost_at, gap.restored_at) == ("gap", ("A",), None, 2, 9)
+    assert gap.reason == "events of ticks did not arrive: at least one of A (seq 91 to 98)"
+    assert (queue.counts["gaps"], queue.counts["lost"]) == (1, 1)
+
+
+def test_after_an_outage_one_gap_names_all_symbols_that_lost_events() -> None:
+    """Last values continue the chains: whole ones are not reported, and broken ones together."""
+    queue = ready(symbols=["A", "B", "C"])
+    for seq, symbol in enumerate("ABC", start=1):
+        queue.receive(Channel.TICKS, linked(Channel.TICKS, seq, 0, symbol), 1_000)
+    everything(queue)
+    queue.hold()
+    queue.receive(Channel.TICKS, linked(Channel.TICKS, 23, 21, "B"), 5_000)
+    last = [linked(Channel.TICKS, 20, 15, "A"), linked(Channel.TICKS, 21, 19, "B"), linked(Channel.TICKS, 22, 3, "C")]
+    queue.catch_up({Channel.TICKS: last}, 5_000)
+    (gap,) = notices(events := everything(queue))
+    assert (gap.symbols, gap.count) == (("A", "B"), None)
+    assert seqs(events) == [20, 21, 22, 23]
+
+
+def test_a_reader_of_everything_counts_by_seq() -> None:
+    """For a reader of all symbols every number counts, whatever the events name as the one before."""
+    queue = ready()
+    queue.receive(Channel.TICKS, linked(Channel.TICKS, 10, 0), 1_000)
+    queue.receive(Channel.TICKS, linked(Channel.TICKS, 13, 10), 2_000)
+    (gap,) = notices(everything(queue))
+    assert gap.count == 2

@@ -44,6 +44,7 @@ class Shelf:
     connected: bool = True
     round_trip_s: float | None = None
     refusing: dict[str, bytes | None] = field(default_factory=dict)
+    symbol_channels: SymbolChannels = field(default_factory=lambda: SymbolChannels({}, wanted=True))
     counts: Counter[str] = field(default_factory=Counter)
     events: list[tuple[Channel, dict[str, Any]]] = field(default_factory=list)
     reports: list[StreamerReport] = field(default_factory=list)

@@ -36,14 +36,45 @@ def test_every_event_is_published_and_added_and_the_newest_of_each_symbol_kept()
     assert commands(one) == [*each, [b"HSET", b"md:last:ticks", b"A", b"3", b"B", b"2"]]
 
 
+def test_every_event_is_also_published_on_the_channel_of_its_symbol() -> None:
+    """With symbol channels, each event is published twice, on the shared channel first, before it is added."""
+    one = queue_of(("A", b"1"), ("B:X", b"2"))
+    one.symbol_channels = True
+    one.load()
+    names = [(command[0], command[1], command[-1]) for command in commands(one)]
+    assert names == [
+        (b"PUBLISH", b"md:ticks", b"1"),
+        (b"PUBLISH", b"md:ticks:A", b"1"),
+        (b"XADD", b"md:stream:ticks", b"1"),
+        (b"PUBLISH", b"md:ticks", b"2"),
+        (b"PUBLISH", b"md:ticks:B:X", b"2"),
+        (b"XADD", b"md:stream:ticks", b"2"),
+        (b"HSET", b"md:last:ticks", b"2"),
+    ]
+
+
+@pytest.mark.parametrize("symbol_channels", [False, True])
 @pytest.mark.parametrize("maxlen", [0, 10])
 @pytest.mark.parametrize("channel", list(Channel))
-def test_each_command_has_the_name_it_writes_to(channel: Channel, maxlen: int) -> None:
-    """A refusal is attributed to the name in its command; without streams nothing is added."""
+def test_each_command_has_the_name_it_writes_to(channel: Channel, maxlen: int, *, symbol_channels: bool) -> None:
+    """A refusal is attributed to the name in its command, or to one name for all symbols; streams may be off."""
     one = queue_of(("A", b"1"), ("B", b"2"), channel=channel, maxlen=maxlen)
+    one.symbol_channels = symbol_channels
     one.load()
-    assert [command[1].decode() for command in commands(one)] == [name for name, _ in one.writes()]
+    all_symbols = {f"md:{channel}:{symbol}": f"md:{channel}:*" for symbol in "AB"}
+    written = [command[1].decode() for command in commands(one)]
+    assert [all_symbols.get(name, name) for name in written] == [name for name, _ in one.writes()]
+    assert len(written) == 2 * one.commands_per_event + (one.last_key is not None)
     assert any(command[0] == b"XADD" for command in commands(one)) is (maxlen > 0)
+
+
+def test_the_memory_for_symbols_is_bounded() -> None:
+    """When more symbols than any streamer has were named, the queue forgets them and begins again."""
+    one = queue_of(("A", b"1"))
+    one.newest = {str(number): number for number in range(100_001)}
+    one.load()
+    assert one.newest == {}
+    assert len(commands(one)) == 3
 
 
 @pytest.mark.parametrize("size", [10, 10_000])

@@ -19,6 +19,7 @@ from schwabstream.logs import configure_logging, logs_kept_aside
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
+from schwabstream.publishing.symbol_channels import SymbolChannels
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
@@ -46,6 +47,7 @@ class Shelf:
     outage: str | None = None
     round_trip_s: float | None = None
     refusing: dict[str, bytes | None] = field(default_factory=dict)
+    symbol_channels: SymbolChannels = field(default_factory=lambda: SymbolChannels({}, wanted=True))
     counts: Counter[str] = field(default_factory=Counter)
     events: list[dict[str, Any]] = field(default_factory=list)
 
