@@ -29,10 +29,14 @@ from schwabstream.errors import SchwabStreamError
 from schwabstream.events import (
     SYMBOL_CHANNELS,
     VERSION,
+    AccountEvent,
     BarEvent,
     Event,
+    InstrumentEvent,
     Level,
     Level2Event,
+    ScreenerEvent,
+    ScreenerItem,
     StatusEvent,
     TickEvent,
     Venue,
@@ -53,9 +57,12 @@ EVENTS: dict[str, type[BaseModel]] = {
     "level2": Level2Event,
     "bars": BarEvent,
     "status": StatusEvent,
+    "screeners": ScreenerEvent,
+    "account": AccountEvent,
 }
 SCHEMAS: dict[str, type[BaseModel]] = {
     **{re.sub("Event$", "", model.__name__).lower(): model for model in EVENTS.values()},
+    "instrument": InstrumentEvent,
     "streamer": StreamerReport,
 }
 LAST_VALUES = ("ticks", "level2")
@@ -82,8 +89,8 @@ SETTINGS: dict[str, str] = {
     "Schwab": """schwab_client_id schwab_client_secret schwab_callback_url schwab_token_path schwab_token_key
         schwab_refresh_token schwab_refresh_interval_s schwab_persist_refresh_to_env schwab_env_back_path
         schwab_api_base_url""",
-    "What to stream": """schwab_symbols tastytrade_symbol_list schwab_max_symbols schwab_heartbeat_timeout_s
-        schwab_tick_keepalive_s""",
+    "What to stream": """schwab_symbols tastytrade_symbol_list schwab_max_symbols schwab_screeners
+        schwab_account_activity schwab_heartbeat_timeout_s schwab_tick_keepalive_s""",
     "Redis": """redis_url schwab_redis_prefix schwab_redis_symbol_channels schwab_redis_stream_maxlen
         schwab_redis_buffer_events schwab_redis_buffer_mb""",
     "Operation": "schwab_alert_command schwab_metrics_port schwab_log_format",
@@ -117,7 +124,10 @@ def region(name: str) -> str:
         "decisions": decisions,
         "json-output": json_output,
         **{each.__name__: partial(public_names, each) for each in PUBLIC},
-        **{model.__name__: partial(fields, model) for model in (*EVENTS.values(), Level, Venue)},
+        **{
+            model.__name__: partial(fields, model)
+            for model in (*EVENTS.values(), InstrumentEvent, Level, Venue, ScreenerItem)
+        },
         "states": states,
     }
     # Docstrings mark code as reStructuredText does.
@@ -250,6 +260,7 @@ def channels() -> Iterator[str]:
             "hash, symbol → event",
             "the last event of each symbol",
         )
+    yield row("`market_data:instruments`", "hash, symbol → event", "the newest InstrumentEvent of each symbol")
     for name in EVENTS:
         yield row(
             f"`market_data:stream:{name}`",
@@ -298,6 +309,8 @@ def type_of(definition: dict[str, Any]) -> str:
         return " or ".join(type_of(each) for each in definition["anyOf"])
     if "const" in definition:
         return f"`{json.dumps(definition['const'])}`"
+    if "type" not in definition:
+        return "any JSON"
     names = {"string": "text", "array": "list", "boolean": "true or false"}
     return names.get(definition["type"], str(definition["type"]))
 
@@ -436,6 +449,7 @@ def asyncapi() -> str:
         found[f"stream-{name}"] = _channel(f"stream:{name}", "entry", f"Redis stream: the durable record of {name}.")
         if name in LAST_VALUES:
             found[f"last-{name}"] = _channel(f"last:{name}", names[model], "Redis hash, symbol to its newest event.")
+    found["instruments"] = _channel("instruments", "instrument", "Redis hash, symbol to its newest event.")
     found["streamer"] = _channel("streamer", "streamer", f"Redis string that expires in {REPORT_LIFE_S} s.")
     document = {
         "asyncapi": "3.0.0",

@@ -11,7 +11,8 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from schwabstream.events import FrozenModel, StatusState
+from schwabstream.events import StatusState
+from schwabstream.events.base import FrozenModel
 
 REPORT_VERSION: Final = 1
 REPORT_LIFE_S: Final = 15

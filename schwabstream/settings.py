@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from schwabstream.broker.url import check_redis_url
 from schwabstream.errors import ConfigurationError
+from schwabstream.protocol.fields import Service
+from schwabstream.protocol.screeners import check_screeners, services_of
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -112,6 +114,20 @@ class Settings(BaseSettings):
     )
     tastytrade_symbol_list: SymbolList = Field(
         default_factory=list, description="More symbols, in tastytrade's forms; duplicates are dropped."
+    )
+    schwab_screeners: Annotated[SymbolList, AfterValidator(check_screeners)] = Field(
+        default_factory=list,
+        description=(
+            "The screeners to stream, separated by commas, as Schwab names them: NYSE_VOLUME_5, OPTION_ALL_TRADES_60. "
+            "Schwab allows ten of each kind."
+        ),
+    )
+    schwab_account_activity: bool = Field(
+        default=False,
+        description=(
+            "Also stream the activity of the account, such as new and filled orders, to the channel account. Account "
+            "numbers are masked."
+        ),
     )
     schwab_max_symbols: int = Field(
         default=500,
@@ -235,6 +251,11 @@ class Settings(BaseSettings):
     def symbols(self) -> list[str]:
         """The symbols to stream, as written: both lists merged in order, without duplicates."""
         return list(dict.fromkeys([*self.schwab_symbols, *self.tastytrade_symbol_list]))
+
+    @property
+    def services(self) -> dict[Service, tuple[str, ...]]:
+        """The services to stream beside those of the symbols, with their keys."""
+        return services_of(self.schwab_screeners, account_activity=self.schwab_account_activity)
 
     def missing(self) -> list[str]:
         """The required variables that are not set."""

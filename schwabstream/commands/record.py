@@ -70,14 +70,16 @@ async def _record(options: RecordOptions, settings: Settings, symbols: list[Symb
         auth = await stack.enter_async_context(SchwabAuthClient(settings, open_store(settings)))
         auth.auto_refresh.start()
         recording = recording_to(options.file, rotation, symbols, simulated=options.simulate)
+        stream = StreamState(
+            symbols,
+            _discard,
+            heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s,
+            max_symbols=settings.schwab_max_symbols,
+        )
+        stream.also_subscribe(settings.services)
         client = SchwabStreamClient(
             auth,
-            StreamState(
-                symbols,
-                _discard,
-                heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s,
-                max_symbols=settings.schwab_max_symbols,
-            ),
+            stream,
             keepalive_s=0,
             recorder=stack.enter_context(recording),
         )

@@ -7,6 +7,7 @@ to one where a streamer runs: old prices must not look like new ones.
 import asyncio
 import contextlib
 import platform
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from schwabstream.commands.signals import until_signalled
 from schwabstream.commands.start import settings_and_logs
 from schwabstream.errors import ConfigurationError
 from schwabstream.events import Channel
-from schwabstream.market.last_values import Publish
+from schwabstream.market.last_values import LastValues, Publish
 from schwabstream.output import LineWriter, safe_lines
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.recording.compare import Comparison, Difference
@@ -102,6 +103,7 @@ class _Replay:
         self._lines: LineWriter | None = None
         self._comparison: Comparison | None = None
         self._publisher: TradingEventPublisher | None = None
+        self._market: LastValues | None = None
         self._reader_gone = False
 
     async def until_stopped(self) -> ReplayResult:
@@ -145,6 +147,7 @@ class _Replay:
                 if item.at_us >= from_us:
                     await pace.wait_for(item.at_us)
             playback.take(item)
+            self._market = playback.market
             if number % _RECORDS_PER_TURN == 0:
                 await asyncio.sleep(0)
                 await self._catch_up(CROWDED)
@@ -229,10 +232,18 @@ class _Replay:
         started = int(time.time() * 1000)
         try:
             while True:
-                publisher.publish_report(self._describe("streaming", started, publisher))
+                self._publish_report("streaming", started, publisher)
                 await asyncio.sleep(_REPORT_EVERY_S)
         finally:
-            publisher.publish_report(self._describe("stopped", started, publisher))
+            self._publish_report("stopped", started, publisher)
+
+    def _publish_report(
+        self, state: Literal["streaming", "stopped"], started: int, publisher: TradingEventPublisher
+    ) -> None:
+        """Publish the instruments that have changed, and the report that they are written with."""
+        if self._market is not None:
+            publisher.instruments.add(self._market.take_changed(sys.maxsize))
+        publisher.publish_report(self._describe(state, started, publisher))
 
     def _describe(
         self, state: Literal["streaming", "stopped"], started: int, publisher: TradingEventPublisher

@@ -21,7 +21,16 @@ from schwabstream.consumer.redis_stream import BLOCK_MS, Entry, Raw, RedisStream
 from schwabstream.consumer.subscription import DEFAULT_PREFIX, DEFAULT_URL
 from schwabstream.consumer.trimming import GroupInfo, GroupPosition, StreamInfo
 from schwabstream.errors import ConfigurationError, RedisUnavailable
-from schwabstream.events import BarEvent, Channel, Event, Level2Event, StatusEvent, TickEvent
+from schwabstream.events import (
+    AccountEvent,
+    BarEvent,
+    Channel,
+    Event,
+    Level2Event,
+    ScreenerEvent,
+    StatusEvent,
+    TickEvent,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -85,6 +94,24 @@ class GroupReader(Generic[E]):
     def __init__(
         self: "GroupReader[StatusEvent]",
         channel: Literal[Channel.STATUS],
+        group: str,
+        consumer: str,
+        *symbols: str,
+        **options: Unpack[_GroupOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "GroupReader[ScreenerEvent]",
+        channel: Literal[Channel.SCREENERS],
+        group: str,
+        consumer: str,
+        *symbols: str,
+        **options: Unpack[_GroupOptions],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: "GroupReader[AccountEvent]",
+        channel: Literal[Channel.ACCOUNT],
         group: str,
         consumer: str,
         *symbols: str,

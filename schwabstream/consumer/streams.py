@@ -13,7 +13,16 @@ from schwabstream.broker.arguments import check_number, check_position
 from schwabstream.consumer.event_header import read_seq
 from schwabstream.consumer.redis_stream import Entry, RedisStream
 from schwabstream.consumer.subscription import DEFAULT_PREFIX, DEFAULT_URL
-from schwabstream.events import BarEvent, Channel, Event, Level2Event, StatusEvent, TickEvent
+from schwabstream.events import (
+    AccountEvent,
+    BarEvent,
+    Channel,
+    Event,
+    Level2Event,
+    ScreenerEvent,
+    StatusEvent,
+    TickEvent,
+)
 
 E = TypeVar("E", bound=Event, default=Event)
 _Entries = AsyncGenerator[Entry[E | StatusEvent], None]
@@ -45,6 +54,14 @@ def read_stream(
 def read_stream(
     channel: Literal[Channel.STATUS], *symbols: str, **options: Unpack[_StreamOptions]
 ) -> _Entries[StatusEvent]: ...
+@overload
+def read_stream(
+    channel: Literal[Channel.SCREENERS], *symbols: str, **options: Unpack[_StreamOptions]
+) -> _Entries[ScreenerEvent]: ...
+@overload
+def read_stream(
+    channel: Literal[Channel.ACCOUNT], *symbols: str, **options: Unpack[_StreamOptions]
+) -> _Entries[AccountEvent]: ...
 @overload
 def read_stream(channel: Channel, *symbols: str, **options: Unpack[_StreamOptions]) -> _Entries[Event]: ...
 async def read_stream(

@@ -38,7 +38,8 @@ log = structlog.get_logger(__name__)
 
 DEFAULT_URL = "redis://127.0.0.1:6379/0"
 DEFAULT_PREFIX = "market_data"
-EVERYTHING = frozenset(Channel)
+EVERYTHING = frozenset(Channel) - {Channel.SCREENERS, Channel.ACCOUNT}
+"""All that concerns symbols. Screeners and account activity have their own readers, which name these channels."""
 CONNECT_TIMEOUT_S = 3.0
 PROBE_AFTER_S = 5.0
 _READ_BYTES = 65_536

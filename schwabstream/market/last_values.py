@@ -1,115 +1,49 @@
-"""The last value of each symbol: merges Schwab's changes into full ticks, and turns books and bars into events.
+"""The last value of each symbol: merges Schwab's changes into full ticks, and turns all other data into events.
 
 Passes events to ``publish`` as dictionaries of the shapes in ``events``. The dictionary of a tick is the symbol's own
-state: ``publish`` may set its ``seq`` and ``prev``, and must copy or encode what it keeps before it returns. A side of
-a book is anything that orjson writes as its JSON. Merging: a missing field is unchanged, null becomes None, 0 and ""
-are values (protocol 3.5). A value of the wrong type is counted and becomes None; no input raises an exception.
+state: ``publish`` may set its ``seq``, and must copy or encode what it keeps before it returns. A side of a book is
+anything that orjson writes as its JSON. Merging: a missing field is unchanged, null becomes None, 0 and "" are values
+(protocol 3.5). A value of the wrong type is counted and becomes None; no input raises an exception.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, Literal
+from itertools import chain
+from typing import Any
 
-from schwabstream.events import VERSION, Channel, TickEvent
+from schwabstream.events import Channel
+from schwabstream.market.account import account_event
+from schwabstream.market.instruments import (
+    CHARACTER,
+    INTEGER,
+    MODELLED,
+    NUMBER,
+    UNKNOWN,
+    Instrument,
+    Layout,
+    Slot,
+    event_head,
+)
+from schwabstream.market.screeners import screener_event
 from schwabstream.protocol.books import Book, read_book, write_side
 from schwabstream.protocol.codec import Batch
-from schwabstream.protocol.fields import FIELDS, Kind, Service, character, whole
+from schwabstream.protocol.fields import Service, character, whole
 from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
 from schwabstream.protocol.symbols import Asset, Symbol
 from schwabstream.report import Count
 
 Publish = Callable[[Channel, dict[str, Any]], None]
 
-_LEVEL_ONE_FIELDS = {field.name for service in LEVEL_ONE.values() for field in FIELDS[service] if field.number}
-TICK_FIELDS = tuple(name for name in TickEvent.model_fields if name in _LEVEL_ONE_FIELDS)
-"""The names that ticks and the fields of level 1 share."""
 _TICKS = Channel.TICKS
-_TRADE_FIELDS = ("last_price", "last_size", "trade_time")
-_TOP_FIELDS = ("bid_price", "bid_size", "ask_price", "ask_size")
-_NUMBER, _INTEGER = (float, int), (int,)
-# Two equal tuples, compared by identity: only ``_CHARACTER`` also accepts the code of a character.
-_TEXT, _CHARACTER = (str,), (str,)
-_ACCEPTED: Mapping[Kind, tuple[type, ...]] = {
-    Kind.FLOAT: _NUMBER,
-    Kind.INT: _INTEGER,
-    Kind.TEXT: _TEXT,
-    Kind.CHAR: _CHARACTER,
-    Kind.FLAG: (bool,),
-    Kind.LIST: (list,),
-}
 _CHART_TIME = {Service.CHART_FUTURES: "1", Service.CHART_EQUITY: "7"}
-
-
-class Instrument:
-    """The state of one key.
-
-    ``fresh``: whether an entry of this session has confirmed it, ``first_us`` and ``first_update``: the time and number
-    of that entry; ``book_service``: the service of its last book; ``info``: level-1 fields that no event has, by name.
-    """
-
-    __slots__ = (
-        "aliases",
-        "book_service",
-        "first_update",
-        "first_us",
-        "fresh",
-        "info",
-        "is_contract",
-        "key",
-        "symbol",
-        "tick",
-        "top_of_book",
-        "updates",
-    )
-
-    def __init__(self, symbol: Symbol) -> None:
-        self.symbol = symbol
-        self.key = symbol.key
-        self.aliases: tuple[str, ...] = (symbol.alias,)
-        self.fresh = False
-        self.first_us = self.first_update = 0
-        self.top_of_book = False
-        self.book_service: str | None = None
-        self.updates = 0
-        self.info: dict[str, Any] = {}
-        self.is_contract = symbol.asset is Asset.FUTURE and symbol.key != symbol.root
-        self.tick: dict[str, Any] = {
-            "v": VERSION,
-            "type": "tick",
-            "symbol": symbol.alias,
-            "key": symbol.key,
-            "seq": 0,
-            "prev": 0,
-            "timestamp": 0,
-            "received_us": 0,
-            "asset": str(symbol.asset),
-            "contract": symbol.key if self.is_contract else None,
-            **dict.fromkeys(TICK_FIELDS),
-            "is_trade": False,
-            "delayed": None,
-            "repeat": False,
-        }
-
-    @property
-    def book(self) -> Literal["book", "top_of_book"] | None:
-        """The source of its level 2; None before the first book."""
-        if self.book_service is None:
-            return None
-        return "book" if self.book_service in BOOK_SERVICES else "top_of_book"
-
-
-class _Layout:
-    """Field numbers of one level-1 service → (name, accepted types), for ticks and for ``Instrument.info``."""
-
-    def __init__(self, service: Service) -> None:
-        slots = {str(field.number): (field.name, _ACCEPTED[field.kind]) for field in FIELDS[service] if field.number}
-        self.tick = {number: slot for number, slot in slots.items() if slot[0] in TICK_FIELDS}
-        self.tick["delayed"] = ("delayed", (bool,))
-        self.info = {number: slot for number, slot in slots.items() if number not in self.tick}
-        numbers = {slot[0]: number for number, slot in slots.items()}
-        self.price, self.size, self.time = (numbers[name] for name in _TRADE_FIELDS)
-        self.top = frozenset(numbers[name] for name in _TOP_FIELDS)
+_BAR_PRICES = ("open", "high", "low", "close", "volume")
+_EQUITY_BAR = {"sequence": "1", "chart_day": "8"}
+_WITHOUT_STATE = {
+    Service.SCREENER_EQUITY: (Channel.SCREENERS, screener_event),
+    Service.SCREENER_OPTION: (Channel.SCREENERS, screener_event),
+    Service.ACCT_ACTIVITY: (Channel.ACCOUNT, account_event),
+}
 
 
 class LastValues:
@@ -117,9 +51,10 @@ class LastValues:
 
     def __init__(self, symbols: Iterable[Symbol], publish: Publish) -> None:
         self._publish = publish
-        self._layouts = {str(service): _Layout(service) for service in dict.fromkeys(LEVEL_ONE.values())}
+        self._layouts = {str(service): Layout(service) for service in dict.fromkeys(LEVEL_ONE.values())}
         self.instruments: dict[str, Instrument] = {}
         self._answering: dict[str, Instrument] = {}  # by the key that this session's entries have
+        self._changed: list[Instrument] = []  # whose ``info`` has changed, the longest ago first
         self.counts: Counter[str] = Counter()
         for symbol in symbols:
             self.add(symbol)
@@ -134,6 +69,8 @@ class LastValues:
             instrument.aliases = (symbol.alias,)
             self.repeat(instrument)
             instrument.aliases = (*before, symbol.alias)
+            if instrument.info:
+                self._note_change(instrument)
 
     def remove(self, symbol: Symbol) -> None:
         """Take no more data of this alias; without another alias its key is forgotten."""
@@ -159,12 +96,17 @@ class LastValues:
 
     def repeat(self, instrument: Instrument) -> None:
         """Publish the last tick again, marked as a repeat."""
-        tick = instrument.tick
-        if tick["last_price"] is None:
+        if not instrument.has_price:
             return
+        tick = instrument.tick
         tick["repeat"], tick["is_trade"] = True, False
         self._fan_out(Channel.TICKS, instrument, tick)
         tick["repeat"] = False
+
+    def take_changed(self, most: int) -> Iterator[dict[str, Any]]:
+        """InstrumentEvents of at most ``most`` keys that changed since they were last taken, oldest changes first."""
+        taken, self._changed = self._changed[:most], self._changed[most:]
+        return chain.from_iterable(instrument.take_events() for instrument in taken)
 
     def apply(self, batch: Batch, received_us: int) -> None:
         """Merge one batch and publish its events; ``received_us`` is when its frame arrived."""
@@ -176,6 +118,8 @@ class LastValues:
                 self._apply_books(batch, timestamp, received_us)
             elif service in _CHART_TIME:
                 self._apply_bars(batch, received_us)
+            elif service in _WITHOUT_STATE:
+                self._apply_events(batch, timestamp, received_us)
             else:
                 self.counts[Count.UNKNOWN_SERVICES] += 1
             return
@@ -212,7 +156,7 @@ class LastValues:
         return instrument
 
     def _merge(
-        self, instrument: Instrument, layout: _Layout, entry: dict[str, Any], timestamp: int, received_us: int
+        self, instrument: Instrument, layout: Layout, entry: dict[str, Any], timestamp: int, received_us: int
     ) -> None:
         tick, slots = instrument.tick, layout.tick
         last_trade = tick["trade_time"]
@@ -222,14 +166,14 @@ class LastValues:
                 name, accepted = slot
                 tick[name] = value if type(value) in accepted else self._coerce(value, accepted)
             elif number in layout.info:
-                self._keep_info(instrument, layout, number, value)
+                self._keep_info(instrument, layout.info[number], value)
         instrument.updates += 1
-        trade_time, quote_time = tick["trade_time"], tick["quote_time"]
+        last, trade_time, quote_time = tick["last_price"], tick["trade_time"], tick["quote_time"]
         if instrument.fresh and "assetMainType" not in entry:
             # Schwab has no feed of trades, and a change has only the changed fields (protocol 3.5). A trade at the
             # previous price changes only size or time, so any of the three fields shows a trade. A null does not.
             tick["is_trade"] = (
-                layout.price in entry  # may be null: without a last price nothing is published
+                (last is not None and layout.price in entry)
                 or (trade_time is not None and layout.time in entry)
                 or (layout.size in entry and tick["last_size"] is not None)
             )
@@ -243,7 +187,7 @@ class LastValues:
             quote_time = trade_time
         tick["timestamp"] = quote_time if quote_time is not None and quote_time > 0 else timestamp
         tick["received_us"] = received_us
-        if tick["last_price"] is not None:
+        if last is not None or instrument.has_price:
             publish = self._publish
             for alias in instrument.aliases:
                 tick["symbol"] = alias
@@ -251,27 +195,42 @@ class LastValues:
         if instrument.top_of_book and not layout.top.isdisjoint(entry):
             self._publish_top(instrument)
 
-    def _keep_info(self, instrument: Instrument, layout: _Layout, number: str, value: object) -> None:
-        name, accepted = layout.info[number]
-        instrument.info[name] = value if type(value) in accepted else self._coerce(value, accepted)
+    def _keep_info(self, instrument: Instrument, slot: Slot, value: object) -> None:
+        name, accepted = slot
+        info = instrument.info
+        if type(value) not in accepted:
+            value = self._coerce(value, accepted)
+        if not instrument.info_changed and info.get(name) != value:
+            self._note_change(instrument)
+        info[name] = value
         if name == "active_contract" and not instrument.is_contract:
-            instrument.tick["contract"] = instrument.info[name]
+            instrument.tick["contract"] = value
+
+    def _note_change(self, instrument: Instrument) -> None:
+        if not instrument.info_changed:
+            instrument.info_changed = True
+            self._changed.append(instrument)
 
     def _coerce(self, value: object, accepted: tuple[type, ...]) -> object:
         if value is None:
             return None
+        if accepted is MODELLED and type(value) in NUMBER:
+            return None if value == UNKNOWN else value
         with suppress(TypeError):
-            if accepted is _INTEGER:
+            if accepted is INTEGER:
                 return whole(value)
-            if accepted is _CHARACTER:
+            if accepted is CHARACTER:
                 return character(value)
         self.counts[Count.BAD_VALUES] += 1
         return None
 
+    def _whole(self, value: object) -> object:
+        return value if type(value) is int else self._coerce(value, INTEGER)
+
     def _publish_top(self, instrument: Instrument) -> None:
         tick, instrument.book_service = instrument.tick, str(LEVEL_ONE[instrument.symbol.asset])
         event = {
-            **_event("level2", instrument.key, tick["timestamp"], tick["received_us"]),
+            **event_head("level2", instrument.key, tick["timestamp"], tick["received_us"]),
             "service": instrument.book_service,
             "source": "top_of_book",
             "bids": _top(tick["bid_price"], tick["bid_size"]),
@@ -292,7 +251,9 @@ class LastValues:
                 continue
             time = book.time
             event = {
-                **_event("level2", instrument.key, time if type(time) is int and time > 0 else timestamp, received_us),
+                **event_head(
+                    "level2", instrument.key, time if type(time) is int and time > 0 else timestamp, received_us
+                ),
                 "service": batch.service,
                 "source": "book",
                 "bids": bids,
@@ -312,30 +273,25 @@ class LastValues:
             except (KeyError, TypeError):
                 self.counts[Count.BAD_BARS] += 1
                 continue
-            if type(start) is not int or start <= 0 or any(type(price) not in _NUMBER for price in prices):
+            if type(start) is not int or start <= 0 or any(type(price) not in NUMBER for price in prices):
                 self.counts[Count.BAD_BARS] += 1
                 continue
-            event = _event("bar", instrument.key, start, received_us)
-            event.update(zip(("open", "high", "low", "close", "volume"), prices, strict=True))
+            event = event_head("bar", instrument.key, start, received_us)
+            event.update(zip(_BAR_PRICES, prices, strict=True))
+            if batch.service == Service.CHART_EQUITY:
+                event.update((name, self._whole(entry.get(number))) for name, number in _EQUITY_BAR.items())
             self._fan_out(Channel.BARS, instrument, event)
+
+    def _apply_events(self, batch: Batch, timestamp: int, received_us: int) -> None:
+        channel, event_of = _WITHOUT_STATE[Service(batch.service)]
+        for entry in batch.content:
+            if (event := event_of(entry, timestamp, received_us, self.counts)) is not None:
+                self._publish(channel, event)
 
     def _fan_out(self, channel: Channel, instrument: Instrument, event: dict[str, Any]) -> None:
         for alias in instrument.aliases:
             event["symbol"] = alias
             self._publish(channel, event)
-
-
-def _event(kind: str, key: str, timestamp: int, received_us: int) -> dict[str, Any]:
-    return {
-        "v": VERSION,
-        "type": kind,
-        "symbol": key,
-        "key": key,
-        "seq": 0,
-        "prev": 0,
-        "timestamp": timestamp,
-        "received_us": received_us,
-    }
 
 
 def _top(price: float | None, size: int | None) -> list[dict[str, Any]]:

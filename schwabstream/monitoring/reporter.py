@@ -1,10 +1,11 @@
-"""Makes the report of a running streamer, and renews it in Redis."""
+"""Makes the report of a running streamer, and renews it in Redis together with the instruments that have changed."""
 
 import asyncio
 import itertools
 import operator
 import os
 import platform
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
@@ -14,7 +15,7 @@ import orjson
 from schwabstream import __version__
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.tokens import TokenSet
-from schwabstream.market.last_values import Instrument
+from schwabstream.market.instruments import Instrument
 from schwabstream.protocol.subscriptions import LEVEL_ONE
 from schwabstream.protocol.symbols import tick_size
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -25,6 +26,7 @@ from schwabstream.streaming.wanted_symbols import MOST_REPORTED
 INTERVAL_S = 1.0
 RAREST_S = 4
 _ROWS_AT_ONCE = 256
+INSTRUMENTS_AT_ONCE = 250  # encoding them takes less than a millisecond, in which no frame is read
 _RATE_WEIGHT = 0.3
 
 
@@ -65,10 +67,11 @@ class Reporter:
         """
         left, state = 0, self._client.state
         while True:
+            self._publish_instruments(INSTRUMENTS_AT_ONCE)
             if not left or self._client.state is not state:
                 left, state = min(len(self._client.market.instruments) // 1000, RAREST_S - 1), self._client.state
                 self._measure()
-                self.report_now()
+                self._publisher.publish_report(self._encoded())
             else:
                 left -= 1
             if self._publisher.connected:
@@ -77,8 +80,12 @@ class Reporter:
             await self._sleep(INTERVAL_S)
 
     def report_now(self) -> None:
-        """Publish a report now, for example at the end of a run."""
+        """Publish every changed instrument and a report now, for example at the end of a run."""
+        self._publish_instruments(sys.maxsize)
         self._publisher.publish_report(self._encoded())
+
+    def _publish_instruments(self, most: int) -> None:
+        self._publisher.instruments.add(self._client.market.take_changed(most))
 
     def _measure(self) -> None:
         """Update the smoothed rate of each key, in updates a second, and forget released keys."""
@@ -202,7 +209,7 @@ class Reporter:
             row["age_ms"] = max(0, now_ms - tick["received_us"] // 1000)
         optional = {
             "contract": tick["contract"],
-            "security_status": info.get("security_status"),
+            "security_status": tick["security_status"],
             "tick_size": info.get("tick") or tick_size(instrument.symbol),
             "description": info.get("description"),
             "book": instrument.book,

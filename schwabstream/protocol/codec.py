@@ -15,6 +15,7 @@ import orjson
 from msgspec import Struct, field
 
 from schwabstream.protocol.books import Book, BookService, Int64
+from schwabstream.protocol.masking import mask_text
 
 SAMPLE_LENGTH = 200
 
@@ -172,9 +173,9 @@ def _mend(match: re.Match[str]) -> str:
 
 
 def _sample(frame: str | bytes) -> str:
-    head = frame[:SAMPLE_LENGTH]
+    head = frame[: 2 * SAMPLE_LENGTH]  # masked before it is cut, because half of an account number is not recognised
     raw = head if isinstance(head, bytes) else head.encode("utf-8", "replace")
-    return raw.decode("utf-8", "replace")
+    return mask_text(raw.decode("utf-8", "replace"))[:SAMPLE_LENGTH]
 
 
 def _exactly(value: Any, *types: type) -> Any:
@@ -186,7 +187,7 @@ def _exactly(value: Any, *types: type) -> Any:
 
 def _message(content: dict[str, Any]) -> str:
     message = content.get("msg")
-    return message if type(message) is str else ""
+    return mask_text(message) if type(message) is str else ""
 
 
 def _response(element: dict[str, Any]) -> Response:

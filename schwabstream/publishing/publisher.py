@@ -23,6 +23,7 @@ from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, ChannelQueue, shed, weight
 from schwabstream.publishing.fence import Fence
+from schwabstream.publishing.instruments import InstrumentHash
 from schwabstream.publishing.life import TRANSITIONS, UNREACHED, State, Trigger
 from schwabstream.publishing.refusals import Refusals
 from schwabstream.publishing.report_command import ReportCommand
@@ -48,7 +49,8 @@ class TradingEventPublisher:
     events are written only while the lease in Redis names its holder. ``state`` follows ``life.TRANSITIONS``.
     ``outage`` is the reason why Redis accepts nothing at the moment, or None. ``refusing`` has the names whose writes
     Redis refuses while it accepts the rest, each with its newest command, which is sent again with every report until
-    Redis accepts it. With ``symbol_channels``, ticks, books and bars are also published on a channel of their symbol.
+    Redis accepts it. ``instruments`` takes InstrumentEvents, which are written with the next report. With
+    ``symbol_channels``, ticks, books and bars are also published on a channel of their symbol.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class TradingEventPublisher:
         self.url = self._writer.url
         first_seq = int(wall() * 1e6)
         self._queues = {channel: ChannelQueue(channel, prefix, stream_maxlen, first_seq) for channel in Channel}
+        self.instruments = InstrumentHash(prefix)
         self.symbol_channels = SymbolChannels(self._queues, wanted=symbol_channels)
         self._report = ReportCommand(prefix, fence)
         self.queued = self.queued_bytes = 0
@@ -180,8 +183,8 @@ class TradingEventPublisher:
         """
         unwritten = self.queued
         kept = set() if self.state is State.FENCED else {Channel.STATUS}
+        self._unload()
         for queue in self._queues.values():
-            queue.unload()
             if queue.channel not in kept:
                 self.counts[Count.DROPPED] += len(queue.events)
                 queue.events = []
@@ -244,8 +247,9 @@ class TradingEventPublisher:
         self._repeats = []
         if report := self._report.load():
             repeats = self._repeat_refused() if self.refusing else []
-            parts += (report, *repeats)
-            commands += len(self._report.names) + len(repeats)
+            instruments = self.instruments.load()
+            parts += (report, *repeats, *instruments)
+            commands += len(self._report.names) + len(repeats) + len(instruments)
         if commands:
             self._writer.transact(parts, commands)
         else:
@@ -260,8 +264,7 @@ class TradingEventPublisher:
         total = 0
         for queue in self._queues.values():
             if count := len(queue.in_flight):
-                total += count
-                queue.published += count
+                total, queue.published = total + count, queue.published + count
                 self.queued_bytes -= weight(queue.in_flight)
                 queue.in_flight = []
         if total:
@@ -269,6 +272,8 @@ class TradingEventPublisher:
             self.batch_sizes.add(total)
         self.write_times.add(self._writer.round_trip_s or 0.0)
         self._shed_events, self._shed_bytes = self._max_events, self._max_bytes
+        if self._report.in_flight and self.instruments.key not in self.refusing:
+            self.instruments.written()
         self._report.written()
         if self.state is _WRITING:
             if self._fills(1 / 4):
@@ -302,19 +307,12 @@ class TradingEventPublisher:
 
     def _on_refused(self, replies: list[Any]) -> bool:
         """Send a discarded batch again without its symbol channels, if only these were refused; else return False."""
-        refused = {
-            name: reply
-            for (name, _), reply in zip(self._writes(), replies, strict=False)
-            if isinstance(reply, Exception)
-        }
-        if not self.symbol_channels.explain(refused):
-            return False
-        for name, reply in refused.items():
-            self.counts[Count.REFUSED_COMMANDS] += self._refusals.note(name, reply, None)
-        self.symbol_channels.leave_out(refused)
-        self._unload()
-        self._write()
-        return True
+        if refused := self.symbol_channels.refused_alone(self._writes(), replies):
+            self.counts[Count.REFUSED_COMMANDS] += sum(self._refusals.note(*each, None) for each in refused.items())
+            self.symbol_channels.leave_out(refused)
+            self._unload()
+            self._write()
+        return bool(refused)
 
     def _note_refusals(self, replies: list[Any]) -> None:
         """Count and keep what Redis refused of a batch that it otherwise accepted."""
@@ -329,6 +327,7 @@ class TradingEventPublisher:
             writes += queue.writes() if queue.in_flight else []
         if self._report.in_flight:
             writes += [(name, None) for name in (*self._report.names, *self._repeats)]
+            writes += [(self.instruments.key, None)] if self.instruments.in_flight else []
         return writes
 
     def _repeat_refused(self) -> list[bytes]:
@@ -342,8 +341,7 @@ class TradingEventPublisher:
         events, size = self.queued - self._max_events * 7 // 8, self.queued_bytes - self._max_bytes * 7 // 8
         freed_events, freed_bytes = shed(self._queues.values(), events, size)
         self.counts[Count.DROPPED] += freed_events
-        self.queued -= freed_events
-        self.queued_bytes -= freed_bytes
+        self.queued, self.queued_bytes = self.queued - freed_events, self.queued_bytes - freed_bytes
         # This visits every queued event. When the newest event of each symbol alone fills the buffer, it frees little
         # and would run again at every event, so the next run waits until the queue has grown by an eighth.
         self._shed_events = max(self._max_events, self.queued * 9 // 8)

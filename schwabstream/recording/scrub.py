@@ -11,10 +11,12 @@ from typing import Any
 import orjson
 
 from schwabstream.protocol.codec import decode_requests, encode
+from schwabstream.protocol.masking import mask_text
 
 REMOVED = "*"
 _ID_FIELDS = ("SchwabClientCustomerId", "SchwabClientCorrelId")
 _IDS = re.compile(rb'("SchwabClient\w+"\s*:\s*)"[^"]*"')
+_MESSAGES = re.compile(rb'("msg"\s*:\s*")((?:[^"\\]|\\.)*+)')
 _ACCOUNT = b"_ACTIVITY"
 _NO_ACCOUNT = b'{"data":[{"service":"ACCT_ACTIVITY","command":"SUBS","content":[]}]}'
 # A shorter value could appear in prices and names by chance; its own field is emptied in any case.
@@ -53,6 +55,8 @@ class Scrubber:
         for secret in self._secrets:
             if secret in frame:
                 frame = frame.replace(secret, REMOVED.encode())
+        if b'"msg"' in frame and (clean := _MESSAGES.sub(_without_account_numbers, frame)) != frame:
+            return clean
         return frame
 
     def _learn(self, value: object) -> str:
@@ -60,6 +64,10 @@ class Scrubber:
         if len(secret) >= _SHORTEST_SECRET and secret not in self._secrets:
             self._secrets.append(secret)
         return REMOVED
+
+
+def _without_account_numbers(match: re.Match[bytes]) -> bytes:
+    return match[1] + mask_text(match[2].decode(errors="replace")).encode()
 
 
 def _without_account_data(frame: bytes) -> bytes:

@@ -21,7 +21,7 @@ def greeks(kind: str, underlying: float, strike: float, days: int, volatility: f
     inside, exercised = _share(sign * d1), _share(sign * d2)
     decay = underlying * density * volatility / 100 / (2 * math.sqrt(years))
     return {
-        "theoretical_option_value": round(sign * (underlying * inside - discounted * exercised), 4),
+        "theoretical_value": round(sign * (underlying * inside - discounted * exercised), 4),
         "delta": round(sign * inside, 4),
         "gamma": round(density / (underlying * sigma), 4),
         "theta": round((-decay - sign * RATE * discounted * exercised) / 365, 4),

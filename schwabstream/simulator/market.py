@@ -146,7 +146,7 @@ class Quote:
             "underlying_price": price,
             "money_intrinsic_value": intrinsic,
             "time_value": round(last - intrinsic, 4),
-            **greeks(it.kind, price, it.strike, values["days_to_expiration"], values["volatility"]),
+            **greeks(it.kind, price, it.strike, values["days_to_expiration"], values["implied_volatility"]),
         }
 
     def advance(self, now_ms: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ most. Closed and halted markets owe no data.
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from schwabstream.market.last_values import Instrument
+from schwabstream.market.instruments import Instrument
 
 
 @dataclass(frozen=True, slots=True)

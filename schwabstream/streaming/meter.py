@@ -6,7 +6,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from schwabstream.market.last_values import Instrument
+from schwabstream.market.instruments import Instrument
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.fields import Service
 from schwabstream.report import Histogram

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import structlog
 
 from schwabstream.errors import Refused, SchwabStreamError, SessionLost
-from schwabstream.market.last_values import Instrument
+from schwabstream.market.instruments import Instrument
 from schwabstream.market.trading_hours import hours_of
 from schwabstream.protocol.codec import Batch, Undecodable
 from schwabstream.protocol.session import Answered, Ended, LoggedIn, LoginFailed, Outcome, error_of
@@ -294,7 +294,7 @@ class StreamSession:
         info = instrument.info
         return (
             self._open[self._hours[instrument.key]]
-            and info.get("security_status") not in _NOT_TRADING
+            and instrument.tick["security_status"] not in _NOT_TRADING
             and info.get("is_quoted_in_session") is not False
         )
 

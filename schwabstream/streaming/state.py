@@ -8,6 +8,7 @@ from typing import Any
 from schwabstream.clock import LIVE_CLOCK, Clock
 from schwabstream.market.last_values import LastValues, Publish
 from schwabstream.market.trading_hours import Schedule
+from schwabstream.protocol.subscriptions import Wanted
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.streaming.gaps import OpenGaps
 from schwabstream.streaming.liveness import LivenessHistory, Silence
@@ -19,12 +20,12 @@ from schwabstream.streaming.wanted_symbols import Change, WantedSymbols, Wishes
 class StreamState:
     """The wanted symbols, their last values, and what is missing and why.
 
-    ``wanted`` decides on the symbols, and ``wishes`` are the newest ones for it; ``subscribed`` has the services of
-    each key that is subscribed. ``market`` has the last values, ``schedule`` the trading hours, ``meter`` the counts of
-    each service; ``announcer`` publishes status events. ``silence``: how long a session may be silent;
-    ``liveness_history``: the sessions that silence has cost; ``listings``: exchange code by equity key, None until
-    loaded; ``unavailable``: services that Schwab does not have; ``refused`` and ``stale``: the reason for missing data,
-    by service and key; ``delayed``: keys reported as delayed.
+    ``wanted`` decides on the symbols, and ``wishes`` are the newest ones for it; ``services`` are subscribed beside
+    those of the symbols; ``subscribed`` has the services of each key that is subscribed. ``market`` has the last
+    values, ``schedule`` the trading hours, ``meter`` the counts of each service; ``announcer`` publishes status events.
+    ``silence``: how long a session may be silent; ``liveness_history``: the sessions that silence has cost;
+    ``listings``: exchange code by equity key, None until loaded; ``unavailable``: services that Schwab does not have;
+    ``refused`` and ``stale``: the reason for missing data, by service and key; ``delayed``: keys reported as delayed.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class StreamState:
         max_symbols: int = sys.maxsize,
     ) -> None:
         self.wanted, self.clock = WantedSymbols(symbols, max_symbols), clock
+        self.services: Wanted = {}
         self.wishes: Wishes = {}
         self.subscribed: dict[str, tuple[str, ...]] = {}
         self.announcer = Announcer(publish, clock.wall, on_status)
@@ -53,6 +55,10 @@ class StreamState:
         self.refused: dict[tuple[str, str], str] = {}
         self.stale: dict[tuple[str, str], str] = {}
         self.delayed: set[str] = set()
+
+    def also_subscribe(self, services: Wanted) -> None:
+        """Subscribe these services, with their keys, beside those of the symbols; call it before the run."""
+        self.services = services
 
     @property
     def symbols(self) -> tuple[Symbol, ...]:

@@ -66,7 +66,7 @@ class Subscriptions:
 
     def aim(self) -> None:
         """Send the commands that turn the current subscriptions into the wanted ones."""
-        everything = wanted(self._stream.symbols, self._stream.listings)
+        everything = {**wanted(self._stream.symbols, self._stream.listings), **self._stream.services}
         for service in EQUITY_BOOKS:
             everything[service] = tuple(key for key in everything.get(service, ()) if key not in self.unlisted)
         goal = {service: keys for service, keys in everything.items() if service not in self._stream.unavailable}
@@ -119,7 +119,7 @@ class Subscriptions:
 
     def _accept(self, service: Service, keys: tuple[str, ...]) -> None:
         self.accepted += len(keys)
-        self._failures.pop(Command(Verb.ADD, service, keys), None)
+        self._failures.pop(_addition(service, keys), None)
         for key in keys:
             self._stream.refused.pop((service, key), None)
         if service in _LEVEL_ONE_SERVICES:
@@ -140,9 +140,9 @@ class Subscriptions:
         else:
             self._note_refusal(answer, keys)
         if answer.code == SYMBOL_LIMIT:
-            self._plan_retry(Command(Verb.ADD, service, keys), RETRY_DELAYS_S[-1])
+            self._plan_retry(_addition(service, keys), RETRY_DELAYS_S[-1])
         elif answer.code in _TRANSIENT_CODES or service is Service.FUTURES_BOOK:
-            self._plan_retry(Command(Verb.ADD, service, keys))
+            self._plan_retry(_addition(service, keys))
 
     def _note_refusal(self, answer: Answered, keys: tuple[str, ...]) -> None:
         service = answer.command.service
@@ -151,10 +151,15 @@ class Subscriptions:
         self._stream.refused.update({(service, key): why for key in keys})
         self._announcer.counts[Count.REFUSED_COMMANDS] += 1
         for key in new:
-            for alias in self._market.instruments[key].aliases:
+            for alias in self._aliases(key):
                 wished = service in _LEVEL_ONE_SERVICES and self._stream.wanted.refuse(alias)
                 occasion = "refused" if wished else "stale"
                 self._announcer.announce(occasion, f"{alias}: {why}", symbol=alias, key=key, detail=_code(answer))
+
+    def _aliases(self, key: str) -> tuple[str, ...]:
+        """The names of this key in events: a screener has only its own."""
+        instrument = self._market.instruments.get(key)
+        return instrument.aliases if instrument else (key,)
 
     def _plan_retry(self, command: Command, delay_s: float | None = None) -> None:
         failures = self._failures.get(command, 0)
@@ -164,10 +169,7 @@ class Subscriptions:
         self._retries.append(_Retry(self._monotonic() + delay_s, command))
 
     def retry_one(self) -> None:
-        """Retry one command that failed temporarily, for the keys that it still applies to, when none is in flight.
-
-        Uses ADD to subscribe, because SUBS would replace the service's other keys (protocol 3.6).
-        """
+        """Retry one command that failed temporarily, for the keys that it still applies to, when none is in flight."""
         now = self._monotonic()
         retry = next((retry for retry in self._retries if retry.due <= now), None)
         if retry is None or not self._connection.idle:
@@ -175,7 +177,7 @@ class Subscriptions:
         self._retries.remove(retry)
         command = retry.command
         goal = set(self._goal.get(command.service, ()))
-        keys = tuple(key for key in command.keys if (key in goal) is (command.verb is Verb.ADD))
+        keys = tuple(key for key in command.keys if (key in goal) is (command.verb is not Verb.UNSUBS))
         if keys != command.keys:
             self._failures.pop(command, None)
         if keys:
@@ -193,6 +195,12 @@ class Subscriptions:
         if found:
             self._stream.listings = {**listings, **found}
             self.aim()
+
+
+def _addition(service: Service, keys: tuple[str, ...]) -> Command:
+    """The command that subscribes these keys beside the service's others, which SUBS would replace (protocol 3.6)."""
+    # Account activity has one key and no ADD (protocol 4.10).
+    return Command(Verb.SUBS if service is Service.ACCT_ACTIVITY else Verb.ADD, service, keys)
 
 
 def _code(answer: Answered) -> str:

@@ -131,6 +131,7 @@ def quote_line(quote: Quote, now_s: float) -> str:
         f"{text.price(ask, quote.decimals)} × {text.count(ask_size)}",
         f"vol {text.count(tick.total_volume)}",
         "delayed" if tick.delayed else "",
+        "halted" if tick.security_status == "Halted" else "",
     )
     return "  ".join(part for part in parts if part)
 

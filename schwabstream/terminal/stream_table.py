@@ -13,7 +13,7 @@ from rich.text import Text
 
 from schwabstream.escapes import safe
 from schwabstream.events import TickEvent
-from schwabstream.market.last_values import Instrument
+from schwabstream.market.instruments import Instrument
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport
@@ -65,7 +65,7 @@ class StreamTable:
         return Group(self._headline(report, now_s), self._table.grid(shown, now_s), *below)
 
     def _follow_symbols(self) -> None:
-        """Show the symbols that are streamed now; those that stay keep their quotes."""
+        """Show the symbols that are streamed now; a symbol that stays keeps its quotes."""
         symbols = self._symbols()
         if symbols is not self._shown:
             self._shown = symbols
@@ -83,9 +83,10 @@ class StreamTable:
         report = self._reporter.report([quote.symbol.key for quote in quotes])
         self._watchlist.take_report(report)
         for quote in quotes:
-            tick = self._instruments[quote.symbol.key].tick
+            instrument = self._instruments[quote.symbol.key]
+            tick = instrument.tick
             new = quote.tick is None or quote.tick.received_us != tick["received_us"]
-            if new and tick["last_price"] is not None:
+            if new and instrument.has_price:
                 self._watchlist.apply(TickEvent.model_construct(**tick), now_s)
         return report
 

@@ -40,7 +40,7 @@ class Quote:
         tick = self.tick
         if tick is None:
             return None
-        if tick.net_change is None and tick.close_price:
+        if tick.net_change is None and tick.last_price is not None and tick.close_price:
             return tick.last_price - tick.close_price
         return tick.net_change
 
@@ -121,9 +121,9 @@ class Watchlist:
             if isinstance(event, Level2Event):
                 quote.book = event
                 continue
-            before = quote.tick
-            if before is not None and event.last_price != before.last_price:
-                quote.direction = 1 if event.last_price > before.last_price else -1
+            before = quote.tick.last_price if quote.tick else None
+            if before is not None and event.last_price is not None and event.last_price != before:
+                quote.direction = 1 if event.last_price > before else -1
                 quote.changed_at = now_s
             quote.tick = event
 
@@ -140,7 +140,7 @@ class Watchlist:
         if self.outage:
             return "no Redis"
         if self.asked_at is not None:
-            return None
+            return _PAUSED.get((quote.tick and quote.tick.security_status) or "")
         if report is None:
             return "starting" if self.starting else "no streamer"
         if quote.report is None and report.state == "streaming":

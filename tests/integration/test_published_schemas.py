@@ -102,7 +102,7 @@ async def test_everything_published_is_as_described(
             for _, entry in client.xrange(name):
                 check(name, entry)
                 check(name.replace(":stream", ""), json.loads(entry["event"]))
-        elif ":last:" in name:
+        elif client.type(name) == "hash":
             for text in client.hvals(name):
                 check(name, json.loads(text))
         else:
@@ -134,7 +134,7 @@ async def run_with_an_outage(redis_server: RedisServer, simulator: SchwabSimulat
         await until(lambda: all(redis.xlen(f"market_data:stream:{name}") for name in ("ticks", "level2", "bars")))
         await simulator.drop_all()
         await until(lambda: '"state":"gap"' in str(redis.xrange("market_data:stream:status")))
-        await until(lambda: redis.exists("market_data:streamer"))
+        await until(lambda: redis.exists("market_data:streamer") and redis.exists("market_data:instruments"))
         client.stop()
         await run
         reporter.cancel()

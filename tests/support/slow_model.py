@@ -26,6 +26,7 @@ BOOK_SERVICES = {"NYSE_BOOK", "NASDAQ_BOOK", "OPTIONS_BOOK", "FUTURES_BOOK"}
 BAR_TIMES = {"CHART_FUTURES": "1", "CHART_EQUITY": "7"}
 NOT_FROM_FIELDS = {"v", "type", "symbol", "key", "seq", "timestamp", "received_us", "asset", "is_trade", "repeat"}
 TICK_NAMES = set(TickEvent.model_fields) - NOT_FROM_FIELDS
+MODELLED = {"delta", "gamma", "theta", "vega", "rho", "implied_volatility", "theoretical_value"}
 NO_NUMBERS = ("NaN", "Infinity", "∞")
 
 
@@ -272,6 +273,8 @@ class SlowMarket:
             changed["delayed"] = worth(Kind.FLAG, entry["delayed"])
         if "active_contract" in changed and known.named.get("contract") != known.symbol.key:
             changed["contract"] = changed["active_contract"]
+        for name in MODELLED & set(changed):
+            changed[name] = None if changed[name] == -999 else changed[name]
         known.named.update(changed)
         if known.fresh and "assetMainType" not in entry:
             is_trade = any(changed.get(name) is not None for name in ("last_price", "last_size", "trade_time"))
@@ -285,7 +288,8 @@ class SlowMarket:
             self._top(known)
 
     def _tick(self, known: Known, *, is_trade: bool, repeat: bool) -> None:
-        if known.named.get("last_price") is not None:
+        prices = [known.named.get(name) for name in ("bid_price", "ask_price")]
+        if known.named.get("last_price") is not None or None not in prices:
             named = {name: value for name, value in known.named.items() if name in TICK_NAMES}
             self._emit("ticks", known, known.timestamp, known.received_us, "tick",
                        **named, asset=str(known.symbol.asset), is_trade=is_trade, repeat=repeat)  # fmt: skip
@@ -316,6 +320,8 @@ class SlowMarket:
         prices = [worth(Kind.FLOAT, entry.get(number)) for number in "23456"]
         if type(start) is int and start > 0 and None not in prices:
             named = dict(zip(("open", "high", "low", "close", "volume"), prices, strict=True))
+            if service == "CHART_EQUITY":
+                named |= {"sequence": whole(entry.get("1")), "chart_day": whole(entry.get("8"))}
             self._emit("bars", known, start, at_us, "bar", **named)
 
     def _emit(self, channel: str, known: Known, timestamp: int, at_us: int, kind: str, **fields: Any) -> None:

@@ -18,6 +18,7 @@ from schwabstream.auth.tokens import TokenSet
 from schwabstream.events import Channel
 from schwabstream.market.trading_hours import Schedule
 from schwabstream.monitoring.reporter import Reporter
+from schwabstream.protocol.subscriptions import Wanted
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.symbol_channels import SymbolChannels
 from schwabstream.settings import load_settings
@@ -38,6 +39,10 @@ class Tape:
     def publish(self, channel: Channel, event: dict[str, Any]) -> None:
         """Keep one event."""
         self.events.append((channel, dict(event)))
+
+    def on(self, channel: Channel) -> list[dict[str, Any]]:
+        """The events of one channel."""
+        return [event for where, event in self.events if where is channel]
 
     @property
     def statuses(self) -> list[dict[str, Any]]:
@@ -157,6 +162,7 @@ def play(
     proxied: bool = False,
     auto_refresh: bool = False,
     nap_s: float = 0.0,
+    services: Wanted | None = None,
 ) -> None:
     """Play a story on virtual time; whatever is left unhandled anywhere fails it.
 
@@ -167,7 +173,8 @@ def play(
     time = VirtualTime(loop, seed, start, nap_s=nap_s)
 
     async def on_stage() -> None:
-        stage_of = _staged(time, symbols or ("/MNQ:XCME",), faults, seed, schedule, keepalive_s, proxied=proxied)
+        names = symbols or ("/MNQ:XCME",)
+        stage_of = _staged(time, names, faults, seed, schedule, keepalive_s, proxied=proxied, services=services)
         async with stage_of as stage:
             if pulse:
                 stage.simulator._pulse.start()  # private: __aenter__ starts both, a story wants the choice
@@ -189,6 +196,7 @@ async def _staged(
     keepalive_s: float,
     *,
     proxied: bool,
+    services: Wanted | None = None,
 ) -> AsyncIterator[Stage]:
     simulator = SchwabSimulator(seed=seed, clock=time.wall, faults=faults)
     await simulator.start_listening()
@@ -210,9 +218,9 @@ async def _staged(
             simulator.rest.socket_url = f"ws://127.0.0.1:{proxy.port}/ws"
         auth = await stack.enter_async_context(SchwabAuthClient(settings, store, clock=time.wall))
         parsed = parse_symbols(symbols, datetime.fromtimestamp(time.wall(), UTC).date())
-        client = SchwabStreamClient(
-            auth, StreamState(parsed, tape.publish, schedule=schedule, clock=time.clock), keepalive_s=keepalive_s
-        )
+        state = StreamState(parsed, tape.publish, schedule=schedule, clock=time.clock)
+        state.also_subscribe(services or {})
+        client = SchwabStreamClient(auth, state, keepalive_s=keepalive_s)
         stage = Stage(time, simulator, store, auth, client, tape, logs, proxy)
         try:
             yield stage

@@ -13,10 +13,15 @@ PATCHES = {f"monkeypatch.{name}" for name in ("setattr", "delattr", "setitem", "
 
 
 def test_every_module_has_its_test_file() -> None:
-    """A module of 100 lines or more has ``test_<module>.py`` in the same room of unit, integration or e2e."""
+    """A module of 100 lines or more has ``test_<module>.py`` in the same room of unit, integration or e2e.
+
+    The test file of a folder's ``__init__`` has the folder's name.
+    """
     without = []
     for path in sorted(PACKAGE.rglob("*.py")):
         module = path.relative_to(PACKAGE)
+        if path.stem == "__init__" and path.parent != PACKAGE:
+            module = module.parent.with_suffix(".py")
         files = (TESTS / kind / module.parent / f"test_{module.name}" for kind in KINDS)
         if len(path.read_text(encoding="utf-8").splitlines()) >= LINES and not any(file.exists() for file in files):
             without.append(str(module))

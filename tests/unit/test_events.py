@@ -11,6 +11,7 @@ from schwabstream.events import (
     VERSION,
     BarEvent,
     Channel,
+    InstrumentEvent,
     Level2Event,
     StatusEvent,
     StatusState,
@@ -33,9 +34,10 @@ EVENTS: dict[str, tuple[type, dict[str, Any]]] = {
     "tick": (TickEvent, {"asset": "FUTURE", "last_price": 25210.5, "is_trade": True}),
     "level2": (Level2Event, {"service": "FUTURES_BOOK", "source": "book", "bids": [LEVEL], "asks": []}),
     "bar": (BarEvent, {"open": 1, "high": 2.5, "low": 0.5, "close": 1.5, "volume": 897}),
+    "instrument": (InstrumentEvent, {"asset": "FUTURE", "tick": 0.25, "seq": 7}),
     "status": (StatusEvent, {"state": "streaming", "reason": "3 symbols subscribed", "since": 5}),
 }
-LIMITS = {"tick": "last_price", "level2": "bids", "bar": "open", "status": "state"}
+LIMITS = {"tick": "asset", "level2": "bids", "bar": "open", "instrument": "asset", "status": "state"}
 
 
 def payload(kind: str, **changes: Any) -> bytes:
@@ -69,7 +71,7 @@ def test_a_value_that_is_not_an_event_is_refused(kind: str, changes: dict[str, A
 
 @pytest.mark.parametrize("kind", EVENTS)
 def test_the_essence_of_an_event_cannot_be_missing(kind: str) -> None:
-    """A tick without a price, a book without sides, a bar without its open, a status without a state are none."""
+    """Without its essence, such as the asset class of a tick or the sides of a book, nothing is an event."""
     with pytest.raises(ValidationError):
         parse_event(payload(kind, **{LIMITS[kind]: None}))
 
@@ -98,10 +100,10 @@ def test_no_level_is_not_finite() -> None:
 
 def test_a_field_never_sent_is_none() -> None:
     """A field that Schwab never sent is None, never 0, whether absent or null."""
-    tick = parse_event(payload("tick", bid_size=None))
+    tick = parse_event(payload("tick", bid_size=None, last_price=None))
     assert isinstance(tick, TickEvent)
     optional = [name for name, field in TickEvent.model_fields.items() if field.default is None]
-    assert len(optional) == 17
+    assert len(optional) == 29
     assert {getattr(tick, name) for name in optional} == {None}
     assert tick.repeat is False
 
@@ -127,6 +129,7 @@ def test_a_status_is_built_as_it_is_parsed() -> None:
     status = parse_event(orjson.dumps(status_event("gap", "data is back", 1_765_083_430_071_234, count=3)))
     assert status == StatusEvent(
         seq=0,
+        prev=0,
         timestamp=1_765_083_430_071,
         received_us=1_765_083_430_071_234,
         state="gap",
@@ -166,8 +169,9 @@ def test_the_states_are_the_contracts() -> None:
 
 
 def test_channels_and_version() -> None:
-    """Four channels by the names they have in Redis, and version 1."""
-    assert [str(channel) for channel in Channel] == ["ticks", "level2", "bars", "status"]
+    """Six channels by the names they have in Redis, and version 1."""
+    names = ["ticks", "level2", "bars", "status", "screeners", "account"]
+    assert [str(channel) for channel in Channel] == names
     assert VERSION == 1
 
 

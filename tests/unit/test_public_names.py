@@ -12,7 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 import schwabstream
-from schwabstream.events import BarEvent, Level, Level2Event, StatusEvent, TickEvent, Venue
+from schwabstream.events import BarEvent, InstrumentEvent, Level, Level2Event, StatusEvent, TickEvent, Venue
 from schwabstream.report import LagReport, StreamerReport, SymbolReport
 from schwabstream.settings import Settings
 
@@ -21,14 +21,15 @@ PUBLIC = {
     "schwabstream": """BarEvent Channel GroupReader Level2Event StatusEvent TickEvent __version__ last read_stream
         subscribe""",
     "schwabstream.consumer": "Entry GroupReader LiveEvents Subscription fetch_last last read_stream subscribe",
-    "schwabstream.events": """BarEvent Channel Event Level Level2Event StatusEvent StatusState TickEvent VERSION Venue
-        parse_event""",
+    "schwabstream.events": """AccountEvent BarEvent Channel Event InstrumentEvent Level Level2Event ScreenerEvent
+        ScreenerItem StatusEvent StatusState
+        TickEvent VERSION Venue parse_event""",
     "schwabstream.errors": """ConfigurationError Evicted LeaseLost LoginDenied LoginRequired OutputUnwritable
         ProtocolError RedisUnavailable RedisUnsuitable Refused SchwabStreamError SchwabUnavailable SessionLost
         SymbolError TokenFileError""",
     "schwabstream.simulator": "Faults SchwabSimulator Tape",
 }
-EVENTS = [TickEvent, Level2Event, BarEvent, StatusEvent, Level, Venue]
+EVENTS = [TickEvent, Level2Event, BarEvent, InstrumentEvent, StatusEvent, Level, Venue]
 TIMES = {"timestamp", "trade_time", "quote_time", "since", "lost_at", "restored_at", "time_ms", "received_us"}
 SIZES = {"last_size", "bid_size", "ask_size", "total_volume", "size", "volume"}
 
@@ -93,7 +94,7 @@ def test_times_and_sizes_name_their_unit(model: type[BaseModel]) -> None:
             assert "shares" in description, name
 
 
-@pytest.mark.parametrize("model", [TickEvent, Level2Event, BarEvent, StatusEvent, StreamerReport])
+@pytest.mark.parametrize("model", [TickEvent, Level2Event, BarEvent, InstrumentEvent, StatusEvent, StreamerReport])
 def test_help_shows_every_field(model: type[BaseModel]) -> None:
     """``help()`` on a model shows the meaning and the unit of each field."""
     shown = pydoc.plain(pydoc.render_doc(model))
@@ -101,7 +102,7 @@ def test_help_shows_every_field(model: type[BaseModel]) -> None:
         assert f"{name}: {' '.join(str(field.description).split())}" in shown, name
 
 
-@pytest.mark.parametrize("model", [TickEvent, Level2Event, BarEvent, StatusEvent, StreamerReport])
+@pytest.mark.parametrize("model", [TickEvent, Level2Event, BarEvent, InstrumentEvent, StatusEvent, StreamerReport])
 def test_the_schema_of_a_model_describes_it_once(model: type[BaseModel]) -> None:
     """The JSON Schema of a model has the summary as its description and the meaning with each field."""
     schema = model.model_json_schema()

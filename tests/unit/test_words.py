@@ -63,7 +63,7 @@ def texts() -> Iterator[Path]:
 def test_texts_are_found() -> None:
     """The count covers the README and the pages of the documentation, and leaves out what is generated."""
     names = {str(path.relative_to(ROOT)) for path in texts()}
-    assert {"README.md", "docs/architecture.md", "docs/adr/index.md", "schwabstream/events.py"} <= names
+    assert {"README.md", "docs/architecture.md", "docs/adr/index.md", "schwabstream/events/__init__.py"} <= names
     assert not any(name.startswith("docs/performance/") for name in names)
 
 

@@ -158,7 +158,8 @@ class RedisExaminer:
 def keys_of(prefix: str) -> dict[str, str]:
     """Every key that the streamer writes events to, with its type."""
     streams = {f"{prefix}:stream:{channel}": "stream" for channel in Channel}
-    return streams | {f"{prefix}:last:{channel}": "hash" for channel in Channel if channel in LAST_VALUE_CHANNELS}
+    last = {f"{prefix}:last:{channel}": "hash" for channel in Channel if channel in LAST_VALUE_CHANNELS}
+    return streams | last | {f"{prefix}:instruments": "hash"}
 
 
 def _bytes(count: int) -> str:

@@ -212,15 +212,17 @@ class _Run:
         )
         try:
             await publisher.connect()
+            stream = StreamState(
+                self._symbols,
+                publisher.publish,
+                heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s,
+                on_status=self._monitors.take_status,
+                max_symbols=settings.schwab_max_symbols,
+            )
+            stream.also_subscribe(settings.services)
             client = SchwabStreamClient(
                 auth,
-                StreamState(
-                    self._symbols,
-                    publisher.publish,
-                    heartbeat_timeout_s=settings.schwab_heartbeat_timeout_s,
-                    on_status=self._monitors.take_status,
-                    max_symbols=settings.schwab_max_symbols,
-                ),
+                stream,
                 keepalive_s=settings.schwab_tick_keepalive_s,
                 recorder=self._recorder,
                 permit=functools.partial(lease.confirm, fence) if lease and fence else None,

@@ -26,9 +26,8 @@ _EVERYWHERE = (
 )
 # Shares, indices, options and currencies differ in what they have; absent values are left out, as Schwab does.
 _EQUITY = _names(
-    _EVERYWHERE + "ask_time bid_time mark_change mark_percent_change post_market_percent_change volatility "
-    "implied_yield money_intrinsic_value time_value underlying_price delta gamma theta vega rho "
-    "theoretical_option_value",
+    _EVERYWHERE + "ask_time bid_time mark_change mark_percent_change post_market_percent_change "
+    "implied_yield money_intrinsic_value time_value underlying_price delta gamma theta vega rho",
     high_price_52_week="52WeekHigh",
     low_price_52_week="52WeekLow",
     ask_mic_id="askMICId",
@@ -39,6 +38,8 @@ _EQUITY = _names(
     indicative_ask_price="indAskPrice",
     indicative_bid_price="indBidPrice",
     indicative_quote_time="indQuoteTime",
+    implied_volatility="volatility",
+    theoretical_value="theoreticalOptionValue",
 )
 _OPTION_REFERENCE = _names(
     "contract_type days_to_expiration deliverables exercise_type expiration_day expiration_month expiration_year "

@@ -56,7 +56,7 @@ async def test_quote_without_a_streamer_asks_schwab_once(schwab: SchwabSimulator
     ticks = [TickEvent.model_validate_json(line) for line in output.splitlines()]
     assert code == 0
     assert [tick.symbol for tick in ticks] == ["/MNQ:XCME", "AAPL"]
-    assert all(tick.last_price > 0 for tick in ticks)
+    assert all(tick.last_price is not None and tick.last_price > 0 for tick in ticks)
     assert "no streamer is running" in messages
     table = await command("quote", "AAPL", "--redis", redis_server.url)
     assert "AAPL" in table[1]

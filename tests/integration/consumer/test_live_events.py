@@ -39,7 +39,7 @@ def ticks(server: RedisServer, *symbols: str, **options: Any) -> LiveEvents:
     return subscribe(*symbols, kinds={Channel.TICKS}, redis_url=server.url, **options)
 
 
-def price(event: object) -> float:
+def price(event: object) -> float | None:
     """The last price of a tick."""
     assert isinstance(event, TickEvent), event
     return event.last_price

@@ -14,7 +14,7 @@ from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.streams import read_stream
 from schwabstream.consumer.subscription import Subscription, read_report
 from schwabstream.errors import ConfigurationError, RedisUnavailable, SymbolError
-from schwabstream.events import Channel, Event, StatusEvent, TickEvent
+from schwabstream.events import AccountEvent, Channel, Event, ScreenerEvent, StatusEvent, TickEvent
 from schwabstream.report import StreamerReport, SymbolReport
 from tests.support.waiting import DEADLINE_S, until
 
@@ -242,3 +242,23 @@ async def test_a_slow_reader_is_bounded_and_gets_a_count(redis_server: RedisServ
         assert isinstance(dropped, StatusEvent)
         assert (dropped.state, dropped.count) == ("dropped", 499)
         assert numbers([newest]) == [500]
+
+
+async def test_screeners_and_account_activity_come_only_to_readers_that_ask(redis_server: RedisServer) -> None:
+    """A reader without ``kinds`` gets what concerns symbols; one that names the two channels gets them, typed."""
+    screener = tick(1, "NYSE_VOLUME_5", type="screener", items=[{"symbol": "NVDA"}])
+    account = tick(1, "****6789", type="account", message_type="OrderCreated")
+
+    def send() -> None:
+        redis_server.client.publish("market_data:screeners", screener)
+        redis_server.client.publish("market_data:account", account)
+        redis_server.client.publish("market_data:ticks", tick(2))
+
+    kinds = {Channel.SCREENERS, Channel.ACCOUNT, Channel.TICKS}
+    async with (
+        Subscription(redis_url=redis_server.url) as usual,
+        Subscription(redis_url=redis_server.url, kinds=kinds) as asking,
+    ):
+        await asyncio.to_thread(send)
+        assert [type(each) for each in await collect(asking, 3)] == [ScreenerEvent, AccountEvent, TickEvent]
+        assert [type(each) for each in await collect(usual, 1)] == [TickEvent]

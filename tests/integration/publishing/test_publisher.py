@@ -31,21 +31,22 @@ async def test_an_event_is_published_kept_as_last_and_added_to_the_stream(redis_
 
 
 async def test_each_channel_has_its_own_names(redis_server: Any) -> None:
-    """Ticks and books have last values; bars and status only channel and stream; a status has the empty symbol."""
+    """Ticks and books have last values; the others only channel and stream; a status has the empty symbol."""
     async with Audience(redis_server.url) as audience, writing(redis_server.url) as publisher:
-        for channel in (Channel.TICKS, Channel.LEVEL2, Channel.BARS):
-            publisher.publish(channel, event("AAPL"))
-        publisher.publish(Channel.STATUS, event(None))
+        for channel in Channel:
+            publisher.publish(channel, event(None if channel is Channel.STATUS else "AAPL"))
         await audience.until(lambda it: all(it.heard.values()))
     assert sorted(redis_server.client.keys("*")) == [
         "market_data:last:level2",
         "market_data:last:ticks",
+        "market_data:stream:account",
         "market_data:stream:bars",
         "market_data:stream:level2",
+        "market_data:stream:screeners",
         "market_data:stream:status",
         "market_data:stream:ticks",
     ]
-    assert [len(stream(redis_server.client, str(channel))) for channel in Channel] == [1, 1, 1, 1]
+    assert [len(stream(redis_server.client, str(channel))) for channel in Channel] == [1] * len(Channel)
 
 
 async def test_the_prefix_is_the_first_part_of_every_name(redis_server: Any) -> None:

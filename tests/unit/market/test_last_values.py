@@ -89,6 +89,7 @@ def test_a_snapshot_becomes_a_full_tick() -> None:
         symbol="/MNQ:XCME",
         key="/MNQ",
         seq=0,
+        prev=0,
         timestamp=1765083430002,
         received_us=RECEIVED_US,
         asset="FUTURE",
@@ -111,9 +112,10 @@ def test_a_snapshot_becomes_a_full_tick() -> None:
         quote_time=1765083430002,
         is_trade=False,
         delayed=False,
+        percent_change=0.24055666,
+        security_status="Normal",
     )
     instrument = floor.market.instruments["/MNQ"]
-    assert instrument.info["security_status"] == "Normal"
     assert instrument.info["tick"] == 0.25
     assert instrument.info["exchange_name"] == "XCME"
 
@@ -196,21 +198,70 @@ def test_missing_null_zero_and_empty_stay_apart() -> None:
     floor.apply(FUTURES, {"key": "/ES", "2": None, "12": 0, "16": "", "22": None})
     assert (floor.tick.bid_price, floor.tick.ask_price, floor.tick.high_price) == (5.5, None, 0)
     info = floor.market.instruments["/ES"].info
-    assert (info["description"], info["security_status"]) == ("", None)
+    assert (info["description"], floor.tick.security_status) == ("", None)
     assert "tick" not in info
     assert not floor.market.counts
 
 
-def test_nothing_is_published_before_a_last_price() -> None:
-    """Quotes alone make no tick; the first last price does, with all values known by that time."""
+def test_nothing_is_published_before_a_price() -> None:
+    """One side of the quote makes no tick; the first last price does, with all values received by that time."""
     floor = Floor("/ES")
-    floor.apply(FUTURES, {"key": "/ES", "1": 5.5, "2": 6.5})
+    floor.apply(FUTURES, {"key": "/ES", "1": 5.5})
+    floor.apply(FUTURES, {"key": "/ES", "2": None})
     assert floor.published == []
     floor.apply(FUTURES, {"key": "/ES", "3": 6.0})
     assert (floor.tick.bid_price, floor.tick.last_price) == (5.5, 6.0)
     floor.apply(FUTURES, {"key": "/ES", "3": None, "1": 5.0})
     assert len(floor.published) == 1
-    assert floor.market.instruments["/ES"].updates == 3
+    assert floor.market.instruments["/ES"].updates == 4
+
+
+def test_a_symbol_that_has_never_traded_has_ticks() -> None:
+    """A bid and an ask make a tick without a last price, which is not a trade, and which is repeated when quiet."""
+    floor = Floor(OPTION)
+    floor.apply("LEVELONE_OPTIONS", {"key": OPTION, "2": 0, "assetMainType": "OPTION"})
+    assert floor.published == []
+    floor.apply("LEVELONE_OPTIONS", {"key": OPTION, "3": 0.05})
+    floor.apply("LEVELONE_OPTIONS", {"key": OPTION, "4": None})
+    tick = floor.tick
+    assert (tick.bid_price, tick.ask_price, tick.last_price, tick.is_trade) == (0, 0.05, None, False)
+    floor.market.repeat(floor.market.instruments[OPTION])
+    assert floor.tick.repeat
+    floor.apply("LEVELONE_OPTIONS", {"key": OPTION, "4": 0.03, "39": 5})
+    assert (floor.tick.last_price, floor.tick.is_trade) == (0.03, True)
+
+
+def test_a_value_that_the_model_lacks_is_unknown() -> None:
+    """Schwab sends -999 for a greek that it has not calculated; consumers get null (trap T14)."""
+    floor = Floor(OPTION)
+    floor.apply("LEVELONE_OPTIONS", {"key": OPTION, "4": 1.5, "28": -0.45, "31": -999, "32": -999.0, "10": 31.5})
+    tick = floor.tick
+    assert (tick.delta, tick.vega, tick.rho, tick.implied_volatility) == (-0.45, None, None, 31.5)
+    floor.apply("LEVELONE_OPTIONS", {"key": OPTION, "28": None, "29": "x", "35": -999, "19": -999})
+    tick = floor.tick
+    assert (tick.delta, tick.gamma, tick.underlying_price, tick.net_change) == (None, None, -999, -999)
+    assert floor.market.counts == {"bad values": 1}
+
+
+def test_only_ticks_of_options_have_the_values_of_the_model() -> None:
+    """The greeks are absent, not null, from ticks of other symbols; ticks of options always have them."""
+    greeks = {"delta", "gamma", "theta", "vega", "rho", "implied_volatility", "theoretical_value", "underlying_price"}
+    floor = Floor("/ES", "AAPL", "EUR/USD", "$SPX", "./OGG26C4240", OPTION)
+    for service, key in ((FUTURES, "/ES"), (EQUITIES, "AAPL"), (EQUITIES, "$SPX"), ("LEVELONE_FOREX", "EUR/USD")):
+        floor.apply(service, {"key": key, "3": 1.5})
+    floor.apply("LEVELONE_FUTURES_OPTIONS", {"key": "./OGG26C4240", "3": 1.5})
+    assert len(floor.published) == 5
+    assert not any(greeks & set(tick) for tick in floor.on(Channel.TICKS))
+    floor.apply("LEVELONE_OPTIONS", {"key": OPTION, "4": 1.5})
+    assert greeks < set(floor.on(Channel.TICKS)[-1])
+
+
+def test_a_halt_is_part_of_the_tick() -> None:
+    """A change of the trading status alone publishes a tick that names it."""
+    floor = Floor("AAPL")
+    floor.apply(EQUITIES, {"key": "AAPL", "3": 6.0, "32": "Normal"})
+    floor.apply(EQUITIES, {"key": "AAPL", "32": "Halted"})
+    assert (floor.tick.security_status, floor.tick.is_trade) == ("Halted", False)
 
 
 def test_the_unknown_symbol_frame_publishes_nothing() -> None:
@@ -305,9 +356,7 @@ def test_a_text_is_never_made_of_a_code() -> None:
 def test_unknown_fields_change_nothing() -> None:
     """Numbers beyond the table and new names are passed over."""
     floor = Floor("/ES")
-    floor.apply(
-        FUTURES, {"key": "/ES", "3": 6.0, "0": "x", "99": 1, "": 2, "assetMainType": 7, "symbol": "y", "seq": 9}
-    )
+    floor.apply(FUTURES, {"key": "/ES", "3": 6.0, "0": "x", "99": 1, "": 2, "symbol": "y", "seq": 9})
     assert (floor.tick.symbol, floor.tick.key, floor.tick.seq) == ("/ES", "/ES", 0)
     assert not floor.market.counts
 
@@ -330,9 +379,21 @@ def test_unknown_services_are_counted() -> None:
     """A batch of a service nothing is known of is counted once and passed over."""
     floor = Floor("/ES")
     floor.apply("BRAND_NEW", {"key": "/ES", "3": 6.0}, {"key": "/ES"})
-    floor.apply("SCREENER_EQUITY", {"key": "NASDAQ_VOLUME_30"})
+    floor.apply("NEWS_HEADLINE", {"key": "AAPL"})
     assert floor.published == []
     assert floor.market.counts == {"unknown services": 2}
+
+
+def test_screeners_and_account_activity_have_channels_of_their_own() -> None:
+    """A list of a screener and a message about an account are published as they come, whatever the symbols."""
+    floor = Floor("/ES")
+    floor.apply("SCREENER_OPTION", {"key": "OPTION_ALL_TRADES_60", "4": [{"symbol": "SPY"}]}, {"key": "x"})
+    floor.apply("ACCT_ACTIVITY", {"key": "Account Activity", "1": "12345678", "2": "SUBSCRIBED", "3": ""})
+    assert [(channel, event["symbol"]) for channel, event in floor.published] == [
+        ("screeners", "OPTION_ALL_TRADES_60"),
+        ("account", "****5678"),
+    ]
+    assert floor.market.counts == {"unknown entries": 1}
 
 
 def test_an_empty_batch_is_nothing() -> None:
@@ -820,7 +881,9 @@ def test_a_new_alias_of_a_key_has_the_last_tick_at_once() -> None:
 
 # --- merging equals a plain dict ---------------------------------------------------------------------------------
 
-TICK_NAMES = set(TickEvent.model_fields) - {"v", "type", "symbol", "key", "seq", "timestamp", "received_us"}
+TICK_NAMES = set(TickEvent.model_fields) - {"v", "type", "symbol", "key", "seq", "prev", "timestamp", "received_us"}
+MODELLED = {"delta", "gamma", "theta", "vega", "rho", "implied_volatility", "theoretical_value"}
+UNNUMBERED = {"assetMainType": "asset_main_type", "assetSubType": "asset_sub_type", "cusip": "cusip"}
 SERVICE_OF = {
     "/ES": FUTURES,
     "/NQZ25": FUTURES,
@@ -838,7 +901,7 @@ ALIASES = {
 }
 
 odd_values: st.SearchStrategy[object] = st.sampled_from(
-    [None, 0, "", False, True, -0.0, 5, 5.0, "x", [], {}, 2**53, -(2**63), 2**64 - 1, 1e19, -1e300]
+    [None, 0, "", False, True, -0.0, 5, 5.0, "x", [], {}, 2**53, -(2**63), 2**64 - 1, 1e19, -1e300, -999]
 )
 values = odd_values | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False)
 numbers = st.integers(0, 60).map(str) | st.sampled_from(["delayed", "assetMainType", "cusip", "symbol", "seq", "v"])
@@ -884,6 +947,8 @@ class PlainDict:
         table = {str(field.number): field for field in FIELDS[Service(SERVICE_OF[key])] if field.number}
         known_fields = {table[number]: value for number, value in entry.items() if number in table}
         named = {field.name: clean(field.kind, value) for field, value in known_fields.items()}
+        named |= {UNNUMBERED[name]: clean(Kind.TEXT, value) for name, value in entry.items() if name in UNNUMBERED}
+        named |= {name: None for name in MODELLED & set(named) if named[name] == -999}
         if "delayed" in entry:
             named["delayed"] = clean(Kind.FLAG, entry["delayed"])
         if "active_contract" in named and key == "/ES":
@@ -895,14 +960,16 @@ class PlainDict:
         else:
             is_trade = any(named.get(name) is not None for name in ("last_price", "last_size", "trade_time"))
         self.confirmed.add(key)
-        if state.get("last_price") is None:
+        if state.get("last_price") is None and None in (state.get("bid_price"), state.get("ask_price")):
             return
         dated = [time for time in (state.get("trade_time"), state.get("quote_time")) if time is not None and time > 0]
-        tick = {name: state.get(name) for name in TICK_NAMES} | {
+        names = TICK_NAMES if key == OPTION else TICK_NAMES - MODELLED - {"underlying_price"}
+        tick = {name: state.get(name) for name in names} | {
             "v": 1,
             "type": "tick",
             "key": key,
             "seq": 0,
+            "prev": 0,
             "asset": ASSET_OF[SERVICE_OF[key]],
             "timestamp": max(dated, default=FRAME_MS),
             "received_us": RECEIVED_US,

@@ -58,12 +58,13 @@ def test_a_root_is_found_under_whatever_key_schwab_answers(text: str, quotes: di
         {"AAPL": {}},
         {"AAPL": {"quote": None}},
         {"AAPL": {"quote": {"lastPrice": None}}},
+        {"AAPL": {"quote": {"bidPrice": 1.5}}},
         {"AAPL": {"quote": {"lastPrice": True}}},
         {"MSFT": {"quote": {"lastPrice": 1.0}}, "errors": {"invalidSymbols": ["AAPL"]}},
     ],
 )
 def test_no_quote_is_none(quotes: dict[str, Any]) -> None:
-    """An invalid symbol, or an entry without a last price, gives no tick."""
+    """An invalid symbol, or an entry without a last price and one side of the quote, gives no tick."""
     assert tick_of(symbol("AAPL"), quotes, NOW_US) is None
 
 
@@ -78,6 +79,33 @@ def test_odd_values_are_unknown_and_delay_is_marked() -> None:
     assert tick.delayed is True
     assert tick.timestamp == NOW_US // 1000
     assert tick.contract is None
+
+
+def test_an_option_has_the_values_of_its_model() -> None:
+    """Greeks, volatility and theoretical value are read under the endpoint's names; -999 is null (trap T14)."""
+    text = "AAPL  271217C00200000"
+    quote = {"lastPrice": 1.5, "delta": 0.5, "vega": -999, "rho": -999.0, "volatility": 31.5, "underlyingPrice": 270}
+    tick = tick_of(symbol(text), {text: {"quote": quote | {"theoreticalOptionValue": 1.625}}}, NOW_US)
+    assert tick is not None
+    assert (tick.delta, tick.vega, tick.rho, tick.gamma) == (0.5, None, None, None)
+    assert (tick.implied_volatility, tick.theoretical_value, tick.underlying_price) == (31.5, 1.625, 270)
+
+
+@pytest.mark.parametrize("name", ["netPercentChange", "futurePercentChange"])
+def test_the_percent_change_has_two_names(name: str) -> None:
+    """Futures have a name of their own for it."""
+    tick = tick_of(
+        symbol("AAPL"), {"AAPL": {"quote": {"lastPrice": 1, name: -0.85, "securityStatus": "Halted"}}}, NOW_US
+    )
+    assert tick is not None
+    assert (tick.percent_change, tick.security_status) == (-0.85, "Halted")
+
+
+def test_a_bid_and_an_ask_are_a_quote() -> None:
+    """A symbol that has not traded has a tick without a last price."""
+    tick = tick_of(symbol("AAPL"), {"AAPL": {"quote": {"bidPrice": 0, "askPrice": 0.05}}}, NOW_US)
+    assert tick is not None
+    assert (tick.bid_price, tick.ask_price, tick.last_price) == (0, 0.05, None)
 
 
 json = st.recursive(

@@ -16,10 +16,11 @@ from schwabstream.auth.tokens import TokenSet
 from schwabstream.clock import Clock
 from schwabstream.errors import SessionLost, TokenFileError
 from schwabstream.events import Channel, StatusEvent, parse_event
-from schwabstream.monitoring.reporter import RAREST_S, Reporter
+from schwabstream.monitoring.reporter import INSTRUMENTS_AT_ONCE, RAREST_S, Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.fence import LIFE_MS
+from schwabstream.publishing.instruments import InstrumentHash
 from schwabstream.publishing.symbol_channels import SymbolChannels
 from schwabstream.report import StreamerReport, SymbolReport, parse_report
 from schwabstream.streaming.state import StreamState
@@ -48,6 +49,7 @@ class Shelf:
     counts: Counter[str] = field(default_factory=Counter)
     events: list[tuple[Channel, dict[str, Any]]] = field(default_factory=list)
     reports: list[StreamerReport] = field(default_factory=list)
+    instruments: InstrumentHash = field(default_factory=lambda: InstrumentHash("market_data"))
     reported: asyncio.Event = field(default_factory=asyncio.Event)
 
     def publish(self, channel: Channel, event: dict[str, Any]) -> None:
@@ -280,6 +282,34 @@ def test_the_report_is_what_its_model_would_write() -> None:
     assert set(written) == set(StreamerReport.model_fields)
     assert {name for row in written["symbols"] for name in row} == set(SymbolReport.model_fields)
     assert written["symbols"][1]["problem"] == "NASDAQ_BOOK refused; silent"
+
+
+async def test_a_changed_instrument_is_handed_over_once() -> None:
+    """Each turn of the reporter queues the instruments that have changed since the one before."""
+    desk = Desk("/MNQ:XCME", "AAPL")
+    desk.receive("LEVELONE_FUTURES", {"key": "/MNQ", "3": 6.0, "25": 0.5})
+    await desk.report_once()
+    (written,) = desk.shelf.instruments.load()
+    assert written.count(b'"type":"instrument"') == 1
+    assert b'"symbol":"/MNQ:XCME"' in written
+    desk.shelf.instruments.written()
+    desk.receive("LEVELONE_FUTURES", {"key": "/MNQ", "3": 6.25})
+    await desk.report_once()
+    assert desk.shelf.instruments.load() == []
+
+
+async def test_many_changed_instruments_are_handed_over_in_parts() -> None:
+    """One turn encodes only so many that no frame is delayed; the report at the end of a run takes all the rest."""
+    names = [f"Z{number:04d}" for number in range(INSTRUMENTS_AT_ONCE + 2)]
+    desk = Desk(*names)
+    desk.receive("LEVELONE_EQUITIES", *({"key": name, "15": "a share"} for name in names))
+    await desk.report_once()
+    (written,) = desk.shelf.instruments.load()
+    assert written.count(b'"type":"instrument"') == INSTRUMENTS_AT_ONCE
+    desk.shelf.instruments.written()
+    desk.reporter.report_now()
+    (written,) = desk.shelf.instruments.load()
+    assert written.count(b'"type":"instrument"') == 2
 
 
 async def _reports(symbols: int, looks: int, change_at: int = 0) -> list[str]:

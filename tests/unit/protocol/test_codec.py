@@ -491,3 +491,25 @@ def test_a_frame_that_is_not_a_request_is_refused(frame: str) -> None:
 def test_encode_writes_one_envelope() -> None:
     """Requests leave as one JSON object with the key ``requests``."""
     assert orjson.loads(encode([{"a": 1}, {"b": "ü"}])) == {"requests": [{"a": 1}, {"b": "ü"}]}
+
+
+def test_texts_for_logs_have_account_numbers_masked() -> None:
+    """The message of an answer or a notice, and the sample of a broken frame, are logged: they name no account."""
+    (answer,) = decode(
+        b'{"response":[{"service":"A","command":"SUBS","requestid":"1","content":{"code":3,"msg":"12345678"}}]}'
+    )
+    (notice,) = decode(b'{"notify":[{"service":"A","content":{"code":12,"msg":"of 1234-5678"}}]}')
+    (broken,) = decode(b'{"data":[{"content":[{"account":"12345678"')
+    assert isinstance(answer, Response)
+    assert isinstance(notice, Notice)
+    assert isinstance(broken, Undecodable)
+    assert (answer.message, notice.message) == ("****5678", "of ****5678")
+    assert broken.sample == '{"data":[{"content":[{"account":"****5678"'
+
+
+def test_a_sample_that_ends_within_an_account_number_does_not_show_its_beginning() -> None:
+    """The frame is masked before it is cut."""
+    frame = b'{"data":[' + b" " * (SAMPLE_LENGTH - 16) + b'"987654321'
+    (broken,) = decode(frame)
+    assert isinstance(broken, Undecodable)
+    assert "9876" not in broken.sample

@@ -42,7 +42,9 @@ RENAMED = {
     "REGULAR_MARKET_TRADE": "is_regular_market_trade",
     "REGULAR_MARKET_TRADE_MILLIS": "regular_market_trade_time",
     "SUBSCRIPTION_KEY": "symbol",
+    "THEORETICAL_OPTION_VALUE": "theoretical_value",
     "UNDERLYING": "underlying_symbol",
+    "VOLATILITY": "implied_volatility",
 }
 """Where our name is not schwab-py's in lower case; the meaning is the same."""
 

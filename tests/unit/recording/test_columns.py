@@ -24,9 +24,11 @@ def test_columns_of_ticks_and_bars_stay() -> None:
     ticks = (
         "asset:text contract:text last_price:float last_size:int bid_price:float bid_size:int ask_price:float "
         "ask_size:int total_volume:int open_price:float high_price:float low_price:float close_price:float "
-        "net_change:float mark:float open_interest:int trade_time:ms quote_time:ms is_trade:bool delayed:bool"
+        "net_change:float mark:float open_interest:int trade_time:ms quote_time:ms is_trade:bool delayed:bool "
+        "percent_change:float security_status:text delta:float gamma:float theta:float vega:float rho:float "
+        "implied_volatility:float theoretical_value:float underlying_price:float"
     )
-    bars = "open:float high:float low:float close:float volume:float"
+    bars = "open:float high:float low:float close:float volume:float sequence:int chart_day:int"
     for table, columns in ((TICKS, common + ticks), (BARS, common + bars)):
         assert [f"{name}:{kind}" for name, kind in table.columns.items()] == columns.split()
 

@@ -107,6 +107,19 @@ def test_account_data_that_cannot_be_read_is_not_kept() -> None:
         assert b"12345678" not in scrubber.frame(frame)
 
 
+def test_account_numbers_in_answers_are_masked() -> None:
+    """The text of an answer or a notice stays readable without the number of an account."""
+    scrubber = Scrubber()
+    for frame, clean in (
+        (
+            b'{"response":[{"service":"ACCT_ACTIVITY","content":{"code":11,"msg":"no 12345678 \\"x"}}]}',
+            b'"no ****5678 \\"x"',
+        ),
+        (b'{"notify":[{"service":"ADMIN","content":{"code":12,"msg":"for 1234-5678"}}]}', b'"for ****5678"'),
+    ):
+        assert clean in scrubber.frame(frame)
+
+
 def test_an_answer_about_the_account_service_stays() -> None:
     """Whether the service was available is not a secret."""
     frame = b'{"response":[{"service":"ACCT_ACTIVITY","content":{"code":11,"msg":"not available"}}]}'

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from datetime import date
 
-from schwabstream.market.last_values import Instrument
+from schwabstream.market.instruments import Instrument
 from schwabstream.protocol.symbols import parse_symbol
 from schwabstream.streaming.liveness import (
     UNKNOWN_SYMBOL,

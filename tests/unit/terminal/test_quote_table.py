@@ -24,7 +24,7 @@ LIVE = ConsoleDimensions(80, 24)
 READABLE = {"", "0", "1", "2", "7", "31", "32", "35"}
 
 
-def tick(key: str, last: float, **changes: Any) -> TickEvent:
+def tick(key: str, last: float | None, **changes: Any) -> TickEvent:
     """A tick that arrived 0.4 s ago."""
     known = {"symbol": key, "key": key, "seq": 1, "timestamp": NOW_MS, "received_us": NOW_MS * 1000 - 400_000}
     return TickEvent.model_validate({**known, "asset": "FUTURE", "last_price": last, "is_trade": True, **changes})
@@ -202,6 +202,8 @@ def test_lines_for_pipes() -> None:
     )
     assert quote_line(shown.quotes[2], NOW).endswith("delayed")
     assert quote_line(shown.quotes[5], NOW) == "EUR/USD  no data yet"
+    shown.apply(tick("EUR/USD", None, bid_price=1.1, ask_price=1.2, security_status="Halted"), NOW)
+    assert quote_line(shown.quotes[5], NOW) == "14:13:20  EUR/USD  –  –  –  – × 1.10000  1.20000 × –  vol –  halted"
 
 
 def test_the_pictures_are_kept() -> None:

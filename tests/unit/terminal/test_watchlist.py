@@ -18,7 +18,7 @@ def watchlist(*texts: str) -> Watchlist:
     return Watchlist(parse_symbols(texts, date(2026, 11, 21)))
 
 
-def tick(key: str, last: float, **changes: Any) -> TickEvent:
+def tick(key: str, last: float | None, **changes: Any) -> TickEvent:
     """A tick that arrived now."""
     known: dict[str, Any] = {"symbol": key, "key": key, "seq": 1, "timestamp": 1, "received_us": int(NOW * 1e6)}
     return TickEvent.model_validate({**known, "asset": "FUTURE", "last_price": last, "is_trade": True, **changes})
@@ -46,6 +46,25 @@ def test_direction_and_flash_follow_the_last_price_that_differed() -> None:
     assert not shown.flashing(NOW + FLASH_S)
     shown.apply(tick("/MNQ", 10.5), NOW)
     assert quote.direction == -1
+
+
+def test_a_symbol_that_has_not_traded_has_no_direction() -> None:
+    """Neither a tick without a last price nor the first trade after it is a move up or down."""
+    shown = watchlist("/MNQ")
+    quote = shown.quotes[0]
+    for price in (None, 10.0, None, 11.0):
+        shown.apply(tick("/MNQ", price, close_price=9.0, bid_price=8.0, ask_price=12.0), NOW)
+        assert quote.direction == 0
+        assert quote.net_change == (None if price is None else price - 9.0)
+
+
+def test_a_halt_is_shown_without_a_streamer() -> None:
+    """A quote over REST shows a halt by its own trading status."""
+    shown = watchlist("AAPL", "MSFT")
+    shown.asked_at = NOW
+    shown.apply(tick("AAPL", 10.0, security_status="Halted"), NOW)
+    shown.apply(tick("MSFT", 10.0, security_status="Normal"), NOW)
+    assert [shown.why_stale(quote, NOW) for quote in shown.quotes] == ["halted", None]
 
 
 def test_two_aliases_share_their_key() -> None:

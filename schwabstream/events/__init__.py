@@ -5,19 +5,28 @@ has not sent is None, and NaN never appears. The docstring below each field is i
 ``help()``, the JSON Schemas and the reference pages all show it.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import Field, TypeAdapter
+
+from schwabstream.events.account import AccountEvent
+from schwabstream.events.base import VERSION, BaseEvent, FrozenModel, MarketEvent, from_ms
+from schwabstream.events.instrument import InstrumentEvent
+from schwabstream.events.screener import ScreenerEvent, ScreenerItem
 
 __all__ = [
     "VERSION",
+    "AccountEvent",
     "BarEvent",
     "Channel",
     "Event",
+    "InstrumentEvent",
     "Level",
     "Level2Event",
+    "ScreenerEvent",
+    "ScreenerItem",
     "StatusEvent",
     "StatusState",
     "TickEvent",
@@ -25,91 +34,23 @@ __all__ = [
     "parse_event",
 ]
 
-VERSION: Final = 1
-"""The version of the event format, the field ``v``."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_FIELDS: Final = "\n\nFields:\n"
-
 
 class Channel(StrEnum):
-    """The four channels. Each has its own ``seq``, pub/sub channel and stream."""
+    """The six channels. Each has its own ``seq``, pub/sub channel and stream."""
 
     TICKS = "ticks"
     LEVEL2 = "level2"
     BARS = "bars"
     STATUS = "status"
+    SCREENERS = "screeners"
+    ACCOUNT = "account"
 
 
 SYMBOL_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2, Channel.BARS})
 """The channels whose events can also be published on a channel of their symbol, such as ``market_data:ticks:AAPL``."""
 
 
-def _drop_field_list(schema: dict[str, Any]) -> None:
-    """Remove the list of fields from a schema, where each field has its own description."""
-    schema["description"] = schema["description"].partition(_FIELDS)[0]
-
-
-class FrozenModel(BaseModel):
-    """A model of data from another program: frozen, ignores unknown fields, lists its fields in its docstring."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="ignore",
-        allow_inf_nan=False,
-        use_attribute_docstrings=True,
-        json_schema_extra=_drop_field_list,
-    )
-
-    @classmethod
-    def __pydantic_init_subclass__(cls, **_: Any) -> None:
-        """Append the fields with their meanings, for ``help()``."""
-        fields = (
-            f"    {name}: {' '.join((field.description or '').split())}" for name, field in cls.model_fields.items()
-        )
-        cls.__doc__ = f"{cls.__doc__}{_FIELDS}" + "\n".join(fields)
-
-
-class _Event(FrozenModel):
-    """The fields of every event."""
-
-    v: Literal[1] = VERSION
-    """Version of the event format: 1."""
-    symbol: str | None = None
-    """The symbol concerned, as written in the settings; null when the event concerns the whole streamer."""
-    key: str | None = None
-    """The same symbol as Schwab writes it, such as `/MNQ` for `/MNQ:XCME`."""
-    seq: int
-    """Sequence number on the channel: 1 more than the event before. It jumps between runs and never falls."""
-    prev: int | None = None
-    """`seq` of the event before it of the same symbol on the same channel in this run; 0 for the first. A reader of one
-    symbol detects lost events by it. Null in recordings and events of earlier versions."""
-    timestamp: int
-    """Exchange time, in milliseconds since the Unix epoch, UTC."""
-    received_us: int
-    """Time at which the streamer received the frame, in microseconds since the Unix epoch, UTC."""
-
-    @property
-    def timestamp_at(self) -> datetime:
-        """``timestamp`` as an aware datetime in UTC."""
-        return _from_ms(self.timestamp)
-
-    @property
-    def received_at(self) -> datetime:
-        """``received_us`` as an aware datetime in UTC."""
-        return _EPOCH + timedelta(microseconds=self.received_us)
-
-
-class _MarketEvent(_Event):
-    """An event of one symbol."""
-
-    symbol: str
-    """The symbol as written in the settings, such as `/MNQ:XCME`."""
-    key: str
-    """The same symbol as Schwab writes it, such as `/MNQ`."""
-
-
-class TickEvent(_MarketEvent):
+class TickEvent(MarketEvent):
     """The complete level-1 state of a symbol after an update. Schwab conflates: one tick can cover several trades."""
 
     type: Literal["tick"] = "tick"
@@ -121,8 +62,8 @@ class TickEvent(_MarketEvent):
     """Asset class: `FUTURE`, `EQUITY`, `INDEX`, `OPTION`, `FUTURE_OPTION` or `FOREX`."""
     contract: str | None = None
     """The active contract of a futures root, such as `/MNQZ26`; null when Schwab does not name one."""
-    last_price: float
-    """Price of the last trade; always present."""
+    last_price: float | None = None
+    """Price of the last trade; null for a symbol that has a bid and an ask but has not traded."""
     last_size: int | None = None
     """Size of the last trade, in shares, or in contracts for futures and options."""
     bid_price: float | None = None
@@ -160,16 +101,38 @@ class TickEvent(_MarketEvent):
     repeat: bool = False
     """True when nothing has changed and the last tick was published again, which distinguishes a quiet symbol from a
     dead stream."""
+    percent_change: float | None = None
+    """The net change in percent of the previous close: 1.5 is 1.5 %. Null for options on futures, and 0 for currency
+    pairs, because Schwab calculates none."""
+    security_status: str | None = None
+    """Trading status as Schwab writes it: `Normal`, `Halted`, `Closed` or `Unknown`."""
+    delta: float | None = None
+    """Options: change of the price for a change of 1 in the underlying. The values of the option model are absent from
+    ticks of other symbols, and null while Schwab has none."""
+    gamma: float | None = None
+    """Options: change of delta for a change of 1 in the underlying."""
+    theta: float | None = None
+    """Options: change of the price in one day."""
+    vega: float | None = None
+    """Options: change of the price for one percentage point of volatility."""
+    rho: float | None = None
+    """Options: change of the price for one percentage point of interest."""
+    implied_volatility: float | None = None
+    """Options: implied volatility in percent a year."""
+    theoretical_value: float | None = None
+    """Options: price by Schwab's model."""
+    underlying_price: float | None = None
+    """Options: price of the underlying."""
 
     @property
     def trade_time_at(self) -> datetime | None:
         """``trade_time`` as an aware datetime in UTC."""
-        return None if self.trade_time is None else _from_ms(self.trade_time)
+        return None if self.trade_time is None else from_ms(self.trade_time)
 
     @property
     def quote_time_at(self) -> datetime | None:
         """``quote_time`` as an aware datetime in UTC."""
-        return None if self.quote_time is None else _from_ms(self.quote_time)
+        return None if self.quote_time is None else from_ms(self.quote_time)
 
 
 class Venue(FrozenModel):
@@ -196,7 +159,7 @@ class Level(FrozenModel):
     """The market makers and exchanges at this price; empty when Schwab does not send them."""
 
 
-class Level2Event(_MarketEvent):
+class Level2Event(MarketEvent):
     """One complete order book."""
 
     type: Literal["level2"] = "level2"
@@ -211,7 +174,7 @@ class Level2Event(_MarketEvent):
     """Ask levels, lowest price first."""
 
 
-class BarEvent(_MarketEvent):
+class BarEvent(MarketEvent):
     """A one-minute bar."""
 
     type: Literal["bar"] = "bar"
@@ -228,6 +191,10 @@ class BarEvent(_MarketEvent):
     """Closing price of the minute."""
     volume: float
     """Volume of the minute, in shares, or in contracts for futures."""
+    sequence: int | None = None
+    """Shares: number of the minute, counted from 07:00 US/Eastern. Absent for futures."""
+    chart_day: int | None = None
+    """Shares: days from 1970-01-01 to the day of the bar. Absent for futures."""
 
 
 StatusState = Literal[
@@ -246,7 +213,7 @@ StatusState = Literal[
 ]
 
 
-class StatusEvent(_Event):
+class StatusEvent(BaseEvent):
     """A change in the state of the streamer, or a report of missing data."""
 
     type: Literal["status"] = "status"
@@ -277,7 +244,7 @@ class StatusEvent(_Event):
     @property
     def since_at(self) -> datetime:
         """``since`` as an aware datetime in UTC."""
-        return _from_ms(self.since)
+        return from_ms(self.since)
 
 
 def status_event(state: str, reason: str, now_us: int, **more: Any) -> dict[str, Any]:
@@ -301,15 +268,13 @@ def status_event(state: str, reason: str, now_us: int, **more: Any) -> dict[str,
     }
 
 
-Event = Annotated[TickEvent | Level2Event | BarEvent | StatusEvent, Field(discriminator="type")]
-
+Event = Annotated[
+    TickEvent | Level2Event | BarEvent | InstrumentEvent | StatusEvent | ScreenerEvent | AccountEvent,
+    Field(discriminator="type"),
+]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def parse_event(payload: str | bytes) -> Event:
     """Parse one published message; raises ``pydantic.ValidationError`` when it is not an event."""
     return _EVENT.validate_json(payload)
-
-
-def _from_ms(milliseconds: int) -> datetime:
-    return _EPOCH + timedelta(milliseconds=milliseconds)
