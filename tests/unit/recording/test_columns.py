@@ -10,7 +10,7 @@ COMMON = {"timestamp": 1, "received_us": 2, "symbol": "/NQ:XCME", "key": "/NQ"}
 
 def test_every_field_of_an_event_has_its_column() -> None:
     """The tables have every field of the events, except for those that only streaming needs."""
-    streaming_only = {"v", "type", "seq", "repeat"}
+    streaming_only = {"v", "type", "seq", "prev", "repeat"}
     names = {"received_us": "received"}
     for model, table in ((TickEvent, TICKS), (BarEvent, BARS)):
         fields = {names.get(name, name) for name in model.model_fields} - streaming_only

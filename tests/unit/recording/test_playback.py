@@ -153,10 +153,10 @@ def test_what_cannot_be_understood_does_no_harm() -> None:
 
 
 def test_numbering_counts_each_channel_from_one() -> None:
-    """Every event of a channel is one more than the last."""
-    seen: list[tuple[Channel, int]] = []
-    numbering = Numbering(lambda channel, event: seen.append((channel, event["seq"])))
+    """Every event of a channel is one more than the last, and names the last of its symbol."""
+    seen: list[tuple[Channel, int, int]] = []
+    numbering = Numbering(lambda channel, event: seen.append((channel, event["seq"], event["prev"])))
     for channel in (Channel.TICKS, Channel.TICKS, Channel.BARS):
-        numbering.publish(channel, {})
-    assert seen == [(Channel.TICKS, 1), (Channel.TICKS, 2), (Channel.BARS, 1)]
+        numbering.publish(channel, {"symbol": "A"})
+    assert seen == [(Channel.TICKS, 1, 0), (Channel.TICKS, 2, 1), (Channel.BARS, 1, 0)]
     assert numbering.count == 3
