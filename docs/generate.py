@@ -46,6 +46,7 @@ from schwabstream.publishing import life as publisher
 from schwabstream.report import REPORT_LIFE_S, StreamerReport
 from schwabstream.settings import Settings
 from schwabstream.streaming import status
+from schwabstream.terminal.symbol_list import ListedSymbol
 
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
@@ -77,6 +78,7 @@ JSON_OUTPUT: dict[str, str] = {
     "auth logout": "output/auth-logout",
     "stream run": "output/event",
     "stream replay": "output/event",
+    "stream list": "output/stream-list",
     "quote": "tick",
     "book": "level2",
     "status": "output/status",
@@ -361,6 +363,7 @@ def output_schemas() -> dict[str, dict[str, Any]]:
     )
     report["description"] = "The report of the running streamer; without one, only v and healthy."
     found["output/status"] = report | {"title": "Status", "required": ["v", "healthy"]}
+    found["output/stream-list"] = schema(ListedSymbol)
     found["output/event"] = schema(Event) | {"description": "Any event; its field type names the kind."}
     return found
 

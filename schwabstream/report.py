@@ -94,6 +94,13 @@ class SymbolReport(FrozenModel):
     services: tuple[str, ...] = ()
     """The Schwab services that are subscribed for the symbol, such as `LEVELONE_FUTURES`."""
 
+    @property
+    def refusal(self) -> str | None:
+        """Why Schwab refuses the level 1 of the symbol, as a sentence; None when it does not."""
+        if self.problem is None or any(name.startswith("LEVELONE") for name in self.services):
+            return None
+        return f"{self.symbol} is not streamed: {self.problem}"
+
 
 class LagReport(FrozenModel):
     """Delays in milliseconds; null until measured. The clocks of exchange and host are not synchronized."""
@@ -175,6 +182,10 @@ class StreamerReport(FrozenModel):
         troubles = [f"Redis refuses to write {', '.join(self.refusing)}"] if self.refusing else []
         troubles += [f"{missing:,} of {len(configured):,} symbols without data"] if missing else []
         return "; ".join(troubles) or None
+
+    def by_key(self) -> dict[str, SymbolReport]:
+        """The report of each symbol by its key; of several aliases, the first, as the configured ones come first."""
+        return {symbol.key: symbol for symbol in reversed(self.symbols)}
 
     def symbol(self, alias: str) -> SymbolReport | None:
         """The report of one symbol, by the alias in its events; None when the streamer does not stream it."""

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from schwabstream import __version__
-from schwabstream.cli import auth, doctor, options, pages, record, simulate, stream, watch
+from schwabstream.cli import auth, doctor, options, pages, record, simulate, stream, symbols, watch
 from schwabstream.errors import SchwabStreamError
 from schwabstream.output import guarded_stdout, show
 
@@ -21,6 +21,7 @@ app = pages.group(
 )
 app.add_typer(auth.app, name="auth", rich_help_panel=pages.LOGIN)
 app.add_typer(stream.app, name="stream", rich_help_panel=pages.LOGIN)
+symbols.add_to(stream.app)
 record.add_to(stream.app)
 watch.add_to(app)
 doctor.add_to(app)

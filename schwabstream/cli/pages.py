@@ -29,9 +29,11 @@ def group(help_text: str, *examples: str, **settings: Any) -> typer.Typer:
     )
 
 
-def command(app: typer.Typer, *examples: str, section: str | None = None) -> Callable[[Function], Function]:
-    """Make a function a command of the group, with examples below its options."""
-    return app.command(cls=Command, epilog="\n".join(examples), rich_help_panel=section)
+def command(
+    app: typer.Typer, *examples: str, section: str | None = None, name: str | None = None
+) -> Callable[[Function], Function]:
+    """Make a function a command of the group, with examples below its options; ``name`` replaces the function's."""
+    return app.command(name, cls=Command, epilog="\n".join(examples), rich_help_panel=section)
 
 
 def is_argument(parameter: Any) -> bool:

@@ -7,7 +7,9 @@ from schwabstream.cli import options, pages
 from schwabstream.cli.loading import loading
 
 app = pages.group(
-    "Stream market data from Schwab into Redis, or record, replay and export it.", "schwabstream stream run --simulate"
+    "Stream market data from Schwab into Redis, or record, replay and export it.",
+    "schwabstream stream run --simulate",
+    "schwabstream stream add NVDA",
 )
 
 

@@ -1,7 +1,8 @@
 """``quote``, ``book`` and ``status``: read Redis, or, while no streamer is running, ask Schwab.
 
-Never opens a second streaming connection while a streamer runs: Schwab allows one (protocol 3.8). Without a streamer,
-``quote`` asks once over REST, and ``book`` runs a child streamer for as long as it is shown.
+Never opens a second streaming connection while a streamer runs: Schwab allows one (protocol 3.8). It asks that streamer
+for the symbols that are not streamed yet. Without a streamer, ``quote`` asks Schwab once over REST, and ``book`` runs a
+child streamer for as long as it is shown.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from schwabstream.commands.signals import until_signalled
 from schwabstream.commands.start import settings_and_logs, symbols_of
 from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.subscription import Subscription, read_report
+from schwabstream.consumer.wishes import Wishes
 from schwabstream.errors import (
     ConfigurationError,
     LoginRequired,
@@ -38,6 +40,7 @@ from schwabstream.terminal.watchlist import Watchlist
 log = structlog.get_logger(__name__)
 
 FIRST_DATA_LIMIT_S = 20.0
+ANSWER_LIMIT_S = 8.0
 REPORT_LIMIT_S = 2.0
 
 
@@ -100,6 +103,7 @@ class _Watch:
     ) -> None:
         self._options, self._settings, self._over_rest = options, settings, over_rest
         self._view, self._watchlist = view, view.watchlist
+        self._logged: str | None = None
 
     async def until_signalled(self) -> None:
         await until_signalled(asyncio.ensure_future(self._run()))
@@ -118,7 +122,7 @@ class _Watch:
             outage, report = error, None
         if report is not None:
             self._watchlist.take_report(report)
-            await self._show(settings.redis_url)
+            await self._show(settings.redis_url, request=True)
             return
         try:
             await self._without_streamer(outage)
@@ -155,39 +159,77 @@ class _Watch:
             stream = await stack.enter_async_context(own_stream(aliases, redis, simulate=simulate))
             await self._show(url, stream.check, patience_s=FIRST_DATA_LIMIT_S)
 
-    async def _show(self, url: str, check: Callable[[], None] = lambda: None, *, patience_s: float = 0.0) -> None:
-        """Show what is in that Redis; ``--once`` waits up to ``patience_s`` for data of every symbol."""
+    async def _show(
+        self, url: str, check: Callable[[], None] = lambda: None, *, patience_s: float = 0.0, request: bool = False
+    ) -> None:
+        """Show what is in that Redis, and ``request`` what is not streamed.
+
+        ``--once`` waits up to ``patience_s`` for data of every symbol.
+        """
         updates = self._options.updates
         queue = ConflatingQueue(keys=self._watchlist.keys, newest_only=self._options.live)
         prefix = self._settings.schwab_redis_prefix
-        symbols = [quote.symbol for quote in self._watchlist.quotes]
-        async with Subscription(
-            queue, kinds=self._view.channels, symbols=symbols, redis_url=url, prefix=prefix
-        ) as subscription:
+        kinds, symbols = self._view.channels, [quote.symbol for quote in self._watchlist.quotes]
+        async with (
+            Subscription(queue, kinds=kinds, symbols=symbols, redis_url=url, prefix=prefix) as subscription,
+            contextlib.AsyncExitStack() as stack,
+        ):
+            if request:
+                await stack.enter_async_context(self._wishes(subscription))
             if self._options.once:
-                await self._gather(subscription, check, patience_s)
+                await (self._await_answers(subscription) if request else self._gather(subscription, check, patience_s))
                 await self._print_streamed()
             elif self._options.live:
                 await watch(subscription, self._watchlist, self._view, updates=updates, check=check)
             else:
-                if missing := self._watchlist.not_streamed():
-                    log.warning(missing)
                 await show_lines(subscription, self._line_of, updates=updates, check=check)
+
+    def _wishes(self, subscription: Subscription) -> Wishes:
+        """Ask the streamer for the symbols of the watchlist, which gets its reports."""
+
+        def take(report: StreamerReport | None) -> None:
+            self._watchlist.requested = wishes.refusal is None
+            self._watchlist.take_report(report)
+            if not self._options.once and (missing := self._watchlist.not_streamed()) != self._logged:
+                self._logged = missing
+                if missing:
+                    log.warning(missing)
+
+        wishes = Wishes((quote.symbol for quote in self._watchlist.quotes), subscription, take)
+        return wishes
 
     async def _gather(self, subscription: Subscription, check: Callable[[], None], patience_s: float) -> None:
         """Take in the last values, and new events for ``patience_s`` or until every symbol has data."""
-        queue, started = subscription.queue, time.monotonic()
+        started = time.monotonic()
         while True:
             check()
-            while (event := queue.take()) is not None:
-                self._watchlist.apply(event, time.time())
-            if self._view.complete or time.monotonic() - started >= patience_s:
+            self._take_in(subscription)
+            if all(map(self._view.shown, self._watchlist.quotes)) or time.monotonic() - started >= patience_s:
                 break
             await arrival(subscription, 0.2)
         if patience_s and not self._watchlist.updates:
             raise SchwabUnavailable(f"no data for the symbols within {patience_s:.0f} s: run schwabstream doctor")
-        self._watchlist.invalid = queue.counts["invalid"]
         await self._await_report(subscription, REPORT_LIMIT_S if patience_s else 0.0)
+
+    async def _await_answers(self, subscription: Subscription) -> None:
+        """Take in the last values, and wait until each requested symbol has new data or is refused."""
+        watchlist, view, started = self._watchlist, self._view, time.monotonic()
+        self._take_in(subscription)
+        awaited = [(quote, view.shown(quote)) for quote in watchlist.quotes if quote.report is None]
+        while awaited and watchlist.requested and time.monotonic() - started < ANSWER_LIMIT_S:
+            await arrival(subscription, 0.2)
+            self._take_in(subscription)
+            awaited = [
+                (quote, before)
+                for quote, before in awaited
+                if not watchlist.refusal(quote) and (quote.report is None or view.shown(quote) is before)
+            ]
+        await self._await_report(subscription, 0.0)
+
+    def _take_in(self, subscription: Subscription) -> None:
+        while (event := subscription.queue.take()) is not None:
+            self._watchlist.apply(event, time.time())
+        self._watchlist.invalid = subscription.queue.counts["invalid"]
 
     async def _print_streamed(self) -> None:
         """Print the snapshot; raises ``SchwabUnavailable`` when a symbol is not streamed."""

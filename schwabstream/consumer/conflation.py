@@ -8,7 +8,7 @@ not arrive does. When the reader is too slow, the newest tick and book of a symb
 """
 
 from collections import Counter, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import ValidationError
@@ -109,12 +109,16 @@ class ConflatingQueue:
             self._accept(message)
         self._report_breaks()
 
-    def report_absent(self, symbols: Iterable[Symbol], streamed: Collection[str] | None) -> None:
-        """Report each symbol whose key is not ``streamed``; None: no streamer runs, and only last values exist."""
-        present = {message.key for message in self._pending.values()} if streamed is None else set(streamed)
-        for symbol in symbols:
-            if symbol.key not in present:
-                self._absences.append(_absence(symbol, self._now_us, running=streamed is not None))
+    def holds(self, key: str) -> bool:
+        """Whether an event of that key is queued."""
+        return any(message.key == key for message in self._pending.values())
+
+    def report_absent(self, symbol: Symbol, reason: str) -> None:
+        """Report that the symbol is not streamed, before the queued events; ``reason`` is a sentence."""
+        future = future_meant(symbol)
+        meant = f"; did you mean {future}?" if future else ""
+        about = {"symbol": symbol.alias, "key": symbol.key, "detail": "not-streamed"}
+        self._absences.append(StatusEvent(**status_event("stale", reason + meant, self._now_us, **about)))
 
     def take(self) -> Event | None:
         """The next event, or None when the queue is empty; an invalid message is counted and skipped."""
@@ -254,14 +258,3 @@ class ConflatingQueue:
         **more: Any,
     ) -> None:
         self._notices.append(StatusEvent(**status_event(state, reason, self._now_us, count=count, **more)))
-
-
-def _absence(symbol: Symbol, now_us: int, *, running: bool) -> StatusEvent:
-    """The report that a symbol is not streamed, with the next step."""
-    alias, future = symbol.alias, future_meant(symbol)
-    meant = f"; did you mean {future}?" if future else ""
-    if running:
-        reason = f"{alias} is not streamed: add it to SCHWAB_SYMBOLS or --symbols of the streamer{meant}"
-    else:
-        reason = f"{alias} is not streamed: no streamer is running; start one with schwabstream stream run{meant}"
-    return StatusEvent(**status_event("stale", reason, now_us, symbol=alias, key=symbol.key, detail="not-streamed"))

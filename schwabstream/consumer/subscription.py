@@ -2,14 +2,14 @@
 
 A reader of some symbols listens to the channels of these symbols if the streamer publishes them (docs/adr/0013).
 :class:`Subscription` shows its queue, its counters and its connection, as screens need them; ``live_events`` is the
-interface for programs. Opens no connection to Schwab and writes nothing to Redis.
+interface for programs. Opens no connection to Schwab; writes nothing to Redis but wishes.
 """
 
 import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -26,6 +26,7 @@ from schwabstream.broker.kind import reach
 from schwabstream.broker.url import redact_url, translated, unavailable
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
 from schwabstream.consumer.selection import ReportLooks, aliases_for, channel_names
+from schwabstream.consumer.wishes import WantedSet
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
 from schwabstream.protocol.symbols import Symbol
@@ -115,6 +116,15 @@ class Subscription:
         """The running streamer's report; None when none is running. Raises ``RedisUnavailable``."""
         with translated(self.url):
             return await fetch_report(self._client, self._prefix)
+
+    async def ask_for(self, symbols: Iterable[str], until_s: float) -> None:
+        """Ask the streamer for symbols until that time, in seconds since the epoch. Raises ``RedisUnavailable``."""
+        with translated(self.url):
+            await WantedSet(self._client, self._prefix).renew(symbols, until_s)
+
+    def notify(self) -> None:
+        """Let an iteration look at the queue again."""
+        self._arrived.set()
 
     async def _open(self) -> "_SubscribedConnection":
         """Open a subscribed connection and merge the last values; raises ``RedisUnavailable``."""

@@ -44,10 +44,9 @@ class Ladder:
         self._depth, self._venues = depth, venues
         self._widths: dict[int, int] = {}
 
-    @property
-    def complete(self) -> bool:
-        """Whether the symbol has a book."""
-        return self._quote.book is not None
+    def shown(self, quote: Quote) -> Level2Event | None:
+        """The event that the ladder shows of a quote; None before the first."""
+        return quote.book
 
     def line_of(self, event: Event, now_s: float) -> str | None:
         """The event as a plain line; None when the ladder does not show it."""

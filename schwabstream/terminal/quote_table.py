@@ -49,10 +49,9 @@ class QuoteTable:
         self._widths: dict[int, int] = {}
         self._state: str | None = None
 
-    @property
-    def complete(self) -> bool:
-        """Whether every symbol has a tick."""
-        return all(quote.tick is not None for quote in self.watchlist.quotes)
+    def shown(self, quote: Quote) -> TickEvent | None:
+        """The event that the table shows of a quote; None before the first."""
+        return quote.tick
 
     def line_of(self, event: Event, now_s: float) -> str | None:
         """The event as a plain line, once the watchlist has it; None when this table does not show it."""

@@ -3,6 +3,7 @@
 Pure: events, reports and the time come in. Two symbols of one key share its ticks.
 """
 
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -80,8 +81,9 @@ class Watchlist:
     """The quotes, in the order given.
 
     ``outage`` is the reason while Redis is away, ``invalid`` the number of messages that could not be parsed as events,
-    ``report`` the newest of the streamer, ``starting`` whether a child streamer has been started. ``asked_at`` is when
-    Schwab was asked over REST, in seconds since the epoch; None when the values come from a streamer.
+    ``report`` the newest of the streamer, ``starting`` whether a child streamer has been started, ``requested`` whether
+    the streamer has been asked for the symbols that are missing. ``asked_at`` is when Schwab was asked over REST, in
+    seconds since the epoch; None when the values come from a streamer.
     """
 
     def __init__(self, symbols: Iterable[Symbol]) -> None:
@@ -92,6 +94,7 @@ class Watchlist:
         self.invalid = 0
         self.report: StreamerReport | None = None
         self.starting = False
+        self.requested = False
         self.asked_at: float | None = None
         self.updates = 0
 
@@ -143,25 +146,48 @@ class Watchlist:
             return _PAUSED.get((quote.tick and quote.tick.security_status) or "")
         if report is None:
             return "starting" if self.starting else "no streamer"
+        if report.state == "streaming" and self.refusal(quote):
+            return "refused"
         if quote.report is None and report.state == "streaming":
-            future = future_meant(quote.symbol)
-            return f"not streamed: {future}?" if future else "not streamed"
+            return self._why_absent(quote.symbol)
         return why_stale(report, quote.report, quote.age_s(now_s))
 
     def not_streamed(self) -> str | None:
-        """The symbols that the running streamer does not stream, those that it does, and how to add them; or None."""
+        """The symbols that the running streamer does not stream, with the reason and the next step; or None."""
         if self.report is None or not self.report.symbols:  # the report of a replay lists no symbols
             return None
-        missing = [_with_hint(quote.symbol) for quote in self.quotes if quote.report is None]
-        if not missing:
-            return None
-        streamed = [line.symbol for line in self.report.symbols]
-        more = f" and {len(streamed) - _MOST_NAMED:,} more" if len(streamed) > _MOST_NAMED else ""
+        refusals = [self.refusal(quote) for quote in self.quotes]
+        reasons = [reason for reason in refusals if reason][:_MOST_NAMED]
+        missing = [
+            quote.symbol
+            for quote, refused in zip(self.quotes, refusals, strict=True)
+            if quote.report is None and not refused
+        ]
+        return safe("; ".join([*reasons, *([self._awaited(missing)] if missing else [])])) or None
+
+    def _awaited(self, missing: list[Symbol]) -> str:
+        """What happens with symbols that the streamer does not stream and has not refused."""
+        names = ", ".join(map(_with_hint, missing))
         verb, them = ("is", "it") if len(missing) == 1 else ("are", "them")
-        return safe(
-            f"{', '.join(missing)} {verb} not streamed (streamed: {', '.join(streamed[:_MOST_NAMED])}{more}): "
-            f"add {them} to SCHWAB_SYMBOLS or --symbols of the streamer and restart it"
-        )
+        if self.requested:
+            return f"{names} {verb} not streamed yet: the streamer has been asked for {them}"
+        streamed = [line.symbol for line in self.report.symbols] if self.report else []
+        more = f" and {len(streamed) - _MOST_NAMED:,} more" if len(streamed) > _MOST_NAMED else ""
+        add = f"add {them} with schwabstream stream add {shlex.join(symbol.alias for symbol in missing)}"
+        return f"{names} {verb} not streamed (streamed: {', '.join(streamed[:_MOST_NAMED])}{more}): {add}"
+
+    def refusal(self, quote: Quote) -> str | None:
+        """Why the streamer or Schwab refuses the symbol, as a sentence; None when neither does."""
+        if quote.report is not None:
+            return quote.report.refusal
+        return self.report.refused.get(quote.symbol.alias) if self.report else None
+
+    def _why_absent(self, symbol: Symbol) -> str:
+        """Why a row has no data, in a word or two: the streamer does not stream its symbol."""
+        if self.requested:
+            return "subscribing"
+        future = future_meant(symbol)
+        return f"not streamed: {future}?" if future else "not streamed"
 
     def age_s(self, quote: Quote, now_s: float) -> float | None:
         """Seconds since its newest event arrived at the streamer; of a REST answer, since its exchange time."""

@@ -111,7 +111,7 @@ def test_the_commands_that_write_events(redis_server: RedisServer, tmp_path: Pat
 
 
 def test_the_commands_that_examine(redis_server: RedisServer) -> None:
-    """``doctor`` writes its checks, and ``status`` the report, or that there is none."""
+    """``doctor`` writes its checks, ``status`` the report, or that there is none, and ``stream list`` the symbols."""
     assert run("doctor", "--simulate")[0]["findings"]
     assert run("status", "--redis", redis_server.url) == [{"v": 1, "healthy": False}]
     report = StreamerReport(
@@ -126,6 +126,7 @@ def test_the_commands_that_examine(redis_server: RedisServer) -> None:
     )
     redis_server.client.set("market_data:streamer", report.model_dump_json())
     assert run("status", "--redis", redis_server.url)[0]["healthy"]
+    assert run("stream list", "--redis", redis_server.url)[0]["symbol"] == "AAPL"
 
 
 def test_a_field_without_a_description_is_noticed() -> None:

@@ -301,7 +301,7 @@ class _Run:
 
 async def _learn_holidays(client: SchwabStreamClient) -> None:
     """Load the holidays once the stream has settled; nothing needs them in the first minute."""
-    from schwabstream.commands.holidays import load_holidays
+    from schwabstream.commands.run.holidays import load_holidays
 
     await client.ready.wait()
     await asyncio.sleep(HOLIDAYS_AFTER_S)

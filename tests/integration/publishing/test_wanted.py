@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from schwabstream.publishing.wanted import WishPoll
+from schwabstream.publishing.wanted import POLL_S, RAREST_S, WishPoll
 from schwabstream.report import Source
 
 NOW = 1_795_536_000.0
@@ -112,3 +112,30 @@ async def test_a_wish_longer_than_any_symbol_is_cut(redis_server: Any, polled: P
     wishes = await polled().wishes()
     assert wishes is not None
     assert sorted(map(len, wishes)) == [2, 49]
+
+
+async def test_a_costly_poll_makes_the_next_one_later_within_bounds(redis_server: Any) -> None:
+    """The pause follows the CPU time of a poll, so that neither a flood nor a slow start delays wishes for long."""
+    costs, pauses = iter([0.001, 0.09, 9.0]), list[float]()
+    spent = 0.0
+
+    def cpu_s() -> float:
+        return spent
+
+    async def sleep(pause_s: float) -> None:
+        pauses.append(pause_s)
+        if len(pauses) == 3:
+            raise EndOfPollingError
+
+    def take(_wishes: Mapping[str, Source]) -> None:
+        nonlocal spent
+        spent += next(costs)
+
+    poll = WishPoll(redis_server.url, "market_data", take, cpu_s=cpu_s, sleep=sleep)
+    with pytest.raises(EndOfPollingError):
+        await poll.run()
+    assert pauses == pytest.approx([POLL_S, 3.0, RAREST_S])
+
+
+class EndOfPollingError(Exception):
+    """Ends a poll that would go on."""

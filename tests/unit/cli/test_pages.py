@@ -11,7 +11,7 @@ import typer
 from schwabstream.cli import app, pages
 
 VERBS = re.compile(
-    "(Also|Check|Choose|Compare|Forget|Install|Keep|Listen|Log|Open|Print|Read|Record|Refresh|Replace|Send|Serve|Set"
+    "(Add|Also|Check|Choose|Compare|Forget|Install|Keep|List|Listen|Log|Open|Print|Read|Record|Refresh|Remove|Replace|Send|Serve|Set"
     "|Show|Start|Stop|Sort|Stream|Take|Use|Wait|Watch|Write) "
 )
 ROOT: Any = typer.main.get_command(app)

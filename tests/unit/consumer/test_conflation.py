@@ -330,8 +330,9 @@ def test_absent_symbols_are_all_reported_first() -> None:
     queue = ready()
     queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST, "A"), 5_000)
     symbols = [Symbol(f"S{number}", f"S{number}", Asset.EQUITY) for number in range(200)]
-    queue.report_absent([*symbols, Symbol("a", "A", Asset.EQUITY)], ["A"])
-    assert len(queue) == 201
+    for symbol in symbols:
+        queue.report_absent(symbol, "the reason")
+    assert (len(queue), queue.holds("A"), queue.holds("B")) == (201, True, False)
     events = everything(queue)
     assert [event.symbol for event in events] == [*(symbol.alias for symbol in symbols), "A"]
     assert {notice.detail for notice in notices(events)} == {"not-streamed"}

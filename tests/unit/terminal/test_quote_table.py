@@ -143,8 +143,8 @@ def test_an_answer_over_rest_shows_its_time() -> None:
 def test_a_symbol_that_is_not_streamed_is_named_on_the_live_screen() -> None:
     """The screen shows how to add what is not streamed; a snapshot leaves that to the error."""
     shown = watchlist(symbols=[SymbolReport(symbol="AAPL", key="AAPL", asset="EQUITY", fresh=True)])
-    assert "are not streamed (streamed: AAPL): add them to" in text_of(QuoteTable(shown).render(NOW, LIVE))
-    assert "add them to" not in text_of(QuoteTable(shown).render(NOW))
+    assert "are not streamed (streamed: AAPL): add them with" in text_of(QuoteTable(shown).render(NOW, LIVE))
+    assert "add them with" not in text_of(QuoteTable(shown).render(NOW))
 
 
 def test_columns_that_gave_way_to_an_outage_come_back() -> None:

@@ -144,9 +144,7 @@ def test_symbols_that_are_not_streamed_are_named_with_the_way_to_add_them() -> N
     shown = watchlist("/MNQ", "AAPL")
     assert shown.not_streamed() is None
     shown.take_report(report(line("/MNQ")))
-    assert shown.not_streamed() == (
-        "AAPL is not streamed (streamed: /MNQ): add it to SCHWAB_SYMBOLS or --symbols of the streamer and restart it"
-    )
+    assert shown.not_streamed() == ("AAPL is not streamed (streamed: /MNQ): add it with schwabstream stream add AAPL")
     hinted = watchlist("MNQ")
     hinted.take_report(report(line("/MNQ")))
     assert str(hinted.not_streamed()).startswith("MNQ (did you mean /MNQ?) is not streamed")
@@ -154,8 +152,29 @@ def test_symbols_that_are_not_streamed_are_named_with_the_way_to_add_them() -> N
     missing = shown.not_streamed()
     assert missing is not None
     assert missing.startswith(r"/MNQ, AAPL are not streamed (streamed: S0\u001b, S1\u001b,")
-    assert r"S4\u001b and 1,002 more): add them to" in missing
+    assert r"S4\u001b and 1,002 more): add them with schwabstream stream add /MNQ AAPL" in missing
     shown.take_report(report(line("/MNQ"), line("AAPL")))
+    assert shown.not_streamed() is None
+    index = watchlist("$SPX")
+    index.take_report(report(line("/MNQ")))
+    assert str(index.not_streamed()).endswith("schwabstream stream add '$SPX'")
+
+
+def test_a_requested_symbol_shows_the_progress_of_its_request() -> None:
+    """Its row is being subscribed until the streamer lists it, or refused; the reason is in the sentence."""
+    shown = watchlist("/MNQ", "AAPL")
+    shown.requested = True
+    shown.take_report(report(line("/MNQ")))
+    assert shown.why_stale(shown.quotes[1], NOW) == "subscribing"
+    assert shown.not_streamed() == "AAPL is not streamed yet: the streamer has been asked for it"
+    shown.take_report(report(line("/MNQ"), refused={"AAPL": "AAPL is above the limit\x1b"}))
+    assert shown.why_stale(shown.quotes[1], NOW) == "refused"
+    assert shown.not_streamed() == r"AAPL is above the limit\u001b"
+    shown.take_report(report(line("/MNQ"), line("AAPL", problem="LEVELONE_EQUITIES refused: no")))
+    assert shown.why_stale(shown.quotes[1], NOW) == "refused"
+    assert shown.not_streamed() == "AAPL is not streamed: LEVELONE_EQUITIES refused: no"
+    shown.take_report(report(line("/MNQ"), line("AAPL")))
+    assert shown.why_stale(shown.quotes[1], NOW) == "no data yet"
     assert shown.not_streamed() is None
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schwabstream.commands.holidays import compute_holidays
+from schwabstream.commands.run.holidays import compute_holidays
 from schwabstream.simulator.faults import Faults
 from schwabstream.simulator.rest.hours import closes_early, futures_are_closed, market_hours, new_york_is_closed
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schwabstream.commands.holidays import compute_holidays, load_holidays
+from schwabstream.commands.run.holidays import compute_holidays, load_holidays
 
 
 def test_the_days_that_matter_are_there() -> None:
@@ -50,7 +50,7 @@ async def test_the_child_gets_none_of_our_settings(tmp_path: Path, monkeypatch: 
 def test_the_process_that_asks_does_not_import_the_package() -> None:
     """Loading the holidays leaves the importing to the child."""
     script = (
-        "import asyncio, sys; from schwabstream.commands.holidays import load_holidays; "
+        "import asyncio, sys; from schwabstream.commands.run.holidays import load_holidays; "
         "print(asyncio.run(load_holidays(2026)) is not None, 'holidays' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

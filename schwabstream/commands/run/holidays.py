@@ -13,7 +13,7 @@ import orjson
 from schwabstream.market.trading_hours import Holidays
 
 TIMEOUT_S = 60.0
-_MODULE = "schwabstream.commands.holidays"
+_MODULE = "schwabstream.commands.run.holidays"
 
 
 def compute_holidays(year: int) -> tuple[Holidays, Holidays]:

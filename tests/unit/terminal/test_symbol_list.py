@@ -1,0 +1,50 @@
+"""The list of a streamer's symbols, as a table and as JSON lines."""
+
+from rich.console import Console
+
+from schwabstream.report import StreamerReport, SymbolReport
+from schwabstream.terminal.symbol_list import listed, render_symbols
+
+KNOWN = {"state": "streaming", "since": 1, "reported": 1, "started": 1, "pid": 1, "host": "box", "version": "1"}
+
+
+def report(**changes: object) -> StreamerReport:
+    """A streamer with a configured symbol, an added one, a wanted one that is new, and a refusal."""
+    lines = [
+        SymbolReport(
+            symbol="/MNQ:XCME", key="/MNQ", asset="FUTURE", age_ms=400, fresh=True, services=("LEVELONE_FUTURES",)
+        ),
+        SymbolReport(
+            symbol="NVDA",
+            key="NVDA",
+            asset="EQUITY",
+            age_ms=12_000,
+            fresh=True,
+            source="added",
+            services=("LEVELONE_EQUITIES", "NASDAQ_BOOK"),
+            problem="NASDAQ_BOOK is silent\x1b",
+        ),
+        SymbolReport(symbol="aapl", key="AAPL", asset="EQUITY", source="wanted"),
+    ]
+    return StreamerReport.model_validate({**KNOWN, "symbols": lines, "refused": {"X\x1b": "the limit"}, **changes})
+
+
+def test_the_table_shows_source_services_age_and_trouble() -> None:
+    """Each symbol is a row; a refused one follows with its reason; nothing in it draws."""
+    console = Console(width=120, force_terminal=False, no_color=True)
+    with console.capture() as capture:
+        console.print(render_symbols(report()))
+    rows = [" ".join(row.split()) for row in capture.get().splitlines()]
+    assert rows == [
+        "Symbol Source Age Trouble Services",
+        "/MNQ:XCME configured 0.4s LEVELONE_FUTURES",
+        r"NVDA added 12s NASDAQ_BOOK is silent\u001b LEVELONE_EQUITIES, NASDAQ_BOOK",
+        "aapl wanted – no data yet",
+        r"X\u001b refused – the limit",
+    ]
+
+
+def test_a_disconnected_streamer_is_the_trouble_of_each_symbol() -> None:
+    """While the session is lost no symbol is current."""
+    sources = {each.symbol: each.trouble for each in listed(report(state="waiting", refused={}))}
+    assert sources == {"/MNQ:XCME": "disconnected", "NVDA": "NASDAQ_BOOK is silent\x1b", "aapl": "disconnected"}
