@@ -1,7 +1,7 @@
 """The header of a published event (``seq``, ``symbol``, ``key``, ``prev``), and lost events of a symbol found by it.
 
-Does not validate. ``seq`` counts the events of all symbols, so a reader of one symbol cannot tell a lost event from one
-of another symbol. ``prev`` names the event before of the same symbol.
+Does not validate. ``seq`` counts the events of all symbols, so a reader of one symbol cannot distinguish a lost event
+from one of another symbol. ``prev`` names the event before of the same symbol.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Selects the channels that carry the symbols a reader asked for, and their events, by exact alias or by key.
+"""Selects the channels of the symbols that a reader asked for, and their events, by exact alias or by key.
 
 Programs and the command line match alike: ``/mnq``, ``/MNQ`` and ``/MNQ:XCME`` all mean the key ``/MNQ``. Pure.
 """
@@ -61,7 +61,7 @@ class Selection:
 
 
 def aliases_for(symbols: Collection[Symbol], report: StreamerReport | None) -> tuple[str, ...] | None:
-    """The aliases whose channels carry these symbols; None when only the shared channels are sure to carry them.
+    """The aliases whose channels have these symbols; None when only the shared channels are sure to have them.
 
     A symbol that is not streamed yet gets the channel of its alias as written, which asks the streamer for it. The
     report of a replay has no symbols and thus no aliases.
