@@ -61,7 +61,7 @@ class Selection:
 
 
 def aliases_for(symbols: Collection[Symbol], report: StreamerReport | None) -> tuple[str, ...] | None:
-    """The aliases whose channels have these symbols; None when only the shared channels surely have them.
+    """The aliases whose channels have these symbols; None when only the shared channels are sure to have them.
 
     A symbol that is not streamed yet gets the channel of its alias as written, which asks the streamer for it. The
     report of a replay has no symbols and thus no aliases.

@@ -175,7 +175,7 @@ class Subscription:
                 await connection.close()
 
     async def _read(self, connection: "_SubscribedConnection") -> None:
-        """Queue incoming messages; returns when other channels carry the symbols. Raises OSError when it ends."""
+        """Queue incoming messages; returns when the symbols are on other channels. Raises OSError when it ends."""
         time_of = asyncio.get_running_loop().time
         looks, channels, kinds = ReportLooks(time_of()), self._channels, self._kinds
         while True:

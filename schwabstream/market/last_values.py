@@ -1,9 +1,9 @@
 """The last value of each symbol: merges Schwab's changes into full ticks, and turns all other data into events.
 
 Passes events to ``publish`` as dictionaries of the shapes in ``events``. The dictionary of a tick is the symbol's own
-state: ``publish`` may set its ``seq`` and ``prev``, and must copy or encode what it keeps before it returns. A side of
-a book is anything that orjson writes as its JSON. Merging: a missing field is unchanged, null becomes None, 0 and ""
-are values (protocol 3.5). A value of the wrong type is counted and becomes None; no input raises an exception.
+state: ``publish`` may set its ``seq``, and must copy or encode what it keeps before it returns. A side of a book is
+anything that orjson writes as its JSON. Merging: a missing field is unchanged, null becomes None, 0 and "" are values
+(protocol 3.5). A value of the wrong type is counted and becomes None; no input raises an exception.
 """
 
 from collections import Counter

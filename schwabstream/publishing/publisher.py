@@ -49,8 +49,8 @@ class TradingEventPublisher:
     events are written only while the lease in Redis names its holder. ``state`` follows ``life.TRANSITIONS``.
     ``outage`` is the reason why Redis accepts nothing at the moment, or None. ``refusing`` has the names whose writes
     Redis refuses while it accepts the rest, each with its newest command, which is sent again with every report until
-    Redis accepts it. With ``symbol_channels``, ticks, books and bars are also published on a channel of their symbol.
-    ``instruments`` takes InstrumentEvents, which are written with the next report.
+    Redis accepts it. ``instruments`` takes InstrumentEvents, which are written with the next report. With
+    ``symbol_channels``, ticks, books and bars are also published on a channel of their symbol.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class TradingEventPublisher:
         self.url = self._writer.url
         first_seq = int(wall() * 1e6)
         self._queues = {channel: ChannelQueue(channel, prefix, stream_maxlen, first_seq) for channel in Channel}
-        self.symbol_channels = SymbolChannels(self._queues, wanted=symbol_channels)
         self.instruments = InstrumentHash(prefix)
+        self.symbol_channels = SymbolChannels(self._queues, wanted=symbol_channels)
         self._report = ReportCommand(prefix, fence)
         self.queued = self.queued_bytes = 0
         self._max_events, self._max_bytes = max_events, max_bytes
@@ -183,8 +183,8 @@ class TradingEventPublisher:
         """
         unwritten = self.queued
         kept = set() if self.state is State.FENCED else {Channel.STATUS}
+        self._unload()
         for queue in self._queues.values():
-            queue.unload()
             if queue.channel not in kept:
                 self.counts[Count.DROPPED] += len(queue.events)
                 queue.events = []
@@ -264,8 +264,7 @@ class TradingEventPublisher:
         total = 0
         for queue in self._queues.values():
             if count := len(queue.in_flight):
-                total += count
-                queue.published += count
+                total, queue.published = total + count, queue.published + count
                 self.queued_bytes -= weight(queue.in_flight)
                 queue.in_flight = []
         if total:
@@ -308,19 +307,12 @@ class TradingEventPublisher:
 
     def _on_refused(self, replies: list[Any]) -> bool:
         """Send a discarded batch again without its symbol channels, if only these were refused; else return False."""
-        refused = {
-            name: reply
-            for (name, _), reply in zip(self._writes(), replies, strict=False)
-            if isinstance(reply, Exception)
-        }
-        if not self.symbol_channels.explain(refused):
-            return False
-        for name, reply in refused.items():
-            self.counts[Count.REFUSED_COMMANDS] += self._refusals.note(name, reply, None)
-        self.symbol_channels.leave_out(refused)
-        self._unload()
-        self._write()
-        return True
+        if refused := self.symbol_channels.refused_alone(self._writes(), replies):
+            self.counts[Count.REFUSED_COMMANDS] += sum(self._refusals.note(*each, None) for each in refused.items())
+            self.symbol_channels.leave_out(refused)
+            self._unload()
+            self._write()
+        return bool(refused)
 
     def _note_refusals(self, replies: list[Any]) -> None:
         """Count and keep what Redis refused of a batch that it otherwise accepted."""
@@ -349,8 +341,7 @@ class TradingEventPublisher:
         events, size = self.queued - self._max_events * 7 // 8, self.queued_bytes - self._max_bytes * 7 // 8
         freed_events, freed_bytes = shed(self._queues.values(), events, size)
         self.counts[Count.DROPPED] += freed_events
-        self.queued -= freed_events
-        self.queued_bytes -= freed_bytes
+        self.queued, self.queued_bytes = self.queued - freed_events, self.queued_bytes - freed_bytes
         # This visits every queued event. When the newest event of each symbol alone fills the buffer, it frees little
         # and would run again at every event, so the next run waits until the queue has grown by an eighth.
         self._shed_events = max(self._max_events, self.queued * 9 // 8)

@@ -4,7 +4,7 @@ A Redis user may have rights to the shared channels only, and one refused comman
 user loses only the symbol channels, one kind at a time, until the next connection (docs/adr/0013). No I/O.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from schwabstream.events import SYMBOL_CHANNELS, Channel
 from schwabstream.publishing.channel_queue import ChannelQueue
@@ -32,6 +32,9 @@ class SymbolChannels:
         for queue in self._queues:
             queue.symbol_channels = queue.symbol_channels and queue.symbol_names not in refused
 
-    def explain(self, refused: Collection[str]) -> bool:
-        """Whether Redis refused a batch only because of its symbol channels, given all names that it refused."""
-        return bool(refused) and {queue.symbol_names for queue in self._queues}.issuperset(refused)
+    def refused_alone(self, writes: Iterable[tuple[str, object]], replies: Iterable[object]) -> dict[str, Exception]:
+        """The names that Redis refused in a discarded batch, with the errors; empty unless all are symbol channels."""
+        pairs = zip(writes, replies, strict=False)
+        refused = {name: reply for (name, _), reply in pairs if isinstance(reply, Exception)}
+        ours = {queue.symbol_names for queue in self._queues}
+        return refused if ours.issuperset(refused) else {}

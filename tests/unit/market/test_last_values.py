@@ -881,7 +881,7 @@ def test_a_new_alias_of_a_key_has_the_last_tick_at_once() -> None:
 
 # --- merging equals a plain dict ---------------------------------------------------------------------------------
 
-TICK_NAMES = set(TickEvent.model_fields) - {"v", "type", "symbol", "key", "seq", "timestamp", "received_us"}
+TICK_NAMES = set(TickEvent.model_fields) - {"v", "type", "symbol", "key", "seq", "prev", "timestamp", "received_us"}
 MODELLED = {"delta", "gamma", "theta", "vega", "rho", "implied_volatility", "theoretical_value"}
 UNNUMBERED = {"assetMainType": "asset_main_type", "assetSubType": "asset_sub_type", "cusip": "cusip"}
 SERVICE_OF = {

@@ -38,7 +38,11 @@ def test_a_refused_kind_stays_off_until_the_next_connection() -> None:
 def test_a_batch_is_sent_again_only_when_nothing_but_symbol_channels_was_refused() -> None:
     """A refused stream or shared channel stays a reason to keep the batch and wait."""
     _, symbol_channels = channels_of()
-    assert symbol_channels.explain({"md:ticks:*", "md:bars:*"})
-    assert not symbol_channels.explain({"md:ticks:*", "md:stream:ticks"})
-    assert not symbol_channels.explain({"md:ticks"})
-    assert not symbol_channels.explain(())
+    error = ValueError("NOPERM")
+
+    def refused(*names: str) -> dict[str, Exception]:
+        writes = [(name, None) for name in ("md:ticks", "md:ticks:*", "md:stream:ticks")]
+        return symbol_channels.refused_alone(writes, [error if name in names else b"QUEUED" for name, _ in writes])
+
+    assert refused("md:ticks:*") == {"md:ticks:*": error}
+    assert refused("md:ticks:*", "md:stream:ticks") == refused("md:ticks") == refused() == {}
