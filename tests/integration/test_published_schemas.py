@@ -118,20 +118,25 @@ async def run_with_an_outage(redis_server: RedisServer, simulator: SchwabSimulat
         schwab_client_id=simulator.client_id,
         schwab_client_secret=simulator.client_secret,
         schwab_token_path=Path("token.json"),
+        schwab_screeners=["NYSE_VOLUME_5"],
+        schwab_account_activity=True,
     )
     store = open_store(settings)
     store.save(TokenSet.from_file(simulator.issue_token()))
     publisher = TradingEventPublisher(redis_server.url)
     await publisher.connect()
     async with SchwabAuthClient(settings, store) as auth, asyncio.TaskGroup() as tasks:
-        client = SchwabStreamClient(auth, StreamState(parse_symbols(SYMBOLS, date(2026, 11, 21)), publisher.publish))
+        stream = StreamState(parse_symbols(SYMBOLS, date(2026, 11, 21)), publisher.publish)
+        stream.also_subscribe(settings.services)
+        client = SchwabStreamClient(auth, stream)
         writer = tasks.create_task(publisher.run())
         reporter = tasks.create_task(Reporter(client, publisher).run())
         run = tasks.create_task(client.run())
         await until(client.ready.is_set)
         minute = {"1": 1795225260000, "2": 1.0, "3": 2.0, "4": 0.5, "5": 1.5, "6": 7.0}
         simulator.push_data("CHART_FUTURES", {"key": "/NQ", **minute})
-        await until(lambda: all(redis.xlen(f"market_data:stream:{name}") for name in ("ticks", "level2", "bars")))
+        others = [channel for channel in Channel if channel is not Channel.STATUS]
+        await until(lambda: all(redis.xlen(f"market_data:stream:{name}") for name in others))
         await simulator.drop_all()
         await until(lambda: '"state":"gap"' in str(redis.xrange("market_data:stream:status")))
         await until(lambda: redis.exists("market_data:streamer") and redis.exists("market_data:instruments"))
