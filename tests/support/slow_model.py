@@ -24,7 +24,19 @@ LEVEL_ONE_OF = {
 LEVEL_ONE_SERVICES = {*LEVEL_ONE_OF.values(), "LEVELONE_FUTURES_OPTIONS"}
 BOOK_SERVICES = {"NYSE_BOOK", "NASDAQ_BOOK", "OPTIONS_BOOK", "FUTURES_BOOK"}
 BAR_TIMES = {"CHART_FUTURES": "1", "CHART_EQUITY": "7"}
-NOT_FROM_FIELDS = {"v", "type", "symbol", "key", "seq", "timestamp", "received_us", "asset", "is_trade", "repeat"}
+NOT_FROM_FIELDS = {
+    "v",
+    "type",
+    "symbol",
+    "key",
+    "seq",
+    "prev",
+    "timestamp",
+    "received_us",
+    "asset",
+    "is_trade",
+    "repeat",
+}
 TICK_NAMES = set(TickEvent.model_fields) - NOT_FROM_FIELDS
 MODELLED = {"delta", "gamma", "theta", "vega", "rho", "implied_volatility", "theoretical_value"}
 NO_NUMBERS = ("NaN", "Infinity", "∞")
@@ -218,12 +230,13 @@ class Known:
 
 
 class SlowMarket:
-    """Events in the order they must reach Redis, by channel; ``seq`` counts from 1."""
+    """Events in the order they must reach Redis, by channel, with ``seq`` from 1 and the symbol's ``prev``."""
 
     def __init__(self, symbols: list[Symbol]) -> None:
         self.events: dict[str, list[Event]] = {"ticks": [], "level2": [], "bars": []}
         self._known: dict[str, Known] = {}
         self._seq = dict.fromkeys(self.events, 0)
+        self._newest: dict[tuple[str, str], int] = {}
         for symbol in symbols:
             known = self._known.setdefault(symbol.key, Known(symbol))
             known.aliases.append(symbol.alias)
@@ -332,6 +345,8 @@ class SlowMarket:
         }
         for alias in known.aliases:
             self._seq[channel] += 1
-            common = {"symbol": alias, "key": known.symbol.key, "seq": self._seq[channel], "type": kind}
+            number, before = self._seq[channel], self._newest.get((channel, alias), 0)
+            self._newest[channel, alias] = number
+            common = {"symbol": alias, "key": known.symbol.key, "seq": number, "prev": before, "type": kind}
             event = models[kind].model_validate({**common, "timestamp": timestamp, "received_us": at_us, **fields})
             self.events[channel].append(event)
