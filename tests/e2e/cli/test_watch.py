@@ -182,21 +182,22 @@ def test_once_shows_a_snapshot_and_ends(streamer: FakeStreamer) -> None:
     assert "AMD" in missing.stderr
 
 
-def test_a_symbol_that_is_not_streamed_is_named_with_the_way_to_add_it(streamer: FakeStreamer) -> None:
-    """``--once`` prints what is streamed, names what is not and how to add it, and exits with 4; so do lines."""
+def test_a_symbol_that_the_streamer_refuses_is_named_with_the_reason(streamer: FakeStreamer) -> None:
+    """``--once`` prints what is streamed, names what is refused and why, and exits with 4; so do lines."""
     streamer.tick(110.25)
+    reason = "AAPL is not streamed: the limit of 2 symbols is reached (SCHWAB_MAX_SYMBOLS)"
+    streamer.report(refused={"AAPL": reason})
     for command in (("quote", "AAPL"), ("book", "AAPL"), ("quote", "AAPL", "--json")):
         absent = run(*command, "--once")
         assert (absent.returncode, absent.stdout) == (4, "")
-        sentence = "schwabstream: AAPL is not streamed (streamed: /MNQ:XCME, AMD): add it to SCHWAB_SYMBOLS"
-        assert absent.stderr.startswith(sentence)
+        assert reason in absent.stderr
     some = run("quote", "AAPL", "/MNQ:XCME", "--once")
     assert some.returncode == 4
     assert "110.25" in some.stdout
-    assert "AAPL is not streamed" in some.stderr
-    assert "AAPL is not streamed" in run("quote", "AAPL", "/MNQ:XCME", "--count", "1").stderr
+    assert reason in some.stderr
+    assert reason in run("quote", "AAPL", "/MNQ:XCME", "--count", "1").stderr
     with terminal("book", "AAPL") as shown:
-        shown.block_until(lambda text: "AAPL is not streamed (streamed: /MNQ:XCME, AMD)" in text)
+        shown.block_until(lambda text: "AAPL is not streamed: the limit of 2 symbols" in text)
         shown.process.send_signal(signal.SIGINT)
         assert shown.block_until_end() == 0
 
