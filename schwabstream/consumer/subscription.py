@@ -17,7 +17,7 @@ import hiredis
 import structlog
 from pydantic import ValidationError
 from redis.asyncio.client import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from schwabstream.backoff import Backoff
 from schwabstream.broker.arguments import check_channels, check_texts
@@ -49,8 +49,8 @@ _READ_BYTES = 65_536
 class Subscription:
     """A connection that reads the channels ``kinds``: use it in ``async with``, and iterate it or read its ``queue``.
 
-    With ``symbols``, it listens only to the channels of these symbols while the streamer publishes them; the ``queue``
-    must select them in any case.
+    With ``symbols``, it listens only to the channels of these symbols while the streamer publishes them and Redis allows
+    it; the ``queue`` must select them in any case.
 
     ``outage`` is the reason why Redis is away, None when it is not; ``outages`` counts the outages.
     A connection that is silent for ``probe_after_s`` gets a PING; without an answer in the same time it is lost.
@@ -76,6 +76,7 @@ class Subscription:
         # A reader of symbols follows the streamer to other channels when StatusEvents announce a new run.
         self._listening = self._kinds | {Channel.STATUS} if symbols else self._kinds
         self._channels: Mapping[bytes, Channel] = {}
+        self._shared_only = False  # since Redis has refused the channels of symbols
         self._client = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
         self._arrived = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
@@ -132,7 +133,7 @@ class Subscription:
         connection = _SubscribedConnection(self._client.connection_pool, self._probe_after_s)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                aliases = aliases_for(self._symbols, await self._readable_report())
+                aliases = self._aliases(await self._readable_report())
                 self._channels = channel_names(self._prefix, self._listening, aliases)
                 await connection.open(self._channels)
                 last_values = {
@@ -141,6 +142,9 @@ class Subscription:
                 }
         except (RedisError, OSError, TimeoutError) as error:
             await connection.close()
+            if isinstance(error, NoPermissionError) and self._symbols and not self._shared_only:
+                self._shared_only = True
+                return await self._open()
             raise unavailable(self.url, error) from error
         self.queue.catch_up(last_values, _now_us())
         self._arrived.set()
@@ -196,12 +200,15 @@ class Subscription:
             return await fetch_report(self._client, self._prefix) if self._symbols else None
         return None
 
+    def _aliases(self, report: StreamerReport | None) -> tuple[str, ...] | None:
+        """The aliases whose channels to listen to; None for the shared channels."""
+        return None if self._shared_only else aliases_for(self._symbols, report)
+
     async def _is_elsewhere(self) -> bool:
         """Whether the report of a running streamer names other channels than those of this connection."""
         with contextlib.suppress(RedisError, OSError, TimeoutError):
             if report := await self._readable_report():
-                aliases = aliases_for(self._symbols, report)
-                return channel_names(self._prefix, self._listening, aliases) != self._channels
+                return channel_names(self._prefix, self._listening, self._aliases(report)) != self._channels
         return False
 
     def _note_outage(self, reason: str) -> None:
@@ -266,7 +273,7 @@ class _SubscribedConnection:
             self._parser.feed(received)
             while (reply := self._parser.gets()) is not False:
                 if isinstance(reply, hiredis.ReplyError):
-                    raise RedisError(str(reply))
+                    raise (NoPermissionError if str(reply).startswith("NOPERM") else RedisError)(str(reply))
                 replies.append(reply)
         return replies
 

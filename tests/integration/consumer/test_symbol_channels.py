@@ -118,3 +118,29 @@ async def test_a_reader_that_may_not_see_the_report_listens_to_the_shared_channe
             assert "market_data:ticks" in listened(redis_server)
             publisher.publish(Channel.TICKS, tick("AAPL", 2.0))
             assert getattr(await anext(events), "last_price", None) == 2.0
+
+
+async def test_a_reader_without_rights_to_symbol_channels_listens_to_the_shared_ones(redis_server: RedisServer) -> None:
+    """An ACL that names only the shared channels costs the symbol channels, not the events."""
+    redis_server.client.acl_setuser(
+        "reader",
+        enabled=True,
+        passwords=["+pw"],
+        keys=["market_data:*"],
+        channels=["market_data:ticks", "market_data:status"],
+        commands=["+subscribe", "+get", "+hvals", "+hmget", "+ping", "+select"],
+        reset=True,
+    )
+    async with writing(redis_server.url) as publisher:
+        announce(publisher, "AAPL")
+        publisher.publish(Channel.TICKS, tick("AAPL", 1.0))
+        await report_written(redis_server)
+        url = redis_server.url.replace("redis://", "redis://reader:pw@")
+        events = subscribe("AAPL", kinds={Channel.TICKS}, redis_url=url)
+        async with asyncio.timeout(DEADLINE_S), contextlib.aclosing(events):
+            assert (await anext(events)).symbol == "AAPL"
+            assert listened(redis_server) == {"market_data:ticks", "market_data:status"}
+            announce(publisher, "AAPL")
+            publisher.publish(Channel.TICKS, tick("AAPL", 2.0))
+            assert getattr(await anext(events), "last_price", None) == 2.0
+            assert listened(redis_server) == {"market_data:ticks", "market_data:status"}
