@@ -256,6 +256,9 @@ def channels() -> Iterator[str]:
     yield from table("name in Redis, with the default prefix", "kind", "holds")
     for name, model in EVENTS.items():
         yield row(f"`market_data:{name}`", "pub/sub", f"one {model.__name__} per message")
+    for name, model in EVENTS.items():
+        if name in SYMBOL_CHANNELS:
+            yield row(f"`market_data:{name}:SYMBOL`", "pub/sub", f"one {model.__name__} of that symbol per message")
     for name in LAST_VALUES:
         yield row(
             f"`market_data:last:{name}`",
@@ -270,7 +273,9 @@ def channels() -> Iterator[str]:
             "the newest events, as many as the limit allows",
         )
     yield row("`market_data:streamer`", f"string, expires in {REPORT_LIFE_S} s", "the report of the running streamer")
-    yield row("`market_data:wanted`", "sorted set, symbol with expiry", "symbols to stream beside the configured ones")
+    yield row(
+        "`market_data:wanted`", "sorted set, symbol with expiry", "symbols to stream in addition to the configured ones"
+    )
 
 
 def fields(model: type[BaseModel]) -> Iterator[str]:

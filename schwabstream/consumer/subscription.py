@@ -49,8 +49,8 @@ _READ_BYTES = 65_536
 class Subscription:
     """A connection that reads the channels ``kinds``: use it in ``async with``, and iterate it or read its ``queue``.
 
-    With ``symbols``, it listens only to the channels of these symbols while the streamer publishes them and Redis allows
-    it; the ``queue`` must select them in any case.
+    With ``symbols``, it listens only to the channels of these symbols while the streamer publishes them and Redis
+    allows it; the ``queue`` must select them in any case.
 
     ``outage`` is the reason why Redis is away, None when it is not; ``outages`` counts the outages.
     A connection that is silent for ``probe_after_s`` gets a PING; without an answer in the same time it is lost.

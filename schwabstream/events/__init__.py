@@ -227,7 +227,8 @@ class StatusEvent(BaseEvent):
     reason: str
     """The reason, as a sentence to read."""
     detail: str | None = None
-    """The text that Schwab or Redis sent; in reports from a reader, `trimmed` or `not-streamed`."""
+    """The text that Schwab or Redis sent, or a word for programs: with `refused`, `limit`, `not-a-symbol` or Schwab's
+    code; in reports from a reader, `trimmed` or `not-streamed`."""
     since: int
     """Time at which the state began, in milliseconds since the Unix epoch, UTC."""
     retry_in_s: float | None = None

@@ -12,6 +12,8 @@ class InstrumentEvent(MarketEvent):
     """The type of the event: `instrument`."""
     seq: int = 0
     """Always 0: instruments are in a hash, not on a channel."""
+    prev: int = 0
+    """Always 0, for the same reason."""
     asset: str
     """Asset class: `FUTURE`, `EQUITY`, `INDEX`, `OPTION`, `FUTURE_OPTION` or `FOREX`."""
 

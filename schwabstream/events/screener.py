@@ -44,4 +44,4 @@ class ScreenerEvent(MarketEvent):
     frequency: int | None = None
     """The period of the list in minutes; 0 for the whole day."""
     items: tuple[ScreenerItem, ...]
-    """The rows, best first."""
+    """The rows, in Schwab's order."""
