@@ -273,9 +273,15 @@ class _SubscribedConnection:
             self._parser.feed(received)
             while (reply := self._parser.gets()) is not False:
                 if isinstance(reply, hiredis.ReplyError):
-                    raise (NoPermissionError if str(reply).startswith("NOPERM") else RedisError)(str(reply))
+                    raise _error_of(str(reply))
                 replies.append(reply)
         return replies
+
+
+def _error_of(message: str) -> RedisError:
+    """The error of redis-py for an error reply."""
+    kind, _, text = message.partition(" ")
+    return NoPermissionError(text) if kind == "NOPERM" else ResponseError(message)
 
 
 def redis_backoff() -> Backoff:

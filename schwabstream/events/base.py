@@ -54,8 +54,9 @@ class BaseEvent(FrozenModel):
     seq: int
     """Sequence number on the channel: 1 more than the event before. It jumps between runs and never falls."""
     prev: int | None = None
-    """`seq` of the previous event of the same symbol on this channel in this run; 0 for its first event. A reader of
-    one symbol detects lost events with it. Null in events of earlier versions."""
+    """`seq` of the previous event of the same symbol on this channel in this run; 0 for its first event, and
+    sometimes for a symbol that is streamed again. A reader of one symbol detects lost events with it. Null in events of
+    earlier versions."""
     timestamp: int
     """Exchange time, in milliseconds since the Unix epoch, UTC."""
     received_us: int

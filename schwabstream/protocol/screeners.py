@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from schwabstream.protocol.fields import Service
 
@@ -31,11 +32,30 @@ _FORM = (
 )
 
 
+class Screener(NamedTuple):
+    """The parts of a screener's name."""
+
+    prefix: str
+    sort: str
+    minutes: int
+
+    @property
+    def service(self) -> Service:
+        """The service that has it."""
+        return Service.SCREENER_OPTION if self.prefix.startswith("OPTION_") else Service.SCREENER_EQUITY
+
+
+def parse_screener(name: str) -> Screener | None:
+    """The parts of a name in upper case; None when Schwab has no such screener."""
+    found = _NAME.fullmatch(name)
+    return None if found is None else Screener(found[1], found[2], int(found[3]))
+
+
 def check_screeners(names: Iterable[str]) -> list[str]:
     """The names in upper case, without duplicates; raises ``ValueError`` with what Schwab has, for any other name."""
     found = [name.upper() for name in names]
     for number, name in enumerate(found, 1):
-        if not _NAME.fullmatch(name):
+        if parse_screener(name) is None:
             raise ValueError(f"name {number} is not a screener of Schwab; {_FORM}")
     return list(dict.fromkeys(found))
 
@@ -44,8 +64,8 @@ def services_of(screeners: Iterable[str], *, account_activity: bool) -> dict[Ser
     """The keys of these screeners, and of account activity, by service."""
     keys: dict[Service, tuple[str, ...]] = {}
     for name in screeners:
-        service = Service.SCREENER_OPTION if name.startswith("OPTION_") else Service.SCREENER_EQUITY
-        keys[service] = (*keys.get(service, ()), name)
+        if screener := parse_screener(name):
+            keys[screener.service] = (*keys.get(screener.service, ()), name)
     if account_activity:
         keys[Service.ACCT_ACTIVITY] = (ACCOUNT_KEY,)
     return keys

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from schwabstream.protocol.fields import FIELDS, Service
+from schwabstream.protocol.screeners import SCREENER_SERVICES
 from schwabstream.simulator.books import Book
 from schwabstream.simulator.market import Bar, Quote
 from schwabstream.simulator.orders import Message, Orders
-from schwabstream.simulator.screeners import SCREENERS
 
 if TYPE_CHECKING:
     from schwabstream.simulator.server import SchwabSimulator
@@ -37,7 +37,7 @@ BOOKS: Final[dict[str, tuple[str, ...]]] = {
 }
 ASSETS: Final[dict[str, tuple[str, ...]]] = {**LEVELONE, **CHARTS, **BOOKS}
 """Every service of single instruments, and the assets whose keys it knows."""
-_SERVED: Final = frozenset((*ASSETS, *SCREENERS, Service.ACCT_ACTIVITY))
+_SERVED: Final = frozenset((*ASSETS, *SCREENER_SERVICES, Service.ACCT_ACTIVITY))
 
 _NUMBERS: Final[dict[str, dict[str, str]]] = {
     service: {field.name: str(field.number) for field in FIELDS[Service(service)]} for service in LEVELONE

@@ -4,9 +4,9 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from schwabstream.protocol.fields import Service
+from schwabstream.protocol.screeners import SCREENER_SERVICES
 from schwabstream.simulator.feed import BOOKS, CHARTS, LEVELONE
 from schwabstream.simulator.market import Quote
-from schwabstream.simulator.screeners import SCREENERS
 from schwabstream.simulator.streamer import Session
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Pulse:
         feed, now_ms = self._simulator.feed, self._simulator.market.now_ms()
         if not any(each.subscriptions.get(service) for each in sessions):
             return
-        if service not in SCREENERS:
+        if service not in SCREENER_SERVICES:
             feed.send_activity(sessions)
             return
         followed = feed.quotes(sessions, (*_FOLLOWED, *BOOKS))

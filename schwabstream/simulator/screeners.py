@@ -2,27 +2,15 @@
 
 import datetime as dt
 import random
-import re
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
-from schwabstream.protocol.fields import Service
+from schwabstream.protocol.screeners import Screener, parse_screener
 from schwabstream.simulator.instruments import CATALOGUE
 from schwabstream.simulator.market import Market, Quote
 
-SCREENERS: Final = (Service.SCREENER_EQUITY, Service.SCREENER_OPTION)
-
 _LISTED = 10
 _MINUTES_A_DAY = 390
-_MEASURES = "VOLUME|TRADES|PERCENT_CHANGE_UP|PERCENT_CHANGE_DOWN|AVERAGE_PERCENT_VOLUME"
-_PREFIXES = {
-    Service.SCREENER_EQUITY: r"\$COMPX|\$DJI|\$SPX|INDEX_ALL|NYSE|NASDAQ|OTCBB|EQUITY_ALL",
-    Service.SCREENER_OPTION: "OPTION_PUT|OPTION_CALL|OPTION_ALL",
-}
-_KEYS = {
-    service: re.compile(rf"(?P<market>{prefixes})_(?P<sort>{_MEASURES})_(?P<minutes>0|1|5|10|30|60)")
-    for service, prefixes in _PREFIXES.items()
-}
 _EXCHANGES = {"NYSE": ("NYSE", "NYSE Arca"), "NASDAQ": ("NASDAQ",), "$COMPX": ("NASDAQ",)}
 # Shares outside the catalogue: with them every market has at least ten.
 _MORE_SHARES = ("C", "DIS", "GE", "INTC", "KO", "MARA", "NIO", "PFE", "PLTR", "SNAP", "SOFI", "T", "XOM")
@@ -39,25 +27,25 @@ class Screeners:
 
     def entry(self, service: str, key: str) -> dict[str, Any] | None:
         """The current list of a key, as field numbers; None for a key that Schwab does not know."""
-        found = _KEYS[Service(service)].fullmatch(key)
-        if found is None:
+        screener = _screener(service, key)
+        if screener is None:
             return None
-        minutes = int(found["minutes"])
-        rows = [self._row(quote, minutes) for quote in self.quotes(service, key)]
+        rows = [self._row(quote, screener.minutes) for quote in self.quotes(service, key)]
         total = {measure: max(1, sum(row[measure] for row in rows)) for measure in ("volume", "trades")}
-        rows.sort(key=lambda row: _rank(row, found["sort"]))
-        measure = "trades" if found["sort"] == "TRADES" else "volume"
+        rows.sort(key=lambda row: _rank(row, screener.sort))
+        measure = "trades" if screener.sort == "TRADES" else "volume"
         items = [_item(row, measure, total) for row in rows[:_LISTED]]
-        return {"1": self._market.now_ms() - 300, "2": found["sort"], "3": minutes, "4": items}
+        return {"1": self._market.now_ms() - 300, "2": screener.sort, "3": screener.minutes, "4": items}
 
     def quotes(self, service: str, key: str) -> list[Quote]:
         """Every quote that competes for a place in the list of a key."""
-        found = _KEYS[Service(service)].fullmatch(key)
-        if found is None:
+        screener = _screener(service, key)
+        if screener is None:
             return []
-        symbols = _shares(found["market"]) if service == Service.SCREENER_EQUITY else self._options(found["market"])
+        market = screener.prefix
+        symbols = self._options(market) if market.startswith("OPTION_") else _shares(market)
         quotes = (self._market.quote(symbol) for symbol in symbols)
-        allowed = _EXCHANGES.get(found["market"])
+        allowed = _EXCHANGES.get(market)
         return [each for each in quotes if each is not None and (not allowed or each.instrument.exchange in allowed)]
 
     def _options(self, market: str) -> Iterator[str]:
@@ -87,6 +75,12 @@ class Screeners:
             "trades": int(volume / rng.uniform(50, 400)),
             "unusual": values["total_volume"] / max(1, it.volume),
         }
+
+
+def _screener(service: str, key: str) -> Screener | None:
+    """The parts of a key; None when the service does not have it."""
+    screener = parse_screener(key)
+    return screener if screener and screener.service == service else None
 
 
 def _shares(market: str) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from schwabstream.protocol.fields import Service
+from schwabstream.protocol.screeners import SCREENER_SERVICES
 from schwabstream.simulator.faults import matches
 from schwabstream.simulator.feed import CHARTS
-from schwabstream.simulator.screeners import SCREENERS
 
 if TYPE_CHECKING:
     from schwabstream.simulator.connection import Connection
@@ -265,7 +265,7 @@ class Session:
         had = frozenset() if faults.snapshot_on_resubscribe else frozenset(subscribed)
         if request["command"] == "SUBS":
             subscribed.clear()
-        limit = faults.max_screeners if service in SCREENERS else faults.max_keys
+        limit = faults.max_screeners if service in SCREENER_SERVICES else faults.max_keys
         room = max(0, limit - len(subscribed))
         discarded = set([key for key in keys if key not in subscribed][room:])
         kept = [key for key in keys if key not in discarded][: faults.batch_limit]

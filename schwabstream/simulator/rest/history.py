@@ -164,7 +164,7 @@ class _Past:
         return list(joined.values())
 
     def minutes(self, start_ms: int, end_ms: int, frequency: int, *, extended: bool) -> list[Candle]:
-        """Candles of so many minutes each, between two times."""
+        """Candles of ``frequency`` minutes each, between two times."""
         streamed = {bar.start_ms: bar for bar in self._quote.bars}
         joined: dict[int, Candle] = {}
         span_ms = frequency * 60_000
@@ -183,7 +183,7 @@ class _Past:
         return list(joined.values())
 
     def _minutes_of(self, day: dt.date, *, extended: bool) -> Iterator[Candle]:
-        """A day's minutes from its open to its close, in time; today ends with the current minute."""
+        """A day's minutes from its open to its close, in order; today ends with the current minute."""
         whole = self._day(day)
         first, count = _SESSIONS[extended]
         start_ms = int(dt.datetime.combine(day, first, EASTERN).timestamp() * 1000)

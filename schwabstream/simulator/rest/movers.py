@@ -3,18 +3,18 @@
 from typing import Any
 
 from schwabstream.protocol.fields import Service
+from schwabstream.protocol.screeners import FREQUENCIES, SORTS
 from schwabstream.simulator.rest.query import bad, choice
 from schwabstream.simulator.screeners import Screeners
 from schwabstream.simulator.web import Query
 
-_SORTS = ("VOLUME", "TRADES", "PERCENT_CHANGE_UP", "PERCENT_CHANGE_DOWN")
-_FREQUENCIES = ("0", "1", "5", "10", "30", "60")
+_SORTS = tuple(sort for sort in SORTS if sort != "AVERAGE_PERCENT_VOLUME")
 
 
 def movers(screeners: Screeners, index: str, query: Query) -> dict[str, Any]:
     """The ten items that the streamer's screener has at this moment."""
     sort = choice(query, "sort", _SORTS, "VOLUME")
-    frequency = choice(query, "frequency", _FREQUENCIES, "0")
+    frequency = choice(query, "frequency", FREQUENCIES, "0")
     service = Service.SCREENER_OPTION if index.startswith("OPTION") else Service.SCREENER_EQUITY
     entry = screeners.entry(service, f"{index}_{sort}_{frequency}")
     if entry is None:
