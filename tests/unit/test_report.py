@@ -57,7 +57,7 @@ def test_trouble_is_said_in_words(changes: dict[str, object], trouble: str | Non
 
 
 def test_a_wish_for_a_symbol_without_data_is_no_trouble() -> None:
-    """Only configured symbols decide on health: a reader that wants what does not exist calls nobody at night."""
+    """Only configured symbols decide on health: a request for a symbol that does not exist alerts nobody."""
     nothing = {"symbol": "ZZZZ", "key": "ZZZZ", "asset": "EQUITY", "source": "wanted"}
     assert report(symbols=[nothing]).healthy
 

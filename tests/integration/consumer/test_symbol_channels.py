@@ -67,7 +67,7 @@ async def test_a_reader_listens_to_the_channels_of_its_symbols(redis_server: Red
 
 
 async def test_a_symbol_that_is_not_streamed_is_listened_to_as_written(redis_server: RedisServer) -> None:
-    """Its channels show the streamer that somebody wants it; when it comes, it comes."""
+    """Listening to its channels asks the streamer for it; the reader gets its first event."""
     async with writing(redis_server.url) as publisher:
         announce(publisher, "AAPL")
         await report_written(redis_server)

@@ -46,7 +46,7 @@ Polling = Callable[..., Polled]
 
 
 async def test_members_are_wishes_until_their_score(redis_server: Any, polled: Polling) -> None:
-    """An infinite score is a symbol added for good, a score in the future a wish, and a score in the past nothing."""
+    """An infinite score is a symbol added permanently, a score in the future a wish, and a score in the past nothing."""
     redis_server.client.zadd(SET, {"A": NOW - 1, "B": NOW, "C": NOW + 1, "D": NOW + 60, "E": "+inf"})
     wishes = polled().wishes
     assert await wishes() == {"E": "added", "C": "wanted", "D": "wanted"}
@@ -64,7 +64,7 @@ async def test_expired_members_are_removed(redis_server: Any, polled: Polling) -
 
 
 async def test_a_listener_of_a_symbol_channel_is_a_wish(redis_server: Any, polled: Polling) -> None:
-    """Whoever subscribes to ticks or books of a symbol wishes it; other channels and patterns are no wishes."""
+    """A subscription to ticks or books of a symbol is a wish; one to another channel or a pattern is not."""
     loud, silent = polled(), polled(symbol_channels=False)
     async with Redis.from_url(redis_server.url).pubsub() as listener:
         await listener.subscribe(

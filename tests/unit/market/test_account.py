@@ -154,7 +154,7 @@ def test_a_deeply_nested_message_ends_in_a_mask() -> None:
 
 
 def planted(chance: random.Random, numbers: list[str]) -> Iterator[Any]:
-    """New account numbers for ever, each in another form; all are added to ``numbers``."""
+    """An endless supply of account numbers, each in another form; all are added to ``numbers``."""
     forms: list[Callable[[str], Any]] = [
         lambda n: n,
         int,

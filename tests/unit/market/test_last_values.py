@@ -385,7 +385,7 @@ def test_unknown_services_are_counted() -> None:
 
 
 def test_screeners_and_account_activity_have_channels_of_their_own() -> None:
-    """A list of a screener and a message about an account are published as they come, whatever the symbols."""
+    """A list of a screener and a message about an account are published on arrival, whatever the symbols."""
     floor = Floor("/ES")
     floor.apply("SCREENER_OPTION", {"key": "OPTION_ALL_TRADES_60", "4": [{"symbol": "SPY"}]}, {"key": "x"})
     floor.apply("ACCT_ACTIVITY", {"key": "Account Activity", "1": "12345678", "2": "SUBSCRIBED", "3": ""})
@@ -849,7 +849,7 @@ def test_a_bar_without_a_start_is_none(start: float) -> None:
 
 
 def test_a_symbol_can_be_added_and_removed() -> None:
-    """An added symbol gets data; what still arrives for a removed one is counted as unknown, of every service."""
+    """An added symbol gets data; entries that still arrive for a removed one are counted as unknown, of every service."""
     (ford,) = parse_symbols(["F"], TODAY)
     floor = Floor("AMD")
     floor.market.add(ford)

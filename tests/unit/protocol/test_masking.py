@@ -41,7 +41,7 @@ def test_every_form_of_an_account_number_is_masked(text: str, shown: str) -> Non
     ],
 )
 def test_dates_symbols_and_short_numbers_stay_readable(text: str) -> None:
-    """Dates, times, option symbols and up to seven digits are no account numbers."""
+    """Dates, times, option symbols and up to seven digits are not account numbers."""
     assert mask_text(text) == text
 
 
