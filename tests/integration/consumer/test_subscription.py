@@ -245,7 +245,7 @@ async def test_a_slow_reader_is_bounded_and_gets_a_count(redis_server: RedisServ
 
 
 async def test_screeners_and_account_activity_come_only_to_readers_that_ask(redis_server: RedisServer) -> None:
-    """A reader without ``kinds`` gets only events of symbols; one that names the two channels gets their events, typed."""
+    """A reader without ``kinds`` gets only events of symbols; one that names the two channels gets theirs, typed."""
     screener = tick(1, "NYSE_VOLUME_5", type="screener", items=[{"symbol": "NVDA"}])
     account = tick(1, "****6789", type="account", message_type="OrderCreated")
 

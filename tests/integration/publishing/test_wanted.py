@@ -46,7 +46,7 @@ Polling = Callable[..., Polled]
 
 
 async def test_members_are_wishes_until_their_score(redis_server: Any, polled: Polling) -> None:
-    """An infinite score is a symbol added permanently, a score in the future a wish, and a score in the past nothing."""
+    """An infinite score is a permanently added symbol, a score in the future a wish, one in the past nothing."""
     redis_server.client.zadd(SET, {"A": NOW - 1, "B": NOW, "C": NOW + 1, "D": NOW + 60, "E": "+inf"})
     wishes = polled().wishes
     assert await wishes() == {"E": "added", "C": "wanted", "D": "wanted"}

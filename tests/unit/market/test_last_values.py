@@ -849,7 +849,7 @@ def test_a_bar_without_a_start_is_none(start: float) -> None:
 
 
 def test_a_symbol_can_be_added_and_removed() -> None:
-    """An added symbol gets data; entries that still arrive for a removed one are counted as unknown, of every service."""
+    """An added symbol gets data; entries that still arrive for a removed one count as unknown, of every service."""
     (ford,) = parse_symbols(["F"], TODAY)
     floor = Floor("AMD")
     floor.market.add(ford)
