@@ -17,7 +17,7 @@ _COLUMNS: Final = (
     Column("Symbol", 0, left=True),
     Column("Source", 1, left=True),
     Column("Age", 2),
-    Column("Trouble", 3, left=True, sparse=True),
+    Column("Trouble", 3, left=True, cut=True, sparse=True),
     Column("Services", 4, left=True, cut=True),
 )
 
