@@ -17,7 +17,7 @@ import hiredis
 import structlog
 from pydantic import ValidationError
 from redis.asyncio.client import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from schwabstream.backoff import Backoff
 from schwabstream.broker.arguments import check_channels, check_texts
@@ -266,9 +266,15 @@ class _SubscribedConnection:
             self._parser.feed(received)
             while (reply := self._parser.gets()) is not False:
                 if isinstance(reply, hiredis.ReplyError):
-                    raise RedisError(str(reply))
+                    raise _error_of(str(reply))
                 replies.append(reply)
         return replies
+
+
+def _error_of(message: str) -> RedisError:
+    """The error of redis-py for an error reply."""
+    kind, _, text = message.partition(" ")
+    return NoPermissionError(text) if kind == "NOPERM" else ResponseError(message)
 
 
 def redis_backoff() -> Backoff:
