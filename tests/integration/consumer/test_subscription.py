@@ -166,7 +166,7 @@ async def test_a_wrong_password_is_an_error(redis_server: RedisServer) -> None:
 
 async def test_a_user_who_may_not_listen_gets_the_missing_right(redis_server: RedisServer) -> None:
     """An ACL without a channel of the reader is named as such, with the right that is missing."""
-    rights = "resetchannels ~* &market_data:status +@all".split()
+    rights = ["resetchannels", "~*", "&market_data:status", "+@all"]
     redis_server.client.execute_command("ACL", "SETUSER", "reader", "on", ">pw", *rights)
     url = redis_server.url.replace("//", "//reader:pw@")
     with pytest.raises(RedisUnavailable, match=r"refuses a command \(.*channel.*\): grant its user that right \(ACL\)"):
