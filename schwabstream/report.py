@@ -92,7 +92,8 @@ class SymbolReport(FrozenModel):
     source: Source = "configured"
     """Why the symbol is streamed: `configured` in the settings, `added` with `stream add`, or `wanted` by a reader."""
     services: tuple[str, ...] = ()
-    """The Schwab services that are subscribed for the symbol, such as `LEVELONE_FUTURES`."""
+    """The Schwab services that are subscribed for the symbol, such as `LEVELONE_FUTURES`; of a symbol added while the
+    streamer runs, empty until Schwab has accepted it."""
 
     @property
     def refusal(self) -> str | None:

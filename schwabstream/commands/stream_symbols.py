@@ -87,31 +87,43 @@ async def _add(settings: Settings, symbols: list[Symbol]) -> Outcome:
     aliases = {symbol.key: lines[symbol.key].symbol if symbol.key in lines else symbol.alias for symbol in symbols}
     async with _wanted(settings) as wanted:
         before = await wanted.expiries(aliases.values())
-        asked = []
+        asked: list[str] = []
+        refused: dict[str, str] = {}
         for symbol in symbols:
             line, alias = lines.get(symbol.key), aliases[symbol.key]
-            if line is not None and (line.source == "configured" or before.get(alias) == math.inf):
-                outcome.lines.append(f"{symbol.alias} is already streamed ({line.source})")
+            source = "configured" if line and line.source == "configured" else "added"
+            if (
+                line
+                and line.services
+                and not line.refusal
+                and (source == "configured" or before.get(alias) == math.inf)
+            ):
+                outcome.lines.append(f"{symbol.alias} is already streamed ({source})")
+            elif line and line.refusal and source == "configured":
+                refused[alias] = line.refusal
             else:
                 asked.append(alias)
-        if asked:
-            await _Request(settings, asked, report, outcome).run(wanted, before)
+        await _Request(settings, asked, refused, outcome).run(wanted, before)
     return outcome
 
 
 class _Request:
     """The symbols that are asked for, until each has been accepted or refused or the time is up."""
 
-    def __init__(self, settings: Settings, aliases: list[str], report: StreamerReport, outcome: Outcome) -> None:
+    def __init__(self, settings: Settings, aliases: list[str], refused: dict[str, str], outcome: Outcome) -> None:
         self._settings, self._outcome = settings, outcome
         self._pending = dict.fromkeys(aliases)
-        self._accepted = {line.symbol for line in report.symbols if not line.refusal}
-        self._refused: dict[str, str] = {}
+        self._refused = refused
         self._reports: set[int] = set()
         self._state = ""
 
     async def run(self, wanted: WantedSet, before: Mapping[str, float]) -> None:
         """Ask and wait, then withdraw what was not accepted, also when the wait is interrupted."""
+        if self._pending:
+            await self._ask(wanted, before)
+        self._outcome.error = self._error()
+
+    async def _ask(self, wanted: WantedSet, before: Mapping[str, float]) -> None:
         url, prefix = self._settings.redis_url, self._settings.schwab_redis_prefix
         queue = ConflatingQueue(self._pending)
         async with Subscription(queue, kinds={Channel.STATUS}, redis_url=url, prefix=prefix) as subscription:
@@ -120,8 +132,9 @@ class _Request:
                 await self._await_answers(subscription)
             finally:
                 with contextlib.suppress(RedisError, OSError):
-                    await wanted.restore([*self._pending, *self._refused], before)
-        self._outcome.error = self._error()
+                    # A request that lasted before may have been removed in the meantime.
+                    added = [alias for alias in self._pending.keys() | self._refused if before.get(alias) != math.inf]
+                    await wanted.restore(added, before)
 
     async def _await_answers(self, subscription: Subscription) -> None:
         started = time.monotonic()
@@ -138,8 +151,6 @@ class _Request:
     def _take_status(self, event: StatusEvent) -> None:
         if event.symbol in self._pending and event.state == "refused":
             self._refuse(event.symbol, event.reason)
-        elif event.symbol in self._pending and event.state == "subscribed":
-            self._accepted.add(event.symbol)
 
     def _take_report(self, report: StreamerReport | None) -> None:
         """Take in one report; a refusal in the first two may be of an earlier request."""
@@ -154,7 +165,7 @@ class _Request:
             refusal = report.refused.get(alias) if line is None else line.refusal
             if refusal and len(self._reports) > _REPORTS_BEFORE_TRUST:
                 self._refuse(alias, refusal)
-            elif line is not None and line.source == "added" and (line.fresh or alias in self._accepted):
+            elif line is not None and line.source == "added" and line.services:
                 del self._pending[alias]
                 self._outcome.lines.append(f"{alias} is streamed ({', '.join(line.services)})")
 

@@ -192,7 +192,7 @@ class Reporter:
                 row["problem"] = "; ".join(troubles[key])
             for alias in instrument.aliases:
                 row["symbol"], row["source"] = alias, wanted.source(alias)
-                yield row.copy()
+                yield {**row, "services": ()} if wanted.is_pending(alias) else row.copy()
 
     def _row(self, instrument: Instrument, now_ms: int) -> dict[str, Any]:
         tick, info = instrument.tick, instrument.info

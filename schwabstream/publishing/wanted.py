@@ -5,6 +5,7 @@ outage releases nothing.
 """
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,7 +26,7 @@ RAREST_S = 5.0
 LARGEST_SHARE = 0.03
 """The share of a core for polling: after a poll that costs more the next one comes later, ``RAREST_S`` at most."""
 MOST_WISHES = 10_000
-"""The most wishes read of each kind."""
+"""The most wishes read of each kind; of more, those that were read before stay."""
 CLEAN_UP_EVERY = 60
 _LISTENED = ("ticks", "level2")
 
@@ -84,6 +85,9 @@ class WishPoll:
             pipeline.zremrangebyscore(self._key, "-inf", now)
         try:
             answers: list[Any] = await pipeline.execute(raise_on_error=False)
+            for number, before in enumerate(self._answers):
+                if isinstance(answers[number], list) and len(answers[number]) >= MOST_WISHES:
+                    answers[number] = await self._oldest_first(number, before, answers[number], now)
         except (RedisError, OSError) as error:
             if not self._is_away:
                 log.info("cannot read the wanted symbols; keeping the last ones", reason=str(error))
@@ -94,6 +98,15 @@ class WishPoll:
         for number, answer in enumerate(answers[: len(self._answers)]):
             self._note(number, answer)
         self._take(self._wishes())
+
+    async def _oldest_first(self, number: int, before: list[str], answer: list[str], now: float) -> list[str]:
+        """An answer with too many wishes to read: those of the last poll come first, so that a flood ends none."""
+        lasting = set(answer)
+        gone = [text for text in before if text not in lasting] if number < 2 else []
+        for text, score in zip(gone, await self._redis.zmscore(self._key, gone) if gone else (), strict=True):
+            if score is not None and score > now and (score == math.inf) is (number == 0):
+                lasting.add(text)
+        return list(dict.fromkeys([*(text for text in before if text in lasting), *answer]))
 
     def _note(self, number: int, answer: Any) -> None:
         """Keep an answer; a missing right or a key of another kind means no wishes, any other error changes nothing."""

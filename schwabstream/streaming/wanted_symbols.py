@@ -95,6 +95,11 @@ class WantedSymbols:
         wished.announced = True
         return True
 
+    def is_pending(self, alias: str) -> bool:
+        """Whether this is a wished symbol that Schwab has not accepted."""
+        wished = self._wished.get(alias)
+        return wished is not None and not wished.announced
+
     def refuse(self, alias: str) -> bool:
         """Note that Schwab refused this symbol; returns whether it is a wished one."""
         wished = self._wished.get(alias)

@@ -17,7 +17,7 @@ _COLUMNS: Final = (
     Column("Symbol", 0, left=True),
     Column("Source", 1, left=True),
     Column("Age", 2),
-    Column("Trouble", 3, left=True, sparse=True),
+    Column("Trouble", 3, left=True, cut=True, sparse=True),
     Column("Services", 4, left=True, cut=True),
 )
 
@@ -43,7 +43,10 @@ class ListedSymbol(FrozenModel):
 
 
 def listed(report: StreamerReport) -> Iterator[ListedSymbol]:
-    """The streamed symbols in the order of the report, then the refused ones."""
+    """The streamed symbols in the order of the report, then the refused ones.
+
+    The report has a symbol that Schwab has just refused among both.
+    """
     for line in report.symbols:
         age_s = None if line.age_ms is None else line.age_ms / 1000
         yield ListedSymbol(
@@ -54,7 +57,10 @@ def listed(report: StreamerReport) -> Iterator[ListedSymbol]:
             age_ms=line.age_ms,
             trouble=line.problem or why_stale(report, line, age_s),
         )
+    streamed = {line.symbol for line in report.symbols}
     for symbol, why in report.refused.items():
+        if symbol in streamed:
+            continue
         yield ListedSymbol(symbol=symbol, source="refused", trouble=why)
 
 

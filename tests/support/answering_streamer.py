@@ -17,12 +17,13 @@ if TYPE_CHECKING:
     from tests.conftest import RedisServer
 
 SERVICES = ("LEVELONE_EQUITIES", "NASDAQ_BOOK")
+DENIAL = "LEVELONE_EQUITIES refused: Symbol limit reached"
 
 
 class AnsweringStreamer:
     """Streams what is ``configured`` and what Redis wants, but for what it ``refuses``, for the duration of a block.
 
-    A ``mute`` one reports and answers no wish.
+    A ``mute`` one reports and answers no wish. Schwab refuses ``denied`` symbols, which stay in the report.
     """
 
     def __init__(
@@ -33,10 +34,12 @@ class AnsweringStreamer:
         refuses: Mapping[str, str] | None = None,
         mute: bool = False,
         prices: bool = True,
+        denied: Collection[str] = (),
     ) -> None:
         self._redis = redis.Redis(port=server.port, decode_responses=True)
         self._configured, self._refuses, self._mute, self._prices = configured, dict(refuses or {}), mute, prices
         self._announced: set[str] = set()
+        self._denied = frozenset(denied)
         self._seq = time.time_ns() // 1000
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -77,9 +80,11 @@ class AnsweringStreamer:
             for line in lines:
                 self._tick(line)
 
-    @staticmethod
-    def _line(symbol: str, source: str) -> SymbolReport:
+    def _line(self, symbol: str, source: str) -> SymbolReport:
         key = symbol.upper().partition(":")[0]
+        if symbol in self._denied:
+            denied = {"symbol": symbol, "key": key, "asset": "EQUITY", "problem": DENIAL}
+            return SymbolReport.model_validate({**denied, "source": source})
         about = {"symbol": symbol, "key": key, "asset": "EQUITY", "fresh": True, "age_ms": 400}
         return SymbolReport.model_validate({**about, "source": source, "services": SERVICES})
 

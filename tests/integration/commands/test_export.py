@@ -7,8 +7,9 @@ import pytest
 
 from schwabstream.commands.export import export
 from schwabstream.errors import ConfigurationError
+from schwabstream.recording.format import Record, encode_record
 from schwabstream.simulator import Faults, SchwabSimulator
-from tests.support.recordings import PRICES, played, streaming, write
+from tests.support.recordings import PRICES, T0, frames, played, streaming, write
 from tests.support.waiting import until
 
 
@@ -27,6 +28,18 @@ async def test_an_export_holds_every_event(file: Path, tmp_path: Path, form: str
     with pytest.raises(ConfigurationError, match="--force"):
         export([file], form, tmp_path / "out")
     assert export([file], form, tmp_path / "out", replace=True).rows == exported.rows
+
+
+def test_screeners_in_a_recording_are_left_out_of_the_tables(file: Path, tmp_path: Path) -> None:
+    """Screeners have no table: the ticks around them are exported."""
+    write(file, PRICES[:2])
+    content = {"key": "NYSE_VOLUME_5", "1": 1, "2": "VOLUME", "3": 5, "4": [{"symbol": "F", "volume": 7}]}
+    screener = next(frames(content, service="SCREENER_EQUITY"))[1]
+    with file.open("ab") as recording:
+        recording.write(encode_record(Record(T0 + 300_000, "in", screener)))
+    assert b'"type":"screener"' in b"".join(played(file))
+    exported = export([file], "csv", tmp_path / "out")
+    assert {path.stem: count for path, count in exported.rows.items()} == {"ticks": 2, "books": 0, "bars": 0}
 
 
 def test_exporting_to_something_else_is_refused(file: Path, tmp_path: Path) -> None:

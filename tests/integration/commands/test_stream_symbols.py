@@ -11,7 +11,7 @@ import pytest
 
 from schwabstream.commands.child_streamer import own_stream
 from tests.conftest import RedisServer
-from tests.support.answering_streamer import AnsweringStreamer, wishes
+from tests.support.answering_streamer import DENIAL, AnsweringStreamer, wishes
 from tests.support.terminal import COMMAND
 from tests.support.waiting import block_until, until
 
@@ -84,6 +84,17 @@ def test_a_refused_symbol_leaves_nothing_behind(redis_server: RedisServer) -> No
         REFUSES["NOPE"],
     ]
     assert wishes(redis_server) == {"NVDA": math.inf, "MSFT": expiry}
+
+
+def test_a_symbol_that_schwab_refuses_is_not_reported_as_streamed(redis_server: RedisServer) -> None:
+    """Exit 6 with the reason for a configured symbol and for one added before, whose request stays as it was."""
+    redis_server.client.zadd("market_data:wanted", {"AMD": math.inf})
+    with AnsweringStreamer(redis_server, ["AAPL"], denied=["AAPL", "AMD"]):
+        code, output, messages = run("stream", "add", "AAPL", "AMD", "NVDA")
+    assert code == 6
+    assert output == "NVDA is streamed (LEVELONE_EQUITIES, NASDAQ_BOOK)\n"
+    assert messages == f"schwabstream: AAPL is not streamed: {DENIAL}; AMD is not streamed: {DENIAL}\n"
+    assert wishes(redis_server) == {"AMD": math.inf, "NVDA": math.inf}
 
 
 def test_what_cannot_work_is_an_error_and_changes_nothing(redis_server: RedisServer) -> None:

@@ -164,6 +164,15 @@ async def test_a_wrong_password_is_an_error(redis_server: RedisServer) -> None:
     assert "wrong@" not in str(caught.value)
 
 
+async def test_a_user_who_may_not_listen_gets_the_missing_right(redis_server: RedisServer) -> None:
+    """An ACL without a channel of the reader is named as such, with the right that is missing."""
+    rights = ["resetchannels", "~*", "&market_data:status", "+@all"]
+    redis_server.client.execute_command("ACL", "SETUSER", "reader", "on", ">pw", *rights)
+    url = redis_server.url.replace("//", "//reader:pw@")
+    with pytest.raises(RedisUnavailable, match=r"refuses a command \(.*channel.*\): grant its user that right \(ACL\)"):
+        await anext(subscribe("AAPL", redis_url=url))
+
+
 async def test_redis_restarts_are_outlived_and_reported_as_a_gap(redis_server: RedisServer) -> None:
     """Each restart is an outage that shows and ends within five seconds; what was missed in between is a gap."""
     publish(redis_server, tick(1))

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from schwabstream.publishing.wanted import POLL_S, RAREST_S, WishPoll
+from schwabstream.publishing.wanted import MOST_WISHES, POLL_S, RAREST_S, WishPoll
 from schwabstream.report import Source
 
 NOW = 1_795_536_000.0
@@ -104,6 +104,30 @@ async def test_a_key_of_another_kind_means_no_wishes(redis_server: Any, polled: 
     """A string where the set should be stops nothing."""
     redis_server.client.set(SET, "x")
     assert await polled().wishes(clean_up=True) == {}
+
+
+async def test_a_flood_ends_no_wish_that_was_there_before(redis_server: Any, polled: Polling) -> None:
+    """Of more wishes than are read, those of the last poll come first while they last, whatever Redis's order."""
+    redis_server.client.zadd(SET, {"ZA": "+inf", "ZB": "+inf", "W": NOW + 1, "V": NOW + 1})
+    flood = [f"A{number}" for number in range(MOST_WISHES + 1)]
+    wishes = polled().wishes
+    async with (
+        Redis.from_url(redis_server.url).pubsub() as listener,
+        Redis.from_url(redis_server.url).pubsub() as crowd,
+    ):
+        await listener.subscribe("market_data:ticks:NVDA")
+        await listener.get_message(timeout=1)
+        assert set(await wishes() or ()) == {"ZA", "ZB", "W", "V", "NVDA"}
+        redis_server.client.zrem(SET, "ZB", "V")
+        redis_server.client.zadd(SET, dict.fromkeys(flood, "+inf"))
+        redis_server.client.zadd(SET, dict.fromkeys((f"L{name}" for name in flood), NOW + 60))
+        await crowd.subscribe(*(f"market_data:ticks:C{name}" for name in flood))
+        await crowd.get_message(timeout=1)
+        for _ in range(2):
+            found = await wishes() or {}
+            assert {"ZA", "W", "NVDA"} <= found.keys()
+            assert not {"ZB", "V"} & found.keys()
+            assert len(found) == 3 * MOST_WISHES
 
 
 async def test_a_wish_longer_than_any_symbol_is_cut(redis_server: Any, polled: Polling) -> None:

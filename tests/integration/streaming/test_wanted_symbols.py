@@ -39,6 +39,22 @@ def test_a_wished_symbol_is_added_and_nothing_else_is_subscribed_again() -> None
     play(story, "AAPL", pulse=False)
 
 
+def test_the_report_lists_no_service_of_a_wished_symbol_before_schwab_has_accepted_it() -> None:
+    """While the answer to its ADD is out, the services of a wished symbol are empty; those of others are not."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        stage.simulator.faults.command_delay_s = 4.0
+        stage.client.wish({"NVDA": "added"})
+        await moving(stage, 2)
+        assert report(stage).symbol("NVDA").services == ()
+        assert report(stage).symbol("AAPL").services[0] == "LEVELONE_EQUITIES"
+        await stage.until(lambda: bool(stage.tape.announced("subscribed")), 5)
+        assert report(stage).symbol("NVDA").services[0] == "LEVELONE_EQUITIES"
+
+    play(story, "AAPL", pulse=False)
+
+
 def test_a_symbol_is_released_a_minute_after_its_last_wish() -> None:
     """A wish that returns within a minute costs no command; after a minute its key is unsubscribed without a trace."""
 

@@ -44,6 +44,27 @@ def test_the_table_shows_source_services_age_and_trouble() -> None:
     ]
 
 
+def test_a_long_reason_is_cut_rather_than_left_out() -> None:
+    """A narrow terminal still shows the trouble of each symbol."""
+    console = Console(width=80, force_terminal=False, no_color=True)
+    refusal = "'NVDA ' cannot be a symbol: it begins or ends with a blank; write it like AAPL, BRK/B or $SPX"
+    with console.capture() as capture:
+        console.print(render_symbols(report(refused={"NVDA ": refusal})))
+    rows = capture.get().splitlines()
+    assert "'NVDA ' cannot be a symbol" in rows[-1]
+    assert "no data yet" in rows[-2]
+
+
+def test_a_symbol_that_schwab_refused_is_listed_once() -> None:
+    """Its request is still there, so the report has it among the wanted symbols and among the refused ones."""
+    refusal = "LEVELONE_EQUITIES refused: Symbol limit reached"
+    line = SymbolReport(symbol="AMD", key="AMD", asset="EQUITY", source="added", problem=refusal)
+    found = [
+        (each.symbol, each.source, each.trouble) for each in listed(report(symbols=[line], refused={"AMD": refusal}))
+    ]
+    assert found == [("AMD", "added", refusal)]
+
+
 def test_a_disconnected_streamer_is_the_trouble_of_each_symbol() -> None:
     """While the session is lost no symbol is current."""
     sources = {each.symbol: each.trouble for each in listed(report(state="waiting", refused={}))}
