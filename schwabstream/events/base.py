@@ -54,8 +54,9 @@ class BaseEvent(FrozenModel):
     seq: int
     """Sequence number on the channel: 1 more than the event before. It jumps between runs and never falls."""
     prev: int | None = None
-    """`seq` of the event before it of the same symbol on the same channel in this run; 0 for the first. A reader of one
-    symbol detects lost events by it. Null in recordings and events of earlier versions."""
+    """`seq` of the event before it of the same symbol on the same channel in this run; 0 for the first, and sometimes
+    for a symbol that is streamed again. A reader of one symbol detects lost events by it. Null in recordings and events
+    of earlier versions."""
     timestamp: int
     """Exchange time, in milliseconds since the Unix epoch, UTC."""
     received_us: int
