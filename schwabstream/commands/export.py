@@ -51,6 +51,8 @@ def _fill(tables: dict[Channel, TableFile], recordings: Recordings) -> None:
     counts: Counter[Channel] = Counter()
 
     def deliver(channel: Channel, event: dict[str, Any]) -> None:
+        if channel not in tables:
+            return
         counts[channel] += 1
         for row in rows(channel, event, counts[channel]):
             tables[channel].add(row)
