@@ -141,7 +141,7 @@ class WantedSymbols:
             elif now - wished.wanted_at >= GRACE_S:
                 self._release(text, changes)
             else:
-                wished.source = "wanted"  # one that was removed is no longer there to stay
+                wished.source = "wanted"  # a removed symbol stays only for the grace period
         ended = [text for text, wished in self._wished.items() if wished.symbol.key not in held]
         for text in sorted(ended, key=lambda text: self._wished[text].wanted_at):
             key = self._wished[text].symbol.key

@@ -135,12 +135,10 @@ class RedisExaminer:
             pipeline.pubsub_channels(f"{self._prefix}:ticks:")
         answers: list[Any] = await self._ask(pipeline.execute(raise_on_error=False))
         if error := next((answer for answer in answers if isinstance(answer, Exception)), None):
-            what = f"only configured symbols can be streamed, because Redis refuses to list the wanted ones: {error}"
+            what = f"only configured symbols can be streamed, because Redis does not show the wanted ones: {error}"
             return warning("", what, _GRANT if isinstance(error, NoPermissionError) else f"rename or delete {key}")
-        listening = " or whose channels they listen to" if self._symbol_channels else ""
-        return ok(
-            "", f"at most {counted(self._max_symbols, 'symbol')}, including those that readers ask for{listening}"
-        )
+        listening = "; listening to the channel of a symbol requests it" if self._symbol_channels else ""
+        return ok("", f"at most {counted(self._max_symbols, 'symbol')}, configured or requested by readers{listening}")
 
     async def _lease(self, customer_id: str) -> Finding:
         account: Any = await self._ask(self._redis.get(f"{self._prefix}:owner"))

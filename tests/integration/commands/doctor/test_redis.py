@@ -106,11 +106,11 @@ async def test_wanted_symbols_are_described(
     """The limit of symbols and the ways to ask for more are shown; a key of another type is named."""
     redis_server.client.zadd("market_data:wanted", {"NVDA": "+inf", "MSFT": 5})
     assert of(await examine(), "redis wanted").detail == (
-        "at most 500 symbols, including those that readers ask for or whose channels they listen to"
+        "at most 500 symbols, configured or requested by readers; listening to the channel of a symbol requests it"
     )
     assert redis_server.client.zcard("market_data:wanted") == 2
     monkeypatch.setenv("SCHWAB_REDIS_SYMBOL_CHANNELS", "false")
-    assert of(await examine(), "redis wanted").detail == "at most 500 symbols, including those that readers ask for"
+    assert of(await examine(), "redis wanted").detail == "at most 500 symbols, configured or requested by readers"
     redis_server.client.set("market_data:wanted", "somebody's")
     wanted = of(await examine(), "redis wanted")
     assert (wanted.verdict, wanted.fix) == (Verdict.WARNING, "rename or delete market_data:wanted")
