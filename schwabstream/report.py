@@ -140,8 +140,11 @@ class StreamerReport(FrozenModel):
     `market_data:ticks:AAPL`."""
     symbols: tuple[SymbolReport, ...] = ()
     """The streamed symbols: those of the settings in their order, then the others, oldest first."""
+    services: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """What is streamed beside the symbols: the names of screeners, or `Account Activity`, by the name of Schwab's
+    service."""
     refused: dict[str, str] = Field(default_factory=dict)
-    """Symbols that are wanted but not streamed, at most 100, each with the reason as a sentence."""
+    """Symbols and screeners that are wanted but not streamed, at most 100, each with the reason as a sentence."""
     sessions: int = 0
     """Number of successful logins to Schwab's streamer in this run."""
     reconnects: int = 0

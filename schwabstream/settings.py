@@ -134,7 +134,7 @@ class Settings(BaseSettings):
         ge=1,
         description=(
             "The most symbols streamed at once: configured ones first, then wanted ones, oldest first. The rest are "
-            "refused by name."
+            "refused by name. Several forms of one symbol, such as /MNQ and /MNQ:XCME, count as one."
         ),
     )
     schwab_refresh_interval_s: float = Field(

@@ -154,6 +154,7 @@ class Reporter:
             "queued": publisher.queued,
             "dropped": publisher.dropped,
             "refusing": list(publisher.refusing),
+            "services": self._other_services(),
             "refused": self._refused(),
             "counts": self._counts(),
             "lag": _without_none(self._lag()),
@@ -164,15 +165,25 @@ class Reporter:
         }
 
     def _refused(self) -> dict[str, str]:
-        """The reasons for wanted symbols that are not streamed, by the limit or by Schwab."""
+        """The reasons for screeners and wanted symbols that are not streamed, by the limit or by Schwab."""
         stream = self._client.stream
         refused = stream.wanted.refused
         if stream.refused:
+            others = ((service, key) for service, keys in stream.services.items() for key in keys)
+            refused = {each[1]: stream.refused[each] for each in others if each in stream.refused} | refused
             for symbol in stream.symbols:
                 why = stream.refused.get((LEVEL_ONE[symbol.asset], symbol.key))
                 if why and stream.wanted.source(symbol.alias) != "configured":
                     refused[symbol.alias] = why
         return dict(itertools.islice(refused.items(), MOST_REPORTED))
+
+    def _other_services(self) -> dict[str, tuple[str, ...]]:
+        """The keys that are streamed of each service that is not one of symbols."""
+        kept = {
+            service: tuple(key for key in keys if service in self._services(key))
+            for service, keys in self._client.stream.services.items()
+        }
+        return {str(service): keys for service, keys in kept.items() if keys}
 
     def _counts(self) -> dict[str, int]:
         client = self._client

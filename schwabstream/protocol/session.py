@@ -21,6 +21,8 @@ from schwabstream.report import Count
 LOGIN_DENIED, EVICTED, SYMBOL_LIMIT, STREAM_NOT_FOUND, STOP_STREAMING = 3, 12, 19, 20, 30
 _DISCARDED = re.compile(r"DISCARDED=(\d{1,6})")
 SUCCESS_CODES = frozenset({0, 26, 27, 28, 29})  # only 0 was ever seen live (protocol 3.4)
+UNAVAILABLE = 11
+"""The code for a service that Schwab does not have (protocol 3.4)."""
 ENDING_CODES = frozenset({LOGIN_DENIED, EVICTED, STREAM_NOT_FOUND, STOP_STREAMING})
 """Codes that end the session, whichever command they answer."""
 SHORT_S = 120.0

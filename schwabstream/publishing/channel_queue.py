@@ -14,7 +14,8 @@ from schwabstream.publishing.packing import bulk, command
 MAX_BATCH_EVENTS, MAX_BATCH_BYTES = 5_000, 4 * 2**20
 EVENT_OVERHEAD = 112  # bytes that Python's objects take for a queued event, beyond the event itself
 _SMALL_BATCH = 100  # events that always fit one batch
-_MAX_SYMBOLS = 100_000  # a limit for memory: anybody may ask for symbols, and a StatusEvent names each refused one
+MOST_SYMBOLS = 20_000
+"""A limit for memory: symbols come and go for months, and a StatusEvent names each refused one."""
 _LAST_VALUES = frozenset({Channel.TICKS, Channel.LEVEL2})
 
 
@@ -85,9 +86,8 @@ class ChannelQueue:
     def load(self) -> int:
         """Move the oldest events into flight, as many as fit one batch; returns how many."""
         queue = self.events
-        if len(self.newest) > _MAX_SYMBOLS:
-            for by_symbol in (self.newest, self._publish_symbol, self._add, self._symbols):
-                by_symbol.clear()
+        if len(self.newest) > MOST_SYMBOLS:
+            self._forget_symbols()
         if len(queue) <= _SMALL_BATCH:
             self.in_flight, self.events = queue, []
         else:
@@ -95,6 +95,13 @@ class ChannelQueue:
             limit = min(MAX_BATCH_EVENTS, _SMALL_BATCH + MAX_BATCH_BYTES * _SMALL_BATCH // first_bytes)
             self.in_flight, self.events = queue[:limit], queue[limit:]
         return len(self.in_flight)
+
+    def _forget_symbols(self) -> None:
+        """Forget the half of the symbols whose last events are the oldest: they are no longer streamed."""
+        kept = sorted(self.newest, key=self.newest.__getitem__)[MOST_SYMBOLS // 2 :]
+        self.newest = {symbol: self.newest[symbol] for symbol in kept}
+        for packed in (self._publish_symbol, self._add, self._symbols):
+            packed.clear()
 
     def unload(self) -> None:
         """Move the events in flight back to the head of the queue."""

@@ -2,13 +2,14 @@
 
 Pure. Schwab sends each key's whole state once and then only changes (protocol 3.5), so a part that begins in the middle
 of a session would lack most fields. The later part repeats this session's commands and answers, and each key's current
-level 1. Books and bars are always whole, so they are not repeated.
+level 1 while it is subscribed. Books and bars are always whole, so they are not repeated.
 """
 
 from typing import Any
 
 import orjson
 
+from schwabstream.protocol.codec import decode_requests
 from schwabstream.protocol.subscriptions import LEVEL_ONE
 from schwabstream.recording.format import Record
 
@@ -30,6 +31,8 @@ class CarryOver:
         if record.kind == "out":
             if '"command":"LOGIN"' in str(payload):
                 self._dialogue.clear()
+            if '"command":"UNSUBS"' in str(payload):
+                self._forget(str(payload))
             self._keep(record)
         elif record.kind == "in" and isinstance(payload, bytes):
             if payload.startswith(b'{"data"'):
@@ -54,6 +57,14 @@ class CarryOver:
     def _keep(self, record: Record) -> None:
         if len(self._dialogue) < _LONGEST_DIALOGUE:
             self._dialogue.append(record)
+
+    def _forget(self, command: str) -> None:
+        """Drop the state of keys that are no longer subscribed."""
+        for request in decode_requests(command):
+            entries, parameters = self._entries.get(str(request.get("service"))), request.get("parameters")
+            if entries and isinstance(parameters, dict):
+                for key in str(parameters.get("keys")).split(","):
+                    entries.pop(key, None)
 
     def _merge(self, frame: bytes) -> None:
         """Update the state with a frame; a malformed frame is ignored."""

@@ -1,4 +1,4 @@
-"""Compares events with those in a golden file: byte for byte, except for ``seq`` and the time of receipt.
+"""Compares events with those in a golden file: byte for byte, except for ``seq``, ``prev`` and the time of receipt.
 
 A golden file is the output of ``stream replay FILE --json``. The output of a live run's ``--json`` works as well: its
 status events and repeated ticks, which depend on the clock, are ignored.
@@ -15,7 +15,7 @@ import orjson
 from schwabstream.errors import ConfigurationError
 from schwabstream.output import safe_lines
 
-_OURS = re.compile(rb'"(?:seq|received_us)":\d+,?')
+_OURS = re.compile(rb'"(?:seq|prev|received_us)":\d+,?')
 _BY_THE_CLOCK = (b'"type":"status"', b'"repeat":true')
 
 
@@ -58,7 +58,7 @@ class Comparison:
 
     def take(self, event: bytes) -> None:
         """Compare one event; after a difference do nothing."""
-        if self.difference is not None:
+        if self.difference is not None or _by_the_clock(event):
             return
         self.events += 1
         expected, found = next(self._expected, None), _OURS.sub(b"", safe_lines(event))
@@ -74,13 +74,17 @@ class Comparison:
         try:
             with self._golden.open("rb") as lines:
                 for line in lines:
-                    if line.strip() and not any(mark in line for mark in _BY_THE_CLOCK):
+                    if line.strip() and not _by_the_clock(line):
                         yield _OURS.sub(b"", safe_lines(line.strip()))
         except OSError as error:
             raise ConfigurationError(f"cannot read {self._golden}: {error.strerror}") from error
 
 
 _ABSENT = object()
+
+
+def _by_the_clock(event: bytes) -> bool:
+    return any(mark in event for mark in _BY_THE_CLOCK)
 
 
 def _fields(event: bytes) -> dict[str, Any]:

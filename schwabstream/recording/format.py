@@ -1,8 +1,9 @@
 """The lines of a recording, both ways: a header, then one record for each frame and command.
 
 Pure. The header describes the recording. A record is ``{"t": microseconds, "in": frame}``, or ``"out": command``, or
-``"lost": count`` where the disk could not keep up. A frame that is not UTF-8 is under ``"in64"``. A record
-that repeats content of earlier parts is marked, so that a later part can be replayed alone.
+``"symbols": aliases``, all that are streamed after a change, or ``"lost": count`` where the disk could not keep up. A
+frame that is not UTF-8 is under ``"in64"``. A record that repeats content of earlier parts is marked, so that a later
+part can be replayed alone.
 """
 
 import base64
@@ -16,15 +17,16 @@ import orjson
 
 FORMAT: Final = 1
 
-Kind = Literal["in", "out", "lost"]
+Kind = Literal["in", "out", "symbols", "lost"]
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
     """The description of a recording; times in microseconds since the epoch.
 
-    ``symbols`` are as the user wrote them, ``services`` the subscribed services. ``started_us`` is the start of
-    the run. With rotation ``part`` counts its files from 1, and ``part_us`` is the start of this one.
+    ``symbols`` are as the user wrote them, those at the start of the file; ``services`` are the services of the
+    configured ones. ``started_us`` is the start of the run. With rotation ``part`` counts its files from 1, and
+    ``part_us`` is the start of this one.
     """
 
     version: str
@@ -52,7 +54,10 @@ class Header:
 
 
 class Record(NamedTuple):
-    """One line: the time on the wire and the content; ``payload`` of kind ``lost`` is a number in digits."""
+    """One line: the time on the wire and the content.
+
+    ``payload`` of kind ``lost`` is a number in digits; of kind ``symbols`` it has commas between the aliases.
+    """
 
     at_us: int
     kind: Kind
@@ -127,7 +132,7 @@ def decode_record(line: bytes) -> Record:
     if type(content) is not dict or type(at_us := content.get("t")) is not int or not 0 < at_us < 1 << 62:
         raise ValueError("no time")
     repeated = content.get("carried") is True
-    for kind in ("in", "out"):
+    for kind in ("in", "out", "symbols"):
         if type(payload := content.get(kind)) is str:
             return Record(at_us, kind, payload, repeated)
     if type(encoded := content.get("in64")) is str:

@@ -5,15 +5,17 @@ time. What the stream did by the clock, such as repeating a quiet tick, is not r
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import date
 from typing import Any
 
 from schwabstream.events import Channel
 from schwabstream.market.last_values import LastValues, Publish
 from schwabstream.protocol.codec import Batch, Response, decode, decode_requests
 from schwabstream.protocol.fields import Service
-from schwabstream.protocol.session import SUCCESS_CODES
-from schwabstream.protocol.symbols import parse_symbols
+from schwabstream.protocol.session import SUCCESS_CODES, UNAVAILABLE
+from schwabstream.protocol.subscriptions import wanted
+from schwabstream.protocol.symbols import Symbol, parse_symbol, parse_symbols
 from schwabstream.recording.format import Header, Record
 
 _UNANSWERED_US = 10_000_000
@@ -33,6 +35,9 @@ class Playback:
         self._part = (0, 0)
         self._continues = False
         self._depth_asked: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self._has_depth = True
+        self._symbols: dict[str, Symbol] = {}
+        self._today = date.min
         self.market: LastValues | None = None
 
     def take(self, item: Header | Record) -> None:
@@ -49,9 +54,12 @@ class Playback:
         self._part = (header.started_us, header.part)
         if not self._continues:
             # Contract years are read as on the day of the recording: /MNQZ6 must not become another contract.
-            symbols = parse_symbols(header.symbols, header.started.date())
+            self._today = header.started.date()
+            symbols = parse_symbols(header.symbols, self._today)
+            self._symbols = {symbol.alias: symbol for symbol in symbols}
             self.market = LastValues(symbols, self._pass_on)
             self._depth_asked.clear()
+            self._has_depth = True
 
     def _pass_on(self, channel: Channel, event: dict[str, Any]) -> None:
         if not self._quiet:
@@ -60,6 +68,8 @@ class Playback:
     def _step(self, market: LastValues, record: Record) -> None:
         if record.kind == "out":
             self._follow_command(market, record)
+        elif record.kind == "symbols":
+            self._follow_symbols(market, str(record.payload).split(","))
         elif record.kind == "in":
             if self._depth_asked:
                 self._give_up_depth(market, record.at_us)
@@ -68,6 +78,16 @@ class Playback:
                     market.apply(message, record.at_us)
                 elif isinstance(message, Response):
                     self._follow_answer(market, message)
+
+    def _follow_symbols(self, market: LastValues, aliases: Iterable[str]) -> None:
+        """Take data of these symbols from now on, and of no others."""
+        before, self._symbols = self._symbols, {alias: parse_symbol(alias, self._today) for alias in aliases}
+        for alias in [alias for alias in before if alias not in self._symbols]:
+            market.remove(before[alias])
+        for alias in [alias for alias in self._symbols if alias not in before]:
+            market.add(self._symbols[alias])
+        if not self._has_depth:
+            market.use_top_of_book(wanted(self._symbols.values()).get(Service.FUTURES_BOOK, ()))
 
     def _follow_command(self, market: LastValues, record: Record) -> None:
         try:
@@ -86,6 +106,7 @@ class Playback:
     def _follow_answer(self, market: LastValues, answer: Response) -> None:
         asked = self._depth_asked.pop(answer.request_id, None)
         if asked is not None and answer.code not in SUCCESS_CODES:
+            self._has_depth = answer.code != UNAVAILABLE
             market.use_top_of_book(asked[1])
 
     def _give_up_depth(self, market: LastValues, now_us: int) -> None:

@@ -10,7 +10,7 @@ import contextlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -90,6 +90,11 @@ class FileRecorder:
     def take_command(self, text: str, sent_us: int) -> None:
         """Record one frame that we sent; returns at once."""
         self._take(Record(sent_us, "out", text), len(text))
+
+    def take_symbols(self, aliases: Iterable[str], at_us: int) -> None:
+        """Record that these symbols are streamed from now on; returns at once."""
+        text = ",".join(aliases)
+        self._take(Record(at_us, "symbols", text), len(text))
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write the rest, for at most ``timeout_s``."""
@@ -181,6 +186,8 @@ class FileRecorder:
         elif record.kind == "out":
             self.commands += 1
             payload = self._scrubber.command(str(payload))
+        elif record.kind == "symbols":
+            self._header = replace(self._header, symbols=tuple(str(payload).split(",")))  # for the next file
         clean = record if payload is record.payload else record._replace(payload=payload)
         if self._carry_over is not None:
             self._carry_over.follow(clean)

@@ -8,7 +8,7 @@ what to do about them.
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from functools import partial
 from typing import Protocol, cast
 from urllib.parse import urlsplit
@@ -47,13 +47,16 @@ class Sink(Protocol):
 
 
 class Recorder(Protocol):
-    """Records all frames in both directions; both methods return at once."""
+    """Records all frames in both directions, and the symbols; each method returns at once."""
 
     def take_frame(self, frame: bytes, received_us: int) -> None:
         """Record one frame from the streamer."""
 
     def take_command(self, text: str, sent_us: int) -> None:
         """Record one frame before it is sent, so that it comes before its answer."""
+
+    def take_symbols(self, aliases: Iterable[str], at_us: int) -> None:
+        """Record that these symbols are streamed from now on."""
 
 
 class Connection:
@@ -105,6 +108,11 @@ class Connection:
         """Queue commands; each is sent when the one before it has been answered."""
         self._protocol.request(*commands)
         self._work.set()
+
+    def note_symbols(self, aliases: Iterable[str]) -> None:
+        """Record that these symbols are streamed from now on, if a recording is made."""
+        if self._recorder is not None:
+            self._recorder.take_symbols(aliases, int(self._wall() * 1e6))
 
     def logout(self) -> bool:
         """End the session; returns whether LOGOUT is sent, and with it whether an answer will come."""

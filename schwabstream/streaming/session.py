@@ -153,6 +153,8 @@ class StreamSession:
                     times.pop(key, None)
         for symbol in change.added:
             self._learn_hours(symbol)
+        if change.added or change.released:
+            self._connection.note_symbols(symbol.alias for symbol in self._stream.symbols)
         return change
 
     async def _keep_listings(self) -> None:

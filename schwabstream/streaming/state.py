@@ -74,7 +74,9 @@ class StreamState:
         for symbol in change.added:
             self.market.add(symbol)
         for refusal in change.refused:
-            self.announcer.announce("refused", refusal.reason, symbol=refusal.symbol, detail=refusal.detail)
+            self.announcer.announce(
+                "refused", refusal.reason, symbol=refusal.symbol, key=refusal.key, detail=refusal.detail
+            )
         return change
 
     def announce_accepted(self, keys: Iterable[str]) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from schwabstream.protocol.fields import Service
-from schwabstream.protocol.session import ENDING_CODES, SYMBOL_LIMIT, Answered, Ended, error_of
+from schwabstream.protocol.session import ENDING_CODES, SYMBOL_LIMIT, UNAVAILABLE, Answered, Ended, error_of
 from schwabstream.protocol.subscriptions import (
     BOOK_SERVICES,
     EQUITY_BOOKS,
@@ -29,7 +29,6 @@ from schwabstream.streaming.state import StreamState
 log = structlog.get_logger(__name__)
 
 RETRY_DELAYS_S = (5.0, 30.0, 120.0, 300.0)
-UNAVAILABLE = 11
 # Unanswered, unknown failure, source down, and the failures of single commands (protocol 3.4).
 _TRANSIENT_CODES = frozenset({None, 9, UNAVAILABLE, 22, 23, 24, 25})
 _LEVEL_ONE_SERVICES = frozenset(LEVEL_ONE.values())

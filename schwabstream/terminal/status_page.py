@@ -29,6 +29,9 @@ _SYMBOLS: Final = (
 )
 
 
+_MOST_NAMED: Final = 5
+
+
 async def print_status(report: StreamerReport | None, *, json: bool) -> None:
     """Print the report, as JSON or for people; None: no streamer is running. Raises ``OutputUnwritable``."""
     if json:
@@ -68,8 +71,21 @@ def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
         ("token", f"expires {_at(report.token_expires_at)}"),
         *([("unsaved", unsaved)] if report.token_unsaved else []),
         ("login", f"{_at(report.login_at)}, next one due {_at(report.login_due_at)}"),
+        *([("also streamed", _services(report))] if report.services else []),
+        *_refusals(report),
         ("counters", counted or "all zero"),
     ]
+
+
+def _services(report: StreamerReport) -> str:
+    return safe("; ".join(f"{service} {', '.join(keys)}" for service, keys in report.services.items()))
+
+
+def _refusals(report: StreamerReport) -> list[tuple[str, str]]:
+    """The first refused symbols and screeners, a line for each, and the number of the others."""
+    lines = [safe(why if why.startswith(name) else f"{name}: {why}") for name, why in report.refused.items()]
+    more = [f"and {len(lines) - _MOST_NAMED} more: see schwabstream stream list"] if len(lines) > _MOST_NAMED else []
+    return [("refused", line) for line in [*lines[:_MOST_NAMED], *more]]
 
 
 def _row(symbol: SymbolReport, report: StreamerReport) -> list[Cell]:

@@ -71,10 +71,15 @@ class Quote:
         """Whether its price changed just now."""
         return bool(self.direction) and now_s - self.changed_at < FLASH_S
 
+    @property
+    def received_us(self) -> int | None:
+        """When its newest tick or book arrived at the streamer; None without one."""
+        return max((event.received_us for event in (self.tick, self.book) if event is not None), default=None)
+
     def age_s(self, now_s: float) -> float | None:
         """Seconds since its newest tick or book arrived at the streamer; None without one."""
-        received = [event.received_us for event in (self.tick, self.book) if event is not None]
-        return now_s - max(received) / 1e6 if received else None
+        received_us = self.received_us
+        return None if received_us is None else now_s - received_us / 1e6
 
 
 class Watchlist:
@@ -149,8 +154,11 @@ class Watchlist:
         if report.state == "streaming" and self.refusal(quote):
             return "refused"
         if quote.report is None and report.state == "streaming":
-            return self._why_absent(quote.symbol)
-        return why_stale(report, quote.report, quote.age_s(now_s))
+            return self._why_absent(quote.symbol) if self._is_absent(quote) else None
+        line = quote.report
+        if line is not None and not line.fresh and self._is_newer(quote):
+            line = line.model_copy(update={"fresh": True})
+        return why_stale(report, line, quote.age_s(now_s))
 
     def not_streamed(self) -> str | None:
         """The symbols that the running streamer does not stream, with the reason and the next step; or None."""
@@ -161,7 +169,7 @@ class Watchlist:
         missing = [
             quote.symbol
             for quote, refused in zip(self.quotes, refusals, strict=True)
-            if quote.report is None and not refused
+            if not refused and self._is_absent(quote)
         ]
         return safe("; ".join([*reasons, *([self._awaited(missing)] if missing else [])])) or None
 
@@ -181,6 +189,14 @@ class Watchlist:
         if quote.report is not None:
             return quote.report.refusal
         return self.report.refused.get(quote.symbol.alias) if self.report else None
+
+    def _is_absent(self, quote: Quote) -> bool:
+        """Whether the streamer does not stream the symbol."""
+        return quote.report is None and not self._is_newer(quote)
+
+    def _is_newer(self, quote: Quote) -> bool:
+        """Whether data has arrived since the report: the symbol is streamed, whatever the report shows."""
+        return self.report is not None and (quote.received_us or 0) > self.report.reported * 1000
 
     def _why_absent(self, symbol: Symbol) -> str:
         """Why a row has no data, in a word or two: the streamer does not stream its symbol."""

@@ -50,7 +50,13 @@ async def examine(
             place = await stack.enter_async_context(redis_for(settings, redis, simulated=simulate))
         except SchwabStreamError as error:
             return _diagnosis([failure("redis", error)], origins)
-        examiner = RedisExaminer(place.url, settings.schwab_redis_prefix, wall=clock)
+        examiner = RedisExaminer(
+            place.url,
+            settings.schwab_redis_prefix,
+            max_symbols=settings.schwab_max_symbols,
+            symbol_channels=settings.schwab_redis_symbol_channels,
+            wall=clock,
+        )
         stack.push_async_callback(examiner.close)
         return _diagnosis(await _examine(schwab, examiner, origins, simulate=simulate, clock=clock), origins)
 

@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from schwabstream.broker.client import redis_client
 from schwabstream.broker.kind import find_unsuitable
@@ -24,15 +24,25 @@ T = TypeVar("T")
 PINGS = 5
 SLOW_S = 0.05
 ANSWER_LIMIT_S = 3.0
-SERVER_FINDINGS = ("redis", "redis keys", "redis memory", "redis readers")
+SERVER_FINDINGS = ("redis", "redis keys", "redis memory", "redis readers", "redis wanted")
+_GRANT = "give this user +zrangebyscore +zrevrangebyscore +zremrangebyscore +pubsub|channels"
 _NO_EVICTION = "set maxmemory-policy noeviction and leave room: the lease and the streams must not be evicted"
 
 
 class RedisExaminer:
-    """Checks one Redis; close it when done."""
+    """Checks one Redis; close it when done. ``max_symbols`` and ``symbol_channels`` are those settings."""
 
-    def __init__(self, url: str, prefix: str, *, wall: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        url: str,
+        prefix: str,
+        *,
+        max_symbols: int,
+        symbol_channels: bool,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
         self._url, self._prefix, self._wall = redact_url(url), prefix, wall
+        self._max_symbols, self._symbol_channels = max_symbols, symbol_channels
         self._redis = redis_client(url, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
 
     async def close(self) -> None:
@@ -40,7 +50,7 @@ class RedisExaminer:
         await self._redis.aclose()
 
     async def examine_server(self) -> list[Finding]:
-        """Whether it is reachable and fast, holds our keys only, and has suitable memory and reader limits."""
+        """Whether it is reachable and fast, and suits the streamer: its keys, memory, limits and permissions."""
         server = await bounded("redis", self._server(), fix=START, code=8)
         if server.code:
             return [server, *(unchecked(name, "Redis cannot be used") for name in SERVER_FINDINGS[1:])]
@@ -49,6 +59,7 @@ class RedisExaminer:
             await bounded("redis keys", self._keys(), fix=START, code=8),
             await bounded("redis memory", self._memory(), fix=START, code=8),
             await bounded("redis readers", self._readers(), fix=START, code=8),
+            await bounded("redis wanted", self._wanted(), fix=START, code=8),
         ]
 
     async def examine_streamer(self, customer_id: str | None) -> list[Finding]:
@@ -113,6 +124,21 @@ class RedisExaminer:
             return unchecked("", "this Redis has no limit for readers")
         hard, soft, seconds = (int(word) for word in words[words.index("pubsub") + 1 :][:3])
         return ok("", f"a slow reader is disconnected at {_bytes(hard)}, or at {_bytes(soft)} for {seconds} s")
+
+    async def _wanted(self) -> Finding:
+        """Whether the streamer can read which symbols are wanted while it runs."""
+        key, pipeline = f"{self._prefix}:wanted", self._redis.pipeline(transaction=False)
+        pipeline.zrangebyscore(key, "+inf", "+inf", 0, 1)
+        pipeline.zrevrangebyscore(key, "+inf", "+inf", 0, 1)
+        pipeline.zremrangebyscore(key, "(0", "0")  # matches nothing
+        if self._symbol_channels:
+            pipeline.pubsub_channels(f"{self._prefix}:ticks:")
+        answers: list[Any] = await self._ask(pipeline.execute(raise_on_error=False))
+        if error := next((answer for answer in answers if isinstance(answer, Exception)), None):
+            what = f"only configured symbols can be streamed, because Redis does not show the wanted ones: {error}"
+            return warning("", what, _GRANT if isinstance(error, NoPermissionError) else f"rename or delete {key}")
+        listening = "; listening to the channel of a symbol requests it" if self._symbol_channels else ""
+        return ok("", f"at most {counted(self._max_symbols, 'symbol')}, configured or requested by readers{listening}")
 
     async def _lease(self, customer_id: str) -> Finding:
         account: Any = await self._ask(self._redis.get(f"{self._prefix}:owner"))

@@ -33,6 +33,27 @@ async def test_a_replay_gives_the_live_events_again(file: Path, tmp_path: Path, 
     assert sources == ({"book"} if depth else {"top_of_book"})
 
 
+@pytest.mark.parametrize("depth", [False, True])
+async def test_symbols_that_were_added_while_recording_are_replayed(file: Path, tmp_path: Path, depth: bool) -> None:
+    """Symbols that a running streamer took and released give their events again, under the names they were given."""
+    faults = Faults(futures_depth=depth, changes_per_s=50, books_per_s=20)
+    added = ("NVDA", "aapl", "/ES:XCME")
+    async with SchwabSimulator(faults=faults) as simulator, streaming(simulator, tmp_path, file) as (client, live):
+        await until(lambda: len(live.lines) > 100)
+        client.wish(dict.fromkeys(added, "wanted"))
+        await until(
+            lambda: all(len(live.content(kind, symbol)) > 10 for kind in ("tick", "level2") for symbol in added)
+        )
+    golden = tmp_path / "golden.events"
+    golden.write_bytes(b"\n".join(live.lines) + b"\n")
+    comparison = Comparison(golden)
+    for line in played(file):
+        comparison.take(line)
+    comparison.finish()
+    assert comparison.difference is None, comparison.difference.explain()
+    assert {event["source"] for event in live.content("level2", "/ES:XCME")} == ({"book"} if depth else {"top_of_book"})
+
+
 async def test_no_secret_reaches_the_file(file: Path, tmp_path: Path, simulator: SchwabSimulator) -> None:
     """Of a whole run with a reconnect: no access token, refresh token, customer id, correlation id or account data."""
     account = {"service": "ACCT_ACTIVITY", "content": [{"key": "x", "1": "account-98765432", "2": "OrderCreated"}]}

@@ -18,6 +18,7 @@ from schwabstream.errors import SessionLost, TokenFileError
 from schwabstream.events import Channel, StatusEvent, parse_event
 from schwabstream.monitoring.reporter import INSTRUMENTS_AT_ONCE, RAREST_S, Reporter
 from schwabstream.protocol.codec import Batch
+from schwabstream.protocol.screeners import services_of
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.fence import LIFE_MS
 from schwabstream.publishing.instruments import InstrumentHash
@@ -282,6 +283,20 @@ def test_the_report_is_what_its_model_would_write() -> None:
     assert set(written) == set(StreamerReport.model_fields)
     assert {name for row in written["symbols"] for name in row} == set(SymbolReport.model_fields)
     assert written["symbols"][1]["problem"] == "NASDAQ_BOOK refused; silent"
+
+
+def test_a_refused_screener_is_in_the_report() -> None:
+    """Screeners and account activity are listed by service while they are streamed, else among the refused."""
+    desk = Desk("AAPL")
+    stream = desk.client.stream
+    stream.also_subscribe(services_of(["NYSE_VOLUME_5", "NYSE_TRADES_5"], account_activity=True))
+    assert desk.reporter.report().services == {}
+    for service, keys in stream.services.items():
+        stream.subscribed |= dict.fromkeys(keys, (str(service),))
+    stream.refused["SCREENER_EQUITY", "NYSE_TRADES_5"] = "SCREENER_EQUITY refused: too many"
+    report = desk.reporter.report()
+    assert report.services == {"SCREENER_EQUITY": ("NYSE_VOLUME_5",), "ACCT_ACTIVITY": ("Account Activity",)}
+    assert report.refused == {"NYSE_TRADES_5": "SCREENER_EQUITY refused: too many"}
 
 
 async def test_a_changed_instrument_is_handed_over_once() -> None:

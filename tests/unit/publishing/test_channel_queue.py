@@ -4,7 +4,7 @@ import hiredis
 import pytest
 
 from schwabstream.events import Channel
-from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, ChannelQueue, weight
+from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MOST_SYMBOLS, ChannelQueue, weight
 from schwabstream.publishing.packing import bulk
 
 
@@ -69,11 +69,13 @@ def test_each_command_has_the_name_it_writes_to(channel: Channel, maxlen: int, *
 
 
 def test_the_memory_for_symbols_is_bounded() -> None:
-    """When more symbols than any streamer has were named, the queue forgets them and begins again."""
+    """Above the limit the queue forgets symbols, those with the oldest events first: streamed ones keep their chain."""
     one = queue_of(("A", b"1"))
-    one.newest = {str(number): number for number in range(100_001)}
+    one.newest = {"A": MOST_SYMBOLS, **{str(number): number for number in range(MOST_SYMBOLS)}}
     one.load()
-    assert one.newest == {}
+    assert len(one.newest) == MOST_SYMBOLS // 2 + 1
+    assert one.newest["A"] == MOST_SYMBOLS
+    assert min(one.newest.values()) == MOST_SYMBOLS // 2
     assert len(commands(one)) == 3
 
 

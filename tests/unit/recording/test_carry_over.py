@@ -27,6 +27,16 @@ def test_level_one_is_carried_over_as_merged() -> None:
     assert orjson.loads(record.payload) == {"data": [_data("LEVELONE_FUTURES", *content)]}
 
 
+def test_a_released_key_is_not_carried_over() -> None:
+    """A key that was unsubscribed leaves no state behind, however many come and go."""
+    carry = CarryOver()
+    carry.follow(_in(_data("LEVELONE_FUTURES", {"key": "/NQ", "1": 1.0}, {"key": "/ES", "1": 2.0})))
+    command = '{"requests":[{"service":"LEVELONE_FUTURES","command":"UNSUBS","parameters":{"keys":"/ES,/MNQ"}}]}'
+    carry.follow(Record(2, "out", command))
+    _, record = carry.records(AT_US)
+    assert orjson.loads(record.payload) == {"data": [_data("LEVELONE_FUTURES", {"key": "/NQ", "1": 1.0})]}
+
+
 def test_books_and_bars_are_not_carried_over() -> None:
     """Books and bars come whole and are not carried over."""
     carry = CarryOver()

@@ -76,6 +76,12 @@ def test_any_command_comes_back(at_us: int, text: str) -> None:
     assert decode_record(encode_record(record)) == record
 
 
+def test_symbols_come_back() -> None:
+    """The streamed symbols are one text."""
+    assert encode_record(Record(5, "symbols", "/NQ,AAPL")) == b'{"t":5,"symbols":"/NQ,AAPL"}\n'
+    assert decode_record(b'{"t":5,"symbols":"/NQ,AAPL"}') == Record(5, "symbols", "/NQ,AAPL")
+
+
 def test_a_loss_comes_back() -> None:
     """How many frames were lost is a number."""
     assert encode_record(Record(5, "lost", "17")) == b'{"t":5,"lost":17}\n'

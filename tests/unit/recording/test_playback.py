@@ -102,6 +102,22 @@ def test_each_login_begins_a_session() -> None:
     assert [event["is_trade"] for _, event in events] == [False, False]
 
 
+def test_only_the_symbols_of_the_moment_have_events() -> None:
+    """A symbol has events from the record that adds it to the one that releases it."""
+    frames = [data("LEVELONE_EQUITIES", {"key": "NVDA", "3": price}) for price in (1.0, 2.0, 3.0)]
+    added, released = Record(T0, "symbols", "/NQ:XCME,AAPL,NVDA"), Record(T0, "symbols", "/NQ:XCME,AAPL")
+    events = play(HEADER, frames[0], added, frames[1], released, frames[2])
+    assert [(event["symbol"], event["last_price"]) for _, event in events] == [("NVDA", 2.0)]
+
+
+def test_an_added_future_is_the_top_of_book_where_schwab_has_no_depth() -> None:
+    """Schwab is not asked again for depth that it does not have, so the answer to the first command counts."""
+    asked = command("SUBS", "FUTURES_BOOK", "7", "/NQ")
+    added, snapshot = Record(T0, "symbols", "/NQ:XCME,/ES"), data("LEVELONE_FUTURES", SNAPSHOT | {"key": "/ES"})
+    events = play(HEADER, command("LOGIN"), asked, answer("FUTURES_BOOK", 11, "7"), added, snapshot)
+    assert [event["symbol"] for channel, event in events if channel is Channel.LEVEL2] == ["/ES"]
+
+
 def test_a_part_continues_the_one_before_and_ignores_its_carried_frames() -> None:
     """Two parts in order give what one file would have given."""
     second = Header("1", HEADER.symbols, (), "UTC", T0, part=2, part_us=T0 + 10)

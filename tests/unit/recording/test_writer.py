@@ -181,6 +181,23 @@ def test_it_rotates_by_time(path: Path) -> None:
     assert [record.repeated for record in records(second)] == [True, False]
 
 
+def test_the_next_file_begins_with_the_symbols_of_the_moment(path: Path) -> None:
+    """Each file can be replayed alone, so its header has the symbols that were streamed when it began."""
+    clock = Clock()
+    recorder = FileRecorder(
+        path, HEADER, Rotation(every_s=60), flush_interval_s=0.01, monotonic=clock.monotonic, wall=clock.wall
+    )
+    recorder.take_symbols(["/NQ:XCME", "NVDA"], STARTED_US)
+    block_until(lambda: records(path))
+    clock.now += 61
+    block_until(lambda: recorder.rotations)
+    recorder.close()
+    first, second = sorted(path.parent.glob("*.zst"))
+    assert records(first) == [Record(STARTED_US, "symbols", "/NQ:XCME,NVDA")]
+    with Recording(first) as one, Recording(second) as two:
+        assert (one.header.symbols, two.header.symbols) == (HEADER.symbols, ("/NQ:XCME", "NVDA"))
+
+
 def test_it_rotates_by_size_and_keeps_the_newest(path: Path) -> None:
     """No file grows much beyond the size; the oldest go; what remains is gapless."""
     recorder = FileRecorder(path, HEADER, Rotation(largest_bytes=2_000, keep=3), flush_interval_s=0.005)

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.protocol.symbols import parse_symbols
+from schwabstream.protocol.symbols import parse_symbol, parse_symbols
 from schwabstream.report import Source
 from schwabstream.streaming.wanted_symbols import (
     GRACE_S,
     LIMIT,
+    MOST_ALIASES,
     MOST_REPORTED,
     NEW_PER_CALL,
     NOT_A_SYMBOL,
@@ -21,6 +22,7 @@ from schwabstream.streaming.wanted_symbols import (
 
 DAY = date(2026, 11, 21)
 POOL = ("AAPL", "MSFT", "NVDA", "SPY", "/MNQ", "/MNQ:XCME", "$SPX", "not a symbol", "")
+KEYS = {text: parse_symbol(text, DAY).key for text in POOL[:7]}
 
 
 def wanted_of(*configured: str, limit: int = 500) -> WantedSymbols:
@@ -53,24 +55,32 @@ steps = st.lists(st.tuples(st.frozensets(st.sampled_from(POOL)), st.sampled_from
 def test_the_streamed_symbols_are_the_configured_ones_and_the_wishes_up_to_the_limit(
     steps: list[Step], configured: list[str], limit: int
 ) -> None:
-    """Configured symbols come first and stay; changes add up to the streamed symbols; every wish is met or refused."""
+    """Configured symbols come first and stay; changes add up to the streamed symbols; every wish is met or refused.
+
+    The limit is one of keys, and it refuses nothing while there is room.
+    """
     it = Following(*configured, limit=limit)
-    streamed = dict.fromkeys(configured[:limit])
+    first = it.aliases
+    first_keys = list(dict.fromkeys(KEYS[text] for text in configured))[:limit]
+    assert first == [text for text in configured if KEYS[text] in first_keys]
+    streamed = dict.fromkeys(first)
     for texts, after_s in steps:
         change = it.step(*sorted(texts), after_s=after_s)
         for symbol in change.released:
-            assert symbol.alias not in configured[:limit]
+            assert symbol.alias not in first
             del streamed[symbol.alias]
         for symbol in change.added:
             assert symbol.alias not in streamed
             streamed[symbol.alias] = None
         assert it.aliases == list(streamed)
-        assert it.aliases[: len(configured)] == configured[:limit]
-        assert len(streamed) <= limit
+        assert it.aliases[: len(first)] == first
+        keys = {KEYS[alias] for alias in streamed}
+        assert len(keys) <= limit
         assert texts <= streamed.keys() | it.wanted.refused.keys()
-        assert it.wanted.refused.keys() <= texts | set(configured[limit:])
-        if any("SCHWAB_MAX_SYMBOLS" in reason for reason in it.wanted.refused.values()):
-            assert len(streamed) == limit
+        assert it.wanted.refused.keys() <= texts | set(configured) - set(first)
+        for text in it.wanted.refused.keys() & KEYS.keys():
+            assert len(keys) == limit
+            assert KEYS[text] not in keys
 
 
 @given(steps=steps)
@@ -106,6 +116,58 @@ def test_wishes_above_the_limit_wait_for_room_by_age() -> None:
     change = it.step("SPY", "NVDA")
     assert [symbol.alias for symbol in change.added] == ["NVDA"]
     assert list(it.wanted.refused) == ["SPY"]
+
+
+def test_another_alias_of_a_streamed_key_needs_no_room() -> None:
+    """The limit counts Schwab's keys: at the limit, another form of a streamed symbol is still streamed."""
+    it = Following("/MNQ:XCME", "/MNQ", "AAPL", limit=2)
+    assert it.aliases == ["/MNQ:XCME", "/MNQ", "AAPL"]
+    change = it.step("aapl", "MSFT")
+    assert [symbol.alias for symbol in change.added] == ["aapl"]
+    assert [(refusal.symbol, refusal.key) for refusal in change.refused] == [("MSFT", "MSFT")]
+
+
+def test_an_alias_waits_no_longer_once_its_key_is_streamed() -> None:
+    """A refused wish is met as soon as its key is streamed for another wish."""
+    it = Following("AAPL", limit=2)
+    it.step("MSFT")
+    it.step("MSFT", "NVDA", "nvda")
+    assert it.aliases == ["AAPL", "MSFT"]
+    it.step("NVDA", "nvda")
+    assert it.aliases == ["AAPL", "NVDA", "nvda"]
+    assert it.wanted.refused == {}
+
+
+def test_only_a_key_without_any_wish_makes_room() -> None:
+    """At the limit, a key goes early with all its aliases, but not while one of them is wished."""
+    it = Following(limit=2)
+    it.step("/MNQ", "/MNQ:XCME", "MSFT")
+    assert it.step("/MNQ", "MSFT", "SPY").released == ()
+    it.step("MSFT")
+    change = it.step("MSFT", "SPY")
+    assert [symbol.alias for symbol in change.released] == ["/MNQ:XCME", "/MNQ"]
+    assert it.aliases == ["MSFT", "SPY"]
+
+
+def test_a_new_alias_keeps_a_key_whose_wish_has_ended() -> None:
+    """A key that is wished again under another alias does not make room for the wishes after it."""
+    it = Following(limit=2)
+    it.step("NVDA", "MSFT")
+    change = it.step("nvda", "MSFT", "SPY")
+    assert (change.released, it.aliases) == ((), ["NVDA", "MSFT", "nvda"])
+
+
+def test_a_key_has_a_limited_number_of_aliases() -> None:
+    """Thousands of forms of one symbol cannot multiply its events: those above the limit of aliases are refused."""
+    forms = [f"{'aA'[bits & 1]}{'aA'[bits >> 1 & 1]}{'pP'[bits >> 2 & 1]}{'lL'[bits >> 3 & 1]}" for bits in range(16)]
+    it = Following()
+    change = it.step(*forms)
+    assert it.aliases == forms[:MOST_ALIASES]
+    assert {refusal.detail for refusal in change.refused} == {LIMIT}
+    assert "AAPL is streamed under 10 other names" in change.refused[0].reason
+    it.step(*forms[1:])
+    it.step(*forms[1:], after_s=GRACE_S)
+    assert it.aliases == forms[1 : MOST_ALIASES + 1]
 
 
 def test_configured_symbols_above_the_limit_are_refused_by_name() -> None:
@@ -158,3 +220,11 @@ def test_the_source_of_a_symbol_follows_its_wish() -> None:
     assert [it.wanted.source(alias) for alias in ("AAPL", "MSFT")] == ["configured", "wanted"]
     it.step("AAPL", "MSFT", source="added")
     assert [it.wanted.source(alias) for alias in ("AAPL", "MSFT")] == ["configured", "added"]
+
+
+def test_a_removed_symbol_is_no_longer_added() -> None:
+    """In the minute before its release the source of a removed symbol is ``wanted``, because it will not stay."""
+    it = Following("AAPL")
+    it.step("MSFT", source="added")
+    it.step()
+    assert (it.aliases, it.wanted.source("MSFT")) == (["AAPL", "MSFT"], "wanted")

@@ -113,3 +113,20 @@ def test_a_waiting_streamer_shows_its_reason_and_foreign_text_is_escaped() -> No
     assert "[b]\\u001b" in drawn
     assert "next one due unknown" in drawn
     assert "\x1b" not in drawn
+
+
+def test_refused_symbols_and_other_services_are_named() -> None:
+    """What is streamed beside the symbols is one line; the first five refused ones have their reasons."""
+    refused = {f"S{number}": f"S{number} is not streamed: the limit" for number in range(7)}
+    refused = {"NYSE_VOLUME_1": "SCREENER_EQUITY refused: too many\x1b", **refused}
+    services = {"SCREENER_EQUITY": ("NYSE_VOLUME_5", "NYSE_VOLUME_0"), "ACCT_ACTIVITY": ("Account Activity",)}
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(render_status(report(refused=refused, services=services), NOW_MS / 1000))
+    text = [line.strip() for line in capture.get().splitlines()]
+    assert "also streamed  SCREENER_EQUITY NYSE_VOLUME_5, NYSE_VOLUME_0; ACCT_ACTIVITY Account Activity" in text
+    shown = [line.split(maxsplit=1)[1] for line in text if line.startswith("refused")]
+    assert shown[0] == "NYSE_VOLUME_1: SCREENER_EQUITY refused: too many\\u001b"
+    assert shown[1] == "S0 is not streamed: the limit"
+    assert shown[-1] == "and 3 more: see schwabstream stream list"
+    assert len(shown) == 6

@@ -124,7 +124,7 @@ def test_why_a_row_is_stale() -> None:
     assert shown.why_stale(quote, NOW) == "disconnected"
     shown.take_report(report(line("/ES")))
     assert shown.why_stale(quote, NOW) == "not streamed"
-    shown.take_report(report(line("/MNQ", fresh=False)))
+    shown.take_report(report(line("/MNQ", fresh=False), reported=int(NOW * 1000)))
     assert shown.why_stale(quote, NOW) == "no data yet"
     shown.apply(tick("/MNQ", 10.0), NOW)
     assert shown.why_stale(quote, NOW) == "unconfirmed"
@@ -176,6 +176,20 @@ def test_a_requested_symbol_shows_the_progress_of_its_request() -> None:
     shown.take_report(report(line("/MNQ"), line("AAPL")))
     assert shown.why_stale(shown.quotes[1], NOW) == "no data yet"
     assert shown.not_streamed() is None
+
+
+def test_the_first_data_of_a_symbol_shows_that_it_is_streamed() -> None:
+    """Data newer than a report that lacks its symbol ends ``subscribing`` without waiting for the next report."""
+    shown = watchlist("NVDA")
+    shown.requested = True
+    shown.apply(tick("NVDA", 10.0), NOW)
+    shown.take_report(report(line("AAPL"), reported=int(NOW * 1000)))
+    assert shown.why_stale(shown.quotes[0], NOW) == "subscribing"
+    shown.apply(tick("NVDA", 11.0, received_us=int(NOW * 1e6) + 1000), NOW)
+    assert shown.why_stale(shown.quotes[0], NOW) is None
+    assert shown.not_streamed() is None
+    shown.take_report(report(line("NVDA", fresh=False), reported=int(NOW * 1000)))
+    assert shown.why_stale(shown.quotes[0], NOW) is None
 
 
 def test_a_replay_names_no_symbols_and_misses_none() -> None:

@@ -28,6 +28,7 @@ NAMES = [
     "redis keys",
     "redis memory",
     "redis readers",
+    "redis wanted",
     "lease",
     "report",
     "alerts",
