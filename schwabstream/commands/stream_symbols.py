@@ -91,16 +91,13 @@ async def _add(settings: Settings, symbols: list[Symbol]) -> Outcome:
         refused: dict[str, str] = {}
         for symbol in symbols:
             line, alias = lines.get(symbol.key), aliases[symbol.key]
-            source = "configured" if line and line.source == "configured" else "added"
-            if (
-                line
-                and line.services
-                and not line.refusal
-                and (source == "configured" or before.get(alias) == math.inf)
-            ):
-                outcome.lines.append(f"{symbol.alias} is already streamed ({source})")
-            elif line and line.refusal and source == "configured":
-                refused[alias] = line.refusal
+            if line is not None and line.source == "configured":
+                if line.refusal:
+                    refused[alias] = line.refusal
+                else:
+                    outcome.lines.append(f"{symbol.alias} is already streamed (configured)")
+            elif line is not None and line.services and before.get(alias) == math.inf:
+                outcome.lines.append(f"{symbol.alias} is already streamed (added)")
             else:
                 asked.append(alias)
         await _Request(settings, asked, refused, outcome).run(wanted, before)

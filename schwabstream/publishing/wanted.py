@@ -26,7 +26,7 @@ RAREST_S = 5.0
 LARGEST_SHARE = 0.03
 """The share of a core for polling: after a poll that costs more the next one comes later, ``RAREST_S`` at most."""
 MOST_WISHES = 10_000
-"""The most wishes read of each kind; of more, those that were read before stay."""
+"""The most wishes read of each kind; of more, the ones of the last poll come first."""
 CLEAN_UP_EVERY = 60
 _LISTENED = ("ticks", "level2")
 
