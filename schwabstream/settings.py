@@ -176,10 +176,10 @@ class Settings(BaseSettings):
         description="The first part of every channel and key; one account per prefix.",
     )
     schwab_redis_symbol_channels: bool = Field(
-        default=True,
+        default=False,
         description=(
-            "Also publish each tick, book and bar on a channel of its symbol, such as market_data:ticks:AAPL, so that "
-            "a reader of a few symbols receives only these."
+            "Also publish each tick, book and bar on a channel of its symbol, such as market_data:ticks:AAPL. A reader "
+            "of a few symbols then receives only these, and asks for a symbol by subscribing to its channel."
         ),
     )
     schwab_redis_stream_maxlen: int = Field(

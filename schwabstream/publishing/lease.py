@@ -7,6 +7,7 @@ keeps both: it renews them inside its transactions, and Redis discards a transac
 """
 
 import asyncio
+import contextlib
 import os
 import platform
 import time
@@ -54,7 +55,7 @@ class Lease:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._prefix = prefix
+        self._prefix, self._redis_url = prefix, redis_url
         self._sleep, self._wall = sleep, wall
         self._key = self._account = ""
         self._account_key = f"{prefix}:owner"
@@ -91,6 +92,7 @@ class Lease:
                 "SCHWAB_REDIS_PREFIX"
             )
         await self._look()
+        await self._refuse_beside_other_databases()
 
     async def take(self, *, wait: bool, by_force: bool = False) -> Fence:
         """Take the lease and return its fence: at once when it is free or ``by_force``, else when it becomes free.
@@ -100,6 +102,7 @@ class Lease:
         So does, at any time, a prefix that belongs to another account.
         """
         logged: str | None = None
+        await self._refuse_beside_other_databases()
         try:
             while True:
                 try:
@@ -184,6 +187,24 @@ class Lease:
         if account not in (None, self._account):
             raise foreign_prefix(self._prefix, await self._ask(self._redis.get(f"{self._prefix}:lease:{account}")))
         return holder
+
+    async def _refuse_beside_other_databases(self) -> None:
+        """Raise ``LeaseLost`` when the prefix belongs to another account in another database of this Redis.
+
+        The databases of a Redis share its pub/sub channels. A user without the rights to look is not stopped.
+        """
+        with contextlib.suppress(RedisError, OSError):  # the other commands report an outage
+            mine = self._redis.connection_pool.connection_kwargs.get("db", 0)
+            for name in await self._redis.info("keyspace"):
+                number = int(name.removeprefix("db"))
+                if number == mine:
+                    continue
+                other = redis_client(self._redis_url, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
+                other.connection_pool.connection_kwargs["db"] = number
+                async with other:
+                    account = await other.get(self._account_key)
+                    if account not in (None, self._account):
+                        raise foreign_prefix(self._prefix, await other.get(f"{self._prefix}:lease:{account}"))
 
     async def _ask(self, answer: Awaitable[Any]) -> Any:
         with translated(self._url):

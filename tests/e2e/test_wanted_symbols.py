@@ -62,6 +62,7 @@ async def running(simulator: SchwabSimulator, redis_server: RedisServer, clean: 
     token.chmod(0o600)
     environment = os.environ | {
         "SCHWAB_API_BASE_URL": simulator.base_url,
+        "SCHWAB_REDIS_SYMBOL_CHANNELS": "true",
         "SCHWAB_CLIENT_ID": simulator.client_id,
         "SCHWAB_CLIENT_SECRET": simulator.client_secret,
         "SCHWAB_TOKEN_PATH": str(token),

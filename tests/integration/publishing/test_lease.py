@@ -475,6 +475,26 @@ async def test_a_prefix_that_another_account_took_meanwhile_fences_the_writer(
     assert redis_server.client.get("market_data:owner") == "somebody else"
 
 
+async def test_another_database_of_the_same_redis_is_no_way_around(redis_server: RedisServer) -> None:
+    """Databases share pub/sub channels: under a prefix that is taken in one, another account is refused in all."""
+    live = Lease(redis_server.url, "market_data", sleep=yield_once)
+    live.of_account(CUSTOMER)
+    await live.take(wait=False)
+    beside = f"{redis_server.url.removesuffix('/0')}/3"
+    simulation = Lease(beside, "market_data", sleep=yield_once)
+    with pytest.raises(LeaseLost, match="SCHWAB_REDIS_PREFIX"):
+        await simulation.of_simulation()
+    other = Lease(beside, "market_data", sleep=yield_once)
+    other.of_account("f" * 64)
+    with pytest.raises(LeaseLost, match="SCHWAB_REDIS_PREFIX"):
+        await other.take(wait=True)
+    elsewhere = Lease(beside, "demo", sleep=yield_once)
+    elsewhere.of_account("f" * 64)
+    await elsewhere.take(wait=False)
+    for each in (live, simulation, other, elsewhere):
+        await each.close()
+
+
 async def test_a_simulation_keeps_away_from_a_live_streamer(redis_server: RedisServer) -> None:
     """A simulation is refused where a live streamer reports, whatever its version, not beside another simulation."""
     lease = Lease(redis_server.url, "market_data", sleep=yield_once)

@@ -93,6 +93,7 @@ async def test_a_user_who_may_not_see_the_wanted_symbols(
     """Each permission that reading the wanted symbols needs is checked; a run without it streams configured ones."""
     redis_server.client.execute_command("ACL", "SETUSER", "app", "on", ">s3cret", "~*", "&*", "+@all", denied)
     monkeypatch.setenv("REDIS_URL", f"redis://app:s3cret@127.0.0.1:{redis_server.port}/0")
+    monkeypatch.setenv("SCHWAB_REDIS_SYMBOL_CHANNELS", "true")
     diagnosis = await examine()
     wanted = of(diagnosis, "redis wanted")
     assert (verdicts(diagnosis), diagnosis.exit_code) == ({"redis wanted": Verdict.WARNING}, 0)
@@ -105,12 +106,12 @@ async def test_wanted_symbols_are_described(
 ) -> None:
     """The limit of symbols and the ways to ask for more are shown; a key of another type is named."""
     redis_server.client.zadd("market_data:wanted", {"NVDA": "+inf", "MSFT": 5})
+    assert of(await examine(), "redis wanted").detail == "at most 500 symbols, configured or requested by readers"
+    assert redis_server.client.zcard("market_data:wanted") == 2
+    monkeypatch.setenv("SCHWAB_REDIS_SYMBOL_CHANNELS", "true")
     assert of(await examine(), "redis wanted").detail == (
         "at most 500 symbols, configured or requested by readers; listening to the channel of a symbol requests it"
     )
-    assert redis_server.client.zcard("market_data:wanted") == 2
-    monkeypatch.setenv("SCHWAB_REDIS_SYMBOL_CHANNELS", "false")
-    assert of(await examine(), "redis wanted").detail == "at most 500 symbols, configured or requested by readers"
     redis_server.client.set("market_data:wanted", "somebody's")
     wanted = of(await examine(), "redis wanted")
     assert (wanted.verdict, wanted.fix) == (Verdict.WARNING, "rename or delete market_data:wanted")
