@@ -199,7 +199,7 @@ class Lease:
                 number = int(name.removeprefix("db"))
                 if number == mine:
                     continue
-                other = redis_client(self._redis_url, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
+                other: Any = redis_client(self._redis_url, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
                 other.connection_pool.connection_kwargs["db"] = number
                 async with other:
                     account = await other.get(self._account_key)
