@@ -8,6 +8,7 @@ checked for jumps of ``seq`` and timed from its receipt by the streamer to its a
 import argparse
 import asyncio
 import json
+import random
 import shlex
 import statistics
 import string
@@ -92,9 +93,10 @@ async def _measure(url: str, times: int, quiet_s: float) -> dict[str, object]:
         await asyncio.sleep(quiet_s)
         before = others.phase()
         waits: list[float] = []
+        chance = random.Random(14)
         for symbol in [f"Q{first}{second}X" for first in string.ascii_uppercase for second in "BCDF"][:times]:
             waits.append(await _first_tick(client, symbol))
-            await asyncio.sleep(0.37)
+            await asyncio.sleep(chance.uniform(0, 1))  # or every wait would begin at the same moment of a poll
         during = others.phase()
         listener.cancel()
     ordered = sorted(waits)

@@ -71,6 +71,7 @@ class StreamSession:
         self._liveness = Liveness(Limits(), stream.liveness_history)
         self._subscriptions = Subscriptions(connection, stream, self._liveness)
         self._heard: set[str] = set()
+        self._followed = stream.wishes
         self._has_unlisted, self._has_new_listings = asyncio.Event(), False
         self._dead_since: dict[str, float] = {}
         self._repeated_us: dict[str, int] = {}
@@ -127,6 +128,8 @@ class StreamSession:
                 return
         if self.subscribed_at is None and self._connection.idle:
             self._complete()
+        elif self._followed is not self._stream.wishes or self._has_new_listings:
+            self.follow_wishes()
 
     def follow_wishes(self) -> None:
         """Subscribe and release what the wishes ask for, once the commands before are answered."""
@@ -144,6 +147,7 @@ class StreamSession:
             self._stream.announce_accepted(symbol.key for symbol in change.added if symbol.key in confirmed)
 
     def _take_wishes(self) -> Change:
+        self._followed = self._stream.wishes
         change = self._stream.follow_wishes()
         for symbol in change.released:
             if (key := symbol.key) not in self._market.instruments:

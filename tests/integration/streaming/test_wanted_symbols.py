@@ -1,12 +1,16 @@
 """Symbols that are wanted while a session runs, on virtual time and against what the simulator received."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
 from schwabstream.simulator import Faults
 from tests.long.wanted_symbols import play_consumers
 from tests.support.stage import Stage, moving, play, report
+
+if TYPE_CHECKING:
+    from schwabstream.report import Source
 
 
 def keys_sent(stage: Stage, verb: str, service: str = "LEVELONE_EQUITIES") -> list[str]:
@@ -164,6 +168,25 @@ def test_a_flood_of_wishes_reaches_schwab_one_command_at_a_time() -> None:
         assert stage.simulator.connections_total == 1
 
     play(story, "AAPL", faults=Faults(command_delay_s=0.2, serial_commands=True), pulse=False)
+
+
+def test_a_wish_during_commands_is_followed_as_soon_as_they_are_answered() -> None:
+    """A wish that comes while Schwab answers another one is sent after the last answer, not with the next look."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        wishes: dict[str, Source] = {}
+        for first, second in (("AAX", "ABX"), ("BAX", "BBX"), ("CAX", "CBX"), ("DAX", "DBX"), ("EAX", "EBX")):
+            await asyncio.sleep(5.15)  # each time at another moment of a second
+            wishes = {**wishes, first: "wanted"}
+            stage.client.wish(wishes)
+            await asyncio.sleep(0.05)
+            wishes = {**wishes, second: "wanted"}
+            stage.client.wish(wishes)
+            await asyncio.sleep(0.7)
+            assert second in keys_sent(stage, "ADD")
+
+    play(story, "AAPL", faults=Faults(command_delay_s=0.1, serial_commands=True), pulse=False)
 
 
 def test_a_wished_future_has_the_top_of_book_where_schwab_has_no_depth() -> None:
