@@ -245,7 +245,8 @@ class TradingEventPublisher:
                 parts += queue.pack()
                 commands += queue.commands_per_event * count + (1 if queue.last_key else 0)
         self._repeats = []
-        if report := self._report.load():
+        if self._report.newest is not None:
+            report = self._report.load()
             repeats = self._repeat_refused() if self.refusing else []
             instruments = self.instruments.load()
             parts += (report, *repeats, *instruments)
@@ -272,9 +273,10 @@ class TradingEventPublisher:
             self.batch_sizes.add(total)
         self.write_times.add(self._writer.round_trip_s or 0.0)
         self._shed_events, self._shed_bytes = self._max_events, self._max_bytes
-        if self._report.in_flight and self.instruments.key not in self.refusing:
-            self.instruments.written()
-        self._report.written()
+        if self._report.in_flight:
+            if self.instruments.key not in self.refusing:
+                self.instruments.written()
+            self._report.written()
         if self.state is _WRITING:
             if self._fills(1 / 4):
                 self._move(Trigger.FELL_BEHIND)
