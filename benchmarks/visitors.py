@@ -111,7 +111,7 @@ async def _measure(url: str, base: str, pid: int, minutes: float, seed: int) -> 
         "differences": differences[:20],
         "jumps": seen["jumps"],
         "ticks": seen["ticks"],
-        "visits": sum(wanted.listeners.values()) + len(wanted.until),
+        "symbols": len(wanted.until),
         "status": {name: seen[name] for name in ("subscribed", "released", "refused", "gap", "dropped", "stale")},
         "refused_commands": report.get("counts", {}).get("refused commands", 0),
         "sessions": report.get("sessions"),
