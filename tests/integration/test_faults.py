@@ -20,6 +20,7 @@ from tests.long.fault_schedules import (
     recovered,
     verdict,
 )
+from tests.support.cases import only
 from tests.support.fault_proxy import Spoil
 from tests.support.full_disk import full_disk
 from tests.support.stage import Stage, play
@@ -153,7 +154,7 @@ def test_a_subscription_that_nobody_answers_fails_alone() -> None:
     play(story, "/MNQ:XCME", "AAPL", pulse=False)
 
 
-@pytest.mark.parametrize("error", ["server_error", "forbidden_html", "rate_limited"])
+@pytest.mark.parametrize("error", only(["rate_limited"], ["server_error", "forbidden_html", "rate_limited"]))
 def test_the_token_endpoint_down_costs_no_token(error: str) -> None:
     """With access expired and OAuth down for an hour there are few calls, the refresh token stays, and it recovers."""
 

@@ -40,7 +40,7 @@ class AnsweringStreamer:
         self._configured, self._refuses, self._mute, self._prices = configured, dict(refuses or {}), mute, prices
         self._announced: set[str] = set()
         self._denied = frozenset(denied)
-        self._seq = time.time_ns() // 1000
+        self._status_seq = self._tick_seq = time.time_ns() // 1000  # each channel has its own
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -97,13 +97,20 @@ class AnsweringStreamer:
     def _announce(self, state: str, symbol: str, reason: str) -> None:
         self._announced.add(symbol)
         event = status_event(state, reason, time.time_ns() // 1000, symbol=symbol, key=symbol.upper())
-        self._seq += 1
-        self._redis.publish("market_data:status", orjson.dumps({**event, "seq": self._seq}))
+        self._status_seq += 1
+        self._redis.publish("market_data:status", orjson.dumps({**event, "seq": self._status_seq}))
 
     def _tick(self, line: SymbolReport) -> None:
-        self._seq += 1
+        self._tick_seq += 1
         now_us = time.time_ns() // 1000
-        event = {"v": 1, "type": "tick", "symbol": line.symbol, "key": line.key, "seq": self._seq, "asset": "EQUITY"}
+        event = {
+            "v": 1,
+            "type": "tick",
+            "symbol": line.symbol,
+            "key": line.key,
+            "seq": self._tick_seq,
+            "asset": "EQUITY",
+        }
         event |= {"timestamp": now_us // 1000, "received_us": now_us, "last_price": 110.25, "is_trade": True}
         payload = orjson.dumps(event).decode()
         pipe = self._redis.pipeline()

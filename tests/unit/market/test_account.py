@@ -174,6 +174,7 @@ def planted(chance: random.Random, numbers: list[str]) -> Iterator[Any]:
             yield form(number)
 
 
+@pytest.mark.slow  # every run plants as many in a whole streamer, end to end
 def test_none_of_10000_planted_numbers_is_in_an_event() -> None:
     """Account numbers in every field, in names, in nested JSON and with separators never reach an event."""
     chance, numbers, digits = random.Random(14), list[str](), re.compile("[^0-9]")
