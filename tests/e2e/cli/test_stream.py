@@ -549,7 +549,7 @@ async def test_usage_errors_exit_2(clean: Path) -> None:
 @pytest.mark.parametrize(
     "fault",
     only(
-        ["rest_silence", "black_hole", "login"],
+        ["black_hole", "login"],
         ["refused", "rest_silence", "rest_drop", "handshake", "black_hole", "login"],
     ),
 )

@@ -170,8 +170,8 @@ def test_one_silent_symbol_among_living_ones_is_asked_for_again() -> None:
     ("symbols", "busy"),
     [
         (("SPY   261218C00600000",), ()),
-        (("/CL",), ()),
-        (("SPY   261218C00600000", "AAPL"), ("AAPL",)),
+        pytest.param(("/CL",), (), marks=pytest.mark.slow),
+        pytest.param(("SPY   261218C00600000", "AAPL"), ("AAPL",), marks=pytest.mark.slow),
         (("SPY   261218C00600000", "SPY   261218P00600000"), ("SPY   261218P00600000",)),
     ],
 )
