@@ -138,22 +138,6 @@ def left(raw: bytes) -> bool:
 EVIL = "/MNQ\x1b]0;owned\x07\x9b2J\u202e\x7f"
 
 
-@pytest.fixture
-def pointed(simulator: SchwabSimulator, redis_server: RedisServer, clean: Path) -> dict[str, str]:
-    """The environment of a run that is logged in at the simulator and uses this test's Redis."""
-    token = clean / "tokens" / "schwab_token.json"
-    token.parent.mkdir(mode=0o700)
-    token.write_text(json.dumps(simulator.issue_token()))
-    token.chmod(0o600)
-    return {
-        "SCHWAB_API_BASE_URL": simulator.base_url,
-        "SCHWAB_CLIENT_ID": simulator.client_id,
-        "SCHWAB_CLIENT_SECRET": simulator.client_secret,
-        "SCHWAB_TOKEN_PATH": str(token),
-        "REDIS_URL": redis_server.url,
-    }
-
-
 def steers(raw: bytes) -> bool:
     """Whether the output holds what would set a title, ring, or turn the text around."""
     return any(part in raw for part in (b"]0;owned\x07", b"\x07", b"\x7f", "\x9b".encode(), "\u202e".encode()))

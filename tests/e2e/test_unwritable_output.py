@@ -115,24 +115,15 @@ def test_a_closed_pipe_is_not_an_error(command: str, redis_url: str) -> None:
 
 
 async def test_a_stream_whose_events_cannot_be_written_logs_out(
-    simulator: SchwabSimulator, redis_server: RedisServer, clean: Path
+    simulator: SchwabSimulator, pointed: dict[str, str]
 ) -> None:
     """``stream run --json`` on a full disk sends LOGOUT to Schwab, then exits with 1 and the sentence."""
     import asyncio
 
-    token = clean / "token.json"
-    token.write_text(json.dumps(simulator.issue_token()))
     process = await asyncio.create_subprocess_shell(
         f'exec "{COMMAND}" stream run --json >/dev/full',
         stderr=subprocess.PIPE,
-        env={
-            **os.environ,
-            "SCHWAB_API_BASE_URL": simulator.base_url,
-            "SCHWAB_CLIENT_ID": simulator.client_id,
-            "SCHWAB_CLIENT_SECRET": simulator.client_secret,
-            "SCHWAB_TOKEN_PATH": str(token),
-            "REDIS_URL": redis_server.url,
-        },
+        env=os.environ | pointed,
     )
     _, stderr = await asyncio.wait_for(process.communicate(), 30)
     assert process.returncode == 1

@@ -122,19 +122,9 @@ async def finished(*arguments: str, **options: Any) -> tuple[int, Process]:
 
 
 @pytest.fixture
-def pointed(simulator: SchwabSimulator, redis_server: RedisServer, clean: Path) -> dict[str, str]:
-    """The environment of a run that is logged in at the simulator and uses this test's Redis."""
-    token = clean / "tokens" / "schwab_token.json"
-    token.parent.mkdir(mode=0o700)
-    token.write_text(json.dumps(simulator.issue_token()))
-    token.chmod(0o600)
-    return environment(
-        SCHWAB_API_BASE_URL=simulator.base_url,
-        SCHWAB_CLIENT_ID=simulator.client_id,
-        SCHWAB_CLIENT_SECRET=simulator.client_secret,
-        SCHWAB_TOKEN_PATH=str(token),
-        REDIS_URL=redis_server.url,
-    )
+def pointed(pointed: dict[str, str]) -> dict[str, str]:
+    """This test's clean environment with those settings."""
+    return environment(**pointed)
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ import pytest
 from schwabstream.commands.child_streamer import own_stream
 from tests.conftest import RedisServer
 from tests.support.answering_streamer import DENIAL, AnsweringStreamer, wishes
+from tests.support.command import run
 from tests.support.terminal import COMMAND
 from tests.support.waiting import block_until, until
 
@@ -24,12 +25,6 @@ NO_STREAMER = "schwabstream: no streamer is running: start one with schwabstream
 def here(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """All commands use the Redis of the test."""
     monkeypatch.setenv("REDIS_URL", redis_server.url)
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    """A command in a pipe: exit code, output, messages."""
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stdout, done.stderr
 
 
 def test_symbols_are_added_listed_and_removed(redis_server: RedisServer) -> None:
