@@ -5,6 +5,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -24,6 +25,14 @@ settings.load_profile("suite")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--live`` lets the checks of a real account run."""
     parser.addoption("--live", action="store_true", help="run the checks that need a real Schwab account")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep bytecode for the programs that tests start: without it each compiles its imports for more than a second."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) and "PYTHONPYCACHEPREFIX" not in os.environ:
+        directory = tempfile.TemporaryDirectory(prefix="schwabstream-bytecode-", ignore_cleanup_errors=True)
+        os.environ["PYTHONPYCACHEPREFIX"] = directory.name
+        config.add_cleanup(directory.cleanup)
 
 
 @pytest.fixture(autouse=True)
