@@ -1,7 +1,6 @@
 """Fixtures of every test: a temporary directory, a clean environment, a real Redis, the simulator."""
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ import redis
 from hypothesis import settings
 
 from schwabstream.simulator import SchwabSimulator
+from tests.support.redis_program import redis_program
 from tests.support.waiting import block_until
 
 PLANTED_ENV = b"# planted by the test suite\nCLIENT_SECRET_OF_NOBODY=untouched\n"
@@ -117,10 +117,7 @@ class RedisServer:
 @pytest.fixture
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A running Redis that the test may kill and start again."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed: apt-get install redis-server")
-    server = RedisServer(program, tmp_path_factory.mktemp("redis"))
+    server = RedisServer(redis_program(), tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
     server.kill()
@@ -133,10 +130,7 @@ def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     started: list[RedisServer] = []
 
     def start(*options: str) -> RedisServer:
-        program = shutil.which("redis-server")
-        if program is None:
-            pytest.skip("redis-server is not installed: apt-get install redis-server")
-        server = RedisServer(program, tmp_path, *options)
+        server = RedisServer(redis_program(), tmp_path, *options)
         started.append(server)
         server.start()
         return server
