@@ -1,6 +1,8 @@
 """Fixtures of every test: a temporary directory, a clean environment, a real Redis, the simulator."""
 
+import atexit
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,12 +29,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--live", action="store_true", help="run the checks that need a real Schwab account")
 
 
-def pytest_configure(config: pytest.Config) -> None:
+def pytest_configure() -> None:
     """Keep bytecode for the programs that tests start: without it each compiles its imports for more than a second."""
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) and "PYTHONPYCACHEPREFIX" not in os.environ:
-        directory = tempfile.TemporaryDirectory(prefix="schwabstream-bytecode-", ignore_cleanup_errors=True)
-        os.environ["PYTHONPYCACHEPREFIX"] = directory.name
-        config.add_cleanup(directory.cleanup)
+        directory = tempfile.mkdtemp(prefix="schwabstream-tests-")
+        os.environ["PYTHONPYCACHEPREFIX"] = directory
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)  # after the workers of pytest-xdist have ended
 
 
 @pytest.fixture(autouse=True)
