@@ -1,4 +1,4 @@
-"""Futures roots: market, trading hours, tick size, decimals and multiplier of each.
+"""Futures roots: market, trading hours, tick size, multiplier and notation of the prices of each.
 
 Data only, from the exchanges' contract specifications. A root that is missing here still streams, but its tick size is
 unknown until Schwab sends it (futures fields 25 and 31). tastytrade and thinkorswim append the market identifier code
@@ -8,6 +8,8 @@ after a colon; it is never sent to Schwab (protocol 6).
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from schwabstream.protocol.notation import Notation
 
 
 class Hours(StrEnum):
@@ -24,13 +26,22 @@ class Hours(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FutureRoot:
-    """One product: ``tick`` in price units, ``multiplier`` in currency per price unit."""
+    """One product: ``tick`` in price units, ``multiplier`` in currency per price unit.
+
+    ``denominator``: prices are written as decimals (1), in eighths (8) or in 32nds (32).
+    """
 
     mic: str
     tick: float
     decimals: int
     multiplier: float
     hours: Hours = Hours.GLOBEX
+    denominator: int = 1
+
+    @property
+    def notation(self) -> Notation:
+        """How its prices are written."""
+        return Notation(self.decimals, self.denominator, self.denominator == 32 and self.tick < 1 / 32)
 
 
 # fmt: off
@@ -71,27 +82,27 @@ FUTURE_ROOTS: Final[dict[str, FutureRoot]] = {
     # CBOT: index, treasuries, grains
     "YM": FutureRoot("XCBT", 1.0, 0, 5),
     "MYM": FutureRoot("XCBT", 1.0, 0, 0.5),
-    "ZB": FutureRoot("XCBT", 1 / 32, 5, 1_000),
-    "ZF": FutureRoot("XCBT", 1 / 128, 7, 1_000),
-    "ZN": FutureRoot("XCBT", 1 / 64, 6, 1_000),
+    "ZB": FutureRoot("XCBT", 1 / 32, 5, 1_000, denominator=32),
+    "ZF": FutureRoot("XCBT", 1 / 128, 7, 1_000, denominator=32),
+    "ZN": FutureRoot("XCBT", 1 / 64, 6, 1_000, denominator=32),
     "ZQ": FutureRoot("XCBT", 0.0025, 4, 4_167),
-    "ZT": FutureRoot("XCBT", 1 / 256, 8, 2_000),
-    "TN": FutureRoot("XCBT", 1 / 64, 6, 1_000),
-    "UB": FutureRoot("XCBT", 1 / 32, 5, 1_000),
+    "ZT": FutureRoot("XCBT", 1 / 256, 8, 2_000, denominator=32),
+    "TN": FutureRoot("XCBT", 1 / 64, 6, 1_000, denominator=32),
+    "UB": FutureRoot("XCBT", 1 / 32, 5, 1_000, denominator=32),
     "2YY": FutureRoot("XCBT", 0.001, 3, 1_000),
     "5YY": FutureRoot("XCBT", 0.001, 3, 1_000),
     "10Y": FutureRoot("XCBT", 0.001, 3, 1_000),
     "30Y": FutureRoot("XCBT", 0.001, 3, 1_000),
-    "KE": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS),
-    "XC": FutureRoot("XCBT", 0.125, 3, 10, Hours.GRAINS),
-    "XK": FutureRoot("XCBT", 0.125, 3, 10, Hours.GRAINS),
-    "XW": FutureRoot("XCBT", 0.125, 3, 10, Hours.GRAINS),
-    "ZC": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS),
+    "KE": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS, 8),
+    "XC": FutureRoot("XCBT", 0.125, 3, 10, Hours.GRAINS, 8),
+    "XK": FutureRoot("XCBT", 0.125, 3, 10, Hours.GRAINS, 8),
+    "XW": FutureRoot("XCBT", 0.125, 3, 10, Hours.GRAINS, 8),
+    "ZC": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS, 8),
     "ZL": FutureRoot("XCBT", 0.01, 2, 600, Hours.GRAINS),
     "ZM": FutureRoot("XCBT", 0.1, 1, 100, Hours.GRAINS),
-    "ZO": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS),
-    "ZS": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS),
-    "ZW": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS),
+    "ZO": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS, 8),
+    "ZS": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS, 8),
+    "ZW": FutureRoot("XCBT", 0.25, 2, 50, Hours.GRAINS, 8),
     # NYMEX: energy, platinum, palladium
     "BZ": FutureRoot("XNYM", 0.01, 2, 1_000),
     "CL": FutureRoot("XNYM", 0.01, 2, 1_000),

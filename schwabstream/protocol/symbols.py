@@ -14,6 +14,7 @@ from typing import Final
 
 from schwabstream.errors import SymbolError
 from schwabstream.protocol.futures import FUTURE_ROOTS, MICS, FutureRoot
+from schwabstream.protocol.notation import Notation, decimals_of
 from schwabstream.protocol.suggestions import listed_root, proposals
 
 MAX_LENGTH: Final = 48
@@ -99,13 +100,13 @@ def future_root(symbol: Symbol) -> FutureRoot | None:
     return FUTURE_ROOTS.get(symbol.root[1:]) if symbol.asset is Asset.FUTURE else None
 
 
-def price_decimals(symbol: Symbol) -> int:
-    """The number of decimals in a price of this symbol."""
+def notation_of(symbol: Symbol, tick: float | None = None) -> Notation:
+    """How prices of this symbol are written; ``tick`` is the size from Schwab, for futures that the table lacks."""
     if root := future_root(symbol):
-        return root.decimals
+        return root.notation
     if symbol.asset is Asset.FOREX:
-        return 3 if symbol.key.endswith("/JPY") else 5
-    return 2
+        return Notation(3 if symbol.key.endswith("/JPY") else 5)
+    return Notation(decimals_of(tick)) if tick and symbol.asset is Asset.FUTURE else Notation()
 
 
 def tick_size(symbol: Symbol) -> float | None:

@@ -80,7 +80,7 @@ class Ladder:
         line.append(safe(quote.symbol.alias), "bold")
         if quote.tick is not None:
             arrow, colour = {1: (" ▲", _BID), -1: (" ▼", _ASK)}.get(quote.direction, ("", ""))
-            line.append(f"  {text.price(quote.tick.last_price, quote.decimals)}{arrow}", f"bold {colour}")
+            line.append(f"  {text.price(quote.tick.last_price, quote.notation)}{arrow}", f"bold {colour}")
         if book is not None:
             age_s = now_s - book.received_us / 1e6
             line.append(f"  {safe(book.service)} {text.clock(book.timestamp, now_s)}, {text.age(age_s)} old")
@@ -107,7 +107,7 @@ class Ladder:
             size = Cell(text.count(level.size), weight + colour)
             bar = Cell(bar_of(level.size, largest, rightwards=not bid), colour)
             cumulated = Cell(text.count(total), "dim")
-            price = Cell(text.price(level.price, self._quote.decimals), weight.strip())
+            price = Cell(text.price(level.price, self._quote.notation), weight.strip())
             around = [cumulated, bar, size, price, _EMPTY, _EMPTY, _EMPTY]
             if not bid:
                 around = [_EMPTY, _EMPTY, _EMPTY, price, size, bar, cumulated]
@@ -136,7 +136,7 @@ def summary(quote: Quote, book: Level2Event, depth: int) -> Text:
         missing = " and ".join(name for name, side in (("bids", book.bids), ("asks", book.asks)) if not side)
         return line.append(f"no {missing}", "bold")
     spread = book.asks[0].price - book.bids[0].price
-    line.append(f"spread {text.price(spread, quote.decimals)}")
+    line.append(f"spread {text.price(spread, quote.notation)}")
     if quote.tick_size:
         ticks = round(spread / quote.tick_size, 2)
         line.append(f" ({ticks:g} tick{'' if abs(ticks) == 1 else 's'})")
@@ -156,7 +156,7 @@ def why_top_of_book(book: Level2Event) -> str:
 def book_line(quote: Quote, book: Level2Event, now_s: float, depth: int) -> str:
     """One book as one line of plain text, best levels first, for pipes."""
     sides = [
-        f"{name} " + " ".join(f"{text.count(level.size)}@{text.price(level.price, quote.decimals)}" for level in side)
+        f"{name} " + " ".join(f"{text.count(level.size)}@{text.price(level.price, quote.notation)}" for level in side)
         for name, side in (("bids", book.bids[:depth]), ("asks", book.asks[:depth]))
     ]
     start = f"{text.clock(book.timestamp, now_s)}  {safe(quote.symbol.alias)}  {book.source}"

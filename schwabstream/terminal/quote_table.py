@@ -85,7 +85,7 @@ class QuoteTable:
         return lines + footer(self.watchlist, live=live)
 
     def _row(self, quote: Quote, now_s: float) -> list[Cell]:
-        tick, report, decimals = quote.tick, quote.report, quote.decimals
+        tick, report, notation = quote.tick, quote.report, quote.notation
         stale = self.watchlist.why_stale(quote, now_s)
         style = _STALE if stale else ""
         trend = _STALE if stale else {1: _UP, -1: _DOWN}.get(_sign(quote.net_change), "")
@@ -97,16 +97,16 @@ class QuoteTable:
             Cell(safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), style or "bold"),
             Cell(safe(contract), style),
             _last(quote, now_s, stale=bool(stale)),
-            Cell(text.signed(quote.net_change, decimals), trend),
+            Cell(text.signed(quote.net_change, notation), trend),
             Cell(text.percent(quote.percent_change), trend),
             Cell(f"{text.count(bid_size)} ×", style),
-            Cell(text.price(bid, decimals), style),
-            Cell(text.price(ask, decimals), style),
+            Cell(text.price(bid, notation), style),
+            Cell(text.price(ask, notation), style),
             Cell(f"× {text.count(ask_size)}", style),
             Cell(_spread(quote), style),
             Cell(text.count(volume), style),
-            Cell(text.price(high, decimals), style),
-            Cell(text.price(low, decimals), style),
+            Cell(text.price(high, notation), style),
+            Cell(text.price(low, notation), style),
             Cell(text.clock(tick.trade_time if tick else None, now_s), style),
             Cell(_age(self.watchlist.age_s(quote, now_s), stale), style),
             Cell(text.rate(report.rate) if report else text.UNKNOWN, style),
@@ -123,11 +123,11 @@ def quote_line(quote: Quote, now_s: float) -> str:
     parts = (
         text.clock(tick.timestamp, now_s),
         safe(quote.symbol.alias),
-        text.price(tick.last_price, quote.decimals),
-        text.signed(quote.net_change, quote.decimals),
+        text.price(tick.last_price, quote.notation),
+        text.signed(quote.net_change, quote.notation),
         text.percent(quote.percent_change),
-        f"{text.count(bid_size)} × {text.price(bid, quote.decimals)}",
-        f"{text.price(ask, quote.decimals)} × {text.count(ask_size)}",
+        f"{text.count(bid_size)} × {text.price(bid, quote.notation)}",
+        f"{text.price(ask, quote.notation)} × {text.count(ask_size)}",
         f"vol {text.count(tick.total_volume)}",
         "delayed" if tick.delayed else "",
         "halted" if tick.security_status == "Halted" else "",
@@ -145,7 +145,7 @@ def _last(quote: Quote, now_s: float, *, stale: bool) -> Cell:
     if quote.tick is None:
         return Cell(f"{text.UNKNOWN}  ", _STALE)
     arrow = {1: "▲", -1: "▼"}.get(quote.direction, " ")
-    shown = f"{text.price(quote.tick.last_price, quote.decimals)} {arrow}"
+    shown = f"{text.price(quote.tick.last_price, quote.notation)} {arrow}"
     colour = {1: _UP, -1: _DOWN}.get(quote.direction, "")
     if stale:
         return Cell(shown, _STALE)
@@ -162,7 +162,7 @@ def _spread(quote: Quote) -> str:
     spread = quote.spread
     if spread is None:
         return text.UNKNOWN
-    return f"{spread:g}t" if quote.tick_size else text.price(spread, quote.decimals)
+    return f"{spread:g}t" if quote.tick_size else text.price(spread, quote.notation)
 
 
 def _age(age_s: float | None, stale: str | None) -> str:

@@ -4,26 +4,22 @@ from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from typing import Final
 
+from schwabstream.protocol.notation import Notation
+
 UNKNOWN: Final = "–"
 _SHORT_DAYS_MS: Final = 86_400_000
 _SERVICES: Final = {"LEVELONE": "level 1", "BOOK": "book", "CHART": "bars", "SCREENER": "screener", "ACCT": "account"}
 
 
-def price(value: float | None, decimals: int) -> str:
-    """A price with its instrument's decimals; more, up to six, when it has them, so that none is hidden."""
-    if value is None:
-        return UNKNOWN
-    while decimals < 6 and abs(round(value, decimals) - value) > 1e-9:
-        decimals += 1
-    return f"{value:,.{decimals}f}"
+def price(value: float | None, notation: Notation) -> str:
+    """A price as its market writes it."""
+    return UNKNOWN if value is None else notation.write(value)
 
 
-def signed(value: float | None, decimals: int) -> str:
-    """A change, always with its sign but for zero."""
-    if value is None:
-        return UNKNOWN
-    text = price(value, decimals)
-    return f"+{text}" if value > 0 and text.strip("0.,") else text
+def signed(value: float | None, notation: Notation) -> str:
+    """A change of a price, always with its sign but for zero."""
+    text = price(value, notation)
+    return f"+{text}" if value is not None and value > 0 and text.strip("0.,'") else text
 
 
 def percent(value: float | None) -> str:

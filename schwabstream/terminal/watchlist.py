@@ -10,7 +10,8 @@ from typing import Final
 
 from schwabstream.escapes import safe
 from schwabstream.events import Event, Level2Event, TickEvent
-from schwabstream.protocol.symbols import Symbol, future_meant, price_decimals, tick_size
+from schwabstream.protocol.notation import Notation
+from schwabstream.protocol.symbols import Symbol, future_meant, notation_of, tick_size
 from schwabstream.report import StreamerReport, SymbolReport
 
 FLASH_S: Final = 0.4
@@ -31,9 +32,9 @@ class Quote:
     report: SymbolReport | None = None
 
     @property
-    def decimals(self) -> int:
-        """Digits after the point of its prices."""
-        return price_decimals(self.symbol)
+    def notation(self) -> Notation:
+        """How its prices are written."""
+        return notation_of(self.symbol, self.report.tick_size if self.report else None)
 
     @property
     def net_change(self) -> float | None:

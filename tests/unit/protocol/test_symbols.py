@@ -15,9 +15,9 @@ from schwabstream.protocol.symbols import (
     Symbol,
     future_meant,
     future_root,
+    notation_of,
     parse_symbol,
     parse_symbols,
-    price_decimals,
     tick_size,
 )
 
@@ -243,7 +243,16 @@ def test_tastytrade_form_is_the_same_key(text: str, tastytrade: str) -> None:
 )
 def test_decimals_and_tick(text: str, decimals: int, tick: float | None) -> None:
     """Prices print with the instrument's own decimals; an unknown tick is None, not a guess."""
-    assert (price_decimals(parse(text)), tick_size(parse(text))) == (decimals, tick)
+    assert (notation_of(parse(text)).decimals, tick_size(parse(text))) == (decimals, tick)
+
+
+@pytest.mark.parametrize(
+    ("text", "tick", "decimals"),
+    [("/FOO", 0.005, 3), ("/FOO", 5.0, 0), ("/FOO", 1e-9, 0), ("/ES", 0.1, 2), ("AAPL", 0.0001, 2)],
+)
+def test_a_future_outside_the_table_has_the_decimals_of_schwabs_tick(text: str, tick: float, decimals: int) -> None:
+    """The tick size from Schwab decides where no contract specification does."""
+    assert notation_of(parse(text), tick).decimals == decimals
 
 
 def test_future_root_is_for_futures_only() -> None:
@@ -287,7 +296,7 @@ def test_any_text_is_a_symbol_or_a_refusal(text: str, today: date) -> None:
     assert parse_symbol(text.lower(), today).key == symbol.key
     assert ":" not in symbol.key
     assert symbol.root
-    assert price_decimals(symbol) >= 0
+    assert notation_of(symbol).decimals >= 0
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from schwabstream.protocol.notation import Notation
 from schwabstream.terminal import text
 
 
@@ -32,7 +33,7 @@ def test_one_is_singular(number: int, shown: str) -> None:
 )
 def test_prices_show_their_decimals_and_no_float_noise(value: float | None, decimals: int, shown: str) -> None:
     """A price has its instrument's decimals, more only when it truly has them."""
-    assert text.price(value, decimals) == shown
+    assert text.price(value, Notation(decimals)) == shown
 
 
 @pytest.mark.parametrize(
@@ -40,7 +41,15 @@ def test_prices_show_their_decimals_and_no_float_noise(value: float | None, deci
 )
 def test_changes_have_a_sign(value: float | None, shown: str) -> None:
     """A rise has a plus, no change has none."""
-    assert text.signed(value, 2) == shown
+    assert text.signed(value, Notation(2)) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(None, "–"), (5 / 64, "+0'025"), (-1 / 64, "-0'005"), (0.0, "0'000"), (1.0, "+1'000")]
+)
+def test_changes_in_32nds_have_a_sign(value: float | None, shown: str) -> None:
+    """A change is written as the prices are."""
+    assert text.signed(value, Notation(6, 32, parts=True)) == shown
 
 
 @pytest.mark.parametrize(("value", "shown"), [(None, "–"), (0.244, "+0.24%"), (-0.001, "0.00%"), (-3.0, "-3.00%")])
