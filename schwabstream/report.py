@@ -83,6 +83,14 @@ class SymbolReport(FrozenModel):
     """Trading status as Schwab writes it: `Normal`, `Halted`, `Closed` or `Unknown`."""
     tick_size: float | None = None
     """Smallest price step, in price units."""
+    expires: int | None = None
+    """Time at which a future or an option on a future expires, in milliseconds since the Unix epoch, UTC; null until
+    Schwab sends it."""
+    session: Literal["open", "break", "closed"] | None = None
+    """Trading session by the regular hours of the product: `open`, in a `break` of two hours at most, or `closed`; null
+    when the hours are unknown."""
+    opens_at: int | None = None
+    """Time of the next opening, in milliseconds since the Unix epoch, UTC; null while the session is open."""
     description: str | None = None
     """Description of the instrument as Schwab writes it."""
     problem: str | None = None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from schwabstream.events import VERSION, TickEvent
+from schwabstream.market.trading_hours import hours_of
 from schwabstream.protocol.fields import FIELDS, Kind, Service
 from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
 from schwabstream.protocol.symbols import Asset, Symbol
@@ -72,8 +73,8 @@ class Instrument:
     """The state of one key.
 
     ``fresh``: whether an entry of this session has confirmed it, ``first_us`` and ``first_update``: the time and number
-    of that entry; ``book_service``: the service of its last book; ``info``: level-1 fields that no tick has, by name;
-    ``info_changed``: whether one of them has changed since :meth:`take_events`.
+    of that entry; ``hours``: when it trades; ``book_service``: the service of its last book; ``info``: level-1 fields
+    that no tick has, by name; ``info_changed``: whether one of them has changed since :meth:`take_events`.
     """
 
     __slots__ = (
@@ -82,6 +83,7 @@ class Instrument:
         "first_update",
         "first_us",
         "fresh",
+        "hours",
         "info",
         "info_changed",
         "is_contract",
@@ -96,6 +98,7 @@ class Instrument:
         self.symbol = symbol
         self.key = symbol.key
         self.aliases: tuple[str, ...] = (symbol.alias,)
+        self.hours = hours_of(symbol)
         self.fresh = False
         self.first_us = self.first_update = 0
         self.top_of_book = False

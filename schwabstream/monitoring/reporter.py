@@ -8,6 +8,7 @@ import platform
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -16,6 +17,8 @@ from schwabstream import __version__
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.tokens import TokenSet
 from schwabstream.market.instruments import Instrument
+from schwabstream.market.sessions import session_at
+from schwabstream.protocol.futures import Hours
 from schwabstream.protocol.subscriptions import LEVEL_ONE
 from schwabstream.protocol.symbols import tick_size
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -196,9 +199,12 @@ class Reporter:
         """The fields of one :class:`SymbolReport` per symbol."""
         now_ms, troubles = int(self._wall() * 1000), self._client.troubles()
         instruments, wanted = self._client.market.instruments, self._client.stream.wanted
+        sessions: dict[Hours, dict[str, Any]] = {}
         for key in instruments if keys is None else dict.fromkeys((*keys, *filter(instruments.get, troubles))):
             instrument = instruments[key]
-            row = self._row(instrument, now_ms)
+            if instrument.hours not in sessions:
+                sessions[instrument.hours] = self._session(instrument.hours)
+            row = self._row(instrument, now_ms) | sessions[instrument.hours]
             if key in troubles:
                 row["problem"] = "; ".join(troubles[key])
             for alias in instrument.aliases:
@@ -222,10 +228,18 @@ class Reporter:
             "contract": tick["contract"],
             "security_status": tick["security_status"],
             "tick_size": info.get("tick") or tick_size(instrument.symbol),
+            "expires": info.get("expiration_date") or None,
             "description": info.get("description"),
             "book": instrument.book,
         }
         return row | _without_none(optional)
+
+    def _session(self, hours: Hours) -> dict[str, Any]:
+        session = session_at(self._client.stream.schedule, hours, datetime.fromtimestamp(self._wall(), UTC))
+        if session is None:
+            return {}
+        opens_at = session.opens_at and _ms(session.opens_at.timestamp())
+        return _without_none({"session": session.state.value, "opens_at": opens_at})
 
     def _services(self, key: str) -> tuple[str, ...]:
         services, refused = self._client.stream.subscribed.get(key, ()), self._client.stream.refused

@@ -130,3 +130,9 @@ FUTURE_ROOTS: Final[dict[str, FutureRoot]] = {
 
 MICS: Final = frozenset({"XCME", "XCBT", "XNYM", "XCEC", "XCBF", "IFUS", "IFEU"})
 """Market identifier codes that may follow the colon of a root that is not in the table."""
+
+DELIVERED: Final = frozenset(
+    {"ZB", "ZF", "ZN", "ZT", "TN", "UB", "KE", "ZC", "ZL", "ZM", "ZO", "ZS", "ZW"}
+    | {"XC", "XK", "XW", "GC", "MGC", "HG", "SI", "SIL", "PA", "PL"}
+)
+"""Roots whose holders can be asked to deliver from the last day before the contract month."""

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 START_S = 1_765_083_430.0
 START_MS = 1_765_083_430_000
+EXPIRES_MS = 1_766_120_400_000
+# Sunday evening in Chicago, Monday morning in New York.
+OPENINGS = [datetime(2025, 12, 7, 23, tzinfo=UTC), datetime(2025, 12, 8, 14, 30, tzinfo=UTC)]
 
 
 @dataclass
@@ -119,19 +122,43 @@ def test_there_is_a_report_from_the_start() -> None:
 
 
 async def test_what_the_market_knows_is_reported() -> None:
-    """Contract, status, tick size, description, source of the book and age come from the symbol's last values."""
+    """Contract, expiration, status, tick size, description, source of the book and age come from the last values."""
     desk = Desk("/MNQ:XCME", "AAPL")
     desk.client.market.use_top_of_book(["/MNQ"])
     desk.receive(
         "LEVELONE_FUTURES",
-        {"key": "/MNQ", "1": 5.0, "3": 6.0, "16": "Micro Nasdaq", "22": "Normal", "25": 0.5, "34": "/MNQZ25"},
+        {
+            "key": "/MNQ",
+            "1": 5.0,
+            "3": 6.0,
+            "16": "Micro Nasdaq",
+            "22": "Normal",
+            "25": 0.5,
+            "34": "/MNQZ25",
+            "35": 1_766_120_400_000,
+        },
     )
     desk.now += 1.5
     future, equity = (await desk.report_once()).symbols
     assert (future.contract, future.security_status, future.description) == ("/MNQZ25", "Normal", "Micro Nasdaq")
     assert (future.tick_size, future.book, future.updates, future.age_ms) == (0.5, "top_of_book", 1, 1500)
     assert future.fresh
+    assert (future.expires, equity.expires) == (EXPIRES_MS, None)
     assert (equity.contract, equity.tick_size, equity.book, equity.fresh) == (None, 0.01, None, False)
+
+
+def test_the_session_of_each_product_is_reported() -> None:
+    """A row has the state of its own market and the next opening; unknown hours have neither."""
+    desk = Desk("/MNQ", "AAPL", "/FOO")
+    rows = desk.reporter.report().symbols  # a Sunday, 04:57 UTC
+    opens = [
+        int(datetime(2025, 12, day, hour, minute, tzinfo=UTC).timestamp() * 1000) for day, hour, minute in OPENINGS
+    ]
+    assert [(row.session, row.opens_at) for row in rows] == [("closed", opens[0]), ("closed", opens[1]), (None, None)]
+    desk.now = datetime(2025, 12, 8, 22, 30, tzinfo=UTC).timestamp()
+    assert desk.reporter.report().symbols[0].session == "break"
+    desk.now += 1800
+    assert (desk.reporter.report().symbols[0].session, desk.reporter.report().symbols[0].opens_at) == ("open", None)
 
 
 @pytest.mark.parametrize("sent", [{}, {"25": None}, {"25": 0}, {"25": "wide"}])
@@ -273,6 +300,7 @@ def test_the_report_is_what_its_model_would_write() -> None:
         "22": "Normal",
         "25": 0.5,
         "34": "/MNQZ25",
+        "35": START_MS,
     }
     desk.receive("LEVELONE_FUTURES", entry | {"10": START_MS})
     desk.client.stream.refused["NASDAQ_BOOK", "AAPL"] = "NASDAQ_BOOK refused"
