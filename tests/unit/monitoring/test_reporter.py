@@ -151,9 +151,7 @@ def test_the_session_of_each_product_is_reported() -> None:
     """A row has the state of its own market and the next opening; unknown hours have neither."""
     desk = Desk("/MNQ", "AAPL", "/FOO")
     rows = desk.reporter.report().symbols  # a Sunday, 04:57 UTC
-    opens = [
-        int(datetime(2025, 12, day, hour, minute, tzinfo=UTC).timestamp() * 1000) for day, hour, minute in OPENINGS
-    ]
+    opens = [int(opening.timestamp() * 1000) for opening in OPENINGS]
     assert [(row.session, row.opens_at) for row in rows] == [("closed", opens[0]), ("closed", opens[1]), (None, None)]
     desk.now = datetime(2025, 12, 8, 22, 30, tzinfo=UTC).timestamp()
     assert desk.reporter.report().symbols[0].session == "break"
