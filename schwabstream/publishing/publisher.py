@@ -29,7 +29,7 @@ from schwabstream.publishing.refusals import Refusals
 from schwabstream.publishing.report_command import ReportCommand
 from schwabstream.publishing.symbol_channels import SymbolChannels
 from schwabstream.publishing.transaction import TransactionWriter
-from schwabstream.report import Count, Histogram
+from schwabstream.report import Count, Histogram, RedisReport
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +81,7 @@ class TradingEventPublisher:
         self._news = asyncio.Event()
         self._failure: RedisUnavailable | LeaseLost | None = None
         self._backoff = Backoff(random.random, base_s=RETRY_FIRST_S, cap_s=1.0, floor_s=RETRY_FIRST_S, healthy_s=1.0)
-        self._stop_asked = False
+        self._stop_asked, self.redis = False, RedisReport()
         self.outage: str | None = None
         self.counts: Counter[str] = Counter()
         self.batch_sizes, self.write_times = Histogram(BATCH_BOUNDS), Histogram(WRITE_BOUNDS_S)
