@@ -13,15 +13,23 @@ class CuttingProxy:
         self._target = port
         self.cut: str | None = None
         self.cuts = 0
+        self._connections: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> str:
         """Listen, and return the URL of Redis through the proxy."""
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
 
     async def __aexit__(self, *_error: object) -> None:
-        """Stop listening."""
+        """Stop listening, when the connections have ended."""
         self._server.close()
+        if self._connections:
+            await asyncio.wait(self._connections)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.create_task(self._carry(reader, writer))
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
 
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
