@@ -8,6 +8,7 @@ could be read.
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypedDict, overload
 
@@ -162,17 +163,18 @@ class GroupReader(Generic[E]):
         self._stream = RedisStream(redis_url, prefix, channel, symbols, raw=raw)
         self._group = Group(self._stream, group, consumer, start=start, idle_ms=idle_ms, batch=batch)
         self._ready: deque[Read] = deque()
-        self._acknowledgements = Acknowledgements(
-            lambda ids: self._stream.patiently(self._group.acknowledge, ids),
-        )
+        self._acknowledgements = Acknowledgements(lambda ids: self._stream.patiently(self._group.acknowledge, ids))
+        self._opened = AsyncExitStack()
         self._sending: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        self._opened.push_async_callback(self._stream.close)
         try:
             await self._group.open()
         except (RedisError, OSError) as error:
-            await self._stream.close()
+            await self._opened.aclose()
             raise self._stream.unavailable(error) from error
+        await self._opened.enter_async_context(self._stream.watched())
         self._sending = asyncio.create_task(self._acknowledgements.run(), name="acknowledgements")
         return self
 
@@ -191,7 +193,7 @@ class GroupReader(Generic[E]):
                 raise RedisUnavailable(f"{lost} ({cause_of(failure)})") from failure
             log.warning(lost, reason=cause_of(failure))
         finally:
-            await self._stream.close()
+            await self._opened.aclose()
 
     def __aiter__(self) -> Self:
         return self

@@ -6,7 +6,8 @@ Its readers keep the position (``streams``, ``group``). Writes nothing.
 import asyncio
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic, NamedTuple
 
 import structlog
 from pydantic import ValidationError
@@ -14,8 +15,8 @@ from redis.exceptions import RedisError, ResponseError
 from typing_extensions import TypeVar  # that of typing has no default before Python 3.13
 
 from schwabstream.broker.arguments import check_channel, check_texts
-from schwabstream.broker.client import redis_client
-from schwabstream.broker.url import is_away, redact_url, unavailable
+from schwabstream.broker.following import FollowingClient
+from schwabstream.broker.url import is_away, prefix_at, redact_url, unavailable
 from schwabstream.clock import today
 from schwabstream.consumer.event_header import read_header, read_seq
 from schwabstream.consumer.repeats import RUN_APART
@@ -25,9 +26,6 @@ from schwabstream.consumer.trimming import StreamInfo, gap, id_before, id_key
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event, StatusEvent, parse_event
 from schwabstream.protocol.symbols import parse_symbols
-
-if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +64,11 @@ class RawEntry(NamedTuple):
 
 
 class RedisStream:
-    """One Redis stream: its client, its entries, ``raw`` or as models, and retries while Redis is away."""
+    """One Redis stream: its client, its entries, ``raw`` or as models, and retries while Redis is away.
+
+    With ``reads``, it is read from a replica if the URL asks for one. ``watched`` must run, so that it follows a master
+    that moves while the old one still answers.
+    """
 
     def __init__(
         self,
@@ -76,23 +78,24 @@ class RedisStream:
         symbols: Iterable[str],
         *,
         raw: bool = False,
+        reads: bool = False,
     ) -> None:
         check_texts(redis_url=redis_url, prefix=prefix)
+        prefix = prefix_at(redis_url, prefix)
         self._selection, self._raw = Selection.of(parse_symbols(symbols, today())), raw
-        self.client = redis_client(
-            redis_url,
-            timeout_s=CONNECT_TIMEOUT_S,
-            protocol=2,
-            redis_connect_func=self._begin,
-        )
+        self._following = FollowingClient(redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S, reads=reads, protocol=2)
+        self.client = self._following.redis
         self.key = f"{prefix}:stream:{check_channel('channel', channel)}"
-        self.connections = 0
-        """How many connections were opened so far; after each of them another server may answer."""
         self._url = redact_url(redis_url)
 
-    async def _begin(self, connection: "AbstractConnection") -> None:
-        self.connections += 1
-        await connection.on_connect()
+    @property
+    def connections(self) -> int:
+        """How many connections were opened so far; after each of them another server may answer."""
+        return self._following.connections
+
+    def watched(self) -> AbstractAsyncContextManager[None]:
+        """Follow the master to another server, in the block."""
+        return self._following.following()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -189,13 +192,14 @@ class RedisStream:
         backoff = redis_backoff()
         while True:
             try:
-                return await call(*arguments)
+                async with self._following.call():
+                    return await call(*arguments)
             except (RedisError, OSError) as error:
                 if isinstance(error, ResponseError) and not is_away(error):
                     raise self.unavailable(error) from error
                 log.debug("redis is away", url=self._url, reason=str(error))
             # A server that refuses keeps its connections, and the next one must lead to another.
-            await self.client.connection_pool.disconnect(inuse_connections=False)
+            await self._following.disconnect()
             await asyncio.sleep(backoff.next_delay())
 
     def entry(self, raw: Raw) -> "Entry | RawEntry | None":

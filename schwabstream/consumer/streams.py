@@ -92,17 +92,18 @@ async def read_stream(
     """
     check_position("from_id", from_id)
     check_number("batch", batch, 1)
-    stream = RedisStream(redis_url, prefix, channel, symbols, raw=raw)
+    stream = RedisStream(redis_url, prefix, channel, symbols, raw=raw, reads=True)
     place = _Place(stream, batch)
     try:
         await place.begin(from_id)
-        while True:
-            raws = await stream.patiently(place.read)
-            if raws and (lost := await stream.patiently(stream.trimmed_before, raws[0], place.id, place.seq)):
-                yield lost
-            for each in raws:
-                if place.passes(each) and (entry := stream.entry(each)):
-                    yield entry
+        async with stream.watched():
+            while True:
+                raws = await stream.patiently(place.read)
+                if raws and (lost := await stream.patiently(stream.trimmed_before, raws[0], place.id, place.seq)):
+                    yield lost
+                for each in raws:
+                    if place.passes(each) and (entry := stream.entry(each)):
+                        yield entry
     finally:
         await stream.close()
 
