@@ -16,7 +16,7 @@ from schwabstream.broker.watch import following
 
 
 class FollowingClient:
-    """The client ``redis``, which follows the master from one :meth:`call` to the next, in a block of :meth:`following`.
+    """The client ``redis``, which follows the master in a block of :meth:`following`, between two of :meth:`call`.
 
     ``connections`` counts the connections that were opened: after each of them another server may answer.
     """
