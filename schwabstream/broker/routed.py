@@ -19,10 +19,13 @@ class RoutedConnection(Connection):
         super().__init__(**options)
         self._route = route
 
-    async def _connect(self) -> None:
-        self.host, self.port = await self._route.find()
+    async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        """As redis-py, but each attempt asks the route; redis-py would repeat one at the address of the last."""
+        del retry_socket_connect
+        if not self.is_connected:
+            self.host, self.port = await self._route.find()
         connection: Any = super()  # untyped there
-        await connection._connect()
+        await connection.connect_check_health(check_health=check_health, retry_socket_connect=False)
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
         """As redis-py; closes the connection when this node does not serve any more, so that the next one is asked."""
