@@ -1,0 +1,169 @@
+"""A streamer's publisher and its readers through a failover, and what each of them lost, against the surviving stream.
+
+The truth is the stream of the master that is left. What was published is known from the publisher, what was received
+from the readers; both are processes of their own (``failover_roles``).
+"""
+
+import contextlib
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from tests.support.topology import Topology
+
+ROLES = Path(__file__).with_name("failover_roles.py")
+SETTLED_S = 0.5
+"""The first events of a reader are last values, which are no history."""
+READ_TO_THE_END_S = 2.0
+END_LIMIT_S = 60.0
+SYMBOL_STEP, SYMBOL_OFFSET = 50, 7
+"""Every 50th event is of the symbol that one of the readers asks for."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """What one reader received; ``told`` is how many lost events its gaps count, None when a gap has no count."""
+
+    lost: int
+    told: int | None
+    twice: int
+    in_order: bool
+    silence_s: float
+    ended: str | None
+
+    @property
+    def is_honest(self) -> bool:
+        """Whether it reported everything that it lost."""
+        return self.told is None or self.lost <= self.told
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One run: what the surviving stream holds of what was published, what was reported, and what readers received."""
+
+    published: int
+    lost: int
+    twice: int
+    in_order: bool
+    silence_s: float
+    dropped: int
+    told: int
+    redis: dict[str, Any]
+    readers: dict[str, Received]
+    took_over: str | None
+    ended: str | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a line of JSON."""
+        return asdict(self)
+
+
+class Trial:
+    """A publisher and its readers at a topology, from the first event received to :meth:`finish`."""
+
+    def __init__(self, topology: Topology, *, rate: int = 1_000) -> None:
+        self._topology, self._rate = topology, rate
+        self._began = 0.0
+        self._stack = contextlib.ExitStack()
+        self._logs: dict[str, IO[str]] = {}
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            self._publisher = self._start(stack, "publish", "--rate", str(self._rate))
+            self._readers = self._start(stack, "read")
+            self._stack = stack.pop_all()
+        self._began = time.monotonic()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    def _start(self, stack: contextlib.ExitStack, role: str, *options: str) -> subprocess.Popen[str]:
+        """Start one of the two and wait until it is ready."""
+        command = [sys.executable, str(ROLES), role, self._topology.url, *options]
+        errors = self._logs[role] = stack.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 - on the stack
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, stderr=errors)
+        stack.callback(_end, process)
+        assert process.stdout is not None
+        if not process.stdout.readline():
+            raise RuntimeError(f"{role} ended: {self.log(role)}")
+        return process
+
+    def log(self, role: str) -> str:
+        """What the process logged so far."""
+        self._logs[role].seek(0)
+        return self._logs[role].read()
+
+    def finish(self) -> Evidence:
+        """Stop the publisher, then the readers, and compare."""
+        published = self._finish(self._publisher, "publish")
+        time.sleep(READ_TO_THE_END_S)
+        received = self._finish(self._readers, "read")
+        stream = [event["seq"] for event in self._topology.surviving_stream()]
+        seqs = published["seqs"]
+        told = [event for event in self._topology.surviving_stream("status") if event.get("detail") == "redis-failover"]
+        return Evidence(
+            published=len(seqs),
+            lost=len(set(seqs).difference(stream)),
+            twice=len(stream) - len(set(stream)),
+            in_order=_rises(dict.fromkeys(stream)),
+            silence_s=round(published["silence_s"], 2),
+            dropped=published["dropped"],
+            told=sum(event.get("count") or 0 for event in told),
+            redis=published["redis"],
+            readers={name: self._received(name, found, seqs) for name, found in received["readers"].items()},
+            took_over=received["took_over"] or None,
+            ended=published["ended"],
+        )
+
+    def _finish(self, process: subprocess.Popen[str], role: str) -> dict[str, Any]:
+        output, _ = process.communicate("stop\n", timeout=END_LIMIT_S)
+        if process.returncode or not output:
+            raise RuntimeError(f"{role} ended with {process.returncode}: {self.log(role)}")
+        found: dict[str, Any] = json.loads(output)
+        return found
+
+    def _received(self, name: str, found: dict[str, Any], seqs: list[int]) -> Received:
+        heard: list[tuple[int, float]] = [(seq, at) for seq, at in found["heard"]]
+        asked = seqs[SYMBOL_OFFSET::SYMBOL_STEP] if name == "symbol" else seqs
+        first = 0
+        if name in ("subscribe", "symbol"):
+            first = max((seq for seq, at in heard if at < heard[0][1] + SETTLED_S), default=0)
+        after = [seq for seq, _ in heard if seq > first]
+        return Received(
+            lost=len({seq for seq in asked if seq > first}.difference(after)),
+            told=_told(found["gaps"]),
+            twice=sum(Counter(after).values()) - len(set(after)),
+            in_order=_rises(dict.fromkeys(after)),
+            silence_s=round(_longest_gap([at for _, at in heard if at > self._began]), 2),
+            ended=found["ended"],
+        )
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.communicate()
+
+
+def _told(gaps: list[dict[str, Any]]) -> int | None:
+    own = [gap["count"] for gap in gaps if gap["detail"] != "redis-failover"]
+    return None if None in own else sum(own)
+
+
+def _rises(seqs: Collection[int]) -> bool:
+    return list(seqs) == sorted(seqs)
+
+
+def _longest_gap(times: Sequence[float]) -> float:
+    return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
