@@ -61,7 +61,7 @@ class Source:
             self._publisher.publish_report(self._report())
         symbol, now_us = SYMBOLS[number % len(SYMBOLS)], time.time_ns() // 1000
         tick: dict[str, Any] = {"v": 1, "type": "tick", "symbol": symbol, "key": symbol, "seq": 0, "prev": 0}
-        tick |= {"timestamp": now_us // 1000, "received_us": now_us, "asset": "EQUITY", "last_price": number / 100}
+        tick |= {"timestamp": now_us // 1000, "received_us": now_us, "asset": "EQUITY", "is_trade": True}
         self._publisher.publish(Channel.TICKS, tick)
         self.seqs.append(tick["seq"])
 
