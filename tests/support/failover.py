@@ -31,13 +31,19 @@ SYMBOL_STEP, SYMBOL_OFFSET = 50, 7
 
 @dataclass(frozen=True)
 class Received:
-    """What one reader received; ``told`` is how many lost events its gaps count, None when a gap has no count."""
+    """What one reader received; ``told`` is how many lost events its gaps count, None when a gap has no count.
+
+    ``spans`` are the first and the last of each run of lost events, as numbers from the first published; ``gaps`` are
+    the reports of the reader.
+    """
 
     lost: int
     told: int | None
     twice: int
     in_order: bool
     silence_s: float
+    spans: list[tuple[int, int]]
+    gaps: list[str]
     ended: str | None
 
     @property
@@ -59,7 +65,7 @@ class Evidence:
     told: int
     redis: dict[str, Any]
     readers: dict[str, Received]
-    took_over: str | None
+    took_over: bool
     ended: str | None
 
     def as_dict(self) -> dict[str, Any]:
@@ -107,6 +113,7 @@ class Trial:
 
     def finish(self) -> Evidence:
         """Stop the publisher, then the readers, and compare."""
+        stopped_at = time.monotonic()
         published = self._finish(self._publisher, "publish")
         time.sleep(READ_TO_THE_END_S)
         received = self._finish(self._readers, "read")
@@ -123,7 +130,7 @@ class Trial:
             told=sum(event.get("count") or 0 for event in told),
             redis=published["redis"],
             readers={name: self._received(name, found, seqs) for name, found in received["readers"].items()},
-            took_over=received["took_over"] or None,
+            took_over=(received["took_over_at"] or stopped_at) < stopped_at,
             ended=published["ended"],
         )
 
@@ -141,12 +148,15 @@ class Trial:
         if name in ("subscribe", "symbol"):
             first = max((seq for seq, at in heard if at < heard[0][1] + SETTLED_S), default=0)
         after = [seq for seq, _ in heard if seq > first]
+        lost = {seq for seq in asked if seq > first}.difference(after)
         return Received(
-            lost=len({seq for seq in asked if seq > first}.difference(after)),
+            lost=len(lost),
             told=_told(found["gaps"]),
             twice=sum(Counter(after).values()) - len(set(after)),
             in_order=_rises(dict.fromkeys(after)),
             silence_s=round(_longest_gap([at for _, at in heard if at > self._began]), 2),
+            spans=_spans(sorted(lost), seqs, len(seqs) // len(asked)),
+            gaps=[gap["reason"] for gap in found["gaps"]],
             ended=found["ended"],
         )
 
@@ -154,6 +164,16 @@ class Trial:
 def _end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.communicate()
+
+
+def _spans(lost: list[int], seqs: list[int], step: int) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    for number in (seq - seqs[0] for seq in lost):
+        if spans and spans[-1][1] + step == number:
+            spans[-1] = (spans[-1][0], number)
+        else:
+            spans.append((number, number))
+    return spans
 
 
 def _told(gaps: list[dict[str, Any]]) -> int | None:

@@ -135,7 +135,7 @@ async def _read_group(url: str) -> AsyncIterator[Any]:
 
 
 async def read(url: str) -> dict[str, Any]:
-    """Read in every way until told to stop; returns what was heard, and whether a standby took over."""
+    """Read in every way until told to stop; returns what was heard, and when a standby took over."""
     readings = [
         Reading("subscribe", lambda: subscribe(redis_url=url)),
         Reading("symbol", lambda: subscribe(SYMBOLS[7], redis_url=url)),
@@ -144,18 +144,23 @@ async def read(url: str) -> dict[str, Any]:
     ]
     lease = Lease(url, PREFIX)
     lease.of_account(CUSTOMER)
-    standby = asyncio.create_task(lease.take(wait=True))
+    standby = asyncio.create_task(_take_over(lease))
     tasks = [asyncio.create_task(reading.run()) for reading in readings]
     async with _until_told():
         await asyncio.gather(*(reading.begun.wait() for reading in readings))
         _print({"ready": True})
-    took_over = standby.done() and repr(standby.exception() or standby.result())
     for task in (*tasks, standby):
         task.cancel()
     await asyncio.wait({*tasks, standby})
     await lease.close()
     found = {each.name: {"heard": each.heard, "gaps": each.gaps, "ended": each.ended} for each in readings}
-    return {"readers": found, "took_over": took_over}
+    return {"readers": found, "took_over_at": None if standby.cancelled() else standby.result()}
+
+
+async def _take_over(lease: Lease) -> float:
+    """Wait as a standby does; returns the time of the take-over."""
+    await lease.take(wait=True)
+    return time.monotonic()
 
 
 @contextlib.asynccontextmanager
