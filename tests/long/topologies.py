@@ -78,14 +78,14 @@ ROWS = {
 }
 
 
-def play(row: Row, mode: Kind, seed: str) -> Evidence:
-    """One run in a topology of its own."""
+def play(row: Row, mode: Kind, seed: str) -> tuple[Evidence, str]:
+    """One run in a topology of its own, and what its processes logged."""
     moment_s = random.Random(seed).uniform(1.0, 3.0)
     with topology(mode, detect_s=DETECT_S, min_replicas=row.min_replicas) as at, Trial(at) as trial:
         time.sleep(moment_s)
         row.fault(at)
         time.sleep(row.settle_s)
-        return trial.finish()
+        return trial.finish(), trial.log("publish") + trial.log("read")
 
 
 def problems(row: Row, found: Evidence) -> Iterator[str]:
@@ -131,9 +131,10 @@ def main() -> int:
 
 
 def _run(name: str, mode: Kind, seed: int) -> tuple[Evidence, list[str]]:
-    evidence = play(ROWS[name], mode, f"{name} {mode} {seed}")
+    evidence, log = play(ROWS[name], mode, f"{name} {mode} {seed}")
     found = list(problems(ROWS[name], evidence))
     line: dict[str, Any] = {"row": name, "mode": mode, "seed": seed, "problems": found, **evidence.as_dict()}
+    line |= {"log": log.splitlines()} if found else {}
     print(json.dumps(line), flush=True)
     return evidence, found
 

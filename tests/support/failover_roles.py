@@ -16,7 +16,6 @@ from typing import Any
 import structlog
 
 from schwabstream.consumer import GroupReader, read_stream, subscribe
-from schwabstream.errors import SchwabStreamError
 from schwabstream.events import Channel, Event
 from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -122,7 +121,7 @@ class Reading:
                 elif event.type == "status":
                     about = event.model_dump(include={"state", "detail", "count", "reason"})
                     self.gaps += [about] if event.state in ("gap", "dropped") else []
-        except SchwabStreamError as error:
+        except Exception as error:  # noqa: BLE001 - evidence
             self.ended = repr(error)
             self.begun.set()
 
