@@ -23,8 +23,8 @@ from tests.support.topology import Topology
 ROLES = Path(__file__).with_name("failover_roles.py")
 SETTLED_S = 0.5
 """The first events of a reader are last values, which are no history."""
-READ_TO_THE_END_S = 2.0
 END_LIMIT_S = 60.0
+READERS = ("subscribe", "symbol", "read_stream", "group")
 SYMBOL_STEP, SYMBOL_OFFSET = 50, 7
 """Every 50th event is of the symbol that one of the readers asks for."""
 
@@ -80,12 +80,13 @@ class Trial:
         self._topology, self._rate = topology, rate
         self._began = 0.0
         self._stack = contextlib.ExitStack()
+        self._processes: dict[str, subprocess.Popen[str]] = {}
         self._logs: dict[str, IO[str]] = {}
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            self._publisher = self._start(stack, "publish", "--rate", str(self._rate))
-            self._readers = self._start(stack, "read")
+            self._start(stack, "publish", "--rate", str(self._rate))
+            self._start(stack, "read")
             self._stack = stack.pop_all()
         self._began = time.monotonic()
         return self
@@ -95,16 +96,28 @@ class Trial:
     ) -> None:
         self._stack.close()
 
-    def _start(self, stack: contextlib.ExitStack, role: str, *options: str) -> subprocess.Popen[str]:
+    def _start(self, stack: contextlib.ExitStack, role: str, *options: str) -> None:
         """Start one of the two and wait until it is ready."""
         command = [sys.executable, str(ROLES), role, self._topology.url, *options]
         errors = self._logs[role] = stack.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115 - on the stack
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, stderr=errors)
         stack.callback(_end, process)
-        assert process.stdout is not None
-        if not process.stdout.readline():
-            raise RuntimeError(f"{role} ended: {self.log(role)}")
-        return process
+        self._processes[role] = process
+        self._line(role)
+
+    def _line(self, role: str) -> dict[str, Any]:
+        """The next line that the process prints."""
+        output = self._processes[role].stdout
+        assert output is not None
+        if line := output.readline():
+            return dict(json.loads(line))
+        raise RuntimeError(f"{role} ended: {self.log(role)}")
+
+    def await_readers(self) -> None:
+        """Return when each reader hears events again after a second of silence."""
+        missing = set(READERS)
+        while missing:
+            missing.discard(self._line("read")["resumed"])
 
     def log(self, role: str) -> str:
         """What the process logged so far."""
@@ -114,11 +127,10 @@ class Trial:
     def finish(self) -> Evidence:
         """Stop the publisher, then the readers, and compare."""
         stopped_at = time.monotonic()
-        published = self._finish(self._publisher, "publish")
-        time.sleep(READ_TO_THE_END_S)
-        received = self._finish(self._readers, "read")
-        stream = [event["seq"] for event in self._topology.surviving_stream()]
+        published = self._finish("publish", None)
         seqs = published["seqs"]
+        received = self._finish("read", {name: _asked(name, seqs)[-1] for name in READERS})
+        stream = [event["seq"] for event in self._topology.surviving_stream()]
         told = [event for event in self._topology.surviving_stream("status") if event.get("detail") == "redis-failover"]
         return Evidence(
             published=len(seqs),
@@ -134,16 +146,17 @@ class Trial:
             ended=published["ended"],
         )
 
-    def _finish(self, process: subprocess.Popen[str], role: str) -> dict[str, Any]:
-        output, _ = process.communicate("stop\n", timeout=END_LIMIT_S)
+    def _finish(self, role: str, order: Any) -> dict[str, Any]:
+        process = self._processes[role]
+        output, _ = process.communicate(f"{json.dumps(order)}\n", timeout=END_LIMIT_S)
         if process.returncode or not output:
             raise RuntimeError(f"{role} ended with {process.returncode}: {self.log(role)}")
-        found: dict[str, Any] = json.loads(output)
+        found: dict[str, Any] = json.loads(output.splitlines()[-1])
         return found
 
     def _received(self, name: str, found: dict[str, Any], seqs: list[int]) -> Received:
         heard: list[tuple[int, float]] = [(seq, at) for seq, at in found["heard"]]
-        asked = seqs[SYMBOL_OFFSET::SYMBOL_STEP] if name == "symbol" else seqs
+        asked = _asked(name, seqs)
         first = 0
         if name in ("subscribe", "symbol"):
             first = max((seq for seq, at in heard if at < heard[0][1] + SETTLED_S), default=0)
@@ -164,6 +177,11 @@ class Trial:
 def _end(process: subprocess.Popen[str]) -> None:
     process.kill()
     process.communicate()
+
+
+def _asked(name: str, seqs: list[int]) -> list[int]:
+    """The published events that this reader asked for."""
+    return seqs[SYMBOL_OFFSET::SYMBOL_STEP] if name == "symbol" else seqs
 
 
 def _spans(lost: list[int], seqs: list[int], step: int) -> list[tuple[int, int]]:

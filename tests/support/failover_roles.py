@@ -1,7 +1,9 @@
 """A streamer's publisher and its readers as processes, for failovers of a real Redis.
 
 ``python failover_roles.py publish URL`` takes the lease and publishes ticks; ``read URL`` reads them in every way that
-programs can. Each prints ``{"ready": …}``, stops at a line on its standard input, and prints what it did or received.
+programs can. Each prints ``{"ready": …}``, ends at a line on its standard input, and prints what it did or received.
+A reader that hears an event after a second of silence prints ``{"resumed": NAME}``. It ends with the event whose
+``seq`` that line names.
 """
 
 import argparse
@@ -26,6 +28,8 @@ SYMBOLS = [f"S{number:03d}" for number in range(50)]
 CUSTOMER = "topologies"
 RATE = 1_000
 STEP_S = 0.01
+SILENT_S = 1.0
+LAST_LIMIT_S = 10.0
 
 Heard = list[tuple[int, float]]
 """The ``seq`` of each event with the time of its arrival."""
@@ -82,8 +86,8 @@ async def publish(url: str, rate: int) -> dict[str, Any]:
     source = Source(publisher)
     writing = asyncio.create_task(publisher.run())
     publishing = asyncio.create_task(source.run(rate))
-    async with _until_told():
-        _print({"ready": True})
+    _print({"ready": True})
+    await _line()
     publishing.cancel()
     publisher.stop()
     await asyncio.wait({writing}, timeout=20)
@@ -116,14 +120,26 @@ class Reading:
             async for found in self._open():
                 event: Event = getattr(found, "event", found)
                 if event.type == "tick":
-                    self.heard.append((event.seq, time.monotonic()))
-                    self.begun.set()
+                    self._hear(event.seq, time.monotonic())
                 elif event.type == "status":
                     about = event.model_dump(include={"state", "detail", "count", "reason"})
                     self.gaps += [about] if event.state in ("gap", "dropped") else []
         except Exception as error:  # noqa: BLE001 - evidence
             self.ended = repr(error)
             self.begun.set()
+
+    def _hear(self, seq: int, now: float) -> None:
+        if self.heard and now - self.heard[-1][1] > SILENT_S:
+            _print({"resumed": self.name})
+        self.heard.append((seq, now))
+        self.begun.set()
+
+    async def read_to(self, seq: int) -> None:
+        """Return when the event with this ``seq`` was heard, or after a while."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_LIMIT_S):
+                while self.ended is None and self.heard[-1][0] < seq:  # noqa: ASYNC110 - nobody signals each event
+                    await asyncio.sleep(STEP_S)
 
 
 async def _read_group(url: str) -> AsyncIterator[Any]:
@@ -145,9 +161,10 @@ async def read(url: str) -> dict[str, Any]:
     lease.of_account(CUSTOMER)
     standby = asyncio.create_task(_take_over(lease))
     tasks = [asyncio.create_task(reading.run()) for reading in readings]
-    async with _until_told():
-        await asyncio.gather(*(reading.begun.wait() for reading in readings))
-        _print({"ready": True})
+    await asyncio.gather(*(reading.begun.wait() for reading in readings))
+    _print({"ready": True})
+    last = json.loads(await _line())
+    await asyncio.gather(*(reading.read_to(last[reading.name]) for reading in readings))
     for task in (*tasks, standby):
         task.cancel()
     await asyncio.wait({*tasks, standby})
@@ -162,12 +179,9 @@ async def _take_over(lease: Lease) -> float:
     return time.monotonic()
 
 
-@contextlib.asynccontextmanager
-async def _until_told() -> AsyncIterator[None]:
-    """Wait for a line on standard input after the block."""
-    told = asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
-    yield
-    await told
+async def _line() -> str:
+    """The next line on standard input."""
+    return await asyncio.to_thread(sys.stdin.readline)
 
 
 def _print(found: dict[str, Any]) -> None:
