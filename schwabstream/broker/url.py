@@ -12,7 +12,7 @@ from binascii import crc_hqx
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from schwabstream.broker.options import OURS, check_options
 from schwabstream.errors import RedisUnavailable, RedisUnsuitable
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from schwabstream.broker.routes import NoRoute
 
 START: Final = "start it, correct REDIS_URL or --redis, or try schwabstream stream run --redis embedded"
-OTHER_URL: Final = "set REDIS_URL or --redis to the URL of a primary outside a Cluster"
-NO_CLUSTER: Final = "is a node of a Redis Cluster, which is not supported yet"
-NO_SENTINEL: Final = "is a Sentinel, which is not supported yet"
-REPLICA: Final = "is a read-only replica"
+_SET_URL: Final = "set REDIS_URL or --redis to"
+OTHER_URL: Final = f"{_SET_URL} the URL of its master"
+IS_NODE: Final = "is a node of a Redis Cluster"
+IS_SENTINEL: Final = "is a Sentinel"
+IS_REPLICA: Final = "is a read-only replica"
 
 Mode = Literal["single", "sentinel", "cluster"]
 SLOTS: Final = 16384
@@ -33,10 +34,19 @@ SLOTS: Final = 16384
 _QUERY_PASSWORD = re.compile(r"([?&]\w*password=)[^&]*")
 # Up to the last "@": a password that is not percent-encoded may contain anything.
 _CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^/:@]*:)?.*@")
+_PLAIN_HOST = re.compile(r"(rediss?)://((?:.*@)?[^/?]*).*", re.IGNORECASE)
 _ENCODE = "cannot be read as a URL; special characters in a password must be percent-encoded"
 _TOPOLOGY = re.compile(r"(?P<scheme>rediss?)\+(?P<mode>sentinel|cluster)://(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"\{[^{}]+\}")
+_TAG = re.compile(r"[^{]*\{([^}]+)\}")
+"""What Redis hashes instead of the whole name: the text between the first brace and the next that closes it."""
 _PORTS: Final = {"sentinel": 26379, "cluster": 6379}
+_NEAR = re.compile(r"(?:rediss?[-_+]?)?(?P<kind>sentinel|cluster)s?(?:\+tls|\+ssl)?:", re.IGNORECASE)
+_EXAMPLES: Final = {
+    "sentinel": "redis+sentinel://HOST:26379,HOST:26379/NAME, where NAME is what the Sentinels call the master",
+    "cluster": "redis+cluster://HOST:6379,HOST:6379, with any nodes of the Cluster",
+}
+_HOST = re.compile(r"[\w.:%-]+")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _FORMS: Final = "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
 
 
@@ -80,6 +90,8 @@ def parse_redis_url(url: str) -> RedisUrl:
     if topology := _TOPOLOGY.fullmatch(url):
         scheme, mode = topology["scheme"].lower(), topology["mode"].lower()
         return _parse_topology(scheme, "sentinel" if mode == "sentinel" else "cluster", topology["rest"])
+    if near := _NEAR.match(url):
+        raise ValueError(f"must be {_EXAMPLES['sentinel' if near['kind'].lower() == 'sentinel' else 'cluster']}")
     if not url.lower().startswith(("redis://", "rediss://", "unix://")):
         raise ValueError(f"must start with {_FORMS}")
     _check_single(url)
@@ -88,25 +100,28 @@ def parse_redis_url(url: str) -> RedisUrl:
 
 def prefix_at(redis_url: str, prefix: str) -> str:
     """The prefix of the names in the Redis at that URL: on a Cluster it has a hash tag, so that one slot has them."""
-    if "+cluster://" not in redis_url[:17].lower() or _TAG.search(prefix):
+    if "+cluster://" not in redis_url[:17].lower() or _TAG.match(prefix):
         return prefix
     return f"{{{prefix}}}"
 
 
 def slot_of(prefix: str) -> int:
     """The hash slot of all names that begin with a prefix that has a hash tag."""
-    tag = _TAG.search(prefix)
-    return crc_hqx((tag[0][1:-1] if tag else prefix).encode(), 0) % SLOTS
+    tag = _TAG.match(prefix)
+    return crc_hqx((tag[1] if tag else prefix).encode(), 0) % SLOTS
 
 
 def _check_single(url: str) -> None:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # read for the error it raises
+        # A character that should be encoded has split a password: no part of it may appear as a name in a message.
+        several = "," in parts.netloc.rpartition("@")[2] and "@" not in parts.path + parts.query + parts.fragment
+        _ = None if several else parts.port  # read for the error it raises
     except ValueError:
         # The library's message contains the value.
         raise ValueError(_ENCODE) from None
-    # A character that should be encoded has split a password: no part of it may appear as a name in a message.
+    if several:
+        raise ValueError("names several hosts: " + ", or ".join(f"write {form}" for form in _EXAMPLES.values()))
     if "@" in parts.path + parts.query + parts.fragment:
         raise ValueError(_ENCODE)
     if parts.fragment:
@@ -151,22 +166,24 @@ def _seed(text: str, port: int) -> Address:
     """One of the hosts between the commas."""
     try:
         parts = urlsplit(f"redis://{text}")
-        seed = Address(parts.hostname or "", parts.port or port)
+        host, given = parts.hostname or "", parts.port
     except ValueError:
         raise ValueError(_ENCODE) from None
-    if not seed.host:
-        raise ValueError("must name a host before and after each comma")
-    return seed
+    if given == 0 or not _HOST.fullmatch(host):
+        raise ValueError("must name a host, and a port if it is not the usual one, before and after each comma")
+    return Address(host, port if given is None else given)
 
 
 def _path_of(path: str, name: str | None) -> tuple[str, str]:
     """The name of the master and the database, from the path and from the option with the name."""
-    if name:
-        return name, path
-    name, _, database = path.partition("/")
+    database = path
+    if name is None:
+        name, _, database = path.partition("/")
     if not name:
-        raise ValueError("must name the master: redis+sentinel://HOST:26379/NAME")
-    return unquote(name), database
+        raise ValueError(f"must name the master: {_EXAMPLES['sentinel']}")
+    if not _NAME.fullmatch(name):
+        raise ValueError("must name the master in letters, digits and . - _")
+    return name, database
 
 
 def redact_url(url: str) -> str:
@@ -187,10 +204,11 @@ def diagnose(url: str, error: BaseException) -> tuple[str, str]:
         trouble, step = "does not accept the login", "correct the user and password in REDIS_URL or --redis"
     elif isinstance(error, redis.BusyLoadingError):
         trouble, step = "does not answer yet (it is loading its data)", START
-    elif isinstance(error, redis.ReadOnlyError):
-        trouble, step = REPLICA, OTHER_URL
-    elif _is_of_cluster(error):
-        trouble, step = f"{NO_CLUSTER} ({cause_of(error)})", OTHER_URL
+    elif isinstance(error, redis.ResponseError) and str(error).startswith("NOREPLICAS"):
+        trouble = "accepts no writes, because too few replicas are connected to it (min-replicas-to-write)"
+        step = "start its replicas, or lower min-replicas-to-write"
+    elif isinstance(error, redis.ClusterCrossSlotError) or (isinstance(error, redis.ResponseError) and is_away(error)):
+        trouble, step = _elsewhere(url, error)
     elif isinstance(error, redis.NoPermissionError):
         trouble = f"refuses a command ({cause_of(error)})"
         step = "grant its user that right (ACL), or correct REDIS_URL or --redis"
@@ -205,7 +223,7 @@ def unavailable(url: str, error: BaseException) -> RedisUnavailable:
     """One of our errors for an error of redis-py or the system; ``url`` is redacted."""
     what, step = diagnose(url, error)
     lost = _no_route(error)
-    lasting = step == OTHER_URL if lost is None else lost.lasting
+    lasting = step.startswith(_SET_URL) if lost is None else lost.lasting
     return (RedisUnsuitable if lasting else RedisUnavailable)(f"{what}: {step}")
 
 
@@ -241,12 +259,17 @@ def _no_route(error: BaseException) -> "NoRoute | None":
     return next((each for each in (error, error.__cause__) if isinstance(each, NoRoute)), None)
 
 
-def _is_of_cluster(error: BaseException) -> bool:
-    from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, MasterDownError
+def _elsewhere(url: str, error: BaseException) -> tuple[str, str]:
+    """What is wrong with a server that cannot serve because another one does, and the next step."""
+    from redis.exceptions import MasterDownError, ReadOnlyError
 
-    return isinstance(error, AskError | ClusterCrossSlotError | ClusterDownError) and not isinstance(
-        error, MasterDownError
-    )
+    if url.startswith(("redis+", "rediss+")):
+        return f"is changing its master ({cause_of(error)})", "wait until the change has ended"
+    if isinstance(error, ReadOnlyError):
+        return IS_REPLICA, OTHER_URL
+    if isinstance(error, MasterDownError):
+        return "is a replica that has lost its master", OTHER_URL
+    return f"{IS_NODE} ({cause_of(error)})", f"{_SET_URL} " + _PLAIN_HOST.sub(r"\1+cluster://\2", url)
 
 
 _AWAY: Final = frozenset(
