@@ -73,7 +73,8 @@ def group_of(*entries: list[Any]) -> dict[str, Any]:
         found, left[:] = left[:], []
         return [[b"stream", found]] if found else None
 
-    stream = [b"length", 1, b"last-generated-id", b"1-0", b"entries-added", 1, b"first-entry", None]
+    counts = [b"length", 1, b"last-generated-id", b"1-0", b"entries-added", 1]
+    stream = [*counts, b"first-entry", None, b"last-entry", None]
     group = [b"name", b"desk", b"last-delivered-id", b"0-0", b"entries-read", 0]
     state = {"XINFO": lambda command: stream if command[1] == b"STREAM" else [group]}
     acks = {"XGROUP": "OK", "XACK": 1, "XAUTOCLAIM": [b"0-0", [], []]}
