@@ -17,11 +17,12 @@ from typing import Any, TypeVar, cast
 import structlog
 from pydantic import ValidationError
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ReadOnlyError, RedisError, ResponseError, WatchError
+from redis.exceptions import RedisError, ResponseError, WatchError
 
-from schwabstream.broker.client import heed_cancellation, redis_client
+from schwabstream.broker.client import address_of, heed_cancellation, redis_client
 from schwabstream.broker.kind import refuse_unsuitable
-from schwabstream.broker.url import prefix_at, redact_url, translated
+from schwabstream.broker.routes import NoRoute
+from schwabstream.broker.url import is_away, prefix_at, redact_url, translated
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.escapes import safe
 from schwabstream.publishing.election import POLL_S, Candidate, Found, Rival, Step, Verdict, judge
@@ -66,6 +67,7 @@ class Lease:
             decode_responses=True,
             redis_connect_func=self._greet,
         )
+        self._connection: AbstractConnection | None = None
         self._candidate = Candidate()
         self.waiting_for: str | None = None
         self.waited = False
@@ -140,9 +142,11 @@ class Lease:
         """
         rival: Rival | None = None
         logged: str | None = None
+        # On the way to a master others are asked first.
+        limit_s = CONFIRM_LIMIT_S if self._redis.route.mode == "single" else ANSWER_LIMIT_S
         while True:
             try:
-                async with asyncio.timeout(CONFIRM_LIMIT_S):
+                async with asyncio.timeout(limit_s):
                     found, refusal = await self._claim(fence)
             except (RedisError, OSError, TimeoutError) as error:
                 log.debug("the lease could not be confirmed", reason=str(error))
@@ -163,10 +167,13 @@ class Lease:
     async def _try(self, ours: str, *, by_force: bool) -> str | None:
         """Look once, and take the lease under the name ``ours`` if the rules allow it; returns its holder, if any."""
         with translated(self._url):
+            await self._follow()
             # One connection from the look to the taking: another one might lead to another node.
             async with self._redis.pipeline() as redis:
                 try:
                     await redis.watch(self._key, self._account_key)
+                    holder: Any
+                    account: Any
                     holder, account = await redis.mget(self._key, self._account_key)
                     await self._refuse_foreign(account)
                     if holder == ours:  # taken, although the answer was lost
@@ -188,13 +195,21 @@ class Lease:
     async def _claim(self, fence: Fence) -> tuple[Found, ResponseError | None]:
         """Take a free lease back; returns what Redis holds now, and why it may refuse writes."""
         refusal = None
+        with contextlib.suppress(NoRoute):  # another holder at the former master still counts
+            await self._follow()
         try:
             await self._redis.set(fence.key, fence.holder, nx=True, px=fence.life_ms)
         except ResponseError as error:
-            refusal = error if _elsewhere(error) else None
+            refusal = error if is_away(error) else None
         holder: Any = await self._redis.get(fence.key)
         left_ms = await self._redis.pttl(fence.key)
         return Found(holder, fence.account, left_ms / 1000, asyncio.get_running_loop().time()), refusal
+
+    async def _follow(self) -> None:
+        """Close the connection if the master is elsewhere now; a demoted or isolated one still answers."""
+        connection, route = self._connection, self._redis.route
+        if connection is not None and route.mode != "single" and await route.find() != address_of(connection):
+            await connection.disconnect()
 
     async def _look(self) -> None:
         """Raise ``LeaseLost`` when the prefix belongs to another account."""
@@ -212,6 +227,8 @@ class Lease:
 
         The databases of a Redis share its pub/sub channels. A user without the rights to look is not stopped.
         """
+        if self._redis.route.mode == "cluster":  # which has one database
+            return
         with contextlib.suppress(RedisError, OSError):  # the other commands report an outage
             mine = self._redis.connection_pool.connection_kwargs.get("db", 0)
             for name in await self._redis.info("keyspace"):
@@ -228,8 +245,9 @@ class Lease:
                         raise foreign_prefix(self._prefix, await other.get(f"{self._prefix}:lease:{account}"))
 
     async def _greet(self, connection: AbstractConnection) -> None:
-        """Count a new connection, and open it as redis-py does."""
+        """Note a new connection, and open it as redis-py does."""
         self._connections += 1
+        self._connection = connection
         await connection.on_connect()
 
 
@@ -240,11 +258,6 @@ async def _heeded(answer: Awaitable[T]) -> T:
     result = await answer
     heed_cancellation(before)
     return result
-
-
-def _elsewhere(error: ResponseError) -> bool:
-    """Whether Redis refuses writes because another node is or may be the master."""
-    return isinstance(error, ReadOnlyError) or str(error).startswith("NOREPLICAS")
 
 
 def _warn_once(logged: str | None, words: str) -> str:

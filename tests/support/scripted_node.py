@@ -26,7 +26,7 @@ class Refusal(str):
 class ScriptedNode:
     """One server. It names ``master`` as the master; ROLE answers that it is one if ``is_master``.
 
-    ``answers`` holds the reply to each command, or a function of it. ``refusals`` are commands, each with an error reply:
+    ``answers`` has the reply to each command, or a function of it. ``refusals`` are commands, each with an error reply:
     the first is used up when its command comes.
     """
 

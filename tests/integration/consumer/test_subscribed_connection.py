@@ -51,7 +51,7 @@ async def test_a_silent_connection_is_probed_and_a_dead_one_raises(
     """A quiet connection gets a PING, whose answer is a reply; one that ends raises."""
     assert await connection.replies() == [[b"pong", b""]]
     node.cut()
-    with pytest.raises(OSError, match="Redis closed the connection|reset"):
+    with pytest.raises(OSError, match=r"Redis closed the connection|reset"):
         await connection.replies()
 
 
