@@ -21,7 +21,8 @@ from redis.exceptions import RedisError
 from schwabstream.broker.client import address_of, connection_pool
 from schwabstream.broker.url import Address, cause_of, parse_redis_url, redact_url, unavailable
 from schwabstream.errors import LeaseLost, RedisUnavailable
-from schwabstream.publishing.fence import Fence
+from schwabstream.publishing.election import Found, Rival, Verdict, judge
+from schwabstream.publishing.fence import Fence, describe
 from schwabstream.publishing.packing import command
 from schwabstream.publishing.reply_protocol import Replied, ReplyProtocol
 
@@ -35,7 +36,7 @@ REPLY_TIMEOUT_S = 5.0
 NOTICE_TIMEOUT_S = 0.4
 _MULTI, _EXEC = command("MULTI"), command("EXEC")
 Failed = Callable[[RedisUnavailable | LeaseLost], None]
-_CLAIM_REPLIES = 5
+_CLAIM_REPLIES = 6
 
 
 _CAUSES = {
@@ -91,7 +92,8 @@ class TransactionWriter:
         self.leads_to: Address | None = None
         self._connection: AbstractConnection | None = None
         self._link: ReplyProtocol | None = None
-        self._held = self._repeated = False
+        self._held = self._led = self._repeated = False
+        self._rival: Rival | None = None
         self._packed, self._queued = b"", 0
         self._claim, self._renewal, self._watch = b"", b"", b""
         self._ours: list[bytes] = []
@@ -101,7 +103,8 @@ class TransactionWriter:
             self._watch = command("WATCH", *keys) + command("MGET", *keys)
             # UNWATCH first: a watched key that this connection changes counts as changed, too.
             self._claim = command("UNWATCH") + command("SET", fence.account_key, fence.account, "NX", "PX", life)
-            self._claim += command("SET", fence.key, fence.holder, "NX", "PX", life) + self._watch
+            self._claim += command("SET", fence.key, fence.holder, "NX", "PX", life)
+            self._claim += command("PTTL", fence.key) + self._watch
             self._renewal = command("PEXPIRE", fence.key, life)
         self._now = now
         self._sent_at: float | None = None
@@ -123,7 +126,8 @@ class TransactionWriter:
                 self._connection = await self._pool.get_connection()
                 self._link = ReplyProtocol(self._connection, self._fail)
                 if self._fence is not None:
-                    self._check_claim(self._fence, await self._link.ask(self._claim, _CLAIM_REPLIES))
+                    replies = await self._link.ask(self._claim, _CLAIM_REPLIES)
+                    self._check_claim(self._fence, replies, reconnected=self._led)
                 # After the claims: a streamer that takes them from now on makes Redis discard the next transaction.
                 found = await self._link.ask(b"".join(questions), len(questions)) if questions else []
         except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
@@ -234,7 +238,7 @@ class TransactionWriter:
         if self._fence is None or self._link is None:
             return
         try:
-            self._check_claim(self._fence, replies)
+            self._check_claim(self._fence, replies, reconnected=False)
         except (RedisUnavailable, LeaseLost) as error:
             self._fail(error)
             return
@@ -242,17 +246,24 @@ class TransactionWriter:
             log.warning("the lease had expired and was free: taken back, nothing is lost")
         self._send(self._link)
 
-    def _check_claim(self, fence: Fence, replies: list[Any]) -> None:
+    def _check_claim(self, fence: Fence, replies: list[Any], *, reconnected: bool) -> None:
         """Raise the error that the replies to a claim mean, unless the claim succeeded."""
         refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
         if refusals:
             raise RedisUnavailable(f"Redis at {self.url} refused the streamer's lease{_cause(refusals[0])}")
         holder, account = (None if each is None else each.decode(errors="replace") for each in replies[-1])
-        if holder is None or account is None:
+        found = Found(holder, account, replies[3] / 1000, self._now())
+        verdict, self._rival = judge(fence, found, self._rival, reconnected=reconnected)
+        if verdict is Verdict.LOST:
+            raise fence.lost(holder, account)
+        if verdict is Verdict.UNDECIDED and holder is not None:
+            raise RedisUnavailable(
+                f"Redis at {self.url} holds the lease of an earlier streamer ({describe(holder)}), which expires in "
+                f"{found.left_s:.0f} s unless that streamer renews it"
+            )
+        if verdict is Verdict.UNDECIDED or account is None:
             raise RedisUnavailable(f"Redis at {self.url} keeps no lease at {fence.key}: delete the value stored there")
-        if lost := fence.check(holder, account):
-            raise lost
-        self._held = True
+        self._held = self._led = True
 
     def _fail(self, error: Exception) -> None:
         """Report the end of this connection once, as one of our own errors."""

@@ -1,6 +1,6 @@
-"""A server that speaks just enough RESP for readers and routes, in the test's own event loop.
+"""A server that speaks just enough RESP for readers and routes, in the test's event loop.
 
-It is a Sentinel, a node of a Cluster and a Redis at once. It answers as scripted, and shows what it received.
+It is a Sentinel, a node of a Cluster and a Redis at once. It answers as scripted, and records what it receives.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ import hiredis
 
 Reply = Any
 Script = Callable[[list[bytes]], Reply]
-SILENT = object()
-"""No reply at all."""
+NOTHING = object()
+"""No reply."""
 
 
 class Refusal(str):
@@ -24,9 +24,10 @@ class Refusal(str):
 
 
 class ScriptedNode:
-    """One server. ``master`` is the node that it names as the master; it says of itself what ``is_master`` says.
+    """One server. It names ``master`` as the master; ROLE answers that it is one if ``is_master``.
 
-    ``refusals`` are answered first, one for each command that ``script`` knows or that reads data.
+    ``answers`` has the reply to each command, or a function of it. ``refusals`` are commands, each with an error reply:
+    the first is used up when its command comes.
     """
 
     def __init__(self, **answers: Script | Reply) -> None:
@@ -66,39 +67,22 @@ class ScriptedNode:
         if task := asyncio.current_task():
             self._serving.add(task)
         self.writers.append(writer)
-        parser, subscribed = hiredis.Reader(), False
-        queued: list[list[bytes]] | None = None
+        parser, link = hiredis.Reader(), _Link(self, writer)
         with contextlib.suppress(OSError):
             while received := await reader.read(65_536):
                 parser.feed(received)
                 while (command := parser.gets()) is not False:
                     self.received.append(command)
-                    name = command[0].decode().upper()
-                    if name in ("SUBSCRIBE", "SSUBSCRIBE"):
-                        subscribed = True
-                        for channel in command[1:]:
-                            self.subscribed[channel] = writer
-                            writer.write(encode([name.lower().encode(), channel, 1]))
-                    elif name == "PING" and subscribed:
-                        writer.write(encode([b"pong", b""]))
-                    elif name == "MULTI":
-                        queued = []
-                        writer.write(b"+OK\r\n")
-                    elif name == "EXEC":
-                        writer.write(encode([await self._answer(each) for each in queued or ()]))
-                        queued = None
-                    elif queued is not None and not self._refuses(name):
-                        queued.append(command)
-                        writer.write(b"+QUEUED\r\n")
-                    else:
-                        writer.write(encode(await self._answer(command)))
+                    writer.write(encode(await link.answer(command)))
 
-    def _refuses(self, name: str) -> bool:
+    def refuses(self, name: str) -> bool:
+        """Whether the next refusal is for this command."""
         return bool(self.refusals) and self.refusals[0][0] == name
 
-    async def _answer(self, command: list[bytes]) -> Reply:
+    async def answer(self, command: list[bytes]) -> Reply:
+        """The answer to a command outside a transaction."""
         name = command[0].decode().upper()
-        if self._refuses(name):
+        if self.refuses(name):
             return Refusal(self.refusals.popleft()[1])
         if name in self.answers:
             answer = self.answers[name]
@@ -127,6 +111,43 @@ class ScriptedNode:
         return "OK" if words[0] in ("CLIENT", "SELECT", "READONLY") else None
 
 
+class _Link:
+    """One connection: what it has subscribed to, and its transaction."""
+
+    def __init__(self, node: ScriptedNode, writer: asyncio.StreamWriter) -> None:
+        self._node, self._writer = node, writer
+        self._subscribed = self._aborted = False
+        self._queued: list[list[bytes]] | None = None
+
+    async def answer(self, command: list[bytes]) -> Reply:
+        """The answer to one command."""
+        name = command[0].decode().upper()
+        if name in ("SUBSCRIBE", "SSUBSCRIBE"):
+            self._subscribed = True
+            self._node.subscribed.update(dict.fromkeys(command[1:], self._writer))
+            for channel in command[1:]:
+                self._writer.write(encode([name.lower().encode(), channel, 1]))
+            return NOTHING
+        if name == "PING" and self._subscribed:
+            return [b"pong", b""]
+        if name == "MULTI":
+            self._queued, self._aborted = [], False
+            return "OK"
+        if name == "EXEC":
+            return await self._execute()
+        if self._queued is None or self._node.refuses(name):
+            self._aborted = True
+            return await self._node.answer(command)
+        self._queued.append(command)
+        return "QUEUED"
+
+    async def _execute(self) -> Reply:
+        queued, self._queued = self._queued or [], None
+        if self._aborted:
+            return Refusal("EXECABORT Transaction discarded because of previous errors.")
+        return [await self._node.answer(each) for each in queued]
+
+
 def encode(value: Reply) -> bytes:
     """A reply in RESP2."""
     match value:
@@ -147,7 +168,7 @@ def encode(value: Reply) -> bytes:
 
 @contextlib.asynccontextmanager
 async def scripted_nodes(count: int = 1, **answers: Script | Reply) -> AsyncIterator[list[ScriptedNode]]:
-    """So many servers with the same answers, each a master of its own."""
+    """That number of servers with the same answers, each of which is a master."""
     nodes = [ScriptedNode(**answers) for _ in range(count)]
     async with contextlib.AsyncExitStack() as stack:
         for node in nodes:

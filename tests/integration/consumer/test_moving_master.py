@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from schwabstream.consumer import GroupReader, Subscription, read_stream, subscribe
-from schwabstream.consumer.redis_stream import BLOCK_MS
+from schwabstream.consumer.streams.redis_stream import BLOCK_MS
 from schwabstream.events import Channel
 from schwabstream.publishing.wanted import WishPoll
 from schwabstream.report import StreamerReport, SymbolReport
@@ -73,7 +73,8 @@ def group_of(*entries: list[Any]) -> dict[str, Any]:
         found, left[:] = left[:], []
         return [[b"stream", found]] if found else None
 
-    stream = [b"length", 1, b"last-generated-id", b"1-0", b"entries-added", 1, b"first-entry", None]
+    counts = [b"length", 1, b"last-generated-id", b"1-0", b"entries-added", 1]
+    stream = [*counts, b"first-entry", None, b"last-entry", None]
     group = [b"name", b"desk", b"last-delivered-id", b"0-0", b"entries-read", 0]
     state = {"XINFO": lambda command: stream if command[1] == b"STREAM" else [group]}
     acks = {"XGROUP": "OK", "XACK": 1, "XAUTOCLAIM": [b"0-0", [], []]}
@@ -313,7 +314,7 @@ def test_the_poll_for_wishes_lists_sharded_channels_of_a_cluster() -> None:
 
 
 def test_messages_published_while_the_last_values_are_read_all_come() -> None:
-    """What arrives between the subscription and its last values is delivered in order, and not as a repetition."""
+    """Messages between the subscription and its last values are delivered in order, and not as repetitions."""
 
     async def scenario() -> None:
         async with scripted_nodes() as (node,):
