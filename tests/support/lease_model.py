@@ -18,7 +18,7 @@ What holds in every state:
    takes a free lease at once, and so may depose a leader that is on its way back; it is not a candidate yet.
 3. Such a leader is not deposed either by the lease of a streamer that is dead, or that a failover brought back.
 4. With a living streamer that reaches Redis, somebody leads 30 s after the last trouble.
-5. On a former master no candidate takes the lease while a leader lives at the master. This needs
+5. On a former master no candidate takes the lease while such a leader writes to the master. This needs
    ``min-replicas-to-write`` with a ``min-replicas-max-lag`` of at most 9 s. Without it, the candidate logs in at Schwab
    and ends the leader's session; what it writes is discarded with the former master, so rule 1 holds all the same.
 """
@@ -398,7 +398,7 @@ def _take(state: State, who: int, where: int, rules: Rules, candidate: Candidate
     started = candidate.connection is None
     if where == MASTER and lives and not started and other.untroubled >= UNTROUBLED:
         raise Violation(f"2: {name} deposes {NAMES[1 - who]}")
-    if where == OLD and lives and not started and other.link == "m":
+    if where == OLD and lives and not started and other.link == "m" and other.untroubled >= UNTROUBLED:
         raise Violation(f"5: {name} takes the lease of a former master")
     copy = Copy(*state.copies[where])
     state = _write(state, where, Copy(name, LIFE, copy.wrote))
