@@ -4,8 +4,8 @@ import hiredis
 import pytest
 
 from schwabstream.events import Channel
-from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MOST_SYMBOLS, ChannelQueue, weight
 from schwabstream.publishing.packing import bulk
+from schwabstream.publishing.queue.channel import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MOST_SYMBOLS, ChannelQueue, weight
 
 
 def queue_of(*events: tuple[str, bytes], channel: Channel = Channel.TICKS, maxlen: int = 10) -> ChannelQueue:
@@ -50,6 +50,17 @@ def test_every_event_is_also_published_on_the_channel_of_its_symbol() -> None:
         (b"PUBLISH", b"md:ticks:B:X", b"2"),
         (b"XADD", b"md:stream:ticks", b"2"),
         (b"HSET", b"md:last:ticks", b"2"),
+    ]
+
+
+def test_on_a_cluster_symbol_channels_are_sharded() -> None:
+    """The channel of a symbol is in the slot of the prefix; the shared channel reaches subscribers at every node."""
+    one = ChannelQueue(Channel.TICKS, "{md}", 10, 0, symbol_channels=True, sharded=True)
+    one.events = [("A", bulk(b"1"))]
+    one.load()
+    assert [command[:2] for command in commands(one)][:2] == [
+        [b"PUBLISH", b"{md}:ticks"],
+        [b"SPUBLISH", b"{md}:ticks:A"],
     ]
 
 
