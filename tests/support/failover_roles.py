@@ -166,15 +166,29 @@ async def read(url: str) -> dict[str, Any]:
     _print({"ready": True})
     last = json.loads(await _line())
     await asyncio.gather(*(reading.read_to(last[reading.name]) for reading in readings))
-    for task in (*tasks, standby):
-        task.cancel()
+    for task, reading in zip(tasks, readings, strict=True):
+        if reading.ended is None and reading.heard[-1][0] < last[reading.name]:
+            reading.ended = f"waits in {_place(task)}"
+    for each in (*tasks, standby):
+        each.cancel()
     _, stuck = await asyncio.wait({*tasks, standby}, timeout=END_LIMIT_S)
     for task, reading in zip(tasks, readings, strict=True):
         if task in stuck:
-            reading.ended = f"cannot be cancelled: {task.get_stack()}"
+            reading.ended = f"cannot be cancelled: {_place(task)}"
     await lease.close()
     found = {each.name: {"heard": each.heard, "gaps": each.gaps, "ended": each.ended} for each in readings}
     return {"readers": found, "took_over_at": None if standby.cancelled() or standby in stuck else standby.result()}
+
+
+def _place(task: asyncio.Task[None]) -> str:
+    """Where a task waits, from the outermost call to the innermost."""
+    places: list[str] = []
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
+        places.append(f"{frame.f_code.co_name} {frame.f_lineno}" if frame else repr(awaited))
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+    return " > ".join(places)
 
 
 async def _take_over(lease: Lease) -> float:
