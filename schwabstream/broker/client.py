@@ -8,7 +8,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, ConnectionP
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from schwabstream.broker.routes import Plain, Route, Sentinels, Slots
+from schwabstream.broker.routes import Plain, Route
 from schwabstream.broker.url import Address, parse_redis_url, prefix_at, redact_url, slot_of
 from schwabstream.errors import ConfigurationError
 
@@ -45,7 +45,9 @@ def connection_pool(url: str, prefix: str, *, reads: bool = False, **options: An
     if parsed.mode == "single":
         pool.route = Plain(parsed.connection_url)
     else:
-        from schwabstream.broker.routed import lead  # a single Redis does not need it
+        # A single Redis needs neither.
+        from schwabstream.broker.routed import lead
+        from schwabstream.broker.topologies import Sentinels, Slots
 
         slot = slot_of(prefix_at(url, prefix))
         pool.route = Sentinels(parsed, reads=reads) if parsed.mode == "sentinel" else Slots(parsed, slot, reads=reads)

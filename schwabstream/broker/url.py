@@ -34,19 +34,20 @@ SLOTS: Final = 16384
 _QUERY_PASSWORD = re.compile(r"([?&]\w*password=)[^&]*")
 # Up to the last "@": a password that is not percent-encoded may contain anything.
 _CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^/:@]*:)?.*@")
-_PLAIN_HOST = re.compile(r"(rediss?)://((?:.*@)?[^/?]*).*", re.IGNORECASE)
+# What follows is compiled when it is used: most runs have the URL of a single Redis.
+_PLAIN_HOST: Final = r"(?i)(rediss?)://((?:.*@)?[^/?]*).*"
 _ENCODE = "cannot be read as a URL; special characters in a password must be percent-encoded"
-_TOPOLOGY = re.compile(r"(?P<scheme>rediss?)\+(?P<mode>sentinel|cluster)://(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"[^{]*\{([^}]+)\}")
+_TOPOLOGY: Final = r"(?is)(?P<scheme>rediss?)\+(?P<mode>sentinel|cluster)://(?P<rest>.*)"
+_TAG: Final = r"[^{]*\{([^}]+)\}"
 """What Redis hashes instead of the whole name: the text between the first brace and the next that closes it."""
 _PORTS: Final = {"sentinel": 26379, "cluster": 6379}
-_NEAR = re.compile(r"(?:rediss?[-_+]?)?(?P<kind>sentinel|cluster)s?(?:\+tls|\+ssl)?:", re.IGNORECASE)
+_NEAR: Final = r"(?i)(?:rediss?[-_+]?)?(?P<kind>sentinel|cluster)s?(?:\+tls|\+ssl)?:"
 _EXAMPLES: Final = {
     "sentinel": "redis+sentinel://HOST:26379,HOST:26379/NAME with the name of the master",
     "cluster": "redis+cluster://HOST:6379,HOST:6379 with some nodes of the Cluster",
 }
-_HOST = re.compile(r"[\w.:%-]+")
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_HOST: Final = r"[\w.:%-]+"
+_NAME: Final = r"[A-Za-z0-9._-]+"
 _FORMS: Final = "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
 
 
@@ -87,27 +88,27 @@ def check_redis_url(url: str) -> str:
 
 def parse_redis_url(url: str) -> RedisUrl:
     """What the URL names; raises ``ValueError`` that names the invalid part without its value."""
-    if topology := _TOPOLOGY.fullmatch(url):
+    if url.lower().startswith(("redis://", "rediss://", "unix://")):
+        _check_single(url)
+        return RedisUrl("single", url)
+    if topology := re.fullmatch(_TOPOLOGY, url):
         scheme, mode = topology["scheme"].lower(), topology["mode"].lower()
         return _parse_topology(scheme, "sentinel" if mode == "sentinel" else "cluster", topology["rest"])
-    if near := _NEAR.match(url):
-        raise ValueError(f"must be {_EXAMPLES['sentinel' if near['kind'].lower() == 'sentinel' else 'cluster']}")
-    if not url.lower().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError(f"must start with {_FORMS}")
-    _check_single(url)
-    return RedisUrl("single", url)
+    if near := re.match(_NEAR, url):
+        raise ValueError(f"must be {_EXAMPLES[near['kind'].lower()]}")
+    raise ValueError(f"must start with {_FORMS}")
 
 
 def prefix_at(redis_url: str, prefix: str) -> str:
     """The prefix of the names in the Redis at that URL: on a Cluster it has a hash tag, so that one slot has them."""
-    if "+cluster://" not in redis_url[:17].lower() or _TAG.match(prefix):
+    if "+cluster://" not in redis_url[:17].lower() or re.match(_TAG, prefix):
         return prefix
     return f"{{{prefix}}}"
 
 
 def slot_of(prefix: str) -> int:
     """The hash slot of all names that begin with a prefix that has a hash tag."""
-    tag = _TAG.match(prefix)
+    tag = re.match(_TAG, prefix)
     return crc_hqx((tag[1] if tag else prefix).encode(), 0) % SLOTS
 
 
@@ -169,7 +170,7 @@ def _seed(text: str, port: int) -> Address:
         host, given = parts.hostname or "", parts.port
     except ValueError:
         raise ValueError(_ENCODE) from None
-    if given == 0 or not _HOST.fullmatch(host):
+    if given == 0 or not re.fullmatch(_HOST, host):
         raise ValueError("must name a host, and a port if it is not the usual one, before and after each comma")
     return Address(host, port if given is None else given)
 
@@ -181,7 +182,7 @@ def _path_of(path: str, name: str | None) -> tuple[str, str]:
         name, _, database = path.partition("/")
     if not name:
         raise ValueError(f"must name the master: {_EXAMPLES['sentinel']}")
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise ValueError("must name the master in letters, digits and . - _")
     return name, database
 
@@ -249,7 +250,9 @@ def cause_of(error: BaseException) -> str:
         return f"{origin.strerror}"
     if isinstance(origin, OSError) and origin.errno:
         return os.strerror(origin.errno)
-    return safe(str(error)) or "no answer in time"
+    # redis-py leaves out the first word of these replies, without which the rest means nothing.
+    word = {"MovedError": "MOVED ", "AskError": "ASK "}.get(type(error).__name__, "")
+    return safe(word + str(error)) or "no answer in time"
 
 
 def _no_route(error: BaseException) -> "NoRoute | None":
@@ -264,12 +267,13 @@ def _elsewhere(url: str, error: BaseException) -> tuple[str, str]:
     from redis.exceptions import MasterDownError, ReadOnlyError
 
     if url.startswith(("redis+", "rediss+")):
-        return f"is changing its master ({cause_of(error)})", "wait until the change has ended"
+        step = "wait until the change of master has ended, or run schwabstream doctor to find the cause"
+        return f"has no master for this at the moment ({cause_of(error)})", step
     if isinstance(error, ReadOnlyError):
         return IS_REPLICA, OTHER_URL
     if isinstance(error, MasterDownError):
         return "is a replica that has lost its master", OTHER_URL
-    return f"{IS_NODE} ({cause_of(error)})", f"{_SET_URL} " + _PLAIN_HOST.sub(r"\1+cluster://\2", url)
+    return f"{IS_NODE} ({cause_of(error)})", f"{_SET_URL} " + re.sub(_PLAIN_HOST, r"\1+cluster://\2", url)
 
 
 _AWAY: Final = frozenset(
