@@ -113,7 +113,7 @@ def id_before(entry_id: str) -> str:
 
 
 def gap(reason: str, count: int | None, lost_after: str, kept_from: str | None, now_us: int) -> StatusEvent:
-    """The report of entries lost after one id and, if it is known, before another."""
+    """The report of entries lost after one id and, if there is one, before another."""
     lost_at = id_key(lost_after)[0] or now_us // 1000
     restored_at = None if kept_from is None else id_key(kept_from)[0]
     more = {"detail": "trimmed", "since": lost_at, "lost_at": lost_at, "restored_at": restored_at, "count": count}
