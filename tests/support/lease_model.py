@@ -1,4 +1,4 @@
-"""A model of two streamers, their lease and a Redis that fails over; every state within a budget of troubles is visited.
+"""A model of two streamers, their lease and a Redis that fails over: visits every state within a budget of troubles.
 
 The model is discrete: a tick is a second. The decisions are those of ``schwabstream.publishing.election``, called as
 the program calls them. Everything else is explicit state: two streamers, each leader, candidate or dead, and up to
@@ -6,8 +6,9 @@ three copies of the data: the master, its replica, which lacks the last ``LAG`` 
 stays writable until it is demoted. ``explore`` visits all states breadth first, with the two streamers interchangeable.
 
 Troubles, of which each path has at most ``budget``: the master dies and the replica is promoted, or Redis returns
-empty; a failover while the master lives; the lease is deleted; a streamer is paused, killed, cut off from Redis, or left
-on the side of the former master; the answer to a transaction is lost.
+empty; a failover while the master lives; a streamer is paused, killed, cut off from Redis, or left on the side of the
+former master; the answer to a transaction is lost; the lease is deleted, as the last trouble of a path, because a key
+that is deleted again and again protects nothing.
 
 What holds in every state:
 
@@ -17,7 +18,7 @@ What holds in every state:
    takes a free lease at once, and so may depose a leader that is on its way back; it is not a candidate yet.
 3. Such a leader is not deposed either by the lease of a streamer that is dead, or that a failover brought back.
 4. With a living streamer that reaches Redis, somebody leads 30 s after the last trouble.
-5. On a former master no candidate takes the lease while a leader lives at the master. This needs
+5. On a former master no candidate takes the lease while such a leader writes to the master. This needs
    ``min-replicas-to-write`` with a ``min-replicas-max-lag`` of at most 9 s. Without it, the candidate logs in at Schwab
    and ends the leader's session; what it writes is discarded with the former master, so rule 1 holds all the same.
 """
@@ -73,8 +74,8 @@ class Streamer(NamedTuple):
 class State(NamedTuple):
     """Everything. ``copies``: the master, its replica and the former master, each empty when there is none."""
 
-    streamers: tuple[Streamer, Streamer]
-    copies: tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]
+    streamers: tuple[Streamer, ...]
+    copies: tuple[tuple[Any, ...], ...]
     lag: int
     old_age: int
     budget: int
@@ -126,9 +127,9 @@ def explore(budget: int, rules: Rules, most: int = 10**9) -> Explored:
     while queue:
         state, result.depth = queue.popleft()
         try:
-            for label, following in _successors(state, rules):
+            for label, reached in _successors(state, rules):
                 result.transitions += 1
-                following = _canonical(following)
+                following = _canonical(reached)
                 if following not in came_from:
                     came_from[following] = (state, label)
                     queue.append((following, result.depth + 1))
@@ -207,6 +208,9 @@ def _successors(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
     if state.budget:
         for label, following in _troubles(state):
             yield label, following._replace(budget=state.budget - 1, leaderless=0)
+        if state.copies[MASTER]:
+            deleted = Copy("", 0, state.copies[MASTER][2])
+            yield "lease deleted", _write(state, MASTER, deleted)._replace(budget=0, leaderless=0)
 
 
 def _tick(state: State) -> State:
@@ -225,7 +229,7 @@ def _tick(state: State) -> State:
     able = [each for each in streamers if each.role != "dead" and each.trouble == ALIVE]
     master = copies[MASTER]
     led = any(each.role == "leader" and each.link == "m" and each.trouble == ALIVE for each in streamers)
-    if not master or not able or led or any(each.trouble not in (ALIVE,) for each in streamers):
+    if not master or not able or led or any(each.trouble != ALIVE for each in streamers):
         return state._replace(leaderless=0)
     if state.leaderless >= SETTLED:
         raise Violation("4: nobody leads, although a streamer lives and reaches Redis")
@@ -394,7 +398,7 @@ def _take(state: State, who: int, where: int, rules: Rules, candidate: Candidate
     started = candidate.connection is None
     if where == MASTER and lives and not started and other.untroubled >= UNTROUBLED:
         raise Violation(f"2: {name} deposes {NAMES[1 - who]}")
-    if where == OLD and lives and not started and other.link == "m":
+    if where == OLD and lives and not started and other.link == "m" and other.untroubled >= UNTROUBLED:
         raise Violation(f"5: {name} takes the lease of a former master")
     copy = Copy(*state.copies[where])
     state = _write(state, where, Copy(name, LIFE, copy.wrote))
@@ -433,7 +437,6 @@ def _troubles(state: State) -> Iterator[tuple[str, State]]:
     master, replica, _old = state.copies
     if master:
         yield "master dies", _put(_cut_links(state, "m"), MASTER, ())
-        yield "lease deleted", _write(state, MASTER, Copy("", 0, master[2]))
     if master and replica:
         streamers = tuple(
             each._replace(link="o", timer=WATCH) if each.link == "m" else each for each in state.streamers

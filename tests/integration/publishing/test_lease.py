@@ -242,6 +242,55 @@ async def test_confirm_does_not_take_a_dead_connection_for_a_redis_that_is_away(
         await leases[0].confirm(fence)
 
 
+async def test_no_login_while_another_node_may_be_the_master(redis_server: RedisServer) -> None:
+    """A Redis that answers, accepts no writes and no longer has the lease postpones the login until it does."""
+    postponed = 0
+
+    async def repair_later(_seconds: float) -> None:
+        nonlocal postponed
+        postponed += 1
+        if postponed == 3:
+            redis_server.client.config_set("min-replicas-to-write", 0)
+
+    lease = Lease(redis_server.url, "market_data", sleep=repair_later)
+    lease.of_account(CUSTOMER)
+    fence = await lease.take(wait=False)
+    redis_server.client.config_set("min-replicas-to-write", 1)
+    await lease.confirm(fence)
+    assert postponed == 0  # the lease is still there
+    redis_server.client.config_set("min-replicas-to-write", 0)
+    redis_server.client.delete(key())
+    redis_server.client.config_set("min-replicas-to-write", 1)
+    await lease.confirm(fence)
+    assert postponed == 3
+    assert redis_server.client.get(key()) == fence.holder
+    await lease.close()
+
+
+async def test_a_lease_of_the_past_postpones_the_login_until_it_expires(redis_server: RedisServer) -> None:
+    """After a failover Redis may name an earlier holder: the login waits until that lease expires or is renewed."""
+    waits: list[float] = []
+
+    async def expire_later(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            redis_server.client.delete(key())
+
+    lease = Lease(redis_server.url, "market_data", sleep=expire_later)
+    lease.of_account(CUSTOMER)
+    fence = await lease.take(wait=False)
+    redis_server.client.set(key(), "7:tower:4711", px=5_000)
+    await lease.confirm(fence)
+    assert len(waits) == 2
+    redis_server.client.set(key(), "7:tower:4711", px=5_000)
+    renewing = asyncio.create_task(lease.confirm(fence))
+    await until(lambda: len(waits) > 2)
+    redis_server.client.pexpire(key(), LIFE_MS)
+    with pytest.raises(LeaseLost, match="host tower, pid 4711"):
+        await renewing
+    await lease.close()
+
+
 async def test_who_lost_the_lease_does_not_log_in(
     redis_server: RedisServer, leases: list[Lease], simulator: SchwabSimulator, clean: Path
 ) -> None:
@@ -318,6 +367,28 @@ async def test_a_lease_nobody_holds_is_taken_back_and_the_batch_repeated(
     assert (publisher.dropped, publisher.counts["outages"]) == (0, 0)
     await publisher.close()
     assert redis_server.client.exists(key()) == 0
+
+
+async def test_a_leader_outlasts_a_lease_of_the_past(redis_server: RedisServer, leases: list[Lease]) -> None:
+    """A node that names an earlier holder when the streamer reconnects costs nothing but the wait for its expiry."""
+    fence = await leases[0].take(wait=False)
+    publisher = TradingEventPublisher(redis_server.url, fence=fence)
+    await publisher.connect()
+    running = asyncio.create_task(publisher.run())
+    publisher.publish(Channel.STATUS, status("before"))
+    await streamed(redis_server, 1)
+    failover = redis_server.client.pipeline()
+    failover.set(key(), "7:tower:4711", px=400)
+    failover.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    failover.execute()
+    await until(lambda: publisher.outage is not None)
+    publisher.publish(Channel.STATUS, status("after"))
+    await streamed(redis_server, 2)
+    publisher.stop()
+    await running
+    first, second = sequence(redis_server)
+    assert (second, publisher.dropped) == (first + 1, 0)
+    await publisher.close()
 
 
 async def test_a_lease_that_another_took_is_lost_by_name_and_what_waits_is_counted(
