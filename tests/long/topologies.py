@@ -6,6 +6,7 @@ again. Prints a line of JSON for each run and a table; exits with 1 when a bound
 
 import argparse
 import json
+import math
 import random
 import signal
 import sys
@@ -69,9 +70,9 @@ def _move(at: Topology) -> None:
 ROWS = {
     "kill": Row("master killed", Topology.kill_master, 8, DETECT_S + 4),
     "lag": Row("replicas cut off 0.5 s before the kill", _cut(0.5), 8, DETECT_S + 4),
-    "refuse": Row("the same with min-replicas-to-write 1", _cut(0.5), 8, DETECT_S + 4, min_replicas=1),
-    "planned": Row("planned failover", Topology.fail_over, 14, 1.5),
-    "long-lag": Row("replicas cut off 17 s before the kill", _cut(17), 8, DETECT_S + 4, loses=True),
+    "refuse": Row("the same with min-replicas-to-write 1", _cut(0.5), 8, DETECT_S + 4, ("sentinel",), min_replicas=1),
+    "planned": Row("planned failover", lambda at: at.fail_over(), 14, 1.5),
+    "long-lag": Row("replicas cut off 17 s before the kill", _cut(17), 15, math.inf, loses=True),
     "freeze": Row("master frozen 8 s, then thawed", _freeze(8), 12, DETECT_S + 7),
     "frozen": Row("master frozen for good", Topology.freeze_master, 14, DETECT_S + 7),
     "move": Row("slot moved key by key", _move, 6, 2.0, modes=("cluster",)),
@@ -94,6 +95,8 @@ def problems(row: Row, found: Evidence) -> Iterator[str]:
         yield f"publisher ended {found.ended}, standby took over {found.took_over}, dropped {found.dropped}"
     if found.lost != found.told or bool(found.lost) != row.loses:
         yield f"{found.lost} lost in the stream, {found.told} told"
+    if found.redis["changes"] != 1:
+        yield f"{found.redis['changes']} changes of the master"
     if found.twice or not found.in_order:
         yield f"{found.twice} twice in the stream, in order: {found.in_order}"
     if found.silence_s > row.silence_s:

@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -29,7 +30,7 @@ CUSTOMER = "topologies"
 RATE = 1_000
 STEP_S = 0.01
 SILENT_S = 1.0
-LAST_LIMIT_S = 10.0
+LAST_LIMIT_S = END_LIMIT_S = 10.0
 
 Heard = list[tuple[int, float]]
 """The ``seq`` of each event with the time of its arrival."""
@@ -165,12 +166,29 @@ async def read(url: str) -> dict[str, Any]:
     _print({"ready": True})
     last = json.loads(await _line())
     await asyncio.gather(*(reading.read_to(last[reading.name]) for reading in readings))
-    for task in (*tasks, standby):
-        task.cancel()
-    await asyncio.wait({*tasks, standby})
+    for task, reading in zip(tasks, readings, strict=True):
+        if reading.ended is None and reading.heard[-1][0] < last[reading.name]:
+            reading.ended = f"waits in {_place(task)}"
+    for each in (*tasks, standby):
+        each.cancel()
+    _, stuck = await asyncio.wait({*tasks, standby}, timeout=END_LIMIT_S)
+    for task, reading in zip(tasks, readings, strict=True):
+        if task in stuck:
+            reading.ended = f"cannot be cancelled: {_place(task)}"
     await lease.close()
     found = {each.name: {"heard": each.heard, "gaps": each.gaps, "ended": each.ended} for each in readings}
-    return {"readers": found, "took_over_at": None if standby.cancelled() else standby.result()}
+    return {"readers": found, "took_over_at": None if standby.cancelled() or standby in stuck else standby.result()}
+
+
+def _place(task: asyncio.Task[None]) -> str:
+    """Where a task waits, from the outermost call to the innermost."""
+    places: list[str] = []
+    awaited: Any = task.get_coro()
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "ag_frame", None)
+        places.append(f"{frame.f_code.co_name} {frame.f_lineno}" if frame else repr(awaited))
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "ag_await", None)
+    return " > ".join(places)
 
 
 async def _take_over(lease: Lease) -> float:
@@ -197,7 +215,10 @@ def main() -> None:
     arguments = parser.parse_args()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     work = publish(arguments.url, arguments.rate) if arguments.role == "publish" else read(arguments.url)
-    _print(asyncio.run(work))
+    with asyncio.Runner() as runner:
+        _print(runner.run(work))
+        sys.stdout.flush()
+        os._exit(0)  # also with a task that cannot be cancelled
 
 
 if __name__ == "__main__":

@@ -37,6 +37,12 @@ class Node(RedisServer):
         return self._process is not None and not self.alive
 
     @property
+    def pid(self) -> int:
+        """The id of its process."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def address(self) -> str:
         """Its address as reports show it."""
         return f"127.0.0.1:{self.port}"

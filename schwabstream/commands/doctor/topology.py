@@ -153,7 +153,7 @@ def _troubles(server: Server | str, masters: Mapping[str, str]) -> list[str]:
 
 
 def _silent(answers: Mapping[Address, object]) -> str:
-    """Those that did not answer, each with the reason."""
+    """The ones without an answer, each with the reason."""
     return _listed([f"{node}: {each}" for node, each in answers.items() if isinstance(each, str)])
 
 

@@ -122,7 +122,7 @@ def test_a_failover(master: Server | str, detect_ms: int | None, verdict: Verdic
     ],
 )
 def test_replicas(replica: Server | str, words: str | None) -> None:
-    """A replica must be in step and have the master's limits; what this user may not see is no trouble."""
+    """A replica must be in step and have the master's limits; what this user may not see does not count."""
     finding = look_at_replicas(outlook(), {A: MASTER, B: REPLICA, C: replica})
     assert (finding.verdict is Verdict.OK) is (words is None)
     assert words is None or words in finding.detail
