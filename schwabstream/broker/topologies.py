@@ -68,13 +68,13 @@ class _Topology(ABC):
         url = await url_for(_question(nodes, node), node, "rediss" if nodes.secure else "redis")
         return NoRoute(f"{node} is not {wanted}", f"set REDIS_URL or --redis to {url}", lasting=True)
 
-    def _none_elected(self, found: Round) -> NoRoute:
+    def _none_elected(self, found: Round) -> NoRoute | AuthenticationError:
         """The error for answers without a majority, or for none."""
         if found.answers:
             named = ", ".join(sorted({str(each.master) for each in found.answers.values()}))
             return NoRoute(f"the {self._asked} name different masters ({named})", _PAUSE)
         for failure in found.failures.values():
-            if isinstance(failure, NoRoute):
+            if isinstance(failure, NoRoute | AuthenticationError):
                 return failure
         causes = ", ".join(dict.fromkeys(map(cause_of, found.failures.values()))) or "no answer in time"
         return NoRoute(f"none of the {self._asked} answers ({', '.join(map(str, found.known))}: {causes})", START)
