@@ -50,6 +50,16 @@ def cut(server: RedisServer) -> None:
     server.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
 
+def blocked(server: RedisServer) -> bool:
+    """Whether a reader waits for entries."""
+    return bool(server.client.info("clients")["blocked_clients"])
+
+
+def looks(server: RedisServer) -> int:
+    """How often readers looked for their place."""
+    return int(server.client.info("commandstats")["cmdstat_xrevrange"]["calls"])
+
+
 async def take(entries: AsyncIterator[Entry] | GroupReader, count: int) -> list[Entry]:
     """The next entries."""
     async with asyncio.timeout(DEADLINE_S):
@@ -82,10 +92,12 @@ async def test_a_replica_that_is_behind_gives_nothing_twice(redis_server: RedisS
     gone = add(redis_server, 2, 3, at_ms=2_000)
     async with contextlib.aclosing(read_stream(Channel.BARS, from_id="0", redis_url=redis_server.url)) as entries:
         await take(entries, 3)
-        lose(redis_server, *gone)
-        cut(redis_server)
         waiting = asyncio.ensure_future(take(entries, 1))
-        await asyncio.sleep(0.05)
+        await until(lambda: blocked(redis_server))
+        lose(redis_server, *gone)
+        before = looks(redis_server)
+        cut(redis_server)
+        await until(lambda: looks(redis_server) > before and blocked(redis_server))
         add(redis_server, 2, 3, 4, at_ms=2_000)
         assert numbers(await waiting) == [4]
 
@@ -111,7 +123,7 @@ async def test_an_id_that_a_new_master_does_not_know_yet_is_resumed(redis_server
     resumed = read_stream(Channel.BARS, from_id="5000-0", redis_url=redis_server.url)
     async with contextlib.aclosing(resumed) as entries:
         waiting = asyncio.ensure_future(take(entries, 1))
-        await asyncio.sleep(0.05)
+        await until(lambda: blocked(redis_server))
         add(redis_server, 2, at_ms=2_000)
         assert numbers(await waiting) == [2]
 
