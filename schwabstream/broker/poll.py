@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -108,9 +108,12 @@ def _note(result: Round, node: Address, task: asyncio.Task[Answer]) -> None:
         result.nodes |= dict.fromkeys(answer.others)
 
 
-async def _cancel(tasks: Iterable[asyncio.Task[Answer]]) -> None:
+async def _cancel(tasks: Collection[asyncio.Task[Answer]]) -> None:
     pending = [task for task in tasks if not task.done()]
     for task in pending:
         task.cancel()
     if pending:
         await asyncio.wait(pending)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # retrieved, or asyncio would log it

@@ -202,6 +202,8 @@ class Subscription:
             if self._connection is not None:
                 await self._connection.close()
                 self._connection = None
+            # The idle ones may lead to a server that is frozen, or no longer the master.
+            await self._client.connection_pool.disconnect(inuse_connections=False)
             await asyncio.sleep(backoff.next_delay())
 
     def _leads_to(self) -> Address | None:

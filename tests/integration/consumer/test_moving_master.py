@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from schwabstream.consumer import GroupReader, Subscription, read_stream, subscribe
-from schwabstream.consumer.streams.redis_stream import BLOCK_MS
+from schwabstream.consumer.streams.redis_stream import BLOCK_MS, RedisStream
 from schwabstream.events import Channel
 from schwabstream.publishing.wanted import WishPoll
 from schwabstream.report import StreamerReport, SymbolReport
@@ -203,6 +203,47 @@ def test_a_subscription_leaves_a_master_that_still_answers() -> None:
             await until(lambda: new.subscribed, within_s=5)
             new.push("message", "market_data:ticks", tick(2))
             assert (await anext(subscription)).seq == 2
+
+    play(scenario)
+
+
+def test_a_subscription_reads_the_last_values_of_the_new_master() -> None:
+    """No connection to the old master is used again: it may be frozen, and its values are out of date."""
+
+    async def scenario() -> None:
+        async with (
+            scripted_nodes(2, HVALS=[]) as (old, new),
+            Subscription(kinds={Channel.TICKS}, redis_url=sentinel_url(old)),
+        ):
+            asked = old.commands.count("HVALS")
+            promote(new, old, new)
+            await until(lambda: (old.commands + new.commands).count("HVALS") > asked, within_s=10)
+            assert old.commands.count("HVALS") == asked
+
+    play(scenario)
+
+
+@pytest.mark.parametrize("outcome", ["an answer", ConnectionError("broken")])
+def test_a_cancellation_that_redis_py_loses_ends_a_read(outcome: str | Exception) -> None:
+    """Cancelled during a read, a reader ends, whether redis-py then answers or fails."""
+
+    async def scenario() -> None:
+        stream = RedisStream("redis://127.0.0.1:1/0", "market_data", Channel.TICKS, ())
+
+        async def lose_the_cancellation() -> str:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if isinstance(outcome, Exception):
+                    raise outcome from None
+            return str(outcome)
+
+        reading = asyncio.create_task(stream.patiently(lose_the_cancellation))
+        await asyncio.sleep(1)
+        reading.cancel()
+        done, _ = await asyncio.wait({reading}, timeout=30)
+        assert (done, reading.cancelled()) == ({reading}, True)
+        await stream.close()
 
     play(scenario)
 

@@ -1,6 +1,7 @@
 """Whom the Sentinels or the nodes of a Cluster name, and how long they are waited for; on virtual time."""
 
 import asyncio
+import gc
 from collections.abc import Mapping
 
 import pytest
@@ -183,3 +184,23 @@ def test_rubbish_is_a_failure_of_one(error: Exception) -> None:
     found, _ = ask(Odd({node: answer(node, ONE) for node in (B, C)}), A, B, C)
     assert found.elected == ONE
     assert found.failures == {A: error}
+
+
+def test_a_question_that_fails_when_nobody_waits_for_it_is_not_logged() -> None:
+    """A question that is cancelled and ends with an error instead leaves no traceback on stderr."""
+    logged: list[object] = []
+
+    async def fail(_: Address) -> Answer:
+        try:
+            await asyncio.sleep(FOREVER)
+        except asyncio.CancelledError:
+            raise ConnectionResetError(104, "Connection reset by peer") from None
+        raise AssertionError
+
+    async def play() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
+        await Poll([A], fail).run()
+        gc.collect()
+
+    run_virtual(play(), VirtualLoop())
+    assert logged == []
