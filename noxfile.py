@@ -174,11 +174,20 @@ def kills(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Fault schedules and wishes on virtual time (``-- --first SEED --count 1``); Redis killed fifty times."""
+    """Fault schedules (``-- --first SEED --count 1``) and wishes on virtual time; the lease; Redis killed 50 times."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("python", "tests/long/fault_schedules.py", *session.posargs)
+    session.run("python", "tests/long/lease_model.py")
     session.run("python", "tests/long/redis_kills.py", "--kills", "50", "--minutes", "10")
+    session.run("python", "tests/long/unanswered_batches.py", "--cuts", "100")
     session.run("python", "tests/long/wanted_symbols.py", "--minutes", "600", "--drops")
+
+
+@nox.session
+def topologies(session: nox.Session) -> None:
+    """Failovers of a Sentinel set and a Cluster under load, five of each; ``-- --row kill --times 1`` plays one."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("python", "tests/long/topologies.py", *session.posargs)
 
 
 @nox.session

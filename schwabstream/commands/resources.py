@@ -5,15 +5,17 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.http import preload
-from schwabstream.broker.url import redact_url
+from schwabstream.broker.url import prefix_at, redact_url
 from schwabstream.commands.embedded_redis import EMBEDDED, USUAL_PORT, embedded_redis
 from schwabstream.errors import Refused, SchwabUnavailable
 from schwabstream.publishing.lease import Lease
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import Settings, origin
 from schwabstream.streaming.supervisor import STARTUP_LIMIT_S
 
@@ -55,6 +57,20 @@ async def redis_for(settings: Settings, asked: str | None, *, simulated: bool) -
         yield RedisPlace(settings.redis_url, shared=True)
 
 
+def publisher_to(redis_url: str, settings: Settings, **more: Any) -> TradingEventPublisher:
+    """A publisher to the Redis at that URL, as the settings describe it, with ``more`` of its arguments."""
+    return TradingEventPublisher(
+        redis_url,
+        prefix=settings.schwab_redis_prefix,
+        stream_maxlen=settings.schwab_redis_stream_maxlen,
+        stream_maxage_s=settings.schwab_redis_stream_maxage_s,
+        max_events=settings.schwab_redis_buffer_events,
+        max_bytes=int(settings.schwab_redis_buffer_mb * 2**20),
+        symbol_channels=settings.schwab_redis_symbol_channels,
+        **more,
+    )
+
+
 @contextlib.asynccontextmanager
 async def lease_for(
     settings: Settings, redis_url: str, auth: SchwabAuthClient, *, simulated: bool
@@ -90,6 +106,7 @@ async def refuse_beside_streamer(redis_url: str, prefix: str, advice: str, *, si
         read_report,
     )  # a long-running stream must not keep a reader's libraries in memory
 
+    prefix = prefix_at(redis_url, prefix)
     report = await read_report(redis_url, prefix)
     if report is not None and report.state != "stopped" and (simulated_too or not report.simulated):
         raise Refused(f"a streamer publishes under {prefix!r} (process {report.pid} on {report.host}): {advice}")

@@ -37,6 +37,7 @@ DEFAULTS: dict[str, object] = {
     "REDIS_URL": "redis://127.0.0.1:6379/0",
     "SCHWAB_REDIS_PREFIX": "market_data",
     "SCHWAB_REDIS_STREAM_MAXLEN": 100_000,
+    "SCHWAB_REDIS_STREAM_MAXAGE_S": 0,
     "SCHWAB_HEARTBEAT_TIMEOUT_S": 30,
     "SCHWAB_TICK_KEEPALIVE_S": 60,
     "SCHWAB_ALERT_COMMAND": None,
@@ -58,8 +59,9 @@ OTHERS: dict[str, tuple[str, object]] = {
     "SCHWAB_REFRESH_TOKEN": ("hush", SecretStr("hush")),
     "SCHWAB_API_BASE_URL": ("https://proxy.example/schwab/", "https://proxy.example/schwab"),
     "REDIS_URL": ("rediss://:hush@redis.example:6380/2", "rediss://:hush@redis.example:6380/2"),
-    "SCHWAB_REDIS_PREFIX": ("desk:7", "desk:7"),
+    "SCHWAB_REDIS_PREFIX": ("desk:{7}:x", "desk:{7}:x"),
     "SCHWAB_REDIS_STREAM_MAXLEN": ("0", 0),
+    "SCHWAB_REDIS_STREAM_MAXAGE_S": ("86400", 86_400),
     "SCHWAB_HEARTBEAT_TIMEOUT_S": ("12", 12),
     "SCHWAB_TICK_KEEPALIVE_S": ("0", 0),
     "SCHWAB_ALERT_COMMAND": ("mail -s 'login' me", "mail -s 'login' me"),
@@ -212,6 +214,7 @@ WRONG = [
     ("SCHWAB_REFRESH_INTERVAL_S", "nan"),
     ("SCHWAB_PERSIST_REFRESH_TO_ENV", SECRET),
     ("SCHWAB_REDIS_STREAM_MAXLEN", "-1"),
+    ("SCHWAB_REDIS_STREAM_MAXAGE_S", "-1"),
     ("SCHWAB_REDIS_STREAM_MAXLEN", "1.5"),
     ("SCHWAB_HEARTBEAT_TIMEOUT_S", "0"),
     ("SCHWAB_HEARTBEAT_TIMEOUT_S", "inf"),
@@ -223,7 +226,8 @@ WRONG = [
     ("SCHWAB_LOG_FORMAT", SECRET),
     ("SCHWAB_REDIS_PREFIX", f"two words {SECRET}"),
     ("SCHWAB_REDIS_PREFIX", f"{SECRET}*"),
-    ("SCHWAB_REDIS_PREFIX", "{" + SECRET + "}"),
+    ("SCHWAB_REDIS_PREFIX", "{" + SECRET),
+    ("SCHWAB_REDIS_PREFIX", "{a}{" + SECRET + "}"),
     ("REDIS_URL", f"http://:{SECRET}@redis.example"),
     ("REDIS_URL", SECRET),
     ("REDIS_URL", f"redis:{SECRET}"),
@@ -278,7 +282,7 @@ def test_a_wrong_option_is_refused_alike() -> None:
         ("SCHWAB_METRICS_PORT", "0", "must be at least 1"),
         ("SCHWAB_PERSIST_REFRESH_TO_ENV", "perhaps", "must be true or false"),
         ("SCHWAB_LOG_FORMAT", "xml", "must be 'auto', 'rich' or 'json'"),
-        ("SCHWAB_REDIS_PREFIX", "two words", "must be one word without any of { } [ ] * ?"),
+        ("SCHWAB_REDIS_PREFIX", "two words", "must be one word without any of [ ] * ?, and with at most one {…}"),
         ("REDIS_URL", "redis://h?foo=1", "has an unknown option foo"),
         ("REDIS_URL", "redis://h?db=x", "db must be a whole number"),
     ],
@@ -299,7 +303,7 @@ def test_everything_wrong_is_found_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SCHWAB_SYMBOLS", "AAPL")
     settings, problems = examine_settings(redis_url="embedded")
     assert problems == [
-        "--redis: must start with redis://, rediss:// or unix://",
+        "--redis: must start with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://",
         "SCHWAB_METRICS_PORT: must be a whole number",
     ]
     assert (settings.schwab_metrics_port, settings.symbols) == (None, ["AAPL"])

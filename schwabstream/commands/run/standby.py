@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from schwabstream.errors import LeaseLost, LoginRequired, ProtocolError, Refused, SchwabUnavailable
+from schwabstream.errors import LeaseLost, LoginRequired, ProtocolError, RedisUnavailable, Refused, SchwabUnavailable
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.lease import Lease
 
@@ -21,6 +21,7 @@ async def take_turns(
     standby: bool,
     take_over: bool,
     stopping: Callable[[], bool],
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> None:
     """Run ``lead`` under the lease until one ends without error, or ``stopping``; raises the error that ends the run.
 
@@ -36,10 +37,10 @@ async def take_turns(
         except LeaseLost as error:
             lost = True
             log.warning("lease lost: stopped publishing and logged out", reason=str(error))
-        except (SchwabUnavailable, LoginRequired, ProtocolError, Refused) as error:
+        except (SchwabUnavailable, RedisUnavailable, LoginRequired, ProtocolError, Refused) as error:
             # A start that fails ends the run (docs/adr/0005), but a standby started long ago.
             if not (lost or lease.waited):
                 raise
-            pause_s = SHORT_PAUSE_S if isinstance(error, SchwabUnavailable) else LONG_PAUSE_S
+            pause_s = SHORT_PAUSE_S if isinstance(error, SchwabUnavailable | RedisUnavailable) else LONG_PAUSE_S
             log.warning("taking over failed; another standby may try", reason=str(error), again_in_s=pause_s)
-            await asyncio.sleep(pause_s)
+            await sleep(pause_s)

@@ -18,12 +18,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from structlog.testing import capture_logs
 
+from schwabstream.broker.client import redis_client
+from schwabstream.broker.kind import reach
 from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.publishing.publisher import TradingEventPublisher
 from tests.support.publishing import event, numbers, stream
 from tests.support.redis_program import redis_program
-from tests.support.waiting import DEADLINE_S, until
+from tests.support.waiting import DEADLINE_S, block_until, until
 
 PASSWORD = "pa55@word/äß"
 QUOTED = "pa55%40word%2F%C3%A4%C3%9F"
@@ -33,7 +35,7 @@ QUOTED = "pa55%40word%2F%C3%A4%C3%9F"
 def server(folder: Path, *options: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A ``redis-server`` with these options."""
     process = subprocess.Popen(
-        [redis_program(), "--save", "", "--dir", str(folder), *options], stdout=subprocess.DEVNULL
+        [redis_program(), *options, "--save", "", "--dir", str(folder)], stdout=subprocess.DEVNULL
     )
     try:
         yield process
@@ -128,6 +130,48 @@ async def test_tls_with_user_and_password(tmp_path: Path) -> None:
         with pytest.raises(RedisUnavailable, match="certificate"):
             await stranger.connect()
         await stranger.close()
+
+
+async def test_tls_and_logins_in_every_topology(tmp_path: Path) -> None:
+    """``rediss+…`` speaks TLS with the nodes and the Sentinels, each with its own login, and checks the certificate."""
+    cert, key = certificate(tmp_path)
+    node, watcher = free_port(), free_port()
+    shared = ["--tls-cert-file", str(cert), "--tls-key-file", str(key), "--tls-ca-cert-file", str(cert)]
+    shared += ["--tls-auth-clients", "no", "--tls-replication", "yes", "--bind", "127.0.0.1", "--port", "0"]
+    config = tmp_path / "sentinel.conf"
+    monitor = f"sentinel monitor mymaster 127.0.0.1 {node} 1\nsentinel auth-pass mymaster {PASSWORD}\n"
+    config.write_text(f"requirepass watcher\n{monitor}")
+    login = ["--requirepass", PASSWORD, "--cluster-enabled", "yes", "--tls-cluster", "yes"]
+    with (
+        server(tmp_path, "--tls-port", str(node), *shared, *login),
+        server(tmp_path, str(config), "--sentinel", "--tls-port", str(watcher), *shared),
+    ):
+        options = f"?ssl_ca_certs={cert}"
+        plain = redis.Redis.from_url(f"rediss://:{QUOTED}@127.0.0.1:{node}/0{options}", decode_responses=True)
+        block_until(lambda: answers(plain))
+        plain.execute_command("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+        block_until(lambda: plain.cluster("INFO")["cluster_state"] == "ok")
+        cluster = f"rediss+cluster://:{QUOTED}@127.0.0.1:{node}{options}"
+        sentinels = f"rediss+sentinel://:{QUOTED}@127.0.0.1:{watcher}/mymaster{options}&sentinel_password=watcher"
+        for url in (cluster, sentinels):
+            client = redis_client(url, "market_data", timeout_s=3.0, retries=1)
+            async with client:
+                assert await client.set("{market_data}:x", 1)
+                assert client.secure
+        for url in (cluster.replace(QUOTED, "wrong"), sentinels.replace("=watcher", "=wrong")):
+            with pytest.raises(RedisUnavailable, match="does not accept the login"):
+                await reach(url, "market_data")
+        with pytest.raises(RedisUnavailable, match="certificate"):
+            await reach(cluster.partition("?")[0], "market_data")
+        plain.close()
+
+
+def answers(client: "redis.Redis") -> bool:
+    """Whether the server is up."""
+    try:
+        return bool(client.ping())
+    except redis.ConnectionError:
+        return False
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from schwabstream.auth.tokens import TokenSet
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
+from schwabstream.publishing.election import POLL_S
 from schwabstream.publishing.fence import LIFE_MS, Fence, Holder, describe, lease_key
 from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -114,16 +115,13 @@ async def test_force_takes_a_held_lease(redis_server: RedisServer, leases: list[
     assert redis_server.client.get(key()) == second.holder
 
 
-async def test_numbers_rise_even_when_redis_forgets(redis_server: RedisServer, leases: list[Lease]) -> None:
-    """Each change of hands has a higher number, also after Redis came back empty."""
-    numbers = []
+async def test_no_two_holders_have_the_same_name(redis_server: RedisServer, leases: list[Lease]) -> None:
+    """Each taking has a number of its own, also in a Redis that has forgotten the earlier ones."""
+    holders = []
     for _ in range(3):
-        fence = await leases[0].take(wait=False)
-        numbers.append(Holder.parse(fence.holder).number)
-        redis_server.client.delete(key())
-    redis_server.client.flushall()
-    numbers.append(Holder.parse((await leases[0].take(wait=False)).holder).number)
-    assert numbers == sorted(set(numbers))
+        holders.append((await leases[0].take(wait=False)).holder)
+        redis_server.client.flushall()
+    assert len({Holder.parse(each).number for each in holders}) == len(holders)
 
 
 async def test_started_at_once_only_one_publishes(redis_server: RedisServer, leases: list[Lease]) -> None:
@@ -215,7 +213,7 @@ async def test_standby_leaves_the_one_who_streams_time_to_come_back(redis_server
     waiting.cancel()
     await asyncio.wait({waiting})
     await lease.close()
-    assert pauses[:4] == [1.0, 3.0, 1.0, 1.0]
+    assert pauses[:4] == [POLL_S] * 4
 
 
 async def test_confirm(redis_server: RedisServer, leases: list[Lease]) -> None:
@@ -242,6 +240,55 @@ async def test_confirm_does_not_take_a_dead_connection_for_a_redis_that_is_away(
     redis_server.client.set(key(), "99999999999999:tower:4711")
     with pytest.raises(LeaseLost):
         await leases[0].confirm(fence)
+
+
+async def test_no_login_while_another_node_may_be_the_master(redis_server: RedisServer) -> None:
+    """A Redis that answers, accepts no writes and no longer has the lease postpones the login until it does."""
+    postponed = 0
+
+    async def repair_later(_seconds: float) -> None:
+        nonlocal postponed
+        postponed += 1
+        if postponed == 3:
+            redis_server.client.config_set("min-replicas-to-write", 0)
+
+    lease = Lease(redis_server.url, "market_data", sleep=repair_later)
+    lease.of_account(CUSTOMER)
+    fence = await lease.take(wait=False)
+    redis_server.client.config_set("min-replicas-to-write", 1)
+    await lease.confirm(fence)
+    assert postponed == 0  # the lease is still there
+    redis_server.client.config_set("min-replicas-to-write", 0)
+    redis_server.client.delete(key())
+    redis_server.client.config_set("min-replicas-to-write", 1)
+    await lease.confirm(fence)
+    assert postponed == 3
+    assert redis_server.client.get(key()) == fence.holder
+    await lease.close()
+
+
+async def test_a_lease_of_the_past_postpones_the_login_until_it_expires(redis_server: RedisServer) -> None:
+    """After a failover Redis may name an earlier holder: the login waits until that lease expires or is renewed."""
+    waits: list[float] = []
+
+    async def expire_later(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 2:
+            redis_server.client.delete(key())
+
+    lease = Lease(redis_server.url, "market_data", sleep=expire_later)
+    lease.of_account(CUSTOMER)
+    fence = await lease.take(wait=False)
+    redis_server.client.set(key(), "7:tower:4711", px=5_000)
+    await lease.confirm(fence)
+    assert len(waits) == 2
+    redis_server.client.set(key(), "7:tower:4711", px=5_000)
+    renewing = asyncio.create_task(lease.confirm(fence))
+    await until(lambda: len(waits) > 2)
+    redis_server.client.pexpire(key(), LIFE_MS)
+    with pytest.raises(LeaseLost, match="host tower, pid 4711"):
+        await renewing
+    await lease.close()
 
 
 async def test_who_lost_the_lease_does_not_log_in(
@@ -320,6 +367,28 @@ async def test_a_lease_nobody_holds_is_taken_back_and_the_batch_repeated(
     assert (publisher.dropped, publisher.counts["outages"]) == (0, 0)
     await publisher.close()
     assert redis_server.client.exists(key()) == 0
+
+
+async def test_a_leader_outlasts_a_lease_of_the_past(redis_server: RedisServer, leases: list[Lease]) -> None:
+    """A node that names an earlier holder when the streamer reconnects costs nothing but the wait for its expiry."""
+    fence = await leases[0].take(wait=False)
+    publisher = TradingEventPublisher(redis_server.url, fence=fence)
+    await publisher.connect()
+    running = asyncio.create_task(publisher.run())
+    publisher.publish(Channel.STATUS, status("before"))
+    await streamed(redis_server, 1)
+    failover = redis_server.client.pipeline()
+    failover.set(key(), "7:tower:4711", px=400)
+    failover.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    failover.execute()
+    await until(lambda: publisher.outage is not None)
+    publisher.publish(Channel.STATUS, status("after"))
+    await streamed(redis_server, 2)
+    publisher.stop()
+    await running
+    first, second = sequence(redis_server)
+    assert (second, publisher.dropped) == (first + 1, 0)
+    await publisher.close()
 
 
 async def test_a_lease_that_another_took_is_lost_by_name_and_what_waits_is_counted(
@@ -454,7 +523,7 @@ async def test_of_two_accounts_started_at_once_one_publishes(redis_server: Redis
         (refusal,) = [fence for fence in fences if not isinstance(fence, Fence)]
         assert isinstance(refusal, LeaseLost)
         await publish(redis_server, fence, "mine", events=1)
-        assert redis_server.client.keys("market_data:lease:*") == ["market_data:lease:fence"]
+        assert redis_server.client.keys("market_data:lease:*") == []
         assert redis_server.client.exists("market_data:owner") == 0
     for each in contenders:
         await each.close()

@@ -35,8 +35,8 @@ async def test_a_cluster_is_named(
     diagnosis = await examine()
     redis = of(diagnosis, "redis")
     assert (redis.verdict, diagnosis.exit_code) == (Verdict.FAILED, 8)
-    assert "is a node of a Redis Cluster, which is not supported yet" in redis.detail
-    assert "to the URL of a primary" in redis.fix
+    assert "is a node of a Redis Cluster" in redis.detail
+    assert "set REDIS_URL or --redis to redis+cluster://" in redis.fix
 
 
 async def test_redis_that_is_away(good: SchwabSimulator, redis_server: RedisServer) -> None:
