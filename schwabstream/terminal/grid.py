@@ -69,7 +69,7 @@ class Grid:
             rooms = {index: self._widths[index] for index in together}
             cut = [index for index in together if self._columns[index].cut]
             for index in cut:
-                rooms[index] = min(rooms[index], max(CUT_TO, left - len(GAP)))
+                rooms[index] = min(rooms[index], max(CUT_TO, left // len(cut) - len(GAP)))
             needed = sum(rooms.values()) + len(GAP) * len(rooms)
             if needed <= left or not chosen:
                 chosen |= rooms
@@ -91,7 +91,8 @@ class Grid:
             column, (text, style) = self._columns[index], row[index]
             length, room = cell_len(text), min(wanted, width)
             if length > room:
-                text, length = set_cell_size(text, room), room
+                # Without a mark, a number that is cut would look like another one.
+                text, length = (set_cell_size(text, room - 1) + "…", room) if room else ("", 0)
             padding = " " * (room - length)
             before = (GAP if position else "") + ("" if column.left else padding)
             after = padding if column.left and position < len(shown) - 1 else ""

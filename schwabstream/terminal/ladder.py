@@ -1,4 +1,7 @@
-"""The book screen: asks above, bids below, the best in the middle, as a Rich renderable and as plain text."""
+"""The book screen: asks above, bids below, the best in the middle, as a Rich renderable and as plain text.
+
+``ladder_layout`` decides which levels fit.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -9,40 +12,54 @@ from rich.text import Text
 from schwabstream.escapes import safe
 from schwabstream.events import Channel, Event, Level, Level2Event
 from schwabstream.terminal import text
-from schwabstream.terminal.grid import Cell, Column, Grid
+from schwabstream.terminal.grid import CUT_TO, GAP, Cell, Column, Grid
+from schwabstream.terminal.ladder_layout import Line, Side, bar_width, fit
 from schwabstream.terminal.page import footer, headline
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
-BAR_WIDTH: Final = 14
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _EMPTY: Final = Cell("")
 _COLUMNS: Final = (
+    Column("Venues", 5, cut=True, sparse=True),
+    Column("Makers", 6, sparse=True),
     Column("Total", 3),
     Column("", 2),
     Column("Bid", 1),
-    Column("Price", 0),
+    Column("Price ", 0),  # above the mark of the last trade too
     Column("Ask", 1, left=True),
     Column("", 2, left=True),
     Column("Total", 3, left=True),
-    Column("Makers", 4),
+    Column("Makers", 6, left=True, sparse=True),
     Column("Venues", 5, left=True, cut=True, sparse=True),
+    Column("Traded", 4, sparse=True),
 )
+_BLANK: Final = (_EMPTY,) * 5  # the columns on one side of the price
 _BID, _ASK = "green", "red"
-_OTHER_LINES: Final = 4  # the headline, the title, the titles of the columns and the summary
+_LAST_TRADE: Final = "◂"
+_TITLES_FROM: Final = 7  # lines for levels; with fewer, another level is worth more than the titles of the columns
+_PRINT_WIDTH: Final = 80
+_VENUES_WIDTH: Final = 2 * (CUT_TO + len(GAP))
+_TO_THE_END: Final = 10**6
 
 
 class Ladder:
-    """Draws one symbol's book, ``depth`` levels per side; ``venues`` adds the venues of each level.
+    """Draws the book of one symbol, the first of the watchlist unless a ``quote`` of it is given.
 
-    ``channels`` have the events that it shows.
+    Shows up to ``depth`` levels of each side; ``venues`` adds the venues of each level. ``channels`` have the events
+    that it shows.
     """
 
     channels = frozenset({Channel.LEVEL2, Channel.TICKS})
 
-    def __init__(self, watchlist: Watchlist, *, depth: int = 10, venues: bool = False) -> None:
-        self.watchlist, self._quote = watchlist, watchlist.quotes[0]
+    def __init__(
+        self, watchlist: Watchlist, quote: Quote | None = None, *, depth: int = 10, venues: bool = False
+    ) -> None:
+        self.watchlist, self._quote = watchlist, quote or watchlist.quotes[0]
         self._depth, self._venues = depth, venues
         self._widths: dict[int, int] = {}
+        self._width = 0
+        self._most_asks = self._most_bids = 0
+        self._scroll, self._page = 0, 1
 
     def shown(self, quote: Quote) -> Level2Event | None:
         """The event that the ladder shows of a quote; None before the first."""
@@ -59,20 +76,31 @@ class Ladder:
         cut = {"bids": event.bids[: self._depth], "asks": event.asks[: self._depth]}
         return event.model_copy(update=cut).model_dump_json()
 
+    def press(self, key: str) -> None:
+        """Scroll by a line, by a page or to an end; ``c`` centres the ladder again. Other keys do nothing."""
+        steps = {"up": 1, "page_up": self._page, "home": _TO_THE_END, "c": -self._scroll}
+        steps |= {"down": -1, "page_down": -self._page, "end": -_TO_THE_END}
+        self._scroll += steps.get(key, 0)
+
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` at ``now_s``, with the levels that fit; None: a print of all levels."""
-        quote, book = self._quote, self._quote.book
-        parts: list[RenderableType] = [headline(self.watchlist, now_s), self._title(now_s)]
         below = footer(self.watchlist, live=size is not None)
-        if book is None:
-            parts.append(Text(self.watchlist.not_streamed() or "no book yet", "dim"))
-            return Group(*parts, *below)
-        if book.source == "top_of_book":
-            below.insert(0, Text(why_top_of_book(book), "dim"))
-        depth = 1 if book.source == "top_of_book" else self._depth
         if size is not None:
-            depth = max(1, min(depth, (size.height - _OTHER_LINES - len(below)) // 2))
-        return Group(*parts, Grid(_COLUMNS, self._rows(book, depth), self._widths), summary(quote, book, depth), *below)
+            size = ConsoleDimensions(size.width, size.height - 1 - len(below))
+        return Group(headline(self.watchlist, now_s), self.body(now_s, size), *below)
+
+    def body(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
+        """The title, the levels that fit into that ``size``, and the summary; None: a print of all levels."""
+        quote, book = self._quote, self._quote.book
+        if book is None:
+            return Group(self._title(now_s), Text(self.watchlist.not_streamed() or "no book yet", "dim"))
+        note = [] if book.source == "book" else [Text(why_top_of_book(book), "dim", no_wrap=True, overflow="ellipsis")]
+        depth = self._depth if book.source == "book" else 1
+        parts = (summary(quote, book, depth), *note)
+        if size is None:
+            return Group(self._title(now_s), self._print(book, depth), *parts)
+        lines = size.height - 1 - len(parts)
+        return Group(self._title(now_s), self._window(book, depth, lines, size.width), *parts)
 
     def _title(self, now_s: float) -> Text:
         quote, book = self._quote, self._quote.book
@@ -81,38 +109,62 @@ class Ladder:
         if quote.tick is not None:
             arrow, colour = {1: (" ▲", _BID), -1: (" ▼", _ASK)}.get(quote.direction, ("", ""))
             line.append(f"  {text.price(quote.tick.last_price, quote.notation)}{arrow}", f"bold {colour}")
-        if book is not None:
-            age_s = now_s - book.received_us / 1e6
-            line.append(f"  {safe(book.service)} {text.clock(book.timestamp, now_s)}, {text.age(age_s)} old")
         if stale := self.watchlist.why_stale(quote, now_s):
             line.append(f"  {stale}", "bold red")
+        if book is not None:
+            age_s = now_s - book.received_us / 1e6
+            line.append(f"  {text.age(age_s)} old  {safe(book.service)} {text.clock(book.timestamp, now_s)}")
         return line
 
-    def _rows(self, book: Level2Event, depth: int) -> list[list[Cell]]:
-        """Asks from the worst to the best, then bids from the best; blank rows keep the best prices in place."""
+    def _print(self, book: Level2Event, depth: int) -> Grid:
+        """All levels to the depth."""
         asks, bids = book.asks[:depth], book.bids[:depth]
-        largest = max((level.size for level in (*asks, *bids)), default=0)
-        rows = self._side(asks, largest, bid=False)
-        blank = [[_EMPTY] * len(_COLUMNS)]
-        return (
-            blank * (depth - len(rows)) + rows[::-1] + self._side(bids, largest, bid=True) + blank * (depth - len(bids))
-        )
+        return Grid(_COLUMNS, self._rows(asks, range(len(asks)), bids, range(len(bids)), self._bar(_PRINT_WIDTH)))
 
-    def _side(self, levels: Sequence[Level], largest: int, *, bid: bool) -> list[list[Cell]]:
-        rows, total = [], 0
-        colour = _BID if bid else _ASK
-        for position, level in enumerate(levels):
-            total += level.size
-            weight = "bold " if position == 0 else ""
-            size = Cell(text.count(level.size), weight + colour)
-            bar = Cell(bar_of(level.size, largest, rightwards=not bid), colour)
-            cumulated = Cell(text.count(total), "dim")
-            price = Cell(text.price(level.price, self._quote.notation), weight.strip())
-            around = [cumulated, bar, size, price, _EMPTY, _EMPTY, _EMPTY]
-            if not bid:
-                around = [_EMPTY, _EMPTY, _EMPTY, price, size, bar, cumulated]
-            rows.append([*around, Cell(text.count(level.makers), "dim"), Cell(self._venue_text(level), "dim")])
-        return rows
+    def _window(self, book: Level2Event, depth: int, lines: int, width: int) -> Grid:
+        """The levels that fit into those lines, and the titles of the columns if they fit too."""
+        asks, bids = book.asks[:depth], book.bids[:depth]
+        # Lines are kept for as many levels as there were, so that the best prices stay in place.
+        self._most_asks, self._most_bids = max(self._most_asks, len(asks)), max(self._most_bids, len(bids))
+        if width != self._width:
+            self._width, self._widths = width, {}
+        titled = lines > _TITLES_FROM
+        lines -= titled
+        layout = fit(Side(len(asks), self._most_asks), Side(len(bids), self._most_bids), lines, self._scroll)
+        self._scroll, self._page = layout.scroll, max(1, lines // 2)
+        rows = self._rows(asks, layout.asks, bids, layout.bids, self._bar(width))
+        return Grid(_COLUMNS, rows, self._widths, header=titled)
+
+    def _rows(
+        self, asks: Sequence[Level], above: Sequence[Line], bids: Sequence[Level], below: Sequence[Line], bar: int
+    ) -> list[list[Cell]]:
+        """The lines ``above`` the touch, the farthest first, and those ``below``; ``bar`` is the longest bar."""
+        sizes = [asks[line].size for line in above if isinstance(line, int)]
+        sizes += [bids[line].size for line in below if isinstance(line, int)]
+        largest = max(sizes, default=0)
+        ask_rows = [self._row(asks, line, largest, bar, bid=False) for line in above]
+        return ask_rows[::-1] + [self._row(bids, line, largest, bar, bid=True) for line in below]
+
+    def _row(self, levels: Sequence[Level], line: Line, largest: int, bar: int, *, bid: bool) -> list[Cell]:
+        if not isinstance(line, int):
+            left_out = "" if line is None else f"… {line.levels:,} more"
+            return [*_BLANK, Cell(left_out, "dim"), *_BLANK, _EMPTY]
+        level, colour, weight = levels[line], _BID if bid else _ASK, "" if line else "bold "
+        tick, volume = self._quote.tick, self._quote.profile.volumes.get(level.price)
+        mark = _LAST_TRADE if tick is not None and tick.last_price == level.price else " "
+        price = Cell(text.price(level.price, self._quote.notation) + mark, weight.strip())
+        outwards = (
+            Cell(text.count(level.size), weight + colour),
+            Cell(bar_of(level.size, largest, bar, rightwards=not bid), colour),
+            Cell(text.count(sum(each.size for each in levels[: line + 1])), "dim"),
+            Cell(text.count(level.makers) if level.makers else "", "dim"),
+            Cell(self._venue_text(level), "dim"),
+        )
+        around = [*outwards[::-1], price, *_BLANK] if bid else [*_BLANK, price, *outwards]
+        return [*around, Cell("" if volume is None else text.count(volume), "dim")]
+
+    def _bar(self, width: int) -> int:
+        return bar_width(width - (_VENUES_WIDTH if self._venues else 0))
 
     def _venue_text(self, level: Level) -> str:
         if not self._venues:
@@ -120,9 +172,9 @@ class Ladder:
         return " ".join(f"{safe(venue.id)}:{text.count(venue.size)}" for venue in level.venues)
 
 
-def bar_of(size: int, largest: int, *, rightwards: bool) -> str:
-    """A bar as long as the size is of the largest: in eighths of a cell to the right, in halves to the left."""
-    eighths = round(8 * BAR_WIDTH * size / largest) if largest > 0 and size > 0 else 0
+def bar_of(size: int, largest: int, longest: int, *, rightwards: bool) -> str:
+    """A bar, the ``longest`` for the largest size: in eighths of a cell to the right, in halves to the left."""
+    eighths = round(8 * longest * size / largest) if largest > 0 and size > 0 else 0
     if not rightwards:
         halves = -(-eighths // 4)
         return ("▐" if halves % 2 else "") + _EIGHTHS[-1] * (halves // 2)
@@ -130,7 +182,7 @@ def bar_of(size: int, largest: int, *, rightwards: bool) -> str:
 
 
 def summary(quote: Quote, book: Level2Event, depth: int) -> Text:
-    """Spread, imbalance of the shown sizes, and whether the book is crossed or locked."""
+    """Spread, whether the book is crossed or locked, and imbalance of the sizes to the depth."""
     line = Text(no_wrap=True, overflow="ellipsis")
     if not book.bids or not book.asks:
         missing = " and ".join(name for name, side in (("bids", book.bids), ("asks", book.asks)) if not side)
@@ -140,11 +192,11 @@ def summary(quote: Quote, book: Level2Event, depth: int) -> Text:
     if quote.tick_size:
         ticks = round(spread / quote.tick_size, 2)
         line.append(f" ({ticks:g} tick{'' if abs(ticks) == 1 else 's'})")
+    if spread <= 0:
+        line.append("  crossed" if spread < 0 else "  locked", "bold magenta")
     bids, asks = (sum(level.size for level in side[:depth]) for side in (book.bids, book.asks))
     if bids + asks:
         line.append(f"  imbalance {100 * (bids - asks) / (bids + asks):+.0f}%")
-    if spread <= 0:
-        line.append("  crossed" if spread < 0 else "  locked", "bold magenta")
     return line
 
 

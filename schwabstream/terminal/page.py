@@ -53,7 +53,8 @@ def footer(watchlist: Watchlist, *, live: bool) -> list[Text]:
     """The last lines: how many messages could not be shown, and how to leave a ``live`` screen."""
     lines = [Text("Ctrl-C: leave", "dim")] if live else []
     if watchlist.invalid:
-        lines.insert(0, Text(f"{text.counted(watchlist.invalid, 'message')} could not be parsed as events", "bold red"))
+        unread = f"{text.counted(watchlist.invalid, 'message')} could not be parsed as events"
+        lines.insert(0, Text(unread, "bold red", no_wrap=True, overflow="ellipsis"))
     return lines
 
 

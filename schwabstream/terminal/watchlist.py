@@ -5,11 +5,12 @@ Pure: events, reports and the time come in. Two symbols of one key share its tic
 
 import shlex
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from schwabstream.escapes import safe
 from schwabstream.events import Event, Level2Event, TickEvent
+from schwabstream.market.volume_profile import VolumeProfile
 from schwabstream.protocol.notation import Notation
 from schwabstream.protocol.symbols import Symbol, future_meant, notation_of, tick_size
 from schwabstream.report import StreamerReport, SymbolReport
@@ -30,6 +31,7 @@ class Quote:
     direction: int = 0
     changed_at: float = 0.0
     report: SymbolReport | None = None
+    profile: VolumeProfile = field(default_factory=VolumeProfile)
 
     @property
     def notation(self) -> Notation:
@@ -135,6 +137,7 @@ class Watchlist:
                 quote.direction = 1 if event.last_price > before else -1
                 quote.changed_at = now_s
             quote.tick = event
+            quote.profile.add(event)
 
     def take_report(self, report: StreamerReport | None) -> None:
         """Take in the report of the streamer; None when no streamer is running."""

@@ -56,7 +56,17 @@ def test_a_column_that_may_be_cut_takes_what_is_left() -> None:
     assert grid.shown(40) == {0: 4, 1: 30}
     assert grid.shown(20) == {0: 4, 1: 14}
     assert grid.shown(17) == {0: 4}
-    assert drawn(grid, 20)[1] == "A     " + "x" * 14
+    assert drawn(grid, 20)[1] == "A     " + "x" * 13 + "…"
+
+
+def test_columns_of_a_pair_that_may_be_cut_share_what_is_left() -> None:
+    """Both are cut to the same width, and given up together."""
+    columns = (Column("Left", 1, cut=True), Column("Name", 0), Column("Right", 1, left=True, cut=True))
+    grid = Grid(columns, [row("x" * 30, "A", "y" * 30)])
+    assert grid.shown(80) == {0: 30, 1: 4, 2: 30}
+    assert grid.shown(40) == {0: 16, 1: 4, 2: 16}
+    assert grid.shown(31) == {1: 4}
+    assert drawn(grid, 40)[1] == "x" * 15 + "…     A  " + "y" * 15 + "…"
 
 
 def test_widths_never_shrink_while_they_are_remembered() -> None:

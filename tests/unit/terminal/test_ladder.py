@@ -5,14 +5,14 @@ from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.console import Console, ConsoleDimensions, RenderableType
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType, RenderResult
 
 from schwabstream.events import Level2Event, TickEvent
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport, SymbolReport
-from schwabstream.terminal.ladder import BAR_WIDTH, Ladder, bar_of, book_line, summary
+from schwabstream.terminal.ladder import Ladder, bar_of, book_line, summary
 from schwabstream.terminal.watchlist import Watchlist
 
 Snapshot = Callable[[str, Callable[[], RenderableType]], None]
@@ -73,6 +73,15 @@ def watchlist(event: Level2Event | None, symbol: str = "AMD") -> Watchlist:
     return shown
 
 
+def trade(shown: Watchlist, price: float, *, size: int) -> None:
+    """Show one more trade."""
+    quote = shown.quotes[0]
+    tick = quote.tick
+    assert tick is not None
+    changes = {"last_price": price, "last_size": size, "is_trade": True, "seq": tick.seq + 1}
+    shown.apply(tick.model_copy(update=changes), NOW)
+
+
 def text_of(renderable: RenderableType, width: int = 200) -> str:
     """The renderable as plain text."""
     console = Console(width=width, color_system=None)
@@ -81,26 +90,160 @@ def text_of(renderable: RenderableType, width: int = 200) -> str:
     return capture.get()
 
 
+class AsWideAs:
+    """The ladder on a screen of 24 lines, as wide as what it is drawn on."""
+
+    def __init__(self, ladder: Ladder) -> None:
+        self._ladder = ladder
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._ladder.render(NOW, ConsoleDimensions(options.max_width, 24))
+
+
 def test_ladder_of_a_book(snapshot: Snapshot) -> None:
     """Asks stand above, bids below, the best in the middle, as much around them as the width allows."""
-    snapshot("book", lambda: Ladder(watchlist(book()), depth=3, venues=True).render(NOW, LIVE))
+    snapshot("book", lambda: AsWideAs(Ladder(watchlist(book()), depth=3, venues=True)))
 
 
 def test_ladder_of_a_top_of_book(snapshot: Snapshot) -> None:
     """A symbol without depth shows its one level and a line with the reason."""
     top = {"source": "top_of_book", "service": "LEVELONE_FUTURES"}
     one = {"bids": [level(25210.25) | {"size": 3}], "asks": [level(25210.5) | {"size": 5}]}
-    snapshot("book-top", lambda: Ladder(watchlist(book("/NQ", **top, **one), "/NQ")).render(NOW, LIVE))
+    snapshot("book-top", lambda: AsWideAs(Ladder(watchlist(book("/NQ", **top, **one), "/NQ"))))
 
 
-def test_the_best_prices_do_not_jump_when_levels_come_and_go() -> None:
-    """With fewer levels than asked the ladder keeps its height and its middle."""
-    full = text_of(Ladder(watchlist(book()), depth=4).render(NOW, LIVE)).splitlines()
-    thin = text_of(Ladder(watchlist(book(asks=ASKS[:1])), depth=4).render(NOW, LIVE)).splitlines()
-    assert len(full) == len(thin)
-    assert next(i for i, line in enumerate(full) if "221.38" in line) == next(
-        i for i, line in enumerate(thin) if "221.38" in line
-    )
+def many(levels: int, side: int = 1) -> list[dict[str, Any]]:
+    """That many asks from 101 upwards, or with -1 bids from 100 downwards; no price holds another."""
+    return [level((100 if side < 0 else 101) + side * number / 100, ("NSDQ", 100 + number)) for number in range(levels)]
+
+
+def lines_of(ladder: Ladder, width: int, height: int) -> list[str]:
+    """The lines of a live screen."""
+    return text_of(ladder.render(NOW, ConsoleDimensions(width, height)), width).splitlines()
+
+
+def test_the_best_prices_do_not_jump_when_levels_go() -> None:
+    """With fewer levels than before the ladder keeps its height and its middle, also with none on one side."""
+    shown = watchlist(book())
+    ladder = Ladder(shown, depth=4)
+    full = lines_of(ladder, 80, 24)
+    for seq, asks in enumerate((ASKS[:1], []), start=2):
+        shown.apply(book(asks=asks, seq=seq), NOW)
+        thin = lines_of(ladder, 80, 24)
+        assert len(full) == len(thin)
+        assert row_of(full, "221.38") == row_of(thin, "221.38")
+
+
+def row_of(lines: list[str], shown: str) -> int:
+    """The number of the one line that shows this."""
+    (row,) = (number for number, line in enumerate(lines) if shown in line)
+    return row
+
+
+@settings(max_examples=60)
+@given(
+    width=st.integers(40, 300),
+    height=st.integers(8, 60),
+    asks=st.integers(0, 50),
+    bids=st.integers(0, 50),
+    top=st.booleans(),
+    invalid=st.integers(0, 1000),
+    keys=st.lists(st.sampled_from(["up", "down", "page_up", "page_down", "home", "end", "c", "x"]), max_size=3),
+)
+def test_every_size_shows_the_best_prices_and_the_summary(
+    width: int, height: int, asks: int, bids: int, *, top: bool, invalid: int, keys: list[str]
+) -> None:
+    """No line too many or too wide; the touch and the summary are always on the screen, scrolled or not."""
+    changes = {"source": "top_of_book", "service": "LEVELONE_EQUITIES"} if top else {}
+    shown = watchlist(book(asks=many(asks), bids=many(bids, -1), **changes))
+    shown.invalid = invalid
+    ladder = Ladder(shown, depth=50, venues=True)
+    lines_of(ladder, width, height)
+    for key in keys:
+        ladder.press(key)
+    lines = lines_of(ladder, width, height)
+    assert len(lines) <= height
+    assert max(map(len, lines)) <= width
+    assert ("101.00" in "\n".join(lines)) == (asks > 0)
+    assert ("100.00" in "\n".join(lines)) == (bids > 0)
+    missing = " and ".join(name for name, levels in (("bids", bids), ("asks", asks)) if not levels)
+    assert row_of(lines, f"no {missing}" if missing else "spread 1.00")
+
+
+def test_a_low_screen_cuts_the_far_levels_of_both_sides() -> None:
+    """The touch is in the middle; what is beyond on each side is counted, up to the depth."""
+    ladder = Ladder(watchlist(book(asks=many(40), bids=many(50, -1))), depth=30)
+    assert [line.strip() for line in lines_of(ladder, 40, 15) if "more" in line] == ["… 26 more", "… 26 more"]
+    screen = lines_of(ladder, 40, 15)
+    assert len(screen) == 15
+    assert row_of(screen, "101.00") + 1 == row_of(screen, "100.00") == 8
+    assert screen[-1] == "Ctrl-C: leave"
+
+
+def test_keys_scroll_to_the_far_levels_and_back() -> None:
+    """Lines, pages and ends; ``c`` centres; no key beyond an end is stored up."""
+    ladder = Ladder(watchlist(book(asks=many(40), bids=many(40, -1))), depth=50)
+    centred = lines_of(ladder, 80, 20)
+    for key, shown in (("home", "101.39"), ("end", "99.61"), ("page_down", "99.61")):
+        ladder.press(key)
+        assert shown in "\n".join(lines_of(ladder, 80, 20))
+    for _ in range(2):
+        ladder.press("up")
+    assert "99.61" not in "\n".join(lines_of(ladder, 80, 20))
+    ladder.press("c")
+    assert lines_of(ladder, 80, 20) == centred
+    ladder.press("page_up")
+    ladder.press("down")
+    assert lines_of(ladder, 80, 20) != centred
+
+
+def test_makers_and_venues_are_on_the_side_of_their_level() -> None:
+    """Those of a bid are left of the price, those of an ask right of it."""
+    lines = lines_of(Ladder(watchlist(book()), venues=True), 200, 24)
+    ask, bid = lines[row_of(lines, "221.44")], lines[row_of(lines, "221.31")]
+    assert ask.index("221.44") < ask.index("arcx:100")
+    assert bid.index("batx:1,200") < bid.index("221.31")
+    titles = next(line for line in lines if "Price" in line)
+    assert titles.count("Makers") == titles.count("Venues") == 2
+
+
+def test_the_last_trade_is_marked_in_its_row() -> None:
+    """The row with the price of the last trade has the mark; no other, and none when no level has that price."""
+    shown = watchlist(book())
+    ladder = Ladder(shown)
+    assert not any("◂" in line for line in lines_of(ladder, 80, 24))
+    trade(shown, 221.31, size=300)
+    assert [line.split("◂")[0].split()[-1] for line in lines_of(ladder, 80, 24) if "◂" in line] == ["221.31"]
+
+
+def test_the_volume_traded_at_a_price_is_in_its_row() -> None:
+    """Trades add up at their prices; without any, there is no column."""
+    shown = watchlist(book())
+    ladder = Ladder(shown)
+    assert "Traded" not in "\n".join(lines_of(ladder, 80, 24))
+    for price, size in ((221.31, 300), (221.44, 100), (221.31, 900)):
+        trade(shown, price, size=size)
+    lines = lines_of(ladder, 80, 24)
+    assert "Traded" in "\n".join(lines)
+    assert [lines[row_of(lines, price)].split()[-1] for price in ("221.44 ", "221.31◂")] == ["100", "1,200"]
+
+
+def test_a_screen_that_was_wide_keeps_its_bars_when_it_is_narrow() -> None:
+    """A narrower screen gets shorter bars rather than none."""
+    ladder = Ladder(watchlist(book()))
+    wide, narrow = (sum(line.count("█") for line in lines_of(ladder, width, 24)) for width in (200, 40))
+    assert wide > narrow > 0
+
+
+def test_a_ladder_beside_a_table_shows_the_quote_given() -> None:
+    """The body has no line about the streamer, and is about the quote that it was made for."""
+    shown = watchlist(book())
+    shown.show([*(quote.symbol for quote in shown.quotes), *parse_symbols(["NVDA"], date(2026, 11, 21))])
+    shown.apply(book("NVDA", bids=many(3, -1), asks=many(3)), NOW)
+    drawn = text_of(Ladder(shown, shown.quotes[1]).body(NOW, ConsoleDimensions(40, 10)), 40)
+    assert drawn.startswith("NVDA")
+    assert "101.00" in drawn
+    assert "Ctrl-C" not in drawn
 
 
 @pytest.mark.parametrize(
@@ -109,8 +252,8 @@ def test_the_best_prices_do_not_jump_when_levels_come_and_go() -> None:
         ({}, "spread 0.06 (6 ticks)  imbalance +34%"),
         ({"asks": []}, "no asks"),
         ({"asks": [], "bids": []}, "no bids and asks"),
-        ({"asks": [level(221.38, ("G", 1))]}, "spread 0.00 (0 ticks)  imbalance +100%  locked"),
-        ({"asks": [level(221.37, ("G", 1840))]}, "spread -0.01 (-1 tick)  imbalance +0%  crossed"),
+        ({"asks": [level(221.38, ("G", 1))]}, "spread 0.00 (0 ticks)  locked  imbalance +100%"),
+        ({"asks": [level(221.37, ("G", 1840))]}, "spread -0.01 (-1 tick)  crossed  imbalance +0%"),
         ({"asks": [level(221.45)], "bids": [level(221.44)]}, "spread 0.01 (1 tick)"),
     ],
 )
@@ -128,18 +271,6 @@ def test_a_missing_book_and_invalid_messages_are_shown() -> None:
     assert "no book yet" in drawn
     assert "2 messages could not be parsed as events" in drawn
     assert "Ctrl-C" not in drawn
-
-
-def test_a_low_screen_shows_the_best_levels() -> None:
-    """As many levels as fit are shown, the same number of each side, with the last line in sight; a print shows all."""
-    many = [level(100 - number, ("NSDQ", 1)) for number in range(20)]
-    event = book(bids=many, asks=[{**each, "price": 201 - each["price"]} for each in many])
-    ladder = Ladder(watchlist(event), depth=20)
-    lines = text_of(ladder.render(NOW, LIVE), 80).splitlines()
-    assert len(lines) == LIVE.height - 1
-    assert lines[-1] == "Ctrl-C: leave"
-    assert sum("100.00" in line or "101.00" in line for line in lines) == 2
-    assert len(text_of(ladder.render(NOW), 80).splitlines()) > 40
 
 
 def test_foreign_text_is_shown_as_text() -> None:
@@ -164,12 +295,21 @@ def test_lines_for_pipes() -> None:
     )
 
 
-@given(size=st.integers(-5, 10**9), largest=st.integers(-5, 10**9), rightwards=st.booleans())
-def test_bars_are_to_scale_and_fit(size: int, largest: int, rightwards: bool) -> None:
+@given(
+    size=st.integers(-5, 10**9), largest=st.integers(-5, 10**9), longest=st.integers(4, 24), rightwards=st.booleans()
+)
+def test_bars_are_to_scale_and_fit(size: int, largest: int, longest: int, rightwards: bool) -> None:
     """No bar is longer than its column, something is shown for anything that shows, nothing for nothing."""
-    bar = bar_of(min(size, largest), largest, rightwards=rightwards)
-    assert len(bar) <= BAR_WIDTH
+    bar = bar_of(min(size, largest), largest, longest, rightwards=rightwards)
+    assert len(bar) <= longest
     if size >= largest > 0:
-        assert bar == "█" * BAR_WIDTH
+        assert bar == "█" * longest
     if size <= 0:
         assert bar == ""
+
+
+def test_a_print_has_levels_and_no_blank_lines() -> None:
+    """A print has the levels that exist, up to the depth, and no line for the others."""
+    lines = text_of(Ladder(watchlist(book()), depth=50).render(NOW)).splitlines()
+    assert all(line.strip() for line in lines)
+    assert len(lines) == 3 + len(BIDS) + len(ASKS) + 1
