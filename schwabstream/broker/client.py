@@ -1,27 +1,74 @@
 """Clients of redis-py for the Redis at a URL, which answer or fail in time."""
 
 import asyncio
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from redis.asyncio.client import Redis
-from redis.asyncio.connection import ConnectionPool
+from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from schwabstream.broker.url import check_redis_url, redact_url
+from schwabstream.broker.routes import Plain, Route, Sentinels, Slots
+from schwabstream.broker.url import Address, parse_redis_url, prefix_at, redact_url, slot_of
 from schwabstream.errors import ConfigurationError
 
 
-def connection_pool(url: str, **options: Any) -> ConnectionPool:
-    """Redis-py's connections to that URL, none open yet; raises ``ConfigurationError`` for an invalid URL."""
+class RoutedPool(ConnectionPool):
+    """Redis-py's connections to the server that ``route`` finds; closing them closes those of the route."""
+
+    route: Route
+
+    if TYPE_CHECKING:  # redis-py has no types for it
+
+        async def get_connection(
+            self, command_name: str | None = None, *keys: Any, **options: Any
+        ) -> AbstractConnection:
+            """A connection that is open."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Close the connections; they open again when they are used."""
+        await super().disconnect(inuse_connections)
+        await self.route.close()
+
+
+def connection_pool(url: str, prefix: str, *, reads: bool = False, **options: Any) -> RoutedPool:
+    """Redis-py's connections to that URL, none open yet; raises ``ConfigurationError`` for an invalid URL.
+
+    On a Cluster they lead to the master of the prefix's slot. With ``reads``, they lead to a replica if the URL asks
+    for one and one answers.
+    """
     try:
-        return ConnectionPool.from_url(check_redis_url(url), **options)
+        parsed = parse_redis_url(url)
+        pool = RoutedPool.from_url(parsed.connection_url, **options)
     except (ValueError, TypeError) as error:
         raise ConfigurationError(f"the Redis URL {redact_url(url)} {error}") from None
+    if parsed.mode == "single":
+        pool.route = Plain(parsed.connection_url)
+    else:
+        from schwabstream.broker.routed import lead  # a single Redis does not need it
+
+        slot = slot_of(prefix_at(url, prefix))
+        pool.route = Sentinels(parsed, reads=reads) if parsed.mode == "sentinel" else Slots(parsed, slot, reads=reads)
+        lead(pool, pool.route, to_replicas=reads and parsed.from_replica)
+    return pool
+
+
+def address_of(connection: AbstractConnection | None) -> Address | None:
+    """Where an open connection leads; None for a closed one, and for none."""
+    if connection is None or not connection.is_connected:
+        return None
+    if isinstance(connection, Connection):
+        return Address(connection.host, connection.port)
+    return Address(str(getattr(connection, "path", "")), 0)
 
 
 class RedisClient(Redis):
     """redis-py's client, which never loses a cancellation; raises redis-py's errors."""
+
+    @property
+    def route(self) -> Route:
+        """The way to the server."""
+        return cast("RoutedPool", self.connection_pool).route
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command and return its answer, unless the task was cancelled in the meantime."""
@@ -33,15 +80,18 @@ class RedisClient(Redis):
         return answer
 
 
-def redis_client(url: str, *, timeout_s: float, retries: int = 0, **options: Any) -> RedisClient:
+def redis_client(
+    url: str, prefix: str, *, timeout_s: float, retries: int = 0, reads: bool = False, **options: Any
+) -> RedisClient:
     """A client whose commands answer or fail within ``timeout_s``; raises ``ConfigurationError`` for an invalid URL.
 
-    ``retries``: how often a command is sent again after its connection broke.
+    ``retries``: how often a command is sent again after its connection broke. ``prefix`` and ``reads`` decide which
+    node it leads to, as in :func:`connection_pool`.
     """
     retry = Retry(NoBackoff(), retries)
     limits = {"socket_connect_timeout": timeout_s, "socket_timeout": timeout_s}
     # Anyone may have stored bytes that are not UTF-8: decoding them must not raise.
-    pool = connection_pool(url, retry=retry, encoding_errors="replace", **limits, **options)
+    pool = connection_pool(url, prefix, reads=reads, retry=retry, encoding_errors="replace", **limits, **options)
     return cast("RedisClient", RedisClient.from_pool(pool))
 
 

@@ -17,9 +17,9 @@ from schwabstream.escapes import safe
 ANSWER_LIMIT_S = 3.0
 
 
-async def reach(redis_url: str, *, to_write: bool = False) -> None:
+async def reach(redis_url: str, prefix: str, *, to_write: bool = False) -> None:
     """Check that the Redis at that URL answers and can serve; raises ``RedisUnavailable`` or ``RedisUnsuitable``."""
-    async with redis_client(redis_url, timeout_s=ANSWER_LIMIT_S, retries=1, decode_responses=True) as redis:
+    async with redis_client(redis_url, prefix, timeout_s=ANSWER_LIMIT_S, retries=1, decode_responses=True) as redis:
         await refuse_unsuitable(redis, redact_url(redis_url), to_write=to_write)
 
 
@@ -42,7 +42,7 @@ async def find_unsuitable(redis: RedisClient, *, to_write: bool) -> tuple[str, s
         server = _pairs(await redis.execute_command("HELLO"))  # no ACL can forbid it
     except ResponseError:  # before Redis 6, or a proxy
         return None
-    if server.get("mode") == "cluster":
+    if server.get("mode") == "cluster" and redis.route.mode != "cluster":
         return NO_CLUSTER, OTHER_URL
     if server.get("mode") == "sentinel":
         masters = [_pairs(master) for master in await _asked(redis, "SENTINEL", "MASTERS")]

@@ -1,22 +1,25 @@
-"""The URL of a Redis: its validation, its redacted form, and the messages for its failures.
+"""The URL of a Redis: what it names, its redacted form, and the messages for its failures.
 
 The only module that parses such a URL. Opens no connection, and loads redis-py only to classify an error.
 """
 
 import contextlib
-import math
 import os
 import re
 import socket
 import ssl
-from collections.abc import Callable, Iterator
-from difflib import get_close_matches
-from pathlib import Path
-from typing import Final, NamedTuple
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from binascii import crc_hqx
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from urllib.parse import quote, unquote, urlencode, urlsplit
 
+from schwabstream.broker.options import OURS, check_options
 from schwabstream.errors import RedisUnavailable, RedisUnsuitable
 from schwabstream.escapes import safe
+
+if TYPE_CHECKING:
+    from schwabstream.broker.routes import NoRoute
 
 START: Final = "start it, correct REDIS_URL or --redis, or try schwabstream stream run --redis embedded"
 OTHER_URL: Final = "set REDIS_URL or --redis to the URL of a primary outside a Cluster"
@@ -24,70 +27,79 @@ NO_CLUSTER: Final = "is a node of a Redis Cluster, which is not supported yet"
 NO_SENTINEL: Final = "is a Sentinel, which is not supported yet"
 REPLICA: Final = "is a read-only replica"
 
+Mode = Literal["single", "sentinel", "cluster"]
+SLOTS: Final = 16384
+
 _QUERY_PASSWORD = re.compile(r"([?&]\w*password=)[^&]*")
 # Up to the last "@": a password that is not percent-encoded may contain anything.
 _CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^/:@]*:)?.*@")
-_OPTION_NAME = re.compile(r"[a-z_]+")
 _ENCODE = "cannot be read as a URL; special characters in a password must be percent-encoded"
+_TOPOLOGY = re.compile(r"(?P<scheme>rediss?)\+(?P<mode>sentinel|cluster)://(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
+_TAG = re.compile(r"\{[^{}]+\}")
+_PORTS: Final = {"sentinel": 26379, "cluster": 6379}
+_FORMS: Final = "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
 
 
-class Option(NamedTuple):
-    """An option after the ``?``: its valid values, as text and as a test, and the schemes that have it."""
+class Address(NamedTuple):
+    """Where a server listens: a host and a port, or the path of a socket and 0."""
 
-    what: str
-    fits: Callable[[str], bool]
-    schemes: tuple[str, ...] = ("redis", "rediss", "unix")
+    host: str
+    port: int
 
-
-def _is_seconds(text: str) -> bool:
-    try:
-        return 0 < float(text) < math.inf
-    except ValueError:
-        return False
+    def __str__(self) -> str:
+        if not self.port:
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def _is_readable(text: str) -> bool:
-    return Path(text).is_file() and os.access(text, os.R_OK)
+@dataclass(frozen=True, slots=True)
+class RedisUrl:
+    """What a URL names.
 
+    ``connection_url`` is for redis-py: in a topology its host is the first seed, and each connection goes to the node
+    that the route finds instead. ``seeds`` are Sentinels or nodes of a Cluster, empty for a single Redis.
+    """
 
-_TLS, _TCP = ("rediss",), ("redis", "rediss")
-_TEXT = Option("a non-empty text", bool)
-_NUMBER = Option("a whole number", str.isdecimal)
-_SECONDS = Option("a number of seconds", _is_seconds)
-_SWITCH = Option("true or false", lambda text: text.lower() in ("true", "false", "yes", "no", "1", "0"))
-_TLS_FILE = Option("a file that can be read", _is_readable, _TLS)
-
-OPTIONS: Final[dict[str, Option]] = {
-    "db": _NUMBER,
-    "username": _TEXT,
-    "password": _TEXT,
-    "client_name": _TEXT,
-    "protocol": Option("2 or 3", lambda text: text in ("2", "3")),
-    "socket_timeout": _SECONDS,
-    "socket_connect_timeout": _SECONDS,
-    "socket_keepalive": _SWITCH._replace(schemes=_TCP),
-    "retry_on_timeout": _SWITCH,
-    "health_check_interval": _NUMBER,
-    "max_connections": _NUMBER,
-    "ssl_cert_reqs": Option(
-        "none, optional or required", lambda text: text in ("none", "optional", "required"), schemes=_TLS
-    ),
-    "ssl_check_hostname": _SWITCH._replace(schemes=_TLS),
-    "ssl_ca_certs": _TLS_FILE,
-    "ssl_certfile": _TLS_FILE,
-    "ssl_keyfile": _TLS_FILE,
-    "ssl_ca_path": Option("a directory", lambda text: Path(text).is_dir(), _TLS),
-    "ssl_ca_data": _TEXT._replace(schemes=_TLS),
-    "ssl_ciphers": _TEXT._replace(schemes=_TLS),
-    "ssl_password": _TEXT._replace(schemes=_TLS),
-}
-"""The options of redis-py's connections that a setting may contain, by name."""
+    mode: Mode
+    connection_url: str = field(repr=False)
+    seeds: tuple[Address, ...] = ()
+    master_name: str = ""
+    sentinel_username: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
+    from_replica: bool = False
 
 
 def check_redis_url(url: str) -> str:
     """Return a valid URL; raises ``ValueError`` that names the invalid part without its value."""
+    parse_redis_url(url)
+    return url
+
+
+def parse_redis_url(url: str) -> RedisUrl:
+    """What the URL names; raises ``ValueError`` that names the invalid part without its value."""
+    if topology := _TOPOLOGY.fullmatch(url):
+        scheme, mode = topology["scheme"].lower(), topology["mode"].lower()
+        return _parse_topology(scheme, "sentinel" if mode == "sentinel" else "cluster", topology["rest"])
     if not url.lower().startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must start with redis://, rediss:// or unix://")
+        raise ValueError(f"must start with {_FORMS}")
+    _check_single(url)
+    return RedisUrl("single", url)
+
+
+def prefix_at(redis_url: str, prefix: str) -> str:
+    """The prefix of the names in the Redis at that URL: on a Cluster it has a hash tag, so that one slot has them."""
+    if "+cluster://" not in redis_url[:17].lower() or _TAG.search(prefix):
+        return prefix
+    return f"{{{prefix}}}"
+
+
+def slot_of(prefix: str) -> int:
+    """The hash slot of all names that begin with a prefix that has a hash tag."""
+    tag = _TAG.search(prefix)
+    return crc_hqx((tag[0][1:-1] if tag else prefix).encode(), 0) % SLOTS
+
+
+def _check_single(url: str) -> None:
     try:
         parts = urlsplit(url)
         _ = parts.port  # read for the error it raises
@@ -97,12 +109,6 @@ def check_redis_url(url: str) -> str:
     # A character that should be encoded has split a password: no part of it may appear as a name in a message.
     if "@" in parts.path + parts.query + parts.fragment:
         raise ValueError(_ENCODE)
-    _check_place(parts)
-    _check_options(parts)
-    return url
-
-
-def _check_place(parts: SplitResult) -> None:
     if parts.fragment:
         raise ValueError("contains a #, which must be percent-encoded in a password")
     if parts.scheme == "unix":
@@ -110,23 +116,57 @@ def _check_place(parts: SplitResult) -> None:
             raise ValueError("must name a socket by its full path: unix:///run/redis/redis.sock")
     elif not re.fullmatch(r"(/\d*)?", parts.path):
         raise ValueError("the database after the last / must be a whole number")
+    check_options(parts.query, parts.scheme, "single")
 
 
-def _check_options(parts: SplitResult) -> None:
-    seen: set[str] = set()
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
-        option = OPTIONS.get(name)
-        if option is None:
-            shown = f" {name}" if _OPTION_NAME.fullmatch(name) else ""
-            near = "".join(f"; did you mean {match}?" for match in get_close_matches(name, OPTIONS, 1))
-            raise ValueError(f"has an unknown option{shown}{near}")
-        if name in seen:
-            raise ValueError(f"{name} is given twice")
-        seen.add(name)
-        if parts.scheme not in option.schemes:
-            raise ValueError(f"{name} needs {' or '.join(f'{scheme}://' for scheme in option.schemes)}")
-        if not option.fits(value):
-            raise ValueError(f"{name} must be {option.what}")
+def _parse_topology(scheme: str, mode: Literal["sentinel", "cluster"], rest: str) -> RedisUrl:
+    """What follows the ``://`` of a URL of Sentinels or of a Cluster."""
+    before, question, query = rest.partition("?")
+    netloc, _, path = before.partition("/")
+    login, at, hosts = netloc.rpartition("@")
+    if "@" in path + query or "#" in rest:
+        raise ValueError(_ENCODE)
+    options = check_options(query, scheme, mode)
+    seeds = tuple(_seed(host, _PORTS[mode]) for host in hosts.split(","))
+    name, database = _path_of(path, options.get("sentinel_master_name")) if mode == "sentinel" else ("", path)
+    if mode == "cluster" and {database, options.get("db", "")} - {"", "0"}:
+        raise ValueError("a Cluster has no database but 0: leave out the database")
+    if not re.fullmatch(r"\d*", database):
+        raise ValueError("the database after the last / must be a whole number")
+    theirs = urlencode({each: value for each, value in options.items() if each not in OURS}, quote_via=quote)
+    connection_url = f"{scheme}://{login}{at}{seeds[0]}/{database}{question and theirs and '?'}{theirs}"
+    _check_single(connection_url)
+    return RedisUrl(
+        mode,
+        connection_url,
+        seeds,
+        name,
+        options.get("sentinel_username"),
+        options.get("sentinel_password"),
+        from_replica="read_from" in options,
+    )
+
+
+def _seed(text: str, port: int) -> Address:
+    """One of the hosts between the commas."""
+    try:
+        parts = urlsplit(f"redis://{text}")
+        seed = Address(parts.hostname or "", parts.port or port)
+    except ValueError:
+        raise ValueError(_ENCODE) from None
+    if not seed.host:
+        raise ValueError("must name a host before and after each comma")
+    return seed
+
+
+def _path_of(path: str, name: str | None) -> tuple[str, str]:
+    """The name of the master and the database, from the path and from the option with the name."""
+    if name:
+        return name, path
+    name, _, database = path.partition("/")
+    if not name:
+        raise ValueError("must name the master: redis+sentinel://HOST:26379/NAME")
+    return unquote(name), database
 
 
 def redact_url(url: str) -> str:
@@ -141,6 +181,8 @@ def diagnose(url: str, error: BaseException) -> tuple[str, str]:
     """What is wrong with the Redis at that redacted URL, and the next step."""
     from redis import exceptions as redis
 
+    if (lost := _no_route(error)) is not None:
+        return safe(lost.trouble), lost.step
     if isinstance(error, redis.AuthenticationError):
         trouble, step = "does not accept the login", "correct the user and password in REDIS_URL or --redis"
     elif isinstance(error, redis.BusyLoadingError):
@@ -162,7 +204,9 @@ def diagnose(url: str, error: BaseException) -> tuple[str, str]:
 def unavailable(url: str, error: BaseException) -> RedisUnavailable:
     """One of our errors for an error of redis-py or the system; ``url`` is redacted."""
     what, step = diagnose(url, error)
-    return (RedisUnsuitable if step == OTHER_URL else RedisUnavailable)(f"{what}: {step}")
+    lost = _no_route(error)
+    lasting = step == OTHER_URL if lost is None else lost.lasting
+    return (RedisUnsuitable if lasting else RedisUnavailable)(f"{what}: {step}")
 
 
 @contextlib.contextmanager
@@ -190,9 +234,35 @@ def cause_of(error: BaseException) -> str:
     return safe(str(error)) or "no answer in time"
 
 
+def _no_route(error: BaseException) -> "NoRoute | None":
+    """Why no master was found, if that is the error; redis-py raises it as the cause of its own."""
+    from schwabstream.broker.routes import NoRoute
+
+    return next((each for each in (error, error.__cause__) if isinstance(each, NoRoute)), None)
+
+
 def _is_of_cluster(error: BaseException) -> bool:
     from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, MasterDownError
 
     return isinstance(error, AskError | ClusterCrossSlotError | ClusterDownError) and not isinstance(
         error, MasterDownError
     )
+
+
+_AWAY: Final = frozenset(
+    {"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS", "UNBLOCKED"}
+)
+
+
+def is_away_reply(text: str) -> bool:
+    """Whether an error reply means that this node cannot serve now: it is worth asking again where the master is."""
+    return text.partition(" ")[0] in _AWAY
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether an error of redis-py or the system means that Redis is away, or that another node serves now."""
+    from redis import exceptions as redis
+
+    lost = (redis.ConnectionError, redis.TimeoutError, OSError, TimeoutError)
+    moved = (redis.AskError, redis.TryAgainError, redis.ClusterDownError, redis.ReadOnlyError)
+    return isinstance(error, (*lost, *moved)) or (isinstance(error, redis.ResponseError) and is_away_reply(str(error)))

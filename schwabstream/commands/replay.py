@@ -201,7 +201,7 @@ class _Replay:
     @contextlib.asynccontextmanager
     async def _redis(self, url: str) -> AsyncIterator[Publish]:
         settings = self._settings
-        await reach(url, to_write=True)
+        await reach(url, settings.schwab_redis_prefix, to_write=True)
         await refuse_beside_streamer(url, settings.schwab_redis_prefix, _ADVICE, simulated_too=True)
         publisher = TradingEventPublisher(
             url,

@@ -10,7 +10,7 @@ import structlog
 
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.http import preload
-from schwabstream.broker.url import redact_url
+from schwabstream.broker.url import prefix_at, redact_url
 from schwabstream.commands.embedded_redis import EMBEDDED, USUAL_PORT, embedded_redis
 from schwabstream.errors import Refused, SchwabUnavailable
 from schwabstream.publishing.lease import Lease
@@ -90,6 +90,7 @@ async def refuse_beside_streamer(redis_url: str, prefix: str, advice: str, *, si
         read_report,
     )  # a long-running stream must not keep a reader's libraries in memory
 
+    prefix = prefix_at(redis_url, prefix)
     report = await read_report(redis_url, prefix)
     if report is not None and report.state != "stopped" and (simulated_too or not report.simulated):
         raise Refused(f"a streamer publishes under {prefix!r} (process {report.pid} on {report.host}): {advice}")

@@ -14,7 +14,7 @@ from typing import Final
 from redis.exceptions import RedisError
 
 from schwabstream.broker.client import redis_client
-from schwabstream.broker.url import redact_url, translated
+from schwabstream.broker.url import prefix_at, redact_url, translated
 from schwabstream.commands.start import settings_and_logs, symbols_of
 from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.subscription import CONNECT_TIMEOUT_S, Subscription, read_report
@@ -211,6 +211,7 @@ async def _remove_one(wanted: WantedSet, symbol: Symbol, lines: list[SymbolRepor
 async def _wanted(settings: Settings) -> AsyncIterator[WantedSet]:
     """The set of wishes in the Redis of the settings, over a connection for the duration of the block."""
     url = settings.redis_url
-    async with redis_client(url, timeout_s=CONNECT_TIMEOUT_S, decode_responses=True) as client:
+    prefix = prefix_at(url, settings.schwab_redis_prefix)
+    async with redis_client(url, prefix, timeout_s=CONNECT_TIMEOUT_S, decode_responses=True) as client:
         with translated(redact_url(url)):
-            yield WantedSet(client, settings.schwab_redis_prefix)
+            yield WantedSet(client, prefix)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from schwabstream.broker.arguments import check_texts
 from schwabstream.broker.client import redis_client
 from schwabstream.broker.kind import refuse_unsuitable
-from schwabstream.broker.url import redact_url, translated
+from schwabstream.broker.url import prefix_at, redact_url, translated
 from schwabstream.clock import today
 from schwabstream.consumer.event_header import read_header
 from schwabstream.consumer.loop_thread import LoopThread
@@ -34,8 +34,9 @@ async def fetch_last(symbol: str, *, redis_url: str = DEFAULT_URL, prefix: str =
     that cannot be a symbol, ``ConfigurationError`` for an invalid URL or prefix, and ``RedisUnavailable``.
     """
     check_texts(redis_url=redis_url, prefix=prefix)
+    prefix = prefix_at(redis_url, prefix)
     wanted, url = parse_symbol(symbol, today()), redact_url(redis_url)
-    client = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, decode_responses=True)
+    client = redis_client(redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S, decode_responses=True)
     async with client:
         with translated(url):
             async with asyncio.timeout(CONNECT_TIMEOUT_S):

@@ -15,7 +15,7 @@ from typing_extensions import TypeVar  # that of typing has no default before Py
 
 from schwabstream.broker.arguments import check_channel, check_texts
 from schwabstream.broker.client import redis_client
-from schwabstream.broker.url import redact_url, unavailable
+from schwabstream.broker.url import prefix_at, redact_url, unavailable
 from schwabstream.clock import today
 from schwabstream.consumer.conflation import RUN_APART
 from schwabstream.consumer.event_header import read_header, read_seq
@@ -57,8 +57,9 @@ class RedisStream:
 
     def __init__(self, redis_url: str, prefix: str, channel: Channel, symbols: Iterable[str]) -> None:
         check_texts(redis_url=redis_url, prefix=prefix)
+        prefix = prefix_at(redis_url, prefix)
         self._selection = Selection.of(parse_symbols(symbols, today()))
-        self.client: Redis = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
+        self.client: Redis = redis_client(redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
         self.key = f"{prefix}:stream:{check_channel('channel', channel)}"
         self._url = redact_url(redis_url)
 

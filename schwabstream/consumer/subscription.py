@@ -23,7 +23,7 @@ from schwabstream.backoff import Backoff
 from schwabstream.broker.arguments import check_channels, check_texts
 from schwabstream.broker.client import heed_cancellation, redis_client
 from schwabstream.broker.kind import reach
-from schwabstream.broker.url import redact_url, translated, unavailable
+from schwabstream.broker.url import prefix_at, redact_url, translated, unavailable
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
 from schwabstream.consumer.selection import ReportLooks, aliases_for, channel_names
 from schwabstream.consumer.wishes import WantedSet
@@ -67,6 +67,7 @@ class Subscription:
         probe_after_s: float = PROBE_AFTER_S,
     ) -> None:
         check_texts(redis_url=redis_url, prefix=prefix)
+        prefix = prefix_at(redis_url, prefix)
         self.queue = ConflatingQueue() if queue is None else queue
         self.url = redact_url(redis_url)
         self.outage: str | None = None
@@ -77,7 +78,7 @@ class Subscription:
         self._listening = self._kinds | {Channel.STATUS} if symbols else self._kinds
         self._channels: Mapping[bytes, Channel] = {}
         self._shared_only = False  # since Redis has refused the channels of symbols
-        self._client = redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
+        self._client = redis_client(redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
         self._arrived = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
@@ -315,8 +316,9 @@ async def read_report(redis_url: str, prefix: str) -> StreamerReport | None:
 
     Raises ``RedisUnsuitable`` for a Sentinel and a Cluster node, which would answer as if no streamer were running.
     """
-    await reach(redis_url)
-    async with redis_client(redis_url, timeout_s=CONNECT_TIMEOUT_S) as client:
+    prefix = prefix_at(redis_url, prefix)
+    await reach(redis_url, prefix)
+    async with redis_client(redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S) as client:
         with translated(redact_url(redis_url)):
             return await fetch_report(client, prefix)
 

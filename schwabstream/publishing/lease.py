@@ -21,7 +21,7 @@ from redis.exceptions import RedisError
 
 from schwabstream.broker.client import redis_client
 from schwabstream.broker.kind import refuse_unsuitable
-from schwabstream.broker.url import redact_url, translated
+from schwabstream.broker.url import prefix_at, redact_url, translated
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.escapes import safe
 from schwabstream.publishing.fence import LIFE_MS, Fence, Holder, describe, digest, foreign_prefix, lease_key
@@ -55,6 +55,7 @@ class Lease:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        prefix = prefix_at(redis_url, prefix)
         self._prefix, self._redis_url = prefix, redis_url
         self._sleep, self._wall = sleep, wall
         self._key = self._account = ""
@@ -62,7 +63,12 @@ class Lease:
         self._url, self._connections = redact_url(redis_url), 0
         # One retry, because a connection that died during a pause does not mean that Redis is away.
         self._redis = redis_client(
-            redis_url, timeout_s=ANSWER_LIMIT_S, retries=1, decode_responses=True, redis_connect_func=self._greet
+            redis_url,
+            prefix,
+            timeout_s=ANSWER_LIMIT_S,
+            retries=1,
+            decode_responses=True,
+            redis_connect_func=self._greet,
         )
         self._proven = False
         self._grace_s = 0.0
@@ -199,7 +205,9 @@ class Lease:
                 number = int(name.removeprefix("db"))
                 if number == mine:
                     continue
-                other: Any = redis_client(self._redis_url, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
+                other: Any = redis_client(
+                    self._redis_url, self._prefix, timeout_s=ANSWER_LIMIT_S, decode_responses=True
+                )
                 other.connection_pool.connection_kwargs["db"] = number
                 async with other:
                     account = await other.get(self._account_key)

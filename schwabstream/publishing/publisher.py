@@ -19,6 +19,7 @@ import orjson
 import structlog
 
 from schwabstream.backoff import Backoff
+from schwabstream.broker.url import prefix_at
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, ChannelQueue, shed, weight
@@ -67,7 +68,10 @@ class TradingEventPublisher:
         on_pressure: Callable[[bool], None] = lambda _: None,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._writer = TransactionWriter(redis_url, self._on_replies, self._on_failure, self._on_refused, fence=fence)
+        prefix = prefix_at(redis_url, prefix)
+        self._writer = TransactionWriter(
+            redis_url, prefix, self._on_replies, self._on_failure, self._on_refused, fence=fence
+        )
         self.url = self._writer.url
         first_seq = int(wall() * 1e6)
         self._queues = {channel: ChannelQueue(channel, prefix, stream_maxlen, first_seq) for channel in Channel}

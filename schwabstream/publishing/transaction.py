@@ -50,6 +50,7 @@ class TransactionWriter:
     def __init__(
         self,
         redis_url: str,
+        prefix: str,
         replied: Replied,
         failed: Failed,
         refused: Callable[[list[Any]], bool] = lambda _: False,
@@ -59,7 +60,11 @@ class TransactionWriter:
         self.url = redact_url(redis_url)
         self._replied, self._failed, self._refused, self._fence = replied, failed, refused, fence
         self._pool = connection_pool(
-            redis_url, socket_connect_timeout=CONNECT_TIMEOUT_S, socket_timeout=None, retry=Retry(NoBackoff(), 0)
+            redis_url,
+            prefix,
+            socket_connect_timeout=CONNECT_TIMEOUT_S,
+            socket_timeout=None,
+            retry=Retry(NoBackoff(), 0),
         )
         self._connection: AbstractConnection | None = None
         self._link: ReplyProtocol | None = None

@@ -15,6 +15,7 @@ import structlog
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from schwabstream.broker.client import heed_cancellation, redis_client
+from schwabstream.broker.url import prefix_at
 from schwabstream.protocol.symbols import MAX_LENGTH
 from schwabstream.report import Source
 
@@ -48,7 +49,8 @@ class WishPoll:
         cpu_s: Callable[[], float] = time.thread_time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._redis = redis_client(redis_url, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
+        prefix = prefix_at(redis_url, prefix)
+        self._redis = redis_client(redis_url, prefix, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
         self._key, self._take, self._wall, self._sleep = f"{prefix}:wanted", take, wall, sleep
         self._cpu_s = cpu_s
         self._channels = tuple(f"{prefix}:{channel}:" for channel in _LISTENED) if symbol_channels else ()

@@ -299,7 +299,7 @@ def test_everything_wrong_is_found_at_once(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("SCHWAB_SYMBOLS", "AAPL")
     settings, problems = examine_settings(redis_url="embedded")
     assert problems == [
-        "--redis: must start with redis://, rediss:// or unix://",
+        "--redis: must start with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://",
         "SCHWAB_METRICS_PORT: must be a whole number",
     ]
     assert (settings.schwab_metrics_port, settings.symbols) == (None, ["AAPL"])

@@ -10,7 +10,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from schwabstream.broker.client import redis_client
 from schwabstream.broker.kind import find_unsuitable
-from schwabstream.broker.url import START, diagnose, redact_url, translated
+from schwabstream.broker.url import START, diagnose, prefix_at, redact_url, translated
 from schwabstream.commands.doctor.findings import Finding, bounded, failed, ok, unchecked, warning
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS
 from schwabstream.errors import RedisUnavailable
@@ -41,9 +41,10 @@ class RedisExaminer:
         symbol_channels: bool,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        prefix = prefix_at(url, prefix)
         self._url, self._prefix, self._wall = redact_url(url), prefix, wall
         self._max_symbols, self._symbol_channels = max_symbols, symbol_channels
-        self._redis = redis_client(url, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
+        self._redis = redis_client(url, prefix, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
 
     async def close(self) -> None:
         """Close the connections."""

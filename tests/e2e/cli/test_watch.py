@@ -224,7 +224,7 @@ UNFIT = [
     (NOWHERE, 8, f"{ABSENT}: start it, correct REDIS_URL or --redis"),
     ("redis://h?foo=1", 2, "--redis: has an unknown option foo"),
     ("redis://h?socket_timeout=abc", 2, "--redis: socket_timeout must be a number of seconds"),
-    ("embedded", 2, "--redis: must start with redis://, rediss:// or unix://"),
+    ("embedded", 2, "--redis: must start with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"),
 ]
 
 

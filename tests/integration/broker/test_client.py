@@ -18,7 +18,7 @@ else:
 @pytest.fixture
 async def client(redis_server: RedisServer) -> AsyncIterator[RedisClient]:
     """What is tested, connected to the test's own Redis."""
-    client = redis_client(redis_server.url, timeout_s=2.0, retries=1, decode_responses=True)
+    client = redis_client(redis_server.url, "market_data", timeout_s=2.0, retries=1, decode_responses=True)
     yield client
     await client.aclose()
 

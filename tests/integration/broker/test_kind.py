@@ -16,23 +16,23 @@ Start = Callable[..., RedisServer]
 
 async def test_a_primary_serves(redis_server: RedisServer) -> None:
     """A Redis that takes writes passes."""
-    await reach(redis_server.url, to_write=True)
+    await reach(redis_server.url, "market_data", to_write=True)
 
 
 async def test_none_at_all(redis_server: RedisServer) -> None:
     """Where nothing answers, the message reports exactly that."""
     redis_server.kill()
     with pytest.raises(RedisUnavailable, match=r"does not answer \(Connection refused\): start it") as raised:
-        await reach(redis_server.url)
+        await reach(redis_server.url, "market_data")
     assert type(raised.value) is RedisUnavailable
 
 
 async def test_a_replica_cannot_be_written_to(redis_server: RedisServer) -> None:
     """A replica serves readers; who wants to write learns the URL of its primary."""
     redis_server.client.replicaof("127.0.0.1", "6400")
-    await reach(redis_server.url)
+    await reach(redis_server.url, "market_data")
     with pytest.raises(RedisUnsuitable, match=r"is a read-only replica: .*\(redis://127.0.0.1:6400\)"):
-        await reach(redis_server.url, to_write=True)
+        await reach(redis_server.url, "market_data", to_write=True)
 
 
 @pytest.mark.parametrize("to_write", [False, True])
@@ -40,7 +40,7 @@ async def test_a_cluster_serves_nobody_yet(start_redis: Start, *, to_write: bool
     """A node of a Cluster, even one that has every slot, is refused at once and named."""
     node = start_redis("--cluster-enabled", "yes")
     with pytest.raises(RedisUnsuitable, match="is a node of a Redis Cluster, which is not supported yet: set"):
-        await reach(node.url, to_write=to_write)
+        await reach(node.url, "market_data", to_write=to_write)
     node.client.cluster("ADDSLOTS", *range(16384))
     with pytest.raises(RedisUnsuitable, match="Cluster"):
         await read_report(node.url, "market_data")
@@ -52,20 +52,20 @@ async def test_a_sentinel_names_its_primary(redis_server: RedisServer, start_red
     config.write_text(f"sentinel monitor mymaster 127.0.0.1 {redis_server.port} 1\n")
     sentinel = start_redis(str(config), "--sentinel")
     with pytest.raises(RedisUnsuitable, match=rf"is a Sentinel.*\(redis://127.0.0.1:{redis_server.port}\)"):
-        await reach(sentinel.url)
+        await reach(sentinel.url, "market_data")
 
 
 async def test_a_user_without_rights_serves_until_it_is_refused(redis_server: RedisServer) -> None:
     """The question itself needs no right beyond PING."""
     redis_server.client.acl_setuser("app", enabled=True, passwords=["+pw"], commands=["+ping"])
-    await reach(f"redis://app:pw@127.0.0.1:{redis_server.port}", to_write=True)
+    await reach(f"redis://app:pw@127.0.0.1:{redis_server.port}", "market_data", to_write=True)
     with pytest.raises(RedisUnavailable, match="refuses a command"):
         await read_report(f"redis://app:pw@127.0.0.1:{redis_server.port}", "market_data")
     with pytest.raises(RedisUnavailable, match="does not accept the login: correct the user and password"):
-        await reach(f"redis://app:wrong@127.0.0.1:{redis_server.port}", to_write=True)
+        await reach(f"redis://app:wrong@127.0.0.1:{redis_server.port}", "market_data", to_write=True)
 
 
 async def test_the_embedded_one_serves() -> None:
     """So does the one that we start ourselves."""
     async with embedded_redis(0) as embedded:
-        await reach(embedded.url, to_write=True)
+        await reach(embedded.url, "market_data", to_write=True)

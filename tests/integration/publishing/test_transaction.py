@@ -200,7 +200,7 @@ FENCE = Fence("p:lease:1", "7:tower:4711", "p:owner", "ours", life_ms=60_000)
 async def writer(url: str, fence: Fence | None = None) -> AsyncIterator[tuple[TransactionWriter, list[Any]]]:
     """A connected writer, and the replies and errors it reported."""
     reported: list[Any] = []
-    transactions = TransactionWriter(url, reported.append, reported.append, fence=fence)
+    transactions = TransactionWriter(url, "market_data", reported.append, reported.append, fence=fence)
     await transactions.connect()
     try:
         yield transactions, reported

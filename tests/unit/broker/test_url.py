@@ -21,7 +21,8 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from schwabstream.broker.client import connection_pool
-from schwabstream.broker.url import OPTIONS, check_redis_url, redact_url, translated, unavailable
+from schwabstream.broker.options import OPTIONS
+from schwabstream.broker.url import check_redis_url, redact_url, translated, unavailable
 from schwabstream.errors import ConfigurationError, RedisUnavailable, RedisUnsuitable
 
 SECRET = "s3cr3t"
@@ -54,9 +55,8 @@ URL = "redis://127.0.0.1:6379/0"
         ("redis://h/0#x", "#"),
         ("unix://run/redis.sock", "unix:///"),
         ("unix://", "unix:///"),
-        ("http://h", "must start with redis://, rediss:// or unix://"),
-        ("redis+cluster://h", "must start with redis://, rediss:// or unix://"),
-        ("embedded", "must start with redis://, rediss:// or unix://"),
+        ("http://h", "must start with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"),
+        ("embedded", "must start with redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"),
         ("redis://h:port/0", "cannot be read as a URL"),
         (f"redis://:p?{SECRET}@h", "percent-encoded"),
         (f"redis://:p#{SECRET}@h", "percent-encoded"),
@@ -73,7 +73,7 @@ def test_a_wrong_part_is_named(url: str, named: str) -> None:
     assert named in str(refused.value)
     assert SECRET not in str(refused.value)
     with pytest.raises(ConfigurationError) as pool:
-        connection_pool(url)
+        connection_pool(url, "market_data")
     assert named in str(pool.value)
 
 
@@ -92,7 +92,7 @@ def test_a_wrong_part_is_named(url: str, named: str) -> None:
 def test_a_right_url_is_taken(url: str) -> None:
     """A URL that redis-py understands and we support passes unchanged."""
     check_redis_url(url)
-    asyncio.run(connection_pool(url).disconnect())
+    asyncio.run(connection_pool(url, "market_data").disconnect())
 
 
 @pytest.mark.parametrize("name", OPTIONS)
@@ -109,7 +109,7 @@ def test_every_option_is_one_of_redis_py(name: str, base: str, tmp_path: Path) -
     except ValueError as error:
         assert "needs redis" in str(error)  # noqa: PT017 - most pass
         return
-    pool = connection_pool(url, socket_timeout=1.0)
+    pool = connection_pool(url, "market_data", socket_timeout=1.0)
     assert name in pool.connection_kwargs or name == "max_connections"
     pool.connection_class(**pool.connection_kwargs)
     assert pool.connection_class is not SSLConnection or base.startswith("rediss")

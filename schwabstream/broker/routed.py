@@ -1,0 +1,54 @@
+"""Connections of redis-py that ask a route where to connect, each time they connect."""
+
+from typing import Any
+
+from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool, SSLConnection
+from redis.exceptions import ResponseError
+
+from schwabstream.broker.routes import Route
+from schwabstream.broker.url import is_away
+
+
+class RoutedConnection(Connection):
+    """A connection to the server that ``route`` finds; a reply that another node serves now closes it."""
+
+    def __init__(self, *, route: Route, **options: Any) -> None:
+        super().__init__(**options)
+        self._route = route
+
+    async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
+        """As redis-py, but each attempt asks the route; redis-py would repeat one at the address of the last."""
+        del retry_socket_connect
+        if not self.is_connected:
+            self.host, self.port = await self._route.find()
+        connection: Any = super()  # untyped there
+        await connection.connect_check_health(check_health=check_health, retry_socket_connect=False)
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """As redis-py; closes the connection when this node does not serve any more, so that the next one is asked."""
+        try:
+            return await super().read_response(*args, **options)
+        except ResponseError as error:
+            if is_away(error):
+                await self.disconnect(nowait=True)
+            raise
+
+
+class RoutedTlsConnection(RoutedConnection, SSLConnection):
+    """The same over TLS."""
+
+
+async def read_only(connection: AbstractConnection) -> None:
+    """Open a connection as redis-py does, and allow a replica in a Cluster to answer on it."""
+    await connection.on_connect()
+    await connection.send_command("READONLY")
+    await connection.read_response()
+
+
+def lead(pool: ConnectionPool, route: Route, *, to_replicas: bool) -> None:
+    """Let the connections of a pool, none open yet, follow a route."""
+    tls = issubclass(pool.connection_class, SSLConnection)
+    pool.connection_class = RoutedTlsConnection if tls else RoutedConnection
+    pool.connection_kwargs["route"] = route
+    if to_replicas and route.mode == "cluster":
+        pool.connection_kwargs["redis_connect_func"] = read_only
