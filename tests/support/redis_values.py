@@ -135,8 +135,8 @@ def _mget(data: Data, _: int, *keys: bytes) -> list[bytes | None]:
     return [value if isinstance(value := data.values.get(key), bytes) else None for key in keys]
 
 
-def _incr(data: Data, _: int, key: bytes) -> int:
-    number = integer(data.get(key, bytes) or b"0") + 1
+def _incrby(data: Data, _: int, key: bytes, by: bytes) -> int:
+    number = integer(by) + integer(data.get(key, bytes) or b"0")
     data.set(key, b"%d" % number)
     return number
 
@@ -281,7 +281,7 @@ COMMANDS: dict[bytes, tuple[Command, int, str]] = {
     b"GET": (_get, 2, ""),
     b"SET": (_set, -3, "wm"),
     b"MGET": (_mget, -2, ""),
-    b"INCR": (_incr, 2, "wm"),
+    b"INCRBY": (_incrby, 3, "wm"),
     b"DEL": (_del, -2, "w"),
     b"EXISTS": (_exists, -2, ""),
     b"PEXPIRE": (_pexpire, -3, "w"),
