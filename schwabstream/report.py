@@ -24,6 +24,7 @@ Source = Literal["configured", "added", "wanted"]
 class Count(StrEnum):
     """The counters of a run, by name; in the report, the names of the publisher's counters begin with ``redis``."""
 
+    ALREADY_THERE = "already there"
     BAD_BARS = "bad bars"
     BAD_BOOKS = "bad books"
     BAD_VALUES = "bad values"
@@ -32,9 +33,12 @@ class Count(StrEnum):
     ENTERED_STREAMING = "entered streaming"
     GAP = "gap"
     LATE_ANSWERS = "late answers"
+    LOST = "lost"
+    MASTER_CHANGES = "master changes"
     OUTAGES = "outages"
     PROBES = "probes"
     REFUSED_COMMANDS = "refused commands"
+    SENT_AGAIN = "sent again"
     STALE = "stale"
     UNANSWERED = "unanswered"
     UNDECODABLE = "undecodable"
@@ -112,6 +116,25 @@ class LagReport(FrozenModel):
     """Milliseconds from receipt of the frame to Redis's acknowledgement."""
 
 
+class RedisReport(FrozenModel):
+    """The Redis that the streamer writes to; the numbers count from the start of the run."""
+
+    mode: Literal["single", "sentinel", "cluster"] = "single"
+    """The kind of Redis: one server, a master that Sentinels name, or a Cluster."""
+    name: str | None = None
+    """Name by which Sentinels know the master; null in the other modes."""
+    master: str = ""
+    """Address of the server that the streamer writes to, as `host:port` or a socket's path; empty until connected."""
+    changes: int = 0
+    """Number of times another server became the master."""
+    sent_again: int = 0
+    """Number of events that Redis had acknowledged and lost, and that were written again."""
+    already_there: int = 0
+    """Number of events that were not written again after a reconnect because Redis had them."""
+    lost: int = 0
+    """Number of acknowledged events that Redis lost and that the streamer no longer kept."""
+
+
 class StreamerReport(FrozenModel):
     """The state of a running streamer. It expires within seconds, so a report in Redis means that a streamer runs."""
 
@@ -157,6 +180,8 @@ class StreamerReport(FrozenModel):
     """Number of events that are queued for Redis."""
     dropped: int = 0
     """Number of events dropped because Redis was away too long."""
+    redis: RedisReport = RedisReport()
+    """The Redis that the streamer writes to."""
     refusing: tuple[str, ...] = ()
     """Keys and channels that Redis does not accept writes to, such as a stream's key that has another type."""
     counts: dict[str, int] = Field(default_factory=dict)

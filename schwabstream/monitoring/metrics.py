@@ -171,6 +171,13 @@ class Monitor(Collector):
         yield _counter(
             "redis_refused_commands", "Single commands that Redis refused.", publisher.counts[Count.REFUSED_COMMANDS]
         )
+        for name, text, count in (
+            ("master_changes", "Times that another server became Redis's master.", Count.MASTER_CHANGES),
+            ("sent_again", "Events that Redis lost and that were written again.", Count.SENT_AGAIN),
+            ("already_there", "Events that Redis had kept although their reply was missing.", Count.ALREADY_THERE),
+            ("lost", "Acknowledged events that Redis lost and that were no longer kept.", Count.LOST),
+        ):
+            yield _counter(f"redis_{name}", text, publisher.counts[count])
         yield _gauge("queue_events", "Events queued for Redis.", publisher.queued)
         yield _gauge("queue_bytes", "Bytes queued for Redis.", publisher.queued_bytes)
         yield _histogram("publish_batch_events", "Events in one transaction.", publisher.batch_sizes)

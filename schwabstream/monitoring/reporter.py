@@ -153,6 +153,7 @@ class Reporter:
             "published": publisher.published,
             "queued": publisher.queued,
             "dropped": publisher.dropped,
+            "redis": publisher.redis.model_dump(exclude_none=True),
             "refusing": list(publisher.refusing),
             "services": self._other_services(),
             "refused": self._refused(),

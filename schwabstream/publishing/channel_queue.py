@@ -5,10 +5,14 @@ others. Packs the commands itself: redis-py takes many times longer to pack them
 (docs/adr/0003).
 """
 
+import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, repeat
+from typing import Final
 
 from schwabstream.events import Channel
+from schwabstream.publishing.dropped import DroppedNumbers
 from schwabstream.publishing.packing import bulk, command
 
 MAX_BATCH_EVENTS, MAX_BATCH_BYTES = 5_000, 4 * 2**20
@@ -17,6 +21,9 @@ _SMALL_BATCH = 100  # events that always fit one batch
 MOST_SYMBOLS = 20_000
 """A limit for memory: symbols come and go for months, and a StatusEvent names each refused one."""
 _LAST_VALUES = frozenset({Channel.TICKS, Channel.LEVEL2})
+# The quotes cannot be part of a text in JSON, and both names come before any object that an event contains.
+_NUMBER: Final = re.compile(rb'"seq":(\d+)')
+_RECEIVED: Final = re.compile(rb'"received_us":(\d+)')
 
 
 class _Cache(dict[str, bytes]):
@@ -33,21 +40,21 @@ class _Cache(dict[str, bytes]):
 Event = tuple[str, bytes]  # the symbol, and the event packed as an argument of a command
 
 
+def number_of(event: Event) -> int:
+    """``seq`` of a queued event."""
+    found = _NUMBER.search(event[1])
+    return int(found[1]) if found else 0
+
+
+def received_ms(event: Event) -> int | None:
+    """When the frame of a queued event arrived, in milliseconds since the epoch; None when the event has no time."""
+    found = _RECEIVED.search(event[1])
+    return int(found[1]) // 1000 if found else None
+
+
 def weight(events: Sequence[Event]) -> int:
     """The bytes these events take in a queue."""
     return sum(len(packed) for _, packed in events) + len(events) * EVENT_OVERHEAD
-
-
-def shed(queues: "Iterable[ChannelQueue]", events: int, size: int) -> tuple[int, int]:
-    """Drop the oldest events, from the largest queue first, until this many and their bytes are free; returns both."""
-    freed_events = freed_bytes = 0
-    for queue in sorted(queues, key=lambda queue: weight(queue.events), reverse=True):
-        if freed_events >= events and freed_bytes >= size:
-            break
-        more_events, more_bytes = queue.shed(events - freed_events, size - freed_bytes)
-        freed_events += more_events
-        freed_bytes += more_bytes
-    return freed_events, freed_bytes
 
 
 class ChannelQueue:
@@ -55,21 +62,23 @@ class ChannelQueue:
 
     ``newest`` holds the ``seq`` of the newest event of each symbol. A ``maxlen`` of 0 means that the channel has no
     stream. ``symbol_channels``: whether each event is also published on the channel of its symbol; ``symbol_names``
-    stands for all of these channels in reports.
+    stands for all of these channels in reports. ``first_seq`` is the number before the first event of the run, and
+    ``dropped`` has the numbers of events that Redis never got. ``written_at`` is when Redis last acknowledged a batch.
     """
 
     def __init__(
         self, channel: Channel, prefix: str, maxlen: int, first_seq: int, *, symbol_channels: bool = False
     ) -> None:
         self.channel = channel
-        self.seq = first_seq
+        self.seq = self.first_seq = first_seq
+        self.dropped = DroppedNumbers()
         self.newest: dict[str, int] = {}
-        self.published = 0
+        self.published, self.written_at = 0, 0.0
         self.events: list[Event] = []
         self.in_flight: list[Event] = []
         self.name, self.stream_key = f"{prefix}:{channel}", f"{prefix}:stream:{channel}"
         self.last_key = f"{prefix}:last:{channel}" if channel in _LAST_VALUES else None
-        self.has_stream = maxlen > 0
+        self.maxlen, self.has_stream = maxlen, maxlen > 0
         self.symbol_channels = symbol_channels
         self.symbol_names = f"{self.name}:*"
         self._publish = command("PUBLISH", self.name, more=1)
@@ -107,6 +116,17 @@ class ChannelQueue:
         """Move the events in flight back to the head of the queue."""
         self.events[:0] = self.in_flight
         self.in_flight = []
+
+    def take_written(self, number: int) -> list[Event]:
+        """Remove and return the events whose ``seq`` is not above ``number``; none may be in flight."""
+        first = bisect_right(self.events, number, key=number_of)
+        written, self.events = self.events[:first], self.events[first:]
+        return written
+
+    def number_above(self, number: int) -> None:
+        """Give the next events numbers above this one, as if the run began with them."""
+        if number > self.seq:
+            self.seq = self.first_seq = number
 
     def pack(self) -> Iterator[bytes]:
         """The commands for the events in flight; every step per event runs in C."""
@@ -154,11 +174,19 @@ class ChannelQueue:
         newest = {symbol: index for index, (symbol, _) in enumerate(self.events)}
         freed_events = freed_bytes = 0
         kept: list[Event] = []
+        runs: list[
+            list[Event]
+        ] = []  # neighbours that are dropped: between their numbers all others are dropped already
+        next_index = -1
         for index, entry in enumerate(self.events):
             if (freed_events < events or freed_bytes < size) and newest[entry[0]] != index:
                 freed_events += 1
                 freed_bytes += len(entry[1]) + EVENT_OVERHEAD
+                if index != next_index:
+                    runs.append([entry, entry])
+                runs[-1][1], next_index = entry, index + 1
             else:
                 kept.append(entry)
         self.events = kept
+        self.dropped.add((number_of(first), number_of(last)) for first, last in runs)
         return freed_events, freed_bytes

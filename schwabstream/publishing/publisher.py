@@ -5,12 +5,11 @@ event, another PUBLISH on the channel of its symbol unless these are off, and on
 symbol. A batch that Redis refuses or never receives is sent again
 whole and in order, and subscribers get nothing that the stream lacks (docs/adr/0003). Order holds within a channel.
 While Redis is away the queue is bounded: dropped events are counted, and the newest event of each symbol is kept.
+After each connect, acknowledged events that this Redis lacks are written again, before anything newer (docs/adr/0016).
 """
 
 import asyncio
 import contextlib
-import random
-import time
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -20,17 +19,21 @@ import structlog
 
 from schwabstream.backoff import Backoff
 from schwabstream.broker.url import prefix_at
+from schwabstream.clock import LIVE_CLOCK, Clock
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
-from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, ChannelQueue, shed, weight
+from schwabstream.publishing.batch import Batch
+from schwabstream.publishing.bounds import Bounds
+from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, ChannelQueue, weight
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.instruments import InstrumentHash
+from schwabstream.publishing.kept import KEPT_S
 from schwabstream.publishing.life import TRANSITIONS, UNREACHED, State, Trigger
-from schwabstream.publishing.refusals import Refusals
 from schwabstream.publishing.report_command import ReportCommand
+from schwabstream.publishing.resume import Resume
 from schwabstream.publishing.symbol_channels import SymbolChannels
 from schwabstream.publishing.transaction import TransactionWriter
-from schwabstream.report import Count, Histogram
+from schwabstream.report import Count, Histogram, RedisReport
 
 log = structlog.get_logger(__name__)
 
@@ -44,14 +47,15 @@ _IDLE, _WRITING, _BEHIND = State.IDLE, State.WRITING, State.BEHIND  # looked up 
 class TradingEventPublisher:
     """Publishes events under ``prefix``; ``max_events`` and ``max_bytes`` bound the queue.
 
-    ``seq`` of each channel starts at the microseconds since the epoch, so that it rises across runs even if Redis lost
-    its data. ``tap`` gets each encoded event as it is published (see ``stream run --json``). ``on_pressure`` is called
-    with True when a Redis that answers falls behind, and with False when it has caught up or is away. With a ``fence``,
+    ``seq`` of each channel starts at the microseconds since the epoch, or above the newest in Redis if that is higher
+    (docs/adr/0002). ``tap`` gets each encoded event as it is published (``stream run --json``). ``on_pressure`` is
+    called with True when a Redis that answers falls behind, and with False when it has caught up or is away. With a ``fence``,
     events are written only while the lease in Redis names its holder. ``state`` follows ``life.TRANSITIONS``.
     ``outage`` is the reason why Redis accepts nothing at the moment, or None. ``refusing`` has the names whose writes
     Redis refuses while it accepts the rest, each with its newest command, which is sent again with every report until
     Redis accepts it. ``instruments`` takes InstrumentEvents, which are written with the next report. With
-    ``symbol_channels``, ticks, books and bars are also published on a channel of their symbol.
+    ``symbol_channels``, ticks, books and bars are also published on a channel of their symbol. ``on_loss`` is called
+    when Redis lacked acknowledged events, with the number of those that could not be written again.
     """
 
     def __init__(
@@ -60,39 +64,43 @@ class TradingEventPublisher:
         *,
         prefix: str = "market_data",
         stream_maxlen: int = 100_000,
+        stream_maxage_s: float = 0.0,
         max_events: int = 100_000,
         max_bytes: int = 64 * 2**20,
         symbol_channels: bool = True,
         fence: Fence | None = None,
         tap: Callable[[bytes], None] | None = None,
         on_pressure: Callable[[bool], None] = lambda _: None,
-        wall: Callable[[], float] = time.time,
+        on_loss: Callable[[int], None] = lambda _: None,
+        clock: Clock = LIVE_CLOCK,
     ) -> None:
         prefix = prefix_at(redis_url, prefix)
         self._writer = TransactionWriter(
-            redis_url, prefix, self._on_replies, self._on_failure, self._on_refused, fence=fence
+            redis_url, prefix, self._on_replies, self._on_failure, self._on_refused, fence=fence, now=clock.monotonic
         )
         self.url = self._writer.url
-        first_seq = int(wall() * 1e6)
-        self._queues = {channel: ChannelQueue(channel, prefix, stream_maxlen, first_seq) for channel in Channel}
+        started_us = int(clock.wall() * 1e6)
+        self._queues = {channel: ChannelQueue(channel, prefix, stream_maxlen, started_us) for channel in Channel}
         self.instruments = InstrumentHash(prefix)
         self.symbol_channels = SymbolChannels(self._queues, wanted=symbol_channels)
         self._report = ReportCommand(prefix, fence)
+        self.counts: Counter[str] = Counter()
+        queues = self._queues.values()
+        self._batch = Batch(queues, self._report, self.instruments, self.counts, maxage_s=stream_maxage_s)
+        self.refusing = self._batch.refusing
+        self._resume = Resume(queues, self.counts, maxage_s=stream_maxage_s, started_ms=started_us // 1000)
+        self._kept = self._resume.kept
         self.queued = self.queued_bytes = 0
-        self._max_events, self._max_bytes = max_events, max_bytes
-        self._shed_events, self._shed_bytes = max_events, max_bytes
+        self._bounds = Bounds(max_events, max_bytes)
         self.state = State.AWAY
         self._news = asyncio.Event()
         self._failure: RedisUnavailable | LeaseLost | None = None
-        self._backoff = Backoff(random.random, base_s=RETRY_FIRST_S, cap_s=1.0, floor_s=RETRY_FIRST_S, healthy_s=1.0)
-        self._stop_asked = False
+        self._clock = clock
+        self._backoff = Backoff(clock.random, base_s=RETRY_FIRST_S, cap_s=1.0, floor_s=RETRY_FIRST_S, healthy_s=1.0)
+        self._stop_asked, self.redis = False, RedisReport()
         self.outage: str | None = None
-        self.counts: Counter[str] = Counter()
         self.batch_sizes, self.write_times = Histogram(BATCH_BOUNDS), Histogram(WRITE_BOUNDS_S)
-        self._refusals = Refusals()
-        self.refusing = self._refusals.newest
-        self._repeats: list[str] = []
-        self._tap, self._on_pressure = tap, on_pressure
+        self._tap, self._on_pressure, self._on_loss = tap, on_pressure, on_loss
 
     @property
     def connected(self) -> bool:
@@ -123,12 +131,13 @@ class TradingEventPublisher:
         """Connect to Redis; raises ``RedisUnavailable``, or ``LeaseLost`` when another streamer holds the lease."""
         self._move(Trigger.CONNECT)
         try:
-            await self._writer.connect()
+            found = await self._writer.connect(self._resume.questions)
         except BaseException as error:
             if self.state is State.CONNECTING:
                 self._move(Trigger.LEASE_LOST if isinstance(error, LeaseLost) else Trigger.LOST)
             raise
         self.symbol_channels.resume()
+        self._take_up(found)
         self._move(Trigger.CONNECTED)
         self._failure = self.outage = None
 
@@ -146,7 +155,8 @@ class TradingEventPublisher:
         queue.events.append((symbol, packed))
         self.queued += 1
         self.queued_bytes += len(packed) + EVENT_OVERHEAD
-        if self.queued > self._shed_events or self.queued_bytes > self._shed_bytes:
+        bounds = self._bounds
+        if self.queued > bounds.events or self.queued_bytes > bounds.bytes:
             self._shed()
         if self.state is _IDLE:
             self._write_soon()
@@ -178,7 +188,7 @@ class TradingEventPublisher:
                 self.outage = str(error)
                 await self._writer.disconnect()
                 # Always pause: a Redis that refuses a batch accepts the new connection and refuses the batch again.
-                await asyncio.sleep(self._backoff.next_delay(RETRY_FIRST_S))
+                await self._clock.sleep(self._backoff.next_delay(RETRY_FIRST_S))
 
     def give_up(self) -> int:
         """Drop the queue after :meth:`run` has ended; returns how many events were not written.
@@ -192,8 +202,7 @@ class TradingEventPublisher:
             if queue.channel not in kept:
                 self.counts[Count.DROPPED] += len(queue.events)
                 queue.events = []
-        notices = self._queues[Channel.STATUS].events
-        self.queued, self.queued_bytes = len(notices), weight(notices)
+        self._measure()
         return unwritten
 
     async def send_notices(self) -> None:
@@ -201,7 +210,8 @@ class TradingEventPublisher:
         queue = self._queues[Channel.STATUS]
         if queue.events:
             await self._writer.notify(*queue.pack_singly())
-            self.queued, self.queued_bytes, queue.events = 0, 0, []
+            queue.events = []
+            self._measure()
 
     async def close(self) -> None:
         """Release the connection and the lease, and count the queued events as dropped."""
@@ -211,6 +221,24 @@ class TradingEventPublisher:
         for queue in self._queues.values():
             queue.events, queue.in_flight = [], []
         await self._writer.close()
+
+    def _take_up(self, found: list[Any]) -> None:
+        """Continue where this Redis is: write again what it lacks, and announce what is lost."""
+        if refused := [reply for reply in found if isinstance(reply, Exception)]:
+            log.warning("a stream cannot be read: events that Redis lost cannot be found", reason=str(refused[0]))
+        now_us = int(self._clock.wall() * 1e6)
+        missing = self._resume.take(found, self._clock.monotonic(), now_us // 1000)
+        self._measure()
+        if missing:
+            log.warning("redis lacked acknowledged events", url=self.url, sent_again=missing.again, lost=missing.lost)
+            if missing.lost:
+                self.publish(Channel.STATUS, missing.gap(now_us))
+            self._on_loss(missing.lost)
+
+    def _measure(self) -> None:
+        """Count the queued events anew."""
+        self.queued = sum(len(queue.events) for queue in self._queues.values())
+        self.queued_bytes = sum(weight(queue.events) for queue in self._queues.values())
 
     async def _write_until_stopped(self) -> None:
         """Start the callbacks that write, and watch them; returns when :meth:`stop` was called and all is written."""
@@ -226,6 +254,7 @@ class TradingEventPublisher:
                         await self._news.wait()
                 self._news.clear()
                 self._writer.check()
+                self._kept.forget(self._clock.monotonic() - KEPT_S)
                 if self._failure is not None:
                     raise self._failure
         finally:
@@ -248,13 +277,9 @@ class TradingEventPublisher:
             if queue.events and (count := queue.load()):
                 parts += queue.pack()
                 commands += queue.commands_per_event * count + (1 if queue.last_key else 0)
-        self._repeats = []
         if self._report.newest is not None:
-            report = self._report.load()
-            repeats = self._repeat_refused() if self.refusing else []
-            instruments = self.instruments.load()
-            parts += (report, *repeats, *instruments)
-            commands += len(self._report.names) + len(repeats) + len(instruments)
+            more, count = self._batch.load_report(int(self._clock.wall() * 1000))
+            parts, commands = parts + more, commands + count
         if commands:
             self._writer.transact(parts, commands)
         else:
@@ -265,33 +290,35 @@ class TradingEventPublisher:
     def _on_replies(self, replies: list[Any]) -> None:
         """Account for a batch that Redis has run, and send the next."""
         if self.refusing or not _USUAL_REPLIES.issuperset(map(type, replies)):
-            self._note_refusals(replies)
+            self._batch.note_refusals(replies)
+            self.symbol_channels.leave_out(self.refusing)
         total = 0
         for queue in self._queues.values():
             if count := len(queue.in_flight):
                 total, queue.published = total + count, queue.published + count
-                self.queued_bytes -= weight(queue.in_flight)
+                size = weight(queue.in_flight)
+                self.queued_bytes -= size
+                queue.written_at = self._writer.answered_at
+                self._kept.add(queue.written_at, queue.channel, queue.in_flight, size)
                 queue.in_flight = []
         if total:
             self.queued -= total
             self.batch_sizes.add(total)
         self.write_times.add(self._writer.round_trip_s or 0.0)
-        self._shed_events, self._shed_bytes = self._max_events, self._max_bytes
+        bounds = self._bounds
+        bounds.events, bounds.bytes = bounds.most_events, bounds.most_bytes
         if self._report.in_flight:
             if self.instruments.key not in self.refusing:
                 self.instruments.written()
             self._report.written()
         if self.state is _WRITING:
-            if self._fills(1 / 4):
+            if bounds.filled(1 / 4, self.queued, self.queued_bytes):
                 self._move(Trigger.FELL_BEHIND)
                 self._on_pressure(True)
-        elif self.state is _BEHIND and not self._fills(1 / 8):
+        elif self.state is _BEHIND and not bounds.filled(1 / 8, self.queued, self.queued_bytes):
             self._move(Trigger.CAUGHT_UP)
             self._on_pressure(False)
         self._write()
-
-    def _fills(self, part: float) -> bool:
-        return self.queued > self._max_events * part or self.queued_bytes > self._max_bytes * part
 
     def _on_failure(self, error: RedisUnavailable | LeaseLost) -> None:
         trigger = Trigger.LEASE_LOST if isinstance(error, LeaseLost) else Trigger.LOST
@@ -313,42 +340,14 @@ class TradingEventPublisher:
 
     def _on_refused(self, replies: list[Any]) -> bool:
         """Send a discarded batch again without its symbol channels, if only these were refused; else return False."""
-        if refused := self.symbol_channels.refused_alone(self._writes(), replies):
-            self.counts[Count.REFUSED_COMMANDS] += sum(self._refusals.note(*each, None) for each in refused.items())
+        if refused := self._batch.refused_alone(self.symbol_channels, replies):
             self.symbol_channels.leave_out(refused)
             self._unload()
             self._write()
         return bool(refused)
 
-    def _note_refusals(self, replies: list[Any]) -> None:
-        """Count and keep what Redis refused of a batch that it otherwise accepted."""
-        for (name, newest), reply in zip(self._writes(), replies, strict=True):
-            self.counts[Count.REFUSED_COMMANDS] += self._refusals.note(name, reply, newest)
-        self.symbol_channels.leave_out(self.refusing)
-
-    def _writes(self) -> list[tuple[str, bytes | None]]:
-        """For each command of the batch in flight, the name it writes to and the command to send again, if any."""
-        writes: list[tuple[str, bytes | None]] = []
-        for queue in self._queues.values():
-            writes += queue.writes() if queue.in_flight else []
-        if self._report.in_flight:
-            writes += [(name, None) for name in (*self._report.names, *self._repeats)]
-            writes += [(self.instruments.key, None)] if self.instruments.in_flight else []
-        return writes
-
-    def _repeat_refused(self) -> list[bytes]:
-        """The newest refused commands, packed, for names that this batch does not write to anyway."""
-        repeats = self._refusals.repeatable({name for name, _ in self._writes()})
-        self._repeats = [name for name, _ in repeats]
-        return [packed for _, packed in repeats]
-
     def _shed(self) -> None:
-        """Drop the oldest events until an eighth of the bounds is free, from the largest queue first."""
-        events, size = self.queued - self._max_events * 7 // 8, self.queued_bytes - self._max_bytes * 7 // 8
-        freed_events, freed_bytes = shed(self._queues.values(), events, size)
-        self.counts[Count.DROPPED] += freed_events
-        self.queued, self.queued_bytes = self.queued - freed_events, self.queued_bytes - freed_bytes
-        # This visits every queued event. When the newest event of each symbol alone fills the buffer, it frees little
-        # and would run again at every event, so the next run waits until the queue has grown by an eighth.
-        self._shed_events = max(self._max_events, self.queued * 9 // 8)
-        self._shed_bytes = max(self._max_bytes, self.queued_bytes * 9 // 8)
+        """Drop the oldest events; the buffer is full."""
+        events, size = self._bounds.shed(self._queues.values(), self.queued, self.queued_bytes)
+        self.counts[Count.DROPPED] += events
+        self.queued, self.queued_bytes = self.queued - events, self.queued_bytes - size

@@ -44,7 +44,8 @@ class TransactionWriter:
     ``replied`` gets the replies of each transaction, including the errors of single commands. ``refused`` gets those to
     the commands of a transaction that Redis discarded because of an error, and returns whether it has sent another.
     ``failed`` is called once when the connection becomes unusable: Redis did not run the transaction in flight, or its
-    outcome is unknown. ``round_trip_s`` is how long the last transaction took, None before the first.
+    outcome is unknown. ``round_trip_s`` is how long the last transaction took, None before the first, and
+    ``answered_at`` the time of its replies on the clock ``now``.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class TransactionWriter:
         refused: Callable[[list[Any]], bool] = lambda _: False,
         *,
         fence: Fence | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.url = redact_url(redis_url)
         self._replied, self._failed, self._refused, self._fence = replied, failed, refused, fence
@@ -80,7 +82,9 @@ class TransactionWriter:
             self._claim = command("UNWATCH") + command("SET", fence.account_key, fence.account, "NX", "PX", life)
             self._claim += command("SET", fence.key, fence.holder, "NX", "PX", life) + self._watch
             self._renewal = command("PEXPIRE", fence.key, life)
+        self._now = now
         self._sent_at: float | None = None
+        self.answered_at = 0.0
         self.round_trip_s: float | None = None
 
     @property
@@ -88,14 +92,19 @@ class TransactionWriter:
         """Whether a transaction is in flight."""
         return self._sent_at is not None
 
-    async def connect(self) -> None:
-        """Connect, and take or confirm the claims; raises ``RedisUnavailable`` or ``LeaseLost``."""
+    async def connect(self, questions: Sequence[bytes] = ()) -> list[Any]:
+        """Connect, take or confirm the claims, and return the replies to ``questions``, packed commands that only read.
+
+        Raises ``RedisUnavailable`` or ``LeaseLost``.
+        """
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 self._connection = await self._pool.get_connection()
                 self._link = ReplyProtocol(self._connection, self._fail)
                 if self._fence is not None:
                     self._check_claim(self._fence, await self._link.ask(self._claim, _CLAIM_REPLIES))
+                # After the claims: a streamer that takes them from now on makes Redis discard the next transaction.
+                return await self._link.ask(b"".join(questions), len(questions)) if questions else []
         except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
             raise unavailable(self.url, error) from error
 
@@ -114,7 +123,7 @@ class TransactionWriter:
 
     def check(self) -> None:
         """Fail when Redis has not answered the transaction in flight for too long."""
-        if self._sent_at is not None and time.perf_counter() - self._sent_at > REPLY_TIMEOUT_S:
+        if self._sent_at is not None and self._now() - self._sent_at > REPLY_TIMEOUT_S:
             self._fail(TimeoutError())
 
     async def disconnect(self) -> None:
@@ -133,7 +142,7 @@ class TransactionWriter:
 
         ``publish`` and ``record`` have one command for each notice; the second are sent only while the claims hold.
         """
-        unanswered = self._sent_at is not None and time.perf_counter() - self._sent_at > NOTICE_TIMEOUT_S
+        unanswered = self._sent_at is not None and self._now() - self._sent_at > NOTICE_TIMEOUT_S
         await self.disconnect()
         if unanswered:
             return
@@ -162,12 +171,13 @@ class TransactionWriter:
 
     def _send(self, link: ReplyProtocol) -> None:
         """Send the packed transaction."""
-        self._sent_at = time.perf_counter()
+        self._sent_at = self._now()
         link.exchange(self._packed, self._queued, 1 if self._fence is None else 3, self._take)
 
     def _take(self, replies: list[Any]) -> None:
         """Act on the replies to a transaction; unexpected acknowledgements come before them."""
-        self.round_trip_s = time.perf_counter() - (self._sent_at or 0.0)
+        self.answered_at = self._now()
+        self.round_trip_s = self.answered_at - (self._sent_at or 0.0)
         self._sent_at = None
         if self._fence is not None:
             self._held = replies[-1] == self._ours
@@ -189,7 +199,7 @@ class TransactionWriter:
 
     def _take_back(self, link: ReplyProtocol) -> None:
         """Take back the expired claims, then send the discarded transaction again."""
-        self._sent_at = time.perf_counter()
+        self._sent_at = self._now()
         link.request(self._claim, _CLAIM_REPLIES, self._taken_back)
 
     def _taken_back(self, replies: list[Any]) -> None:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from schwabstream.escapes import safe
 from schwabstream.logs import write_message
-from schwabstream.report import StreamerReport, SymbolReport
+from schwabstream.report import RedisReport, StreamerReport, SymbolReport
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
 from schwabstream.terminal.lines import print_lines, print_once
@@ -67,6 +67,7 @@ def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
         ("version", safe(report.version)),
         ("sessions", f"{report.sessions:,}, {reconnects}, {gaps}"),
         ("events", f"{report.published:,} published, {report.queued:,} queued, {report.dropped:,} dropped"),
+        *_redis(report.redis),
         ("lag", f"{_ms(lag.exchange_to_here_ms)} from the exchange, {_ms(lag.here_to_redis_ms)} to Redis"),
         ("token", f"expires {_at(report.token_expires_at)}"),
         *([("unsaved", unsaved)] if report.token_unsaved else []),
@@ -75,6 +76,18 @@ def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
         *_refusals(report),
         ("counters", counted or "all zero"),
     ]
+
+
+def _redis(redis: RedisReport) -> list[tuple[str, str]]:
+    """Where the streamer writes, and what followed from changes of the master; of a plain Redis, only its address."""
+    if not redis.master:
+        return []
+    kind = safe(" ".join([redis.mode, *([redis.name] if redis.name else [])]))
+    master = safe(redis.master)
+    parts = [master] if redis.mode == "single" else [f"{kind}, master {master}", text.counted(redis.changes, "change")]
+    parts += [f"{redis.sent_again:,} sent again"] if redis.sent_again else []
+    parts += [f"{redis.lost:,} lost"] if redis.lost else []
+    return [("redis", ", ".join(parts))]
 
 
 def _services(report: StreamerReport) -> str:

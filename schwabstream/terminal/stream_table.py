@@ -92,7 +92,8 @@ class StreamTable:
 
     def _headline(self, report: StreamerReport, now_s: float) -> Text:
         line = Text(no_wrap=True, overflow="ellipsis").append_text(state(report, now_s))
-        line.append(f"  Redis {safe(self._redis.url)}" if self._redis.outage is None else "  Redis is away")
+        redis = report.redis.master if report.redis.mode != "single" else self._redis.url
+        line.append(f"  Redis {safe(redis)}" if self._redis.outage is None else "  Redis is away")
         line.append(f"  {text.counted(report.published, 'event')} in {text.age(now_s - report.started / 1000)}")
         return line.append(lag(report))
 

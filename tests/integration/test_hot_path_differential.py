@@ -7,6 +7,7 @@ import asyncio
 import os
 import random
 import socket
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import hiredis
 import pytest
 import redis
 
+from schwabstream.clock import LIVE_CLOCK
 from schwabstream.events import Channel, parse_event
 from schwabstream.market.last_values import LastValues
 from schwabstream.protocol.codec import Batch, decode
@@ -68,7 +70,9 @@ class Fast:
     """The program's own way, as far as Redis."""
 
     def __init__(self, server: RedisServer) -> None:
-        self.publisher = TradingEventPublisher(server.url, stream_maxlen=10**9, wall=lambda: 0.0)
+        self.publisher = TradingEventPublisher(
+            server.url, stream_maxlen=10**9, clock=replace(LIVE_CLOCK, wall=lambda: 0.0)
+        )
         self.market = LastValues(SYMBOLS, self.publisher.publish)
         self._redis: Any = redis.Redis(port=server.port)
         self._read_to = dict.fromkeys(CHANNELS, b"-")

@@ -3,11 +3,13 @@
 import asyncio
 import itertools
 import time
+from dataclasses import replace
 from typing import Any
 
 import orjson
 from structlog.testing import capture_logs
 
+from schwabstream.clock import LIVE_CLOCK
 from schwabstream.events import Channel
 from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from schwabstream.publishing.publisher import TradingEventPublisher
@@ -128,7 +130,7 @@ async def test_seq_rises_by_one_per_channel_and_never_falls_across_runs(redis_se
     """Each channel counts for itself; a later run starts above all that an earlier one gave (docs/adr/0002)."""
     moment = itertools.count(1_700_000_000)
     for _ in range(2):
-        async with writing(redis_server.url, wall=lambda: float(next(moment))) as publisher:
+        async with writing(redis_server.url, clock=replace(LIVE_CLOCK, wall=lambda: float(next(moment)))) as publisher:
             for n in range(2_500):
                 publisher.publish(Channel.TICKS, event(n=n))
                 if n % 5 == 0:

@@ -122,6 +122,7 @@ def test_exposition_stays_as_it_is(watched: Watched) -> None:
         client.losses[kind] = number
     client.counts.update({"connections": 21, "gap": 22, "stale": 23, "undecodable": 24, "refused commands": 25})
     publisher.counts.update({"dropped": 31, "outages": 32, "refused commands": 33})
+    publisher.counts.update({"master changes": 34, "sent again": 35, "already there": 36, "lost": 37})
     publisher.write_times.add(0.03)
     publisher.batch_sizes.add(40)
     client.meter.exchange_lag.add(0.2)

@@ -23,7 +23,7 @@ from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.fence import LIFE_MS
 from schwabstream.publishing.instruments import InstrumentHash
 from schwabstream.publishing.symbol_channels import SymbolChannels
-from schwabstream.report import StreamerReport, SymbolReport, parse_report
+from schwabstream.report import RedisReport, StreamerReport, SymbolReport, parse_report
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
@@ -45,6 +45,7 @@ class Shelf:
     dropped: int = 0
     connected: bool = True
     round_trip_s: float | None = None
+    redis: RedisReport = field(default_factory=RedisReport)
     refusing: dict[str, bytes | None] = field(default_factory=dict)
     symbol_channels: SymbolChannels = field(default_factory=lambda: SymbolChannels({}, wanted=True))
     counts: Counter[str] = field(default_factory=Counter)

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from schwabstream.report import LagReport, StreamerReport, SymbolReport
+from schwabstream.report import LagReport, RedisReport, StreamerReport, SymbolReport
 from schwabstream.terminal.status_page import render_status
 
 Snapshot = Callable[[str, Callable[[], RenderableType]], None]
@@ -83,6 +83,32 @@ def test_the_headline_agrees_with_the_exit_code(changes: dict[str, object], head
     assert drawn.plain.startswith(headline)
     assert drawn.spans[0].style == style
     assert (style == "bold green") is shown.healthy
+
+
+@pytest.mark.parametrize(
+    ("redis", "line"),
+    [
+        (RedisReport(), None),
+        (RedisReport(master="127.0.0.1:6379"), "127.0.0.1:6379"),
+        (RedisReport(master="/run/redis.sock", sent_again=3), "/run/redis.sock, 3 sent again"),
+        (
+            RedisReport(mode="sentinel", name="my\x07", master="10.0.0.2:6379", changes=1, sent_again=1502),
+            r"sentinel my\u0007, master 10.0.0.2:6379, 1 change, 1,502 sent again",
+        ),
+        (
+            RedisReport(mode="cluster", master="10.0.0.3:7001", changes=2, lost=7),
+            "cluster, master 10.0.0.3:7001, 2 changes, 7 lost",
+        ),
+    ],
+)
+def test_redis_is_shown_with_its_master(redis: RedisReport, line: str | None) -> None:
+    """The line names the kind of Redis, the master and what its changes cost; an older report has no such line."""
+    console = Console(width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(render_status(report(redis=redis), NOW_MS / 1000))
+    lines = [shown.partition(" ") for shown in capture.get().splitlines()]
+    found = next((value.strip() for name, _, value in lines if name == "redis"), None)
+    assert found == line
 
 
 def test_a_row_is_stale_by_the_rule_of_the_live_screens() -> None:

@@ -20,6 +20,7 @@ from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.symbol_channels import SymbolChannels
+from schwabstream.report import RedisReport
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
@@ -46,6 +47,7 @@ class Shelf:
     connected: bool = True
     outage: str | None = None
     round_trip_s: float | None = None
+    redis: RedisReport = field(default_factory=RedisReport)
     refusing: dict[str, bytes | None] = field(default_factory=dict)
     symbol_channels: SymbolChannels = field(default_factory=lambda: SymbolChannels({}, wanted=True))
     counts: Counter[str] = field(default_factory=Counter)
@@ -119,6 +121,14 @@ def test_a_row_shows_what_is_known() -> None:
     for text in ("/NQZ26", "20,000.25", "11 ×  20,000.25", "20,000.50  × 4", "1,234,567", "+100.25", "+0.50%"):
         assert text in stage.row()
     assert re.search(r"\d\.\ds", stage.row())
+
+
+def test_the_headline_names_the_master() -> None:
+    """Behind Sentinels or in a Cluster the headline has the address that is written to; otherwise the URL."""
+    stage = Stage()
+    assert "Redis redis://127.0.0.1:6379/0 " in stage.drawn()
+    stage.shelf.redis = RedisReport(mode="sentinel", name="mymaster", master="10.0.0.2:6379")
+    assert "Redis 10.0.0.2:6379 " in stage.drawn()
 
 
 def test_a_change_of_price_flashes() -> None:

@@ -1,0 +1,59 @@
+"""The events that Redis acknowledged last, in case the next master lacks them (docs/adr/0016). Pure.
+
+Replication is asynchronous: Redis acknowledges a batch before its replicas have it. Sentinel leaves a demoted master
+writable for about ten seconds, so events are kept for a little longer than that.
+"""
+
+from bisect import bisect_right
+from collections import deque
+
+from schwabstream.events import Channel
+from schwabstream.publishing.channel_queue import Event, number_of, weight
+
+KEPT_S = 15.0
+KEPT_EVENTS, KEPT_BYTES = 20_000, 16 * 2**20
+
+
+_Batch = tuple[float, Channel, list[Event], int]  # when, and the events with their size
+
+
+class Kept:
+    """The newest acknowledged events, at most ``most`` and at most ``KEPT_BYTES`` of them, over all channels."""
+
+    def __init__(self, most: int = KEPT_EVENTS) -> None:
+        self._most = most
+        self._batches: deque[_Batch] = deque()
+        self.events = self.bytes = 0
+
+    def add(self, now: float, channel: Channel, events: list[Event], size: int) -> None:
+        """Keep the events of one batch, which weigh ``size`` bytes; the list must not change any more."""
+        # Called for every batch: it appends and counts, and looks at no event.
+        self._batches.append((now, channel, events, size))
+        self.events += len(events)
+        self.bytes += size
+        while self.events > self._most or self.bytes > KEPT_BYTES:
+            self._forget_oldest()
+
+    def forget(self, before: float) -> None:
+        """Forget the batches acknowledged before this time."""
+        while self._batches and self._batches[0][0] < before:
+            self._forget_oldest()
+
+    def take_newer(self, channel: Channel, number: int) -> list[Event]:
+        """Remove and return the events of one channel whose ``seq`` is above ``number``, oldest first."""
+        newer: list[Event] = []
+        batches, self._batches = self._batches, deque()
+        self.events = self.bytes = 0
+        for at, of_channel, events, _ in batches:
+            if of_channel is channel and number_of(events[-1]) > number:
+                first = bisect_right(events, number, key=number_of)
+                newer += events[first:]
+                events = events[:first]
+            if events:
+                self.add(at, of_channel, events, weight(events))
+        return newer
+
+    def _forget_oldest(self) -> None:
+        _, _, events, size = self._batches.popleft()
+        self.events -= len(events)
+        self.bytes -= size

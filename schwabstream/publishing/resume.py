@@ -1,0 +1,157 @@
+"""Continues on a Redis that may lack acknowledged events, or have events whose acknowledgement was lost. No I/O.
+
+After each connect, the newest entry of a stream shows what Redis has: a batch is written whole or not at all, and
+replicas receive batches in order (docs/adr/0016).
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from schwabstream.events import status_event
+from schwabstream.publishing.channel_queue import ChannelQueue, number_of, received_ms, weight
+from schwabstream.publishing.kept import KEPT_EVENTS, Kept
+from schwabstream.publishing.packing import command
+from schwabstream.report import Count
+
+LEAP: Final = 1_000_000
+"""The distance between the newest number of another run and the first of this one: that run's newest events may be
+lost, and their numbers must not be used twice."""
+_HIGHEST: Final = 2**53 - 2**50  # beyond 2**53 a double cannot represent every integer
+
+
+class Newest(NamedTuple):
+    """The newest event in Redis: its number, 0 when there is none, and when its frame arrived, if it has a time."""
+
+    number: int
+    received_ms: int | None = None
+
+
+class Missing(NamedTuple):
+    """The acknowledged events that Redis lacked: ``again`` were queued again, ``lost`` were no longer kept.
+
+    ``lost_at`` and ``restored_at`` are the times of the events around the lost ones, in milliseconds since the epoch.
+    """
+
+    again: int
+    lost: int = 0
+    lost_at: int = 0
+    restored_at: int = 0
+
+    def gap(self, now_us: int) -> dict[str, Any]:
+        """The StatusEvent that reports the lost events."""
+        return status_event(
+            "gap",
+            f"Redis lost {self.lost:,} events that it had acknowledged and that were no longer kept",
+            now_us,
+            detail="redis-failover",
+            count=self.lost,
+            lost_at=self.lost_at,
+            restored_at=self.restored_at,
+        )
+
+
+class Resume:
+    """Compares Redis with the queues and with what is ``kept`` of earlier batches.
+
+    ``maxage_s`` is the age at which entries are removed from streams, 0 for never. ``started_ms`` is the start of the
+    run, in milliseconds since the epoch.
+    """
+
+    def __init__(
+        self, queues: Iterable[ChannelQueue], counts: Counter[str], *, maxage_s: float = 0.0, started_ms: int = 0
+    ) -> None:
+        self._queues = list(queues)
+        self._streams = [queue for queue in self._queues if queue.has_stream]
+        self.kept = Kept(KEPT_EVENTS if self._streams else 0)
+        self._counts, self._maxage_s, self._started_ms = counts, maxage_s, started_ms
+        self._begun = False
+
+    @property
+    def questions(self) -> list[bytes]:
+        """The commands to send after a connect, packed; :meth:`take` needs their replies."""
+        if self._streams:
+            return [command("XREVRANGE", queue.stream_key, "+", "-", "COUNT", 1) for queue in self._streams]
+        return [] if self._begun else [command("HVALS", queue.last_key) for queue in self._queues if queue.last_key]
+
+    def take(self, replies: Sequence[Any], now: float, now_ms: int) -> Missing | None:
+        """Adapt the queues to what Redis has; returns what it lacks, None when it lacks nothing.
+
+        ``now`` is on the clock of ``kept``, ``now_ms`` is the time since the epoch.
+        """
+        if not self._begun:
+            self._begun = True
+            self._number_above(replies)
+            return None
+        found = [(queue, read_newest(reply)) for queue, reply in zip(self._streams, replies, strict=False)]
+        each = [self._resume(queue, newest, now, now_ms) for queue, newest in found if newest]
+        again, losses = sum(missing.again for missing in each), [missing for missing in each if missing.lost]
+        self._counts[Count.SENT_AGAIN] += again
+        if not losses:
+            return Missing(again) if again else None
+        lost = sum(loss.lost for loss in losses)
+        self._counts[Count.LOST] += lost
+        return Missing(again, lost, min(loss.lost_at for loss in losses), max(loss.restored_at for loss in losses))
+
+    def _number_above(self, replies: Sequence[Any]) -> None:
+        """Begin the numbers of all channels above those in Redis, whatever the clock of this host shows."""
+        if self._streams:
+            newest = [read_newest(reply) for reply in replies]
+        else:
+            newest = [_read(payload) for reply in replies if isinstance(reply, list) for payload in reply]
+        if highest := max((each.number for each in newest if each), default=0):
+            for queue in self._queues:
+                queue.number_above(highest + LEAP)
+
+    def _resume(self, queue: ChannelQueue, newest: Newest, now: float, now_ms: int) -> Missing:
+        """Queue again what the stream lacks, and take from the queue what the stream has."""
+        if newest.number > queue.seq:  # another run's
+            queue.number_above(newest.number + LEAP)
+            return Missing(0)
+        if not newest.number and 0 < self._maxage_s <= now - queue.written_at:
+            return Missing(0)  # the stream is empty because its newest entry was too old
+        low = max(newest.number, queue.first_seq)
+        there = queue.take_written(newest.number) if newest.number > queue.first_seq else []
+        again = self.kept.take_newer(queue.channel, low)
+        if there:
+            self.kept.add(now, queue.channel, there, weight(there))
+            self._counts[Count.ALREADY_THERE] += len(there)
+        queue.published += len(there) - len(again)
+        queue.events[:0] = again
+        return self._lost(queue, low, newest.received_ms, now_ms)._replace(again=len(again))
+
+    def _lost(self, queue: ChannelQueue, low: int, lost_at: int | None, now_ms: int) -> Missing:
+        """What Redis acknowledged above the number ``low`` and before the events in the queue."""
+        following = queue.events[0] if queue.events else None
+        high = number_of(following) if following else queue.seq + 1
+        lost = high - low - 1 - queue.dropped.between(low, high)
+        queue.dropped.add([(low + 1, high - 1)] if lost else [])  # so that they are reported once
+        if low == queue.first_seq:
+            # Nothing of this run is left. Earlier entries had been removed for the length of the stream anyway.
+            lost, lost_at = min(lost, queue.maxlen), self._started_ms
+        restored_at = received_ms(following) if following else None
+        return Missing(0, lost, self._started_ms if lost_at is None else lost_at, restored_at or now_ms)
+
+
+def read_newest(reply: Any) -> Newest | None:
+    """The newest event, from the reply to XREVRANGE; None when Redis refused or the entry is not an event."""
+    if reply == []:
+        return Newest(0)
+    try:
+        ((_, fields),) = reply
+        return _read(dict(zip(fields[::2], fields[1::2], strict=True))[b"event"])
+    except (TypeError, ValueError, KeyError):
+        return None
+
+
+def _read(payload: Any) -> Newest | None:
+    try:
+        event = orjson.loads(payload)
+        number, received_us = event["seq"], event.get("received_us")
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return None
+    if type(number) is not int or not 0 <= number < _HIGHEST:
+        return None
+    return Newest(number, received_us // 1000 if type(received_us) is int else None)
