@@ -49,8 +49,8 @@ class RedisServer:
     A configuration file, should there be one, is the first of the ``options``.
     """
 
-    def __init__(self, program: str, directory: Path, *options: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as probe:
+    def __init__(self, program: str, directory: Path, *options: str, port: int = 0) -> None:
+        with socket.create_server(("127.0.0.1", port)) as probe:
             self.port: int = probe.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self.port}/0"
         file = [option for option in options[:1] if not option.startswith("-")]

@@ -1,5 +1,6 @@
 """Connections of redis-py that ask a route where to connect, each time they connect."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool, SSLConnection
@@ -7,6 +8,8 @@ from redis.exceptions import ResponseError
 
 from schwabstream.broker.routes import Route
 from schwabstream.broker.url import is_away
+
+Begin = Callable[[AbstractConnection], Awaitable[None]]
 
 
 class RoutedConnection(Connection):
@@ -38,11 +41,22 @@ class RoutedTlsConnection(RoutedConnection, SSLConnection):
     """The same over TLS."""
 
 
-async def read_only(connection: AbstractConnection) -> None:
-    """Open a connection as redis-py does, and allow a replica in a Cluster to answer on it."""
+async def begin(connection: AbstractConnection) -> None:
+    """Open a connection as redis-py does."""
     await connection.on_connect()
-    await connection.send_command("READONLY")
-    await connection.read_response()
+
+
+def read_only(
+    begin: Callable[[AbstractConnection], Awaitable[None]],
+) -> Callable[[AbstractConnection], Awaitable[None]]:
+    """Let ``begin`` also allow a replica in a Cluster to answer on a new connection."""
+
+    async def begin_reading(connection: AbstractConnection) -> None:
+        await begin(connection)
+        await connection.send_command("READONLY")
+        await connection.read_response()
+
+    return begin_reading
 
 
 def lead(pool: ConnectionPool, route: Route, *, to_replicas: bool) -> None:
@@ -51,4 +65,6 @@ def lead(pool: ConnectionPool, route: Route, *, to_replicas: bool) -> None:
     pool.connection_class = RoutedTlsConnection if tls else RoutedConnection
     pool.connection_kwargs["route"] = route
     if to_replicas and route.mode == "cluster":
-        pool.connection_kwargs["redis_connect_func"] = read_only
+        pool.connection_kwargs["redis_connect_func"] = read_only(
+            pool.connection_kwargs.get("redis_connect_func", begin)
+        )

@@ -265,4 +265,6 @@ def is_away(error: BaseException) -> bool:
 
     lost = (redis.ConnectionError, redis.TimeoutError, OSError, TimeoutError)
     moved = (redis.AskError, redis.TryAgainError, redis.ClusterDownError, redis.ReadOnlyError)
-    return isinstance(error, (*lost, *moved)) or (isinstance(error, redis.ResponseError) and is_away_reply(str(error)))
+    # redis-py puts the command before an error of a pipeline.
+    reply = str(error).rpartition(" of pipeline caused error: ")[2]
+    return isinstance(error, (*lost, *moved)) or (isinstance(error, redis.ResponseError) and is_away_reply(reply))

@@ -5,7 +5,7 @@ An answered probe proves that a server lives, not that it is the master: a demot
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -46,3 +46,19 @@ class MasterWatch:
                     self._moved(found)
                 else:
                     other = found
+
+
+@contextlib.asynccontextmanager
+async def following(
+    route: Route, leads_to: Callable[[], Address | None], moved: Callable[[Address], None]
+) -> AsyncIterator[None]:
+    """Run a :class:`MasterWatch` in the block."""
+    if route.mode == "single":
+        yield
+        return
+    watching = asyncio.create_task(MasterWatch(route, leads_to, moved).run(), name="master watch")
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait({watching})

@@ -3,8 +3,18 @@
 from schwabstream.consumer.group_reader import GroupReader
 from schwabstream.consumer.last_value import fetch_last, last
 from schwabstream.consumer.live_events import LiveEvents, subscribe
-from schwabstream.consumer.redis_stream import Entry
+from schwabstream.consumer.redis_stream import Entry, RawEntry
 from schwabstream.consumer.streams import read_stream
 from schwabstream.consumer.subscription import Subscription
 
-__all__ = ["Entry", "GroupReader", "LiveEvents", "Subscription", "fetch_last", "last", "read_stream", "subscribe"]
+__all__ = [
+    "Entry",
+    "GroupReader",
+    "LiveEvents",
+    "RawEntry",
+    "Subscription",
+    "fetch_last",
+    "last",
+    "read_stream",
+    "subscribe",
+]

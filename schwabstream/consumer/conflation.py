@@ -14,18 +14,13 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic import ValidationError
 
 from schwabstream.consumer.event_header import Break, Chains, read_header
+from schwabstream.consumer.repeats import RUN_APART
 from schwabstream.consumer.selection import Selection
 from schwabstream.escapes import safe
 from schwabstream.events import SYMBOL_CHANNELS, Channel, Event, StatusEvent, parse_event, status_event
 from schwabstream.protocol.symbols import Symbol, future_meant
 
 LAST_VALUE_CHANNELS: Final = frozenset({Channel.TICKS, Channel.LEVEL2})
-
-# A jump in ``seq`` of this size means a restart of the streamer and not a loss. A channel's numbers start at the
-# microseconds since the epoch and rise by one for each event, thousands of times slower than the clock (docs/adr/0002):
-# a streamer that is restarted a second later begins a million higher, while a million events lost in one run would take
-# minutes of the busiest stream.
-RUN_APART: Final = 1_000_000
 
 # The most reports queued for a reader that takes nothing; the oldest are dropped, but ``counts`` includes them.
 _MAX_NOTICES: Final = 64

@@ -1,25 +1,27 @@
 """``GroupReader``: reads a Redis stream as one consumer of a group, whose position Redis stores.
 
 An entry that was not acknowledged is delivered again, to the same consumer after a crash, or to another after a while.
-Reading continues after an outage of Redis, and reports entries that were trimmed before they could be read.
+Reading continues after an outage of Redis and on the next master, and reports entries that were trimmed before they
+could be read.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypedDict, cast, overload
+from typing import Any, Generic, Literal, Self, TypedDict, overload
 
 import structlog
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 from typing_extensions import TypeVar, Unpack
 
 from schwabstream.broker.arguments import check_number, check_position, check_texts
 from schwabstream.broker.url import cause_of
 from schwabstream.consumer.acknowledgements import Acknowledgements
-from schwabstream.consumer.redis_stream import BLOCK_MS, Entry, Raw, RedisStream
+from schwabstream.consumer.group import Group, Read
+from schwabstream.consumer.redis_stream import Entry, RawEntry, RedisStream, seq_of
 from schwabstream.consumer.subscription import DEFAULT_PREFIX, DEFAULT_URL
-from schwabstream.consumer.trimming import GroupInfo, GroupPosition, StreamInfo
 from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import (
     AccountEvent,
@@ -36,7 +38,8 @@ log = structlog.get_logger(__name__)
 
 CLOSE_LIMIT_S = 3.0
 
-E = TypeVar("E", bound=Event, default=Event)
+E = TypeVar("E", bound=Event | RawEntry, default=Event)
+V = TypeVar("V", bound=Event)
 
 
 class _GroupOptions(TypedDict, total=False):
@@ -53,16 +56,30 @@ class GroupReader(Generic[E]):
     """One consumer of a Redis consumer group, which remembers the entries that were acknowledged.
 
     Use it in ``async with``, iterate it with ``async for``, and call :meth:`acknowledge` for each entry that is done.
-    The channel decides the type of the events. The group is created on first use and starts at ``start``: ``0`` for
-    all entries in the stream, ``$`` for new ones only.
+    The channel decides the type of the events. With ``raw``, each is a ``RawEntry``: its JSON as published, which is
+    not validated. The group is created on first use and starts at ``start``: ``0`` for all entries in the stream, ``$``
+    for new ones only.
 
     First come the entries that this consumer read earlier and did not acknowledge, then entries that other consumers
-    have not acknowledged for ``idle_ms`` milliseconds (checked twice in that time), then new ones. If Redis loses the
-    group, it is created again and reading starts over, so entries may come twice. Entries that were trimmed before the
-    group read or acknowledged them come to one consumer as a StatusEvent ``gap`` with ``detail`` ``trimmed`` and their
-    ``count``.
+    have not acknowledged for ``idle_ms`` milliseconds (checked twice in that time), then new ones. Entries that were
+    trimmed before the group read or acknowledged them come to one consumer as a StatusEvent ``gap`` with ``detail``
+    ``trimmed`` and their ``count``.
+
+    When another server becomes master, events that this consumer has received come no second time, also when the
+    streamer writes them again or the group is missing there and is created again. Other consumers of the group may get
+    them, as after a crash.
     """
 
+    @overload
+    def __init__(
+        self: "GroupReader[RawEntry]",
+        channel: Channel,
+        group: str,
+        consumer: str,
+        *symbols: str,
+        raw: Literal[True],
+        **options: Unpack[_GroupOptions],
+    ) -> None: ...
     @overload
     def __init__(
         self: "GroupReader[TickEvent]",
@@ -132,6 +149,7 @@ class GroupReader(Generic[E]):
         group: str,
         consumer: str,
         *symbols: str,
+        raw: bool = False,
         start: str = "0",
         idle_ms: int = 60_000,
         redis_url: str = DEFAULT_URL,
@@ -142,22 +160,21 @@ class GroupReader(Generic[E]):
         check_position("start", start)
         check_number("idle_ms", idle_ms, 0)
         check_number("batch", batch, 1)
-        self._stream = RedisStream(redis_url, prefix, channel, symbols)
-        self._group, self._consumer, self._start = group, consumer, start
-        self._idle_ms, self._batch = idle_ms, batch
-        self._ready: deque[Raw | Entry] = deque()
-        self._own_from: str | None = "0"
-        self._claim_from, self._claim_at = "0-0", 0.0
-        self._position: GroupPosition | None = None
-        self._acknowledgements = Acknowledgements(self._acknowledge)
+        self._stream = RedisStream(redis_url, prefix, channel, symbols, raw=raw)
+        self._group = Group(self._stream, group, consumer, start=start, idle_ms=idle_ms, batch=batch)
+        self._ready: deque[Read] = deque()
+        self._acknowledgements = Acknowledgements(lambda ids: self._stream.patiently(self._group.acknowledge, ids))
+        self._opened = AsyncExitStack()
         self._sending: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        self._opened.push_async_callback(self._stream.close)
         try:
-            await self._make_group()
+            await self._group.open()
         except (RedisError, OSError) as error:
-            await self._stream.close()
+            await self._opened.aclose()
             raise self._stream.unavailable(error) from error
+        await self._opened.enter_async_context(self._stream.watched())
         self._sending = asyncio.create_task(self._acknowledgements.run(), name="acknowledgements")
         return self
 
@@ -176,27 +193,33 @@ class GroupReader(Generic[E]):
                 raise RedisUnavailable(f"{lost} ({cause_of(failure)})") from failure
             log.warning(lost, reason=cause_of(failure))
         finally:
-            await self._stream.close()
+            await self._opened.aclose()
 
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> Entry[E | StatusEvent]:
-        # The streamer writes events of one type to each stream, which ``_next`` does not check.
-        return cast("Entry[E | StatusEvent]", await self._next())
-
-    async def _next(self) -> Entry:
+    @overload
+    async def __anext__(self: "GroupReader[RawEntry]") -> RawEntry: ...
+    @overload
+    async def __anext__(self: "GroupReader[V]") -> Entry[V | StatusEvent]: ...
+    async def __anext__(self) -> Any:
+        """The next entry. The streamer writes events of one type to each stream, which is not checked."""
+        delivered = self._group.delivered
         while True:
             while not self._ready:
                 self._raise_failure()
-                self._ready += await self._stream.patiently(self._read)
+                self._ready += await self._stream.patiently(self._group.read)
             ready = self._ready.popleft()
-            if isinstance(ready, Entry):
+            if isinstance(ready, Entry | RawEntry):
                 return ready
-            if entry := self._stream.entry(ready):
-                return entry
-            # An entry of another symbol, or one that cannot be parsed, would otherwise come again forever.
-            await self._acknowledgements.add([ready[0].decode()])
+            entry_id, seq = ready[0].decode(), seq_of(ready)
+            if not delivered.is_repeat(seq, entry_id):
+                if entry := self._stream.entry(ready):
+                    return entry
+            elif delivered.is_open(seq):
+                continue
+            # An acknowledged event, or an entry that is skipped, would otherwise come again forever.
+            await self._add([entry_id])
 
     async def acknowledge(self, *ids: str) -> None:
         """Mark these entries as done. Redis gets the ids in groups of 100, after 50 ms, or when the block ends.
@@ -208,7 +231,7 @@ class GroupReader(Generic[E]):
         for each in ids:
             if type(each) is not str:
                 raise ConfigurationError("acknowledge needs ids of entries, which are strings")
-        await self._acknowledgements.add(ids)
+        await self._add(ids)
 
     async def flush(self) -> None:
         """Return when Redis has every acknowledgement made so far. Waits during an outage."""
@@ -219,99 +242,5 @@ class GroupReader(Generic[E]):
         if self._sending is not None and self._sending.done() and not self._sending.cancelled():
             self._sending.result()
 
-    async def _acknowledge(self, ids: Collection[str]) -> None:
-        await self._stream.patiently(self._stream.client.xack, self._stream.key, self._group, *ids)
-
-    async def _make_group(self) -> None:
-        """Create the group unless it exists, and read its position if this user may."""
-        client, key = self._stream.client, self._stream.key
-        try:
-            await client.xgroup_create(key, self._group, id=self._start, mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-        try:
-            async with client.pipeline(transaction=True) as pipe:
-                pipe.xinfo_stream(key)
-                pipe.xinfo_groups(key)
-                stream, group, _ = self._state_of(await pipe.execute())
-        except (ResponseError, KeyError) as error:
-            why = "trimmed entries will not be reported: that needs Redis 7, and a user with +multi +exec +xinfo"
-            log.warning(why, stream=key, reason=str(error))
-            self._position = None
-            return
-        self._position = GroupPosition()
-        if group is not None:
-            self._position.start(stream, group)
-
-    def _state_of(self, answers: list[Any]) -> tuple[StreamInfo, GroupInfo | None, list[Any]]:
-        return StreamInfo.of(answers[0]), GroupInfo.of(answers[1], self._group), answers[2:]
-
-    async def _read(self) -> list[Raw | Entry]:
-        try:
-            if self._own_from is not None:
-                return await self._read_own(self._own_from)
-            return await self._claim() or await self._read_new()
-        except ResponseError as error:
-            if "NOGROUP" not in str(error) and "no such key" not in str(error):
-                raise
-            log.warning("the consumer group was missing: created again", group=self._group, stream=self._stream.key)
-            await self._make_group()
-            return []
-
-    async def _read_own(self, position: str) -> list[Raw | Entry]:
-        """Entries that this consumer read before and did not acknowledge."""
-        entries = await self._read_from(position)
-        self._own_from = entries[-1][0].decode() if entries else None
-        # A trimmed entry comes without fields.
-        gone = [raw[0].decode() for raw in entries if not raw[1]]
-        if gone:
-            await self._stream.client.xack(self._stream.key, self._group, *gone)
-        return [*self._stream.unacknowledged(gone), *(raw for raw in entries if raw[1])]
-
-    async def _claim(self) -> list[Raw | Entry]:
-        """Entries that another consumer has not acknowledged for ``idle_ms``; asks twice in that time."""
-        now = asyncio.get_running_loop().time()
-        if now < self._claim_at:
-            return []
-        answer: Any = await self._stream.client.xautoclaim(
-            self._stream.key,
-            self._group,
-            self._consumer,
-            self._idle_ms,
-            start_id=self._claim_from,
-            count=self._batch,
-        )
-        self._claim_from = answer[0].decode()
-        if self._claim_from == "0-0":
-            self._claim_at = now + self._idle_ms / 2000
-        gone = [each.decode() for each in answer[2]] if len(answer) > 2 else []
-        return [*self._stream.unacknowledged(gone), *(raw for raw in answer[1] if raw[1])]
-
-    async def _read_new(self) -> list[Raw | Entry]:
-        """Entries that no consumer of the group has read; waits a moment for some."""
-        if self._position is None:
-            return list(await self._read_from(">", block=BLOCK_MS))
-        client, key = self._stream.client, self._stream.key
-        async with client.pipeline(transaction=True) as pipe:
-            pipe.xinfo_stream(key)
-            pipe.xinfo_groups(key)
-            pipe.xreadgroup(self._group, self._consumer, {key: ">"}, count=self._batch)
-            stream, group, answer = self._state_of(await pipe.execute())
-        entries = list(answer[0][0][1]) if answer[0] else []
-        if group is None:
-            return list(entries)
-        lost = self._position.advance(stream, group, [raw[0].decode() for raw in entries])
-        if not entries:
-            # Wait without reading: how much was trimmed before a read can only be learned together with that read.
-            await self._stream.after(stream.last_id, 1)
-        elif lost != 0:
-            return [self._stream.unread(lost, group.last_id, entries[0][0].decode()), *entries]
-        return list(entries)
-
-    async def _read_from(self, position: str, *, block: int | None = None) -> list[Raw]:
-        key = self._stream.key
-        answer: Any = await self._stream.client.xreadgroup(
-            self._group, self._consumer, {key: position}, count=self._batch, block=block
-        )
-        return list(answer[0][1]) if answer else []
+    async def _add(self, ids: Iterable[str]) -> None:
+        await self._acknowledgements.add(self._group.delivered.acknowledge(ids))

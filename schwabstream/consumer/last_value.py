@@ -36,7 +36,7 @@ async def fetch_last(symbol: str, *, redis_url: str = DEFAULT_URL, prefix: str =
     check_texts(redis_url=redis_url, prefix=prefix)
     prefix = prefix_at(redis_url, prefix)
     wanted, url = parse_symbol(symbol, today()), redact_url(redis_url)
-    client = redis_client(redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S, decode_responses=True)
+    client = redis_client(redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S, reads=True, decode_responses=True)
     async with client:
         with translated(url):
             async with asyncio.timeout(CONNECT_TIMEOUT_S):

@@ -1,12 +1,13 @@
-"""One Redis stream: its entries as models, reports of trimmed entries, and retries while Redis is away.
+"""One Redis stream: its entries, reports of trimmed entries, and retries while Redis is away.
 
-Its readers keep the position (``streams``). Writes nothing.
+Its readers keep the position (``streams``, ``group``). Writes nothing.
 """
 
 import asyncio
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Generic, NamedTuple
 
 import structlog
 from pydantic import ValidationError
@@ -14,25 +15,24 @@ from redis.exceptions import RedisError, ResponseError
 from typing_extensions import TypeVar  # that of typing has no default before Python 3.13
 
 from schwabstream.broker.arguments import check_channel, check_texts
-from schwabstream.broker.client import redis_client
-from schwabstream.broker.url import prefix_at, redact_url, unavailable
+from schwabstream.broker.following import FollowingClient
+from schwabstream.broker.url import is_away, prefix_at, redact_url, unavailable
 from schwabstream.clock import today
-from schwabstream.consumer.conflation import RUN_APART
 from schwabstream.consumer.event_header import read_header, read_seq
+from schwabstream.consumer.repeats import RUN_APART
 from schwabstream.consumer.selection import Selection
 from schwabstream.consumer.subscription import CONNECT_TIMEOUT_S, redis_backoff
-from schwabstream.consumer.trimming import StreamInfo, gap, id_before
+from schwabstream.consumer.trimming import StreamInfo, gap, id_before, id_key
 from schwabstream.errors import RedisUnavailable
-from schwabstream.events import Channel, Event, parse_event
+from schwabstream.events import Channel, Event, StatusEvent, parse_event
 from schwabstream.protocol.symbols import parse_symbols
-
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
 
 log = structlog.get_logger(__name__)
 
 BLOCK_MS = 1000
 """Shorter than the client's timeout, so that a quiet stream does not count as an outage."""
+START = ("0", "0-0")
+_SCANNED = 500
 
 Raw = tuple[bytes, dict[bytes, bytes]]
 
@@ -52,16 +52,50 @@ class Entry(NamedTuple, Generic[E_co]):
     """The event, or a StatusEvent that reports a gap."""
 
 
-class RedisStream:
-    """One Redis stream: its client, its entries as models, and retries while Redis is away."""
+class RawEntry(NamedTuple):
+    """One event of a stream as its JSON, for programs that pass it on; a ``gap`` is the JSON of its StatusEvent."""
 
-    def __init__(self, redis_url: str, prefix: str, channel: Channel, symbols: Iterable[str]) -> None:
+    id: str
+    """The id in the stream, ``MILLISECONDS-NUMBER``."""
+    symbol: str
+    """The symbol as published, empty for a StatusEvent of no symbol."""
+    payload: bytes
+    """The event as JSON, as published."""
+
+
+class RedisStream:
+    """One Redis stream: its client, its entries, ``raw`` or as models, and retries while Redis is away.
+
+    With ``reads``, it is read from a replica if the URL asks for one. ``watched`` must run, so that it follows a master
+    that moves while the old one still answers.
+    """
+
+    def __init__(
+        self,
+        redis_url: str,
+        prefix: str,
+        channel: Channel,
+        symbols: Iterable[str],
+        *,
+        raw: bool = False,
+        reads: bool = False,
+    ) -> None:
         check_texts(redis_url=redis_url, prefix=prefix)
         prefix = prefix_at(redis_url, prefix)
-        self._selection = Selection.of(parse_symbols(symbols, today()))
-        self.client: Redis = redis_client(redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
+        self._selection, self._raw = Selection.of(parse_symbols(symbols, today())), raw
+        self._following = FollowingClient(redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S, reads=reads, protocol=2)
+        self.client = self._following.redis
         self.key = f"{prefix}:stream:{check_channel('channel', channel)}"
         self._url = redact_url(redis_url)
+
+    @property
+    def connections(self) -> int:
+        """How many connections were opened so far; after each of them another server may answer."""
+        return self._following.connections
+
+    def watched(self) -> AbstractAsyncContextManager[None]:
+        """Follow the master to another server, in the block."""
+        return self._following.following()
 
     async def close(self) -> None:
         """Close the connections."""
@@ -75,72 +109,125 @@ class RedisStream:
             raise self.unavailable(error) from error
         if from_id != "$":
             return from_id, None
-        return (newest[0][0].decode(), read_seq(newest[0][1].get(b"event", b""))) if newest else ("0", None)
+        return (newest[0][0].decode(), seq_of(newest[0])) if newest else ("0", None)
 
     async def after(self, position: str, batch: int) -> list[Raw]:
         """The entries after the position; waits a moment for some."""
         answer: Any = await self.client.xread({self.key: position}, count=batch, block=BLOCK_MS)
         return list(answer[0][1]) if answer else []
 
-    async def trimmed_before(self, raw: Raw, position: str, seq: int | None) -> Entry | None:
+    async def place_of(self, position: str, seq: int | None) -> str:
+        """The id to read on from, for a reader of all entries up to ``position``, the last with that ``seq``.
+
+        A new master may lack the newest entries, and a replica may not have them yet. The streamer writes them again
+        with new ids, which are lower than ``position`` where the clock is behind.
+        """
+        before = await self._newest(position)
+        if before and id_key(before[0][0].decode()) == id_key(position) and seq_of(before[0]) in (seq, None):
+            return position
+        if seq is None:
+            newest = await self._newest("+")
+            return min(position, newest[0][0].decode(), key=id_key) if newest else position
+        first: Any = await self.client.xread({self.key: START[0]}, count=1)
+        if first and (seq_of(first[0][1][0]) or 0) > seq:
+            return START[0]
+        upper = "+"
+        while scanned := await self._newest(upper, _SCANNED):
+            for raw in scanned:
+                if (seq_of(raw) or seq + 1) <= seq:
+                    return raw[0].decode()
+            upper = id_before(scanned[-1][0].decode())
+        return START[0]
+
+    async def _newest(self, upper: str, count: int = 1) -> list[Raw]:
+        """The newest entries up to this id, the newest first."""
+        found: Any = await self.client.xrevrange(self.key, max=upper, count=count)
+        return list(found)
+
+    async def trimmed_before(self, raw: Raw, position: str, seq: int | None) -> "Entry | RawEntry | None":
         """The gap between the entry at ``position``, with that ``seq``, and this one, the next in the stream."""
-        following = read_seq(raw[1].get(b"event", b""))
+        following = seq_of(raw)
         apart = None if seq is None or following is None else following - seq
-        if position in ("0", "0-0") or apart == 1:
+        if (position in START and seq is None) or apart == 1:
             return None
         # While the last entry read is still in the stream, no later one has been trimmed.
-        if await self.client.xrevrange(self.key, max=position, count=1):
+        if await self._newest(position):
             return None
-        if apart is None:
-            return self.unread(None, position, raw[0].decode()) if await self._was_trimmed() else None
-        if -RUN_APART < apart <= 0:
+        if apart is not None and -RUN_APART < apart <= 0:
             return None
-        return self.unread(apart - 1 if 0 < apart < RUN_APART else None, position, raw[0].decode())
+        if (apart is None or position in START) and not await self._was_trimmed():
+            return None
+        count = apart - 1 if apart is not None and 0 < apart < RUN_APART else None
+        return self.unread(count, position, raw[0].decode())
 
     async def _was_trimmed(self) -> bool:
         """Whether the stream ever had more entries; assumed where this user may not ask."""
         try:
             return StreamInfo.of(await self.client.xinfo_stream(self.key)).removed > 0
-        except (ResponseError, KeyError):
+        except (ResponseError, KeyError) as error:
+            if isinstance(error, ResponseError) and is_away(error):
+                raise
             return True
 
-    def unread(self, count: int | None, lost_after: str, kept_from: str) -> Entry:
+    def unread(self, count: int | None, lost_after: str, kept_from: str) -> "Entry | RawEntry":
         """The report of entries between two ids that were trimmed unread."""
         many = "an unknown number of" if count is None else str(count)
         reason = f"entries of {self.key} were trimmed before they were read: {many} (ids {lost_after} to {kept_from})"
-        return Entry(id_before(kept_from), gap(reason, count, lost_after, kept_from, time.time_ns() // 1000))
+        return self._report(id_before(kept_from), gap(reason, count, lost_after, kept_from, time.time_ns() // 1000))
 
-    def unacknowledged(self, ids: list[str]) -> list[Entry]:
+    def unacknowledged(self, ids: list[str]) -> "list[Entry | RawEntry]":
         """The report of entries that were read but never acknowledged; empty when there are none."""
         if not ids:
             return []
         reason = f"entries of {self.key} were trimmed before they were acknowledged: {len(ids)} (from id {ids[0]})"
-        return [Entry(ids[-1], gap(reason, len(ids), ids[0], None, time.time_ns() // 1000))]
+        return [self._report(ids[-1], gap(reason, len(ids), ids[0], None, time.time_ns() // 1000))]
+
+    def _report(self, entry_id: str, status: StatusEvent) -> "Entry | RawEntry":
+        if self._raw:
+            return RawEntry(entry_id, "", status.model_dump_json(exclude_none=True).encode())
+        return Entry(entry_id, status)
 
     async def patiently(self, call: Any, *arguments: Any) -> Any:
         """The call's result; repeats the call while Redis is away."""
         backoff = redis_backoff()
         while True:
             try:
-                return await call(*arguments)
-            except ResponseError as error:
-                if "LOADING" not in str(error):
-                    raise self.unavailable(error) from error
+                async with self._following.call():
+                    return await call(*arguments)
             except (RedisError, OSError) as error:
+                if isinstance(error, ResponseError) and not is_away(error):
+                    raise self.unavailable(error) from error
                 log.debug("redis is away", url=self._url, reason=str(error))
+            # A server that refuses keeps its connections, and the next one must lead to another.
+            await self._following.disconnect()
             await asyncio.sleep(backoff.next_delay())
 
-    def entry(self, raw: Raw) -> Entry | None:
-        """The entry as its model; None for another symbol, and for an entry that cannot be parsed."""
+    def entry(self, raw: Raw) -> "Entry | RawEntry | None":
+        """The entry as its model, or raw; None for another symbol, and for an entry that cannot be parsed."""
         identifier, payload = raw[0].decode(), raw[1].get(b"event", b"")
+        if not self._takes(payload):
+            return None
+        if self._raw:
+            return RawEntry(identifier, raw[1].get(b"symbol", b"").decode(errors="replace"), payload)
+        try:
+            return Entry(identifier, parse_event(payload))
+        except ValidationError:
+            log.warning("an entry cannot be parsed as an event", stream=self.key, id=identifier)
+            return None
+
+    def _takes(self, payload: bytes) -> bool:
+        if self._selection.everything:
+            return True
         _, symbol, key, _ = read_header(payload)
-        if not (isinstance(symbol, str | None) and isinstance(key, str | None)) or self._selection.takes(symbol, key):
-            try:
-                return Entry(identifier, parse_event(payload))
-            except ValidationError:
-                log.warning("an entry cannot be parsed as an event", stream=self.key, id=identifier)
-        return None
+        return not (isinstance(symbol, str | None) and isinstance(key, str | None)) or self._selection.takes(
+            symbol, key
+        )
 
     def unavailable(self, error: Exception) -> RedisUnavailable:
         """The error as ``RedisUnavailable``."""
         return unavailable(self._url, error)
+
+
+def seq_of(raw: Raw) -> int | None:
+    """The ``seq`` of an entry's event; None when it has none."""
+    return read_seq(raw[1].get(b"event", b""))

@@ -7,13 +7,13 @@ interface for programs. Opens no connection to Schwab; writes nothing to Redis b
 
 import asyncio
 import contextlib
+import functools
 import random
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import Self, cast
 
-import hiredis
 import structlog
 from pydantic import ValidationError
 from redis.asyncio.client import Redis
@@ -21,19 +21,18 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from schwabstream.backoff import Backoff
 from schwabstream.broker.arguments import check_channels, check_texts
-from schwabstream.broker.client import heed_cancellation, redis_client
+from schwabstream.broker.client import RoutedPool, redis_client
 from schwabstream.broker.kind import reach
-from schwabstream.broker.url import prefix_at, redact_url, translated, unavailable
+from schwabstream.broker.url import Address, is_away, parse_redis_url, prefix_at, redact_url, translated, unavailable
+from schwabstream.broker.watch import following
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
 from schwabstream.consumer.selection import ReportLooks, aliases_for, channel_names
+from schwabstream.consumer.subscribed_connection import SubscribedConnection
 from schwabstream.consumer.wishes import WantedSet
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport, parse_report
-
-if TYPE_CHECKING:
-    from redis.asyncio.connection import AbstractConnection
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +42,7 @@ EVERYTHING = frozenset(Channel) - {Channel.SCREENERS, Channel.ACCOUNT}
 """All that concerns symbols. Screeners and account activity have their own readers, which name these channels."""
 CONNECT_TIMEOUT_S = 3.0
 PROBE_AFTER_S = 5.0
-_READ_BYTES = 65_536
+_MESSAGE = (b"message", b"smessage")
 
 
 class Subscription:
@@ -78,17 +77,20 @@ class Subscription:
         self._listening = self._kinds | {Channel.STATUS} if symbols else self._kinds
         self._channels: Mapping[bytes, Channel] = {}
         self._shared_only = False  # since Redis has refused the channels of symbols
-        self._client = redis_client(redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
+        client = functools.partial(redis_client, redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
+        self._client = client(reads=True)
+        self._master = client() if parse_redis_url(redis_url).from_replica else self._client
+        self._connection: SubscribedConnection | None = None
         self._arrived = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         try:
-            connection = await self._open()
+            self._connection = await self._open()
         except RedisUnavailable:
-            await self._client.aclose()
+            await self._close()
             raise
-        self._reader = asyncio.create_task(self._read_on(connection), name="subscription")
+        self._reader = asyncio.create_task(self._read_on(), name="subscription")
         return self
 
     async def __aexit__(
@@ -97,7 +99,11 @@ class Subscription:
         if self._reader is not None:
             self._reader.cancel()
             await asyncio.wait({self._reader})
-        await self._client.aclose()
+        await self._close()
+
+    async def _close(self) -> None:
+        for client in {self._client, self._master}:
+            await client.aclose()
 
     def __aiter__(self) -> Self:
         return self
@@ -122,21 +128,21 @@ class Subscription:
     async def ask_for(self, symbols: Iterable[str], until_s: float) -> None:
         """Ask the streamer for symbols until that time, in seconds since the epoch. Raises ``RedisUnavailable``."""
         with translated(self.url):
-            await WantedSet(self._client, self._prefix).renew(symbols, until_s)
+            await WantedSet(self._master, self._prefix).renew(symbols, until_s)
 
     def notify(self) -> None:
         """Let an iteration look at the queue again."""
         self._arrived.set()
 
-    async def _open(self) -> "_SubscribedConnection":
+    async def _open(self) -> "SubscribedConnection":
         """Open a subscribed connection and merge the last values; raises ``RedisUnavailable``."""
         self.queue.hold()
-        connection = _SubscribedConnection(self._client.connection_pool, self._probe_after_s)
+        connection = SubscribedConnection(cast("RoutedPool", self._client.connection_pool), self._probe_after_s)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 aliases = self._aliases(await self._readable_report())
                 self._channels = channel_names(self._prefix, self._listening, aliases)
-                await connection.open(self._channels)
+                await connection.open(self._subscriptions())
                 last_values = {
                     kind: await fetch_last_values(self._client, self._prefix, kind, aliases)
                     for kind in self._kinds & LAST_VALUE_CHANNELS
@@ -151,45 +157,69 @@ class Subscription:
         self._arrived.set()
         return connection
 
-    async def _read_on(self, connection: "_SubscribedConnection | None") -> None:
-        """Read until cancelled, and reconnect after each outage."""
-        backoff, time_of = redis_backoff(), asyncio.get_running_loop().time
-        try:
-            while True:
-                try:
-                    connection = connection or await self._open()
-                    if self.outage:
-                        log.info("redis is back", url=self.url)
-                    self.outage, opened_at = None, time_of()
-                    try:
-                        await self._read(connection)
-                    finally:
-                        backoff.streamed(time_of() - opened_at)
-                    await connection.close()
-                    connection = await self._open()
-                    continue
-                except (RedisUnavailable, RedisError, OSError, TimeoutError) as error:
-                    self._note_outage(str(error) or "it went silent")
-                if connection is not None:
-                    await connection.close()
-                    connection = None
-                await asyncio.sleep(backoff.next_delay())
-        finally:
-            self._arrived.set()
-            if connection is not None:
-                await connection.close()
+    def _subscriptions(self) -> dict[str, list[bytes]]:
+        """The channels by the command that subscribes to them: in a Cluster, those of symbols are sharded."""
+        shared = {name for name, kind in self._channels.items() if name == f"{self._prefix}:{kind}".encode()}
+        if self._client.route.mode != "cluster":
+            shared.update(self._channels)
+        commands = {"SUBSCRIBE": sorted(shared), "SSUBSCRIBE": sorted(self._channels.keys() - shared)}
+        return {command: names for command, names in commands.items() if names}
 
-    async def _read(self, connection: "_SubscribedConnection") -> None:
+    async def _read_on(self) -> None:
+        """Read until cancelled; reconnect after each outage, and when another server has become the master."""
+        # A subscribed connection to a demoted or isolated server stays quiet, and such a server answers a PING. What
+        # proves that it is still in the topology is the route: the master or a healthy replica, by its ROLE.
+        async with following(self._client.route, self._leads_to, self._leave):
+            try:
+                await self._keep_reading()
+            finally:
+                self._arrived.set()
+                if self._connection is not None:
+                    await self._connection.close()
+
+    async def _keep_reading(self) -> None:
+        backoff, time_of = redis_backoff(), asyncio.get_running_loop().time
+        while True:
+            try:
+                connection = self._connection = self._connection or await self._open()
+                if self.outage:
+                    log.info("redis is back", url=self.url)
+                self.outage, opened_at = None, time_of()
+                try:
+                    await self._read(connection)
+                finally:
+                    backoff.streamed(time_of() - opened_at)
+                await connection.close()
+                self._connection = None
+                self._connection = await self._open()
+                continue
+            except (RedisUnavailable, RedisError, OSError, TimeoutError) as error:
+                self._note_outage(str(error) or "it went silent")
+            if self._connection is not None:
+                await self._connection.close()
+                self._connection = None
+            await asyncio.sleep(backoff.next_delay())
+
+    def _leads_to(self) -> Address | None:
+        return None if self._connection is None else self._connection.leads_to()
+
+    def _leave(self, master: Address) -> None:
+        if self._connection is not None:
+            self._connection.leave(f"Redis is at {master} now")
+
+    async def _read(self, connection: "SubscribedConnection") -> None:
         """Queue incoming messages; returns when the symbols are on other channels. Raises OSError when it ends."""
         time_of = asyncio.get_running_loop().time
         looks, channels, kinds = ReportLooks(time_of()), self._channels, self._kinds
         while True:
             for reply in await connection.replies():
-                if len(reply) == 3 and reply[0] == b"message" and (channel := channels.get(reply[1])):
+                if len(reply) == 3 and reply[0] in _MESSAGE and (channel := channels.get(reply[1])):
                     if channel is Channel.STATUS:
                         looks.take_status(reply[2], time_of())
                     if channel in kinds:
                         self.queue.receive(channel, reply[2], _now_us())
+                elif reply[0] == b"sunsubscribe":
+                    raise ConnectionResetError("the slot of the channels has moved to another node")
             if len(self.queue):
                 self._arrived.set()
             if self._symbols and looks.due(time_of()) and await self._is_elsewhere():
@@ -197,9 +227,12 @@ class Subscription:
 
     async def _readable_report(self) -> StreamerReport | None:
         """The report, where it matters; None also for a user who may not read it. Raises redis-py's errors."""
-        with contextlib.suppress(ResponseError):
+        try:
             return await fetch_report(self._client, self._prefix) if self._symbols else None
-        return None
+        except ResponseError as error:
+            if is_away(error):
+                raise
+            return None
 
     def _aliases(self, report: StreamerReport | None) -> tuple[str, ...] | None:
         """The aliases whose channels to listen to; None for the shared channels."""
@@ -218,71 +251,6 @@ class Subscription:
             log.warning("redis is away", url=self.url, reason=reason)
         self.outage = reason
         self._arrived.set()
-
-
-class _SubscribedConnection:
-    """One connection in subscribed state. redis-py opens it; this class reads the replies, in whole batches.
-
-    A message of 400 bytes costs 1.2 µs of CPU this way, 6 µs with ``PubSub.parse_response`` and 18 µs with
-    ``PubSub.get_message`` (redis-py 8.1 with hiredis), which is more than everything else costs (docs/adr/0003).
-    """
-
-    def __init__(self, pool: Any, probe_after_s: float) -> None:
-        self._pool, self._probe_after_s = pool, probe_after_s
-        self._connection: AbstractConnection | None = None
-        self._parser = hiredis.Reader()
-        self._confirmed: list[list[Any]] = []
-
-    async def open(self, channels: Collection[bytes]) -> None:
-        """Connect and subscribe; returns once Redis has confirmed every channel."""
-        connection = self._connection = await self._pool.get_connection()
-        await connection.send_command("SUBSCRIBE", *channels)
-        heed_cancellation()
-        while sum(reply[0] == b"subscribe" for reply in self._confirmed) < len(channels):
-            self._confirmed += await self._receive()
-
-    async def replies(self) -> list[list[Any]]:
-        """Return the incoming replies, at least one; probe a silent connection and raise OSError when it is dead."""
-        if self._confirmed:
-            early, self._confirmed = self._confirmed, []
-            return early
-        try:
-            async with asyncio.timeout(self._probe_after_s):
-                return await self._receive()
-        except TimeoutError:
-            if self._connection is not None:
-                await self._connection.send_command("PING", check_health=False)
-                heed_cancellation()
-            async with asyncio.timeout(self._probe_after_s):
-                return await self._receive()
-
-    async def close(self) -> None:
-        """Close the connection, also a broken one."""
-        if self._connection is not None:
-            with contextlib.suppress(RedisError, OSError):
-                await self._connection.disconnect(nowait=True)
-            await self._pool.release(self._connection)
-            self._connection = None
-
-    async def _receive(self) -> list[list[Any]]:
-        stream = self._connection and self._connection._reader  # checked by a test (docs/adr/0003)
-        replies: list[list[Any]] = []
-        while not replies:
-            received = await stream.read(_READ_BYTES) if stream else b""
-            if not received:
-                raise ConnectionResetError("Redis closed the connection")
-            self._parser.feed(received)
-            while (reply := self._parser.gets()) is not False:
-                if isinstance(reply, hiredis.ReplyError):
-                    raise _error_of(str(reply))
-                replies.append(reply)
-        return replies
-
-
-def _error_of(message: str) -> RedisError:
-    """The error of redis-py for an error reply."""
-    kind, _, text = message.partition(" ")
-    return NoPermissionError(text) if kind == "NOPERM" else ResponseError(message)
 
 
 def redis_backoff() -> Backoff:
@@ -318,7 +286,7 @@ async def read_report(redis_url: str, prefix: str) -> StreamerReport | None:
     """
     prefix = prefix_at(redis_url, prefix)
     await reach(redis_url, prefix)
-    async with redis_client(redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S) as client:
+    async with redis_client(redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S, reads=True) as client:
         with translated(redact_url(redis_url)):
             return await fetch_report(client, prefix)
 

@@ -16,6 +16,7 @@ import structlog
 from redis.asyncio.client import Redis
 from redis.exceptions import ResponseError
 
+from schwabstream.broker.url import is_away
 from schwabstream.errors import RedisUnavailable
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport
@@ -75,7 +76,7 @@ class Wishes:
         try:
             report = await self._subscription.fetch_report()
         except RedisUnavailable as error:  # the subscription reports an outage
-            return RENEW_EVERY_S if isinstance(error.__cause__, ResponseError) else LOOK_EVERY_S
+            return RENEW_EVERY_S if _is_refusal(error) else LOOK_EVERY_S
         now_s = self._now_s()
         if now_s >= self._renew_at and await self._renew(report, now_s):
             self._renew_at = now_s + RENEW_EVERY_S
@@ -101,7 +102,7 @@ class Wishes:
             if wanted:
                 await self._subscription.ask_for(wanted, now_s + LIFE_S)
         except RedisUnavailable as error:
-            if not isinstance(error.__cause__, ResponseError):
+            if not _is_refusal(error):
                 return False
             if self.refusal is None:
                 log.warning("cannot ask the streamer for symbols", reason=str(error))
@@ -116,6 +117,11 @@ class Wishes:
             return False
         lines = report.by_key()
         return any(key not in lines and symbol.alias not in report.refused for key, symbol in self._by_key.items())
+
+
+def _is_refusal(error: RedisUnavailable) -> bool:
+    """Whether Redis answers and does not accept the command, as opposed to an outage."""
+    return isinstance(error.__cause__, ResponseError) and not is_away(error.__cause__)
 
 
 class WantedSet:

@@ -14,7 +14,8 @@ from typing import Any
 import structlog
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
-from schwabstream.broker.client import heed_cancellation, redis_client
+from schwabstream.broker.client import heed_cancellation
+from schwabstream.broker.following import FollowingClient
 from schwabstream.broker.url import prefix_at
 from schwabstream.protocol.symbols import MAX_LENGTH
 from schwabstream.report import Source
@@ -50,10 +51,12 @@ class WishPoll:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         prefix = prefix_at(redis_url, prefix)
-        self._redis = redis_client(redis_url, prefix, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
+        self._following = FollowingClient(redis_url, prefix, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
+        self._redis = self._following.redis
         self._key, self._take, self._wall, self._sleep = f"{prefix}:wanted", take, wall, sleep
         self._cpu_s = cpu_s
         self._channels = tuple(f"{prefix}:{channel}:" for channel in _LISTENED) if symbol_channels else ()
+        self._listing = "SHARDCHANNELS" if self._redis.route.mode == "cluster" else "CHANNELS"
         self._answers: list[list[str]] = [[] for _ in range(2 + len(self._channels))]
         self._denied: set[str] = set()
         self._is_away = False
@@ -62,12 +65,14 @@ class WishPoll:
         """Poll until cancelled."""
         polls = 0
         try:
-            while True:
-                before_s = self._cpu_s()
-                await self.poll(clean_up=polls % CLEAN_UP_EVERY == 0)
-                polls += 1
-                # Not the time that passed: Redis may be slow to answer, and the first poll connects.
-                await self._sleep(min(RAREST_S, max(POLL_S, (self._cpu_s() - before_s) / LARGEST_SHARE)))
+            # A demoted master answers, and nobody listens there any more: that would release every symbol.
+            async with self._following.following():
+                while True:
+                    before_s = self._cpu_s()
+                    await self.poll(clean_up=polls % CLEAN_UP_EVERY == 0)
+                    polls += 1
+                    # Not the time that passed: Redis may be slow to answer, and the first poll connects.
+                    await self._sleep(min(RAREST_S, max(POLL_S, (self._cpu_s() - before_s) / LARGEST_SHARE)))
         finally:
             await self.close()
 
@@ -82,14 +87,15 @@ class WishPoll:
         pipeline.zrangebyscore(self._key, "+inf", "+inf", 0, MOST_WISHES)
         pipeline.zrevrangebyscore(self._key, "(+inf", f"({now}", 0, MOST_WISHES)
         for channel in self._channels:
-            pipeline.pubsub_channels(f"{_literal(channel)}*")
+            pipeline.execute_command("PUBSUB", self._listing, f"{_literal(channel)}*")
         if clean_up:
             pipeline.zremrangebyscore(self._key, "-inf", now)
         try:
-            answers: list[Any] = await pipeline.execute(raise_on_error=False)
-            for number, before in enumerate(self._answers):
-                if isinstance(answers[number], list) and len(answers[number]) >= MOST_WISHES:
-                    answers[number] = await self._oldest_first(number, before, answers[number], now)
+            async with self._following.call():
+                answers: list[Any] = await pipeline.execute(raise_on_error=False)
+                for number, before in enumerate(self._answers):
+                    if isinstance(answers[number], list) and len(answers[number]) >= MOST_WISHES:
+                        answers[number] = await self._oldest_first(number, before, answers[number], now)
         except (RedisError, OSError) as error:
             if not self._is_away:
                 log.info("cannot read the wanted symbols; keeping the last ones", reason=str(error))

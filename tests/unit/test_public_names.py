@@ -20,7 +20,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
 PUBLIC = {
     "schwabstream": """BarEvent Channel GroupReader Level2Event StatusEvent TickEvent __version__ last read_stream
         subscribe""",
-    "schwabstream.consumer": "Entry GroupReader LiveEvents Subscription fetch_last last read_stream subscribe",
+    "schwabstream.consumer": "Entry GroupReader LiveEvents RawEntry Subscription fetch_last last read_stream subscribe",
     "schwabstream.events": """AccountEvent BarEvent Channel Event InstrumentEvent Level Level2Event ScreenerEvent
         ScreenerItem StatusEvent StatusState
         TickEvent VERSION Venue parse_event""",

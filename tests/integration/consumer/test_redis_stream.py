@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from schwabstream.consumer.redis_stream import RedisStream
+from schwabstream.consumer.redis_stream import Entry, RedisStream
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, StatusEvent
 from tests.conftest import RedisServer
@@ -62,7 +62,7 @@ async def test_an_entry_is_an_event_of_the_wanted_symbol(redis_server: RedisServ
     add(redis_server, 2, symbol="AAPL", key="AAPL")
     redis_server.client.xadd(KEY, {"symbol": "/MNQ:XCME", "event": '{"symbol": "/MNQ:XCME", "key": "/MNQ"}'})
     mine, other, broken = [stream.entry(raw) for raw in await stream.after("0", 10)]
-    assert mine is not None
+    assert isinstance(mine, Entry)
     assert (mine.event.symbol, mine.event.seq) == ("/MNQ:XCME", 1)
     assert (other, broken) == (None, None)
 

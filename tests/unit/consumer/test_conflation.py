@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schwabstream.consumer.conflation import RUN_APART, ConflatingQueue
+from schwabstream.consumer.conflation import ConflatingQueue
+from schwabstream.consumer.repeats import RUN_APART
 from schwabstream.events import BarEvent, Channel, Event, StatusEvent, TickEvent
 from schwabstream.protocol.symbols import Asset, Symbol
 

@@ -1,0 +1,86 @@
+"""Recognizes events that a Redis stream contains twice, so that a reader delivers each of them once. Pure.
+
+When a master fails, events that it had acknowledged may be missing on the next one. The streamer writes them again,
+under new ids and with the same ``seq``; a reader may have read them before (docs/adr/0016).
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+# A jump in ``seq`` of this size means a restart of the streamer and not a loss. A channel's numbers start at the
+# microseconds since the epoch and rise by one for each event, thousands of times slower than the clock (docs/adr/0002):
+# a streamer that is restarted a second later begins a million higher, while a million events lost in one run would take
+# minutes of the busiest stream.
+RUN_APART: Final = 1_000_000
+
+REMEMBERED: Final = 20_000
+"""The most events that a streamer writes again."""
+
+
+def is_repeat(seq: int | None, newest: int | None) -> bool:
+    """Whether an event with this ``seq`` came before the ``newest`` one of the same run."""
+    return seq is not None and newest is not None and newest - RUN_APART < seq <= newest
+
+
+class Delivered:
+    """The events that one consumer of a group received lately, with the ids of their entries.
+
+    Other consumers receive what lies between them, so ``seq`` does not rise by one, and a claimed entry is older than
+    the newest: only the ``seq`` of the event itself shows that it was received before.
+    """
+
+    def __init__(self, remembered: int = REMEMBERED) -> None:
+        self._remembered = remembered
+        self._open_ids: dict[int, tuple[str, ...]] = {}
+        self._seq_of: dict[str, int] = {}
+
+    def is_repeat(self, seq: int | None, entry_id: str) -> bool:
+        """Note an entry; whether its event was received before."""
+        if seq is None:
+            return False
+        before = self._open_ids.get(seq)
+        if before is None:
+            self._open_ids[seq] = (entry_id,)
+            self._seq_of[entry_id] = seq
+            if len(self._open_ids) > self._remembered:
+                self._forget(next(iter(self._open_ids)))
+            return False
+        if before and entry_id not in before:
+            self._open_ids[seq] = (*before, entry_id)
+            self._seq_of[entry_id] = seq
+        return True
+
+    def is_open(self, seq: int | None) -> bool:
+        """Whether an entry of this event is not acknowledged yet; acknowledging one of them acknowledges all."""
+        return seq is not None and bool(self._open_ids.get(seq))
+
+    def has_open(self, entry_id: str) -> bool:
+        """Whether this entry was received and is not acknowledged yet."""
+        return entry_id in self._seq_of
+
+    def acknowledge(self, entry_ids: Iterable[str]) -> list[str]:
+        """Note acknowledged entries; returns their ids and those of all entries with the same events."""
+        ids: dict[str, None] = {}
+        for entry_id in entry_ids:
+            ids[entry_id] = None
+            if (seq := self._seq_of.get(entry_id)) is not None:
+                for each in self._open_ids[seq]:
+                    ids[each] = None
+                    del self._seq_of[each]
+                self._open_ids[seq] = ()
+        return list(ids)
+
+    def deliver_again(self, entry_ids: Iterable[str]) -> None:
+        """Let these entries count as new unless they were acknowledged, because the group hands them out again."""
+        for entry_id in entry_ids:
+            if (seq := self._seq_of.get(entry_id)) is not None:
+                self._forget(seq)
+
+    def resume_after(self) -> int | None:
+        """The ``seq`` after which reading again misses no open event; None while none was received."""
+        opened = [seq for seq, ids in self._open_ids.items() if ids]
+        return min(opened) - 1 if opened else max(self._open_ids, default=None)
+
+    def _forget(self, seq: int) -> None:
+        for entry_id in self._open_ids.pop(seq):
+            del self._seq_of[entry_id]
