@@ -64,6 +64,7 @@ class Run:
     began: float = 0.0
     ended: float | None = None
     error: BaseException | None = None
+    killed: bool = False
 
     def take(self, payload: bytes) -> None:
         """Note one event as it is published."""
@@ -176,7 +177,7 @@ class Heard:
 
     events: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     gaps: list[StatusEvent] = field(default_factory=list)
-    entries: list[tuple[str, int]] = field(default_factory=list)
+    error: BaseException | None = None
 
     def take(self, event: Any) -> None:
         """Note one event."""
@@ -192,15 +193,17 @@ class Ledger:
     def __init__(self) -> None:
         self.runs: list[Run] = []
         self.heard: dict[str, Heard] = defaultdict(Heard)
+        self.written: dict[tuple[str, int], list[float]] = defaultdict(list)
+
+    def write(self, key: bytes, payload: bytes, now: float) -> None:
+        """Note one entry that Redis added to a stream."""
+        channel = key.decode().rpartition(":")[2]
+        self.written[channel, orjson.loads(payload)["seq"]].append(now)
 
     def begin(self, streamer: str, now: float) -> Run:
         """A publisher begins."""
         self.runs.append(Run(len(self.runs), streamer, None, began=now))  # type: ignore[arg-type]  # set at once
         return self.runs[-1]
-
-    def run_of(self, channel: str, seq: int) -> Run:
-        """The run that numbered an event."""
-        return next(run for run in self.runs if run.numbered(channel, seq))
 
 
 class Deployment:
@@ -212,6 +215,7 @@ class Deployment:
         self.redis_url = f"redis://127.0.0.1:{self.redis.port}/0"
         self.symbols = parse_symbols(SYMBOLS, datetime.fromtimestamp(self.wall(), UTC).date())
         self.ledger = Ledger()
+        self.redis.on_command = self._take_commands
         self.story: list[str] = []
         self.streamers: dict[str, StreamerProcess] = {}
         self.readers: dict[str, Process] = {}
@@ -226,6 +230,11 @@ class Deployment:
         """Add a line to the story."""
         self.story.append(f"{self.loop.time():8.3f} {words}")
 
+    def _take_commands(self, commands: list[list[bytes]], replies: Any) -> None:
+        for words, reply in zip(commands, replies, strict=True):
+            if words[0] == b"XADD" and isinstance(reply, bytes):
+                self.ledger.write(words[1], words[-1], self.loop.time())
+
     def add_streamer(self, name: str) -> StreamerProcess:
         """Start one more streamer, with the same login."""
         store = TokenStore(Path(f"tokens/{name}.json"), clock=self.wall)
@@ -238,6 +247,14 @@ class Deployment:
     def token(self) -> dict[str, Any]:
         """The login that all streamers use."""
         return self.simulator.issue_token()
+
+    def kill(self, name: str, *, silently: bool) -> None:
+        """Kill a streamer; one that is started later has a new name."""
+        streamer = self.streamers.pop(name)
+        if streamer.run:
+            streamer.run.killed = True
+        streamer.process.kill(silently=silently)
+        self.tasks.append(asyncio.create_task(streamer.end()))
 
     def leader(self) -> StreamerProcess | None:
         """The streamer that leads and is connected to Redis, if there is exactly one."""
@@ -255,7 +272,7 @@ class Deployment:
             await read()
         except SchwabStreamError as error:
             self.note(f"{name} ended: {error}")
-            self.ledger.heard[name].ended = error
+            self.ledger.heard[name].error = error
 
     async def trade(self, rng: random.Random) -> None:
         """Move the market until cancelled."""
@@ -265,10 +282,10 @@ class Deployment:
 
     async def close(self) -> None:
         """End every process."""
-        for task in self.tasks:
-            task.cancel()
         for process in self.readers.values():
             process.resume()
+        for task in self.tasks:
+            task.cancel()
         if self.tasks:
             await asyncio.wait(self.tasks)
         for streamer in self.streamers.values():

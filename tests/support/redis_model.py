@@ -220,16 +220,18 @@ class RedisModel:
         reply = self._answer(client, words)
         if reply is not self:
             client.send(reply)
-        self._spread()
-        self._serve_blocked()
+        changed = self._spread()
+        if any(isinstance(self.data.values.get(key), Stream) for key in changed):
+            self._serve_blocked()
 
-    def _spread(self) -> None:
-        """Expire, and note changes for those that watch."""
+    def _spread(self) -> set[bytes]:
+        """Expire, and note what has changed for those that watch it."""
         self.data.expire(self._now())
         touched, self.data.touched = self.data.touched, set()
         if touched:
             for client in self.clients.values():
                 client.dirty = client.dirty or not touched.isdisjoint(client.watched)
+        return touched
 
     def _now(self) -> int:
         return int(self._wall() * 1000)

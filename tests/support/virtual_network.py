@@ -72,16 +72,15 @@ class Process:
         for gate in sorted(waiting, key=lambda gate: gate.is_timer):
             asyncio.get_running_loop().call_soon(gate, context=gate.context)
 
-    def kill(self) -> None:
-        """End at once, as by SIGKILL: nobody hears from it again, and the other ends see a reset.
+    def kill(self, *, silently: bool = False) -> None:
+        """End at once, as by SIGKILL: the other ends see a reset, or ``silently`` nothing, as when its host is cut off.
 
         Its tasks must still be cancelled; whatever they do, nothing gets out.
         """
         self.alive = False
         self.resume()
-        for port in set(self.network.listeners) | set(self.links):
-            self.link(port).refused = True
-            self.link(port).cut()
+        for _, link in sorted(self.links.items()):
+            link.cut(silently=silently)
 
 
 @dataclass(eq=False)
@@ -97,10 +96,11 @@ class Link:
     ends: "set[_End]" = field(default_factory=set)
     openings: "deque[asyncio.Future[None]]" = field(default_factory=deque)
 
-    def cut(self) -> None:
-        """Reset every connection."""
+    def cut(self, *, silently: bool = False) -> None:
+        """Reset every connection; ``silently``: only the client's ends, and the server's stay open."""
         for end in sorted(self.ends, key=lambda end: end.number):
-            end.reset()
+            if end.is_client or not silently:
+                end.reset()
 
     def release(self) -> None:
         """Let everything pass that was held."""
@@ -142,6 +142,7 @@ class _End(asyncio.Transport):
         self._network, self._link, self._protocol, self.context = network, link, protocol, context
         self.number = network.next_number()
         self.peer: _End
+        self.is_client = False
         self._incoming: deque[bytes | None | Exception] = deque()
         self._due: deque[float] = deque()
         self._flying_bytes = 0
@@ -325,7 +326,7 @@ class Network:
             raise ConnectionRefusedError(111, "Connection refused")
         client = _End(self, link, factory(), contextvars.copy_context())
         server = _End(self, link, listener.factory(), listener.context.copy())
-        client.peer, server.peer = server, client
+        client.peer, server.peer, client.is_client = server, client, True
         server.context.run(server.get_protocol().connection_made, server)
         client.get_protocol().connection_made(client)
         await asyncio.sleep(0)
