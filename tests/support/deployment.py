@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import functools
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -28,7 +28,7 @@ from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.group_reader import GroupReader
 from schwabstream.consumer.streams import read_stream
 from schwabstream.consumer.subscription import Subscription
-from schwabstream.errors import LeaseLost, SchwabStreamError
+from schwabstream.errors import SchwabStreamError
 from schwabstream.events import Channel, StatusEvent
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import parse_symbols
@@ -178,9 +178,11 @@ class Heard:
     events: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     gaps: list[StatusEvent] = field(default_factory=list)
     error: BaseException | None = None
+    story: list[tuple[float, str, int, str]] = field(default_factory=list)
 
     def take(self, event: Any) -> None:
         """Note one event."""
+        self.story.append((asyncio.get_running_loop().time(), event.type, event.seq, getattr(event, "reason", "")))
         if isinstance(event, StatusEvent) and event.seq == 0:
             self.gaps.append(event)
         else:
@@ -265,7 +267,9 @@ class Deployment:
         """One reader of each kind."""
         for name, read in READERS.items():
             process = self.readers[name] = Process(name, self.loop.network)
-            self.tasks.append(process.start(self._patient(name, functools.partial(read, self, self.ledger.heard[name]))))
+            self.tasks.append(
+                process.start(self._patient(name, functools.partial(read, self, self.ledger.heard[name])))
+            )
 
     async def _patient(self, name: str, read: Callable[[], Awaitable[None]]) -> None:
         try:

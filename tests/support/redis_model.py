@@ -22,8 +22,20 @@ REFUSED_FLAGS = {"READONLY": "w", "NOREPLICAS": "w", "MISCONF": "w", "OOM": "m"}
 """Which commands each refusal concerns; any other word, such as LOADING, concerns all commands on data."""
 _IMMEDIATE = {b"MULTI": 1, b"EXEC": 1, b"DISCARD": 1, b"WATCH": -2, b"UNWATCH": 1}
 _OF_SERVER = {
-    **{b"PING": -1, b"HELLO": -1, b"AUTH": -2, b"CLIENT": -2, b"SELECT": 2, b"INFO": -1, b"ROLE": 1, b"CONFIG": -3},
-    **{b"SUBSCRIBE": -2, b"UNSUBSCRIBE": -1, b"SSUBSCRIBE": -2, b"SUNSUBSCRIBE": -1, b"PUBLISH": 3, b"SPUBLISH": 3},
+    b"PING": -1,
+    b"HELLO": -1,
+    b"AUTH": -2,
+    b"CLIENT": -2,
+    b"SELECT": 2,
+    b"INFO": -1,
+    b"ROLE": 1,
+    b"CONFIG": -3,
+    b"SUBSCRIBE": -2,
+    b"UNSUBSCRIBE": -1,
+    b"SSUBSCRIBE": -2,
+    b"SUNSUBSCRIBE": -1,
+    b"PUBLISH": 3,
+    b"SPUBLISH": 3,
     b"PUBSUB": -2,
 }
 _WHILE_SUBSCRIBED = {b"PING", b"SUBSCRIBE", b"UNSUBSCRIBE", b"SSUBSCRIBE", b"SUNSUBSCRIBE"}
@@ -408,7 +420,9 @@ class RedisModel:
 
     def _pubsub(self, words: list[bytes]) -> Any:
         kind, sharded = words[0].upper(), words[0].upper().startswith(b"SHARD")
-        names = dict.fromkeys(name for each in self.clients.values() for name in (each.shards if sharded else each.channels))
+        names = dict.fromkeys(
+            name for each in self.clients.values() for name in (each.shards if sharded else each.channels)
+        )
         if kind.endswith(b"NUMSUB"):
             return [part for name in words[1:] for part in (name, self._listeners(name, sharded=sharded))]
         return [name for name in names if len(words) == 1 or matches(words[1], name)]

@@ -143,7 +143,7 @@ class _End(asyncio.Transport):
         self.number = network.next_number()
         self.peer: _End
         self.is_client = False
-        self._incoming: deque[bytes | None | Exception] = deque()
+        self._incoming: deque[bytes | Exception | None] = deque()
         self._due: deque[float] = deque()
         self._flying_bytes = 0
         self._reading, self._closing, self._lost, self._scheduled = True, False, False, False
