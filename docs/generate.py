@@ -94,7 +94,7 @@ SETTINGS: dict[str, str] = {
     "What to stream": """schwab_symbols tastytrade_symbol_list schwab_max_symbols schwab_screeners
         schwab_account_activity schwab_heartbeat_timeout_s schwab_tick_keepalive_s""",
     "Redis": """redis_url schwab_redis_prefix schwab_redis_symbol_channels schwab_redis_stream_maxlen
-        schwab_redis_buffer_events schwab_redis_buffer_mb""",
+        schwab_redis_stream_maxage_s schwab_redis_buffer_events schwab_redis_buffer_mb""",
     "Operation": "schwab_alert_command schwab_metrics_port schwab_log_format",
 }
 

@@ -185,6 +185,12 @@ class Settings(BaseSettings):
     schwab_redis_stream_maxlen: int = Field(
         default=100_000, ge=0, description="The number of entries kept in each Redis stream; 0 turns streams off."
     )
+    schwab_redis_stream_maxage_s: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds after which an entry is removed from its Redis stream; 0 removes entries by number alone.",
+    )
     schwab_redis_buffer_events: int = Field(
         default=100_000,
         ge=1,
@@ -194,9 +200,7 @@ class Settings(BaseSettings):
         default=64,
         gt=0,
         allow_inf_nan=False,
-        description=(
-            "The megabytes of events buffered while Redis is away; above it, the oldest are dropped and counted."
-        ),
+        description="Megabytes of events buffered while Redis is away; above it, the oldest are dropped and counted.",
     )
     schwab_heartbeat_timeout_s: float = Field(
         default=30,

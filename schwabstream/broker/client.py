@@ -4,7 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
 from redis.asyncio.client import Redis
-from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -64,6 +64,11 @@ def address_of(connection: AbstractConnection | None) -> Address | None:
 
 class RedisClient(Redis):
     """redis-py's client, which never loses a cancellation; raises redis-py's errors."""
+
+    @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS."""
+        return issubclass(self.connection_pool.connection_class, SSLConnection)
 
     @property
     def route(self) -> Route:

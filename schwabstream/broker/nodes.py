@@ -1,32 +1,43 @@
-"""Asks Sentinels and nodes questions, over connections that stay open between the questions."""
+"""Asks Sentinels and nodes questions, over connections that stay open between the questions, and reads the replies."""
 
 import contextlib
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ResponseError
 
 from schwabstream.broker.url import Address
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ASK_LIMIT_S: Final = 1.0
+"""For each question, and for all that are asked at the same time."""
+_UNUSED: Final = frozenset({"host", "port", "db", "max_connections", "health_check_interval", "retry_on_timeout"})
+Command = tuple[str, ...]
+
 
 class Nodes:
-    """Connections to servers, at most one kept for each; ``make`` makes one that is not open yet."""
+    """Connections to servers, at most one kept for each, with the TLS and the login of a URL, or with another login."""
 
-    def __init__(self, make: Callable[[Address], AbstractConnection]) -> None:
-        self._make = make
+    def __init__(self, connection_url: str, **login: str | None) -> None:
+        options: dict[str, Any] = dict(parse_url(connection_url))
+        self._kind: Callable[..., AbstractConnection] = options.pop("connection_class", Connection)
+        limits = {"socket_connect_timeout": ASK_LIMIT_S, "socket_timeout": ASK_LIMIT_S, "protocol": 2}
+        self._options = {name: value for name, value in options.items() if name not in _UNUSED} | login | limits
         self._kept: dict[Address, AbstractConnection] = {}
+        self.secure = self._kind is SSLConnection
 
-    async def ask(self, node: Address, *commands: tuple[str, ...]) -> list[Any]:
+    async def ask(self, node: Address, *commands: Command) -> list[Any]:
         """The replies to the commands, error replies among them. Raises redis-py's errors and OSError."""
         kept = self._kept.pop(node, None)
         if kept is not None:
-            # It may have ended since the last question, which means nothing.
+            # It may have ended since the last question, which does not mean that the server has.
             with contextlib.suppress(RedisConnectionError, OSError):
                 return await self._exchange(node, kept, commands)
-        return await self._exchange(node, self._make(node), commands)
+        return await self._exchange(node, self._kind(host=node.host, port=node.port, **self._options), commands)
 
     async def close(self) -> None:
         """Close the connections; the next question opens one."""
@@ -35,7 +46,7 @@ class Nodes:
             await connection.disconnect(nowait=True)
 
     async def _exchange(
-        self, node: Address, connection: AbstractConnection, commands: tuple[tuple[str, ...], ...]
+        self, node: Address, connection: AbstractConnection, commands: tuple[Command, ...]
     ) -> list[Any]:
         try:
             await connection.connect()
@@ -57,3 +68,34 @@ async def _reply(connection: AbstractConnection) -> Any:
         return await connection.read_response()
     except ResponseError as error:
         return error
+
+
+def address_in(reply: Any, asked: Address) -> Address | None:
+    """The address in a list that begins with a host and a port; None for anything else.
+
+    A server that names no host, or loopback, means its own machine: the one that was asked.
+    """
+    if not isinstance(reply, list | tuple) or len(reply) < 2:
+        return None
+    host, port = text_of(reply[0] or ""), text_of(reply[1])
+    if not (port.isdecimal() and 0 < int(port) < 65536):
+        return None
+    unnamed = host in ("", "?") or (_is_loopback(host) and not _is_loopback(asked.host))
+    return Address(asked.host if unnamed else host, int(port))
+
+
+def pairs_in(reply: Any) -> dict[str, str]:
+    """Names and values from a flat list (RESP2) or a map (RESP3); empty for anything else."""
+    if isinstance(reply, dict):
+        return {text_of(name): text_of(value) for name, value in reply.items()}
+    words = [text_of(each) for each in reply] if isinstance(reply, list) else []
+    return dict(zip(words[::2], words[1::2], strict=False))
+
+
+def text_of(value: Any) -> str:
+    """A reply as text, whatever it is."""
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _is_loopback(host: str) -> bool:
+    return host in ("localhost", "::1") or host.startswith("127.")

@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from schwabstream.broker.routes import NoRoute
 
 START: Final = "start it, correct REDIS_URL or --redis, or try schwabstream stream run --redis embedded"
-OTHER_URL: Final = "set REDIS_URL or --redis to the URL of a primary outside a Cluster"
-NO_CLUSTER: Final = "is a node of a Redis Cluster, which is not supported yet"
-NO_SENTINEL: Final = "is a Sentinel, which is not supported yet"
-REPLICA: Final = "is a read-only replica"
+_SET_URL: Final = "set REDIS_URL or --redis to"
+OTHER_URL: Final = f"{_SET_URL} the URL of its master"
+IS_NODE: Final = "is a node of a Redis Cluster"
+IS_SENTINEL: Final = "is a Sentinel"
+IS_REPLICA: Final = "is a read-only replica"
 
 Mode = Literal["single", "sentinel", "cluster"]
 SLOTS: Final = 16384
@@ -33,6 +34,7 @@ SLOTS: Final = 16384
 _QUERY_PASSWORD = re.compile(r"([?&]\w*password=)[^&]*")
 # Up to the last "@": a password that is not percent-encoded may contain anything.
 _CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^/:@]*:)?.*@")
+_PLAIN_HOST = re.compile(r"(rediss?)://((?:.*@)?[^/?]*).*", re.IGNORECASE)
 _ENCODE = "cannot be read as a URL; special characters in a password must be percent-encoded"
 _TOPOLOGY = re.compile(r"(?P<scheme>rediss?)\+(?P<mode>sentinel|cluster)://(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"\{[^{}]+\}")
@@ -187,10 +189,11 @@ def diagnose(url: str, error: BaseException) -> tuple[str, str]:
         trouble, step = "does not accept the login", "correct the user and password in REDIS_URL or --redis"
     elif isinstance(error, redis.BusyLoadingError):
         trouble, step = "does not answer yet (it is loading its data)", START
-    elif isinstance(error, redis.ReadOnlyError):
-        trouble, step = REPLICA, OTHER_URL
-    elif _is_of_cluster(error):
-        trouble, step = f"{NO_CLUSTER} ({cause_of(error)})", OTHER_URL
+    elif isinstance(error, redis.ResponseError) and str(error).startswith("NOREPLICAS"):
+        trouble = "accepts no writes, because too few replicas are connected to it (min-replicas-to-write)"
+        step = "start its replicas, or lower min-replicas-to-write"
+    elif isinstance(error, redis.ClusterCrossSlotError) or (isinstance(error, redis.ResponseError) and is_away(error)):
+        trouble, step = _elsewhere(url, error)
     elif isinstance(error, redis.NoPermissionError):
         trouble = f"refuses a command ({cause_of(error)})"
         step = "grant its user that right (ACL), or correct REDIS_URL or --redis"
@@ -205,7 +208,7 @@ def unavailable(url: str, error: BaseException) -> RedisUnavailable:
     """One of our errors for an error of redis-py or the system; ``url`` is redacted."""
     what, step = diagnose(url, error)
     lost = _no_route(error)
-    lasting = step == OTHER_URL if lost is None else lost.lasting
+    lasting = step.startswith(_SET_URL) if lost is None else lost.lasting
     return (RedisUnsuitable if lasting else RedisUnavailable)(f"{what}: {step}")
 
 
@@ -241,12 +244,17 @@ def _no_route(error: BaseException) -> "NoRoute | None":
     return next((each for each in (error, error.__cause__) if isinstance(each, NoRoute)), None)
 
 
-def _is_of_cluster(error: BaseException) -> bool:
-    from redis.exceptions import AskError, ClusterCrossSlotError, ClusterDownError, MasterDownError
+def _elsewhere(url: str, error: BaseException) -> tuple[str, str]:
+    """What is wrong with a server that cannot serve because another one does, and the next step."""
+    from redis.exceptions import MasterDownError, ReadOnlyError
 
-    return isinstance(error, AskError | ClusterCrossSlotError | ClusterDownError) and not isinstance(
-        error, MasterDownError
-    )
+    if url.startswith(("redis+", "rediss+")):
+        return f"is changing its master ({cause_of(error)})", "wait until the change has ended"
+    if isinstance(error, ReadOnlyError):
+        return IS_REPLICA, OTHER_URL
+    if isinstance(error, MasterDownError):
+        return "is a replica that has lost its master", OTHER_URL
+    return f"{IS_NODE} ({cause_of(error)})", f"{_SET_URL} " + _PLAIN_HOST.sub(r"\1+cluster://\2", url)
 
 
 _AWAY: Final = frozenset(

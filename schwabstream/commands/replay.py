@@ -21,7 +21,7 @@ import structlog
 from schwabstream import __version__
 from schwabstream.broker.kind import reach
 from schwabstream.commands.embedded_redis import EMBEDDED, embedded_redis
-from schwabstream.commands.resources import refuse_beside_streamer
+from schwabstream.commands.resources import publisher_to, refuse_beside_streamer
 from schwabstream.commands.signals import until_signalled
 from schwabstream.commands.start import settings_and_logs
 from schwabstream.errors import ConfigurationError
@@ -203,13 +203,7 @@ class _Replay:
         settings = self._settings
         await reach(url, settings.schwab_redis_prefix, to_write=True)
         await refuse_beside_streamer(url, settings.schwab_redis_prefix, _ADVICE, simulated_too=True)
-        publisher = TradingEventPublisher(
-            url,
-            prefix=settings.schwab_redis_prefix,
-            stream_maxlen=settings.schwab_redis_stream_maxlen,
-            symbol_channels=settings.schwab_redis_symbol_channels,
-            tap=self._tap,
-        )
+        publisher = publisher_to(url, settings, tap=self._tap)
         try:
             await publisher.connect()
             self._publisher = publisher

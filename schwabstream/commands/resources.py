@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -14,6 +15,7 @@ from schwabstream.broker.url import prefix_at, redact_url
 from schwabstream.commands.embedded_redis import EMBEDDED, USUAL_PORT, embedded_redis
 from schwabstream.errors import Refused, SchwabUnavailable
 from schwabstream.publishing.lease import Lease
+from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.settings import Settings, origin
 from schwabstream.streaming.supervisor import STARTUP_LIMIT_S
 
@@ -53,6 +55,20 @@ async def redis_for(settings: Settings, asked: str | None, *, simulated: bool) -
     else:
         log.debug("redis", url=redact_url(settings.redis_url))
         yield RedisPlace(settings.redis_url, shared=True)
+
+
+def publisher_to(redis_url: str, settings: Settings, **more: Any) -> TradingEventPublisher:
+    """A publisher to the Redis at that URL, as the settings describe it, with ``more`` of its arguments."""
+    return TradingEventPublisher(
+        redis_url,
+        prefix=settings.schwab_redis_prefix,
+        stream_maxlen=settings.schwab_redis_stream_maxlen,
+        stream_maxage_s=settings.schwab_redis_stream_maxage_s,
+        max_events=settings.schwab_redis_buffer_events,
+        max_bytes=int(settings.schwab_redis_buffer_mb * 2**20),
+        symbol_channels=settings.schwab_redis_symbol_channels,
+        **more,
+    )
 
 
 @contextlib.asynccontextmanager

@@ -103,6 +103,14 @@ class LastValues:
         self._fan_out(Channel.TICKS, instrument, tick)
         tick["repeat"] = False
 
+    def renew(self, *, ticks: bool) -> None:
+        """Take every instrument for changed; with ``ticks``, also publish every last tick again, as a repeat."""
+        for instrument in self.instruments.values():
+            if instrument.info:
+                self._note_change(instrument)
+            if ticks:
+                self.repeat(instrument)
+
     def take_changed(self, most: int) -> Iterator[dict[str, Any]]:
         """InstrumentEvents of at most ``most`` keys that changed since they were last taken, oldest changes first."""
         taken, self._changed = self._changed[:most], self._changed[most:]

@@ -17,7 +17,7 @@ class Batch:
 
     With each report it also writes the changed instruments, the refused commands that are worth repeating, and the
     removal of entries older than ``maxage_s``, unless that is 0. ``refusing`` has the names whose writes Redis refuses,
-    each with its newest command.
+    each with its newest command, which is sent again with every report until Redis accepts it.
     """
 
     def __init__(
@@ -49,6 +49,12 @@ class Batch:
         self._others = [*(name for name, _ in repeats), *trimmed]
         parts = [report, *instruments, *(packed for _, packed in repeats), *trims]
         return parts, len(self._report.names) + len(instruments) + len(self._others)
+
+    def report_written(self) -> None:
+        """Forget the report in flight, and the instruments unless Redis refused them."""
+        if self._instruments.key not in self.refusing:
+            self._instruments.written()
+        self._report.written()
 
     def writes(self) -> list[tuple[str, bytes | None]]:
         """For each command, the name it writes to and the command to send again, if any."""

@@ -62,12 +62,20 @@ class ChannelQueue:
 
     ``newest`` holds the ``seq`` of the newest event of each symbol. A ``maxlen`` of 0 means that the channel has no
     stream. ``symbol_channels``: whether each event is also published on the channel of its symbol; ``symbol_names``
-    stands for all of these channels in reports. ``first_seq`` is the number before the first event of the run, and
-    ``dropped`` has the numbers of events that Redis never got. ``written_at`` is when Redis last acknowledged a batch.
+    stands for all of these channels in reports. With ``sharded``, which a Cluster needs, they are sharded channels.
+    ``first_seq`` is the number before the first event of the run, and ``dropped`` has the numbers of events that Redis
+    never got. ``written_at`` is when Redis last acknowledged a batch.
     """
 
     def __init__(
-        self, channel: Channel, prefix: str, maxlen: int, first_seq: int, *, symbol_channels: bool = False
+        self,
+        channel: Channel,
+        prefix: str,
+        maxlen: int,
+        first_seq: int,
+        *,
+        symbol_channels: bool = False,
+        sharded: bool = False,
     ) -> None:
         self.channel = channel
         self.seq = self.first_seq = first_seq
@@ -82,7 +90,8 @@ class ChannelQueue:
         self.symbol_channels = symbol_channels
         self.symbol_names = f"{self.name}:*"
         self._publish = command("PUBLISH", self.name, more=1)
-        self._publish_symbol = _Cache(lambda symbol: command("PUBLISH", f"{self.name}:{symbol}", more=1))
+        publish_symbol = "SPUBLISH" if sharded else "PUBLISH"
+        self._publish_symbol = _Cache(lambda symbol: command(publish_symbol, f"{self.name}:{symbol}", more=1))
         add = command("XADD", self.stream_key, "MAXLEN", "~", str(maxlen), "*", "symbol", more=3)
         self._add = _Cache(lambda symbol: add + bulk(symbol.encode()) + bulk(b"event"))
         self._symbols = _Cache(lambda symbol: bulk(symbol.encode()))

@@ -16,7 +16,10 @@ LIFE_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that holds the lease, and its fencing number, which rises with each new holder."""
+    """The process that holds the lease, and a random number, by which no two holders are ever the same.
+
+    A counter in Redis would not do: after a failover it may issue the same numbers again (docs/adr/0007).
+    """
 
     number: int
     host: str
@@ -67,13 +70,11 @@ class Fence:
     account: str
     life_ms: int = LIFE_MS
 
-    def check(self, holder: str, account: str) -> LeaseLost | None:
-        """The error when these values of the two keys forbid this writer to write; None when they allow it."""
-        if account != self.account:
+    def lost(self, holder: str | None, account: str | None) -> LeaseLost:
+        """The error when the two keys hold these values in place of this fence's own."""
+        if account not in (None, self.account):
             return foreign_prefix(self.account_key.removesuffix(":owner"))
-        if holder != self.holder:
-            return LeaseLost(f"another streamer took over this account ({describe(holder)}): this one stops publishing")
-        return None
+        return LeaseLost(f"another streamer took over this account ({describe(holder)}): this one stops publishing")
 
 
 def foreign_prefix(prefix: str, holder: str | None = None) -> LeaseLost:

@@ -32,28 +32,28 @@ class Kept:
         self.events += len(events)
         self.bytes += size
         while self.events > self._most or self.bytes > KEPT_BYTES:
-            self._forget_oldest()
+            _, _, events, size = self._batches.popleft()
+            self.events -= len(events)
+            self.bytes -= size
 
     def forget(self, before: float) -> None:
         """Forget the batches acknowledged before this time."""
         while self._batches and self._batches[0][0] < before:
-            self._forget_oldest()
+            _, _, events, size = self._batches.popleft()
+            self.events -= len(events)
+            self.bytes -= size
 
     def take_newer(self, channel: Channel, number: int) -> list[Event]:
         """Remove and return the events of one channel whose ``seq`` is above ``number``, oldest first."""
         newer: list[Event] = []
         batches, self._batches = self._batches, deque()
         self.events = self.bytes = 0
-        for at, of_channel, events, _ in batches:
-            if of_channel is channel and number_of(events[-1]) > number:
-                first = bisect_right(events, number, key=number_of)
-                newer += events[first:]
-                events = events[:first]
-            if events:
-                self.add(at, of_channel, events, weight(events))
+        for at, of_channel, events, size in batches:
+            if of_channel is not channel or number_of(events[-1]) <= number:
+                self.add(at, of_channel, events, size)
+                continue
+            first = bisect_right(events, number, key=number_of)
+            newer += events[first:]
+            if older := events[:first]:
+                self.add(at, channel, older, weight(older))
         return newer
-
-    def _forget_oldest(self) -> None:
-        _, _, events, size = self._batches.popleft()
-        self.events -= len(events)
-        self.bytes -= size

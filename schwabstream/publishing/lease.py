@@ -10,33 +10,30 @@ import asyncio
 import contextlib
 import os
 import platform
-import time
+import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import structlog
 from pydantic import ValidationError
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError, WatchError
 
-from schwabstream.broker.client import redis_client
+from schwabstream.broker.client import address_of, heed_cancellation, redis_client
 from schwabstream.broker.kind import refuse_unsuitable
-from schwabstream.broker.url import prefix_at, redact_url, translated
+from schwabstream.broker.routes import NoRoute
+from schwabstream.broker.url import is_away, prefix_at, redact_url, translated
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.escapes import safe
+from schwabstream.publishing.election import POLL_S, Candidate, Found, Rival, Step, Verdict, judge
 from schwabstream.publishing.fence import LIFE_MS, Fence, Holder, describe, digest, foreign_prefix, lease_key
 from schwabstream.report import parse_report
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
-POLL_S = 1.0
 ANSWER_LIMIT_S = 3.0
 CONFIRM_LIMIT_S = 1.0
-OUTAGE_PAUSE_S = 3.0
-RETURN_GRACE_S = 5.0
-"""When Redis returns, a writer's attempt to connect can take another 3 s, and the next attempt starts 1 s later."""
-VANISHED_GRACE_S = 2.0
-"""A writer takes a deleted lease back with its next report, which is due within a second."""
 _SIMULATION = "simulation"
 
 
@@ -53,11 +50,11 @@ class Lease:
         prefix: str,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-        wall: Callable[[], float] = time.time,
+        bits: Callable[[int], int] = secrets.randbits,
     ) -> None:
         prefix = prefix_at(redis_url, prefix)
         self._prefix, self._redis_url = prefix, redis_url
-        self._sleep, self._wall = sleep, wall
+        self._sleep, self._bits = sleep, bits
         self._key = self._account = ""
         self._account_key = f"{prefix}:owner"
         self._url, self._connections = redact_url(redis_url), 0
@@ -70,8 +67,8 @@ class Lease:
             decode_responses=True,
             redis_connect_func=self._greet,
         )
-        self._proven = False
-        self._grace_s = 0.0
+        self._connection: AbstractConnection | None = None
+        self._candidate = Candidate()
         self.waiting_for: str | None = None
         self.waited = False
 
@@ -86,7 +83,8 @@ class Lease:
     async def of_simulation(self) -> None:
         """Set a simulation in place of an account; raises ``LeaseLost`` while a live streamer uses the prefix."""
         self.of_account(_SIMULATION)
-        text = await self._ask(self._redis.get(f"{self._prefix}:streamer"))
+        with translated(self._url):
+            text: Any = await self._redis.get(f"{self._prefix}:streamer")
         try:
             report = None if text is None else parse_report(text)
         except ValidationError:
@@ -108,21 +106,21 @@ class Lease:
         So does, at any time, a prefix that belongs to another account.
         """
         logged: str | None = None
+        ours = str(Holder(self._bits(63), platform.node(), os.getpid()))
         await self._refuse_beside_other_databases()
         try:
             while True:
                 try:
-                    holder, ours = await self._try(by_force=by_force)
+                    holder = await _heeded(self._try(ours, by_force=by_force))
                 except RedisUnavailable as error:
-                    if not (wait and self._proven):
+                    if not (wait and self._candidate.connection is not None):
                         raise
+                    self._candidate = self._candidate.away()
                     logged = _warn_once(logged, f"standby: {error}")
-                    self._grace_s = RETURN_GRACE_S
-                    await self._sleep(OUTAGE_PAUSE_S)
+                    await self._sleep(POLL_S)
                     continue
-                self._proven = True
-                if ours and holder:
-                    return Fence(self._key, holder, self._account_key, self._account)
+                if holder == ours:
+                    return Fence(self._key, ours, self._account_key, self._account)
                 if holder and not wait:
                     raise LeaseLost(
                         f"another streamer holds this account ({describe(holder)}): stop it, wait for it with "
@@ -137,68 +135,100 @@ class Lease:
             self.waiting_for = None
 
     async def confirm(self, fence: Fence) -> None:
-        """Raise ``LeaseLost`` when another streamer holds the lease; return when Redis does not answer in a second.
+        """Return when this streamer may log in, and raise ``LeaseLost`` when another streamer holds the lease.
 
-        A lease that has become free is taken back.
+        A lease that has become free is taken back. A Redis that does not answer in time does not prevent a login. One
+        that answers and accepts no writes does, unless it still holds the lease: it may no longer be the master.
         """
-        try:
-            async with asyncio.timeout(CONFIRM_LIMIT_S):
-                await self._redis.set(fence.key, fence.holder, nx=True, px=fence.life_ms)
-                holder: Any = await self._redis.get(fence.key)
-        except (RedisError, OSError, TimeoutError) as error:
-            log.debug("the lease could not be confirmed", reason=str(error))
-            return
-        if holder != fence.holder:
-            raise LeaseLost(f"another streamer took over this account ({describe(holder)})")
+        rival: Rival | None = None
+        logged: str | None = None
+        # On the way to a master others are asked first.
+        limit_s = CONFIRM_LIMIT_S if self._redis.route.mode == "single" else ANSWER_LIMIT_S
+        while True:
+            try:
+                async with asyncio.timeout(limit_s):
+                    found, refusal = await self._claim(fence)
+            except (RedisError, OSError, TimeoutError) as error:
+                log.debug("the lease could not be confirmed", reason=str(error))
+                return
+            verdict, rival = judge(fence, found, rival, reconnected=True)
+            if verdict is Verdict.LOST:
+                raise fence.lost(found.holder, found.account)
+            if verdict is Verdict.OURS or (rival is None and refusal is None):
+                return
+            reason = f"it holds the lease of {describe(rival.holder)}" if rival else f"{refusal}"
+            logged = _warn_once(logged, f"login postponed until Redis at {self._url} confirms the lease: {reason}")
+            await self._sleep(POLL_S)
 
     async def close(self) -> None:
         """Close the connections; the writer releases the lease."""
         await self._redis.aclose()
 
-    async def _try(self, *, by_force: bool) -> tuple[str | None, bool]:
-        """Look once, or try once to take the lease; returns its holder, and whether that is this process."""
-        connections = self._connections
-        held = await self._look()
-        if self._proven and self._connections > connections:
-            self._grace_s = RETURN_GRACE_S  # Redis was away between two looks
-        elif held:
-            self._grace_s = VANISHED_GRACE_S
-        if held and not by_force:
-            return held, False
-        if self._grace_s > 0 and not by_force:
-            self._grace_s -= POLL_S
-            return None, False
-        return await self._take(held, by_force=by_force)
-
-    async def _take(self, held: str | None, *, by_force: bool) -> tuple[str, bool]:
-        """Try to take the lease; returns its holder, and whether that is this process."""
-        await self._ask(self._redis.set(self._account_key, self._account, nx=True, px=LIFE_MS))
-        await self._look()  # raises when another account was first
-        numbers = f"{self._prefix}:lease:fence"
-        # Start at the clock, so that a Redis that returns empty does not issue the same numbers again.
-        await self._ask(self._redis.set(numbers, int(self._wall() * 1000), nx=True))
-        ours = str(Holder(await self._ask(self._redis.incr(numbers)), platform.node(), os.getpid()))
-        await self._ask(self._redis.set(self._key, ours, nx=not by_force, px=LIFE_MS))
-        holder = await self._look()
-        if holder is None:
+    async def _try(self, ours: str, *, by_force: bool) -> str | None:
+        """Look once, and take the lease under the name ``ours`` if the rules allow it; returns its holder, if any."""
+        with translated(self._url):
+            await self._follow()
+            # One connection from the look to the taking: another one might lead to another node.
+            async with self._redis.pipeline() as redis:
+                try:
+                    await redis.watch(self._key, self._account_key)
+                    holder: Any
+                    account: Any
+                    holder, account = await redis.mget(self._key, self._account_key)
+                    await self._refuse_foreign(account)
+                    if holder == ours:  # taken, although the answer was lost
+                        return ours
+                    self._candidate, step = self._candidate.look(holder, self._connections)
+                    if step is Step.WAIT and not by_force:
+                        return cast("str | None", holder)
+                    redis.multi()
+                    redis.set(self._account_key, self._account, nx=True, px=LIFE_MS)
+                    redis.set(self._key, ours, nx=not by_force, px=LIFE_MS)
+                    *_, taken = await redis.execute()
+                except WatchError:  # another streamer was first, or the connection broke: the next look shows it
+                    return None
+        if not taken:
             raise RedisUnavailable(f"Redis at {self._url} keeps no lease at {self._key}: delete the value stored there")
-        if holder == ours:
-            log.info("lease taken", **({"replaces": describe(held)} if held else {}))
-        return holder, holder == ours
+        log.info("lease taken", **({"replaces": describe(holder)} if holder else {}))
+        return ours
 
-    async def _look(self) -> str | None:
-        """The holder of the lease; raises ``LeaseLost`` when the prefix belongs to another account."""
-        holder: str | None
-        holder, account = await self._ask(self._redis.mget(self._key, self._account_key))
+    async def _claim(self, fence: Fence) -> tuple[Found, ResponseError | None]:
+        """Take a free lease back; returns what Redis holds now, and why it may refuse writes."""
+        refusal = None
+        with contextlib.suppress(NoRoute):  # another holder at the former master still counts
+            await self._follow()
+        try:
+            await self._redis.set(fence.key, fence.holder, nx=True, px=fence.life_ms)
+        except ResponseError as error:
+            refusal = error if is_away(error) else None
+        holder: Any = await self._redis.get(fence.key)
+        left_ms = await self._redis.pttl(fence.key)
+        return Found(holder, fence.account, left_ms / 1000, asyncio.get_running_loop().time()), refusal
+
+    async def _follow(self) -> None:
+        """Close the connection if the master is elsewhere now; a demoted or isolated one still answers."""
+        connection, route = self._connection, self._redis.route
+        if connection is not None and route.mode != "single" and await route.find() != address_of(connection):
+            await connection.disconnect()
+
+    async def _look(self) -> None:
+        """Raise ``LeaseLost`` when the prefix belongs to another account."""
+        with translated(self._url):
+            await self._refuse_foreign(cast("str | None", await self._redis.get(self._account_key)))
+
+    async def _refuse_foreign(self, account: str | None) -> None:
+        """Raise ``LeaseLost`` for the account of another streamer."""
         if account not in (None, self._account):
-            raise foreign_prefix(self._prefix, await self._ask(self._redis.get(f"{self._prefix}:lease:{account}")))
-        return holder
+            holder: Any = await self._redis.get(f"{self._prefix}:lease:{account}")
+            raise foreign_prefix(self._prefix, holder)
 
     async def _refuse_beside_other_databases(self) -> None:
         """Raise ``LeaseLost`` when the prefix belongs to another account in another database of this Redis.
 
         The databases of a Redis share its pub/sub channels. A user without the rights to look is not stopped.
         """
+        if self._redis.route.mode == "cluster":  # which has one database
+            return
         with contextlib.suppress(RedisError, OSError):  # the other commands report an outage
             mine = self._redis.connection_pool.connection_kwargs.get("db", 0)
             for name in await self._redis.info("keyspace"):
@@ -214,14 +244,20 @@ class Lease:
                     if account not in (None, self._account):
                         raise foreign_prefix(self._prefix, await other.get(f"{self._prefix}:lease:{account}"))
 
-    async def _ask(self, answer: Awaitable[Any]) -> Any:
-        with translated(self._url):
-            return await answer
-
     async def _greet(self, connection: AbstractConnection) -> None:
-        """Count a new connection, and open it as redis-py does."""
+        """Note a new connection, and open it as redis-py does."""
         self._connections += 1
+        self._connection = connection
         await connection.on_connect()
+
+
+async def _heeded(answer: Awaitable[T]) -> T:
+    """The answer of a pipeline of redis-py, unless the task was cancelled in the meantime."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    result = await answer
+    heed_cancellation(before)
+    return result
 
 
 def _warn_once(logged: str | None, words: str) -> str:

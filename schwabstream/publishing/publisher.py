@@ -29,6 +29,7 @@ from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.instruments import InstrumentHash
 from schwabstream.publishing.kept import KEPT_S
 from schwabstream.publishing.life import TRANSITIONS, UNREACHED, State, Trigger
+from schwabstream.publishing.master import Master
 from schwabstream.publishing.report_command import ReportCommand
 from schwabstream.publishing.resume import Resume
 from schwabstream.publishing.symbol_channels import SymbolChannels
@@ -49,13 +50,13 @@ class TradingEventPublisher:
 
     ``seq`` of each channel starts at the microseconds since the epoch, or above the newest in Redis if that is higher
     (docs/adr/0002). ``tap`` gets each encoded event as it is published (``stream run --json``). ``on_pressure`` is
-    called with True when a Redis that answers falls behind, and with False when it has caught up or is away. With a ``fence``,
-    events are written only while the lease in Redis names its holder. ``state`` follows ``life.TRANSITIONS``.
-    ``outage`` is the reason why Redis accepts nothing at the moment, or None. ``refusing`` has the names whose writes
-    Redis refuses while it accepts the rest, each with its newest command, which is sent again with every report until
-    Redis accepts it. ``instruments`` takes InstrumentEvents, which are written with the next report. With
-    ``symbol_channels``, ticks, books and bars are also published on a channel of their symbol. ``on_loss`` is called
-    when Redis lacked acknowledged events, with the number of those that could not be written again.
+    called with True when a Redis that answers falls behind, and with False when it has caught up or is away. With a
+    ``fence``, events are written only while the lease in Redis names its holder. ``state`` follows
+    ``life.TRANSITIONS``. ``outage`` is the reason why Redis accepts nothing at the moment, or None. ``refusing`` has
+    the names whose writes Redis refuses while it accepts the rest. ``instruments`` takes InstrumentEvents, which are
+    written with the next report. With ``symbol_channels``, ticks, books and bars are also published on a channel of
+    their symbol. ``on_loss`` is called when Redis lacked acknowledged events, with the number of those that could not
+    be written again.
     """
 
     def __init__(
@@ -79,8 +80,8 @@ class TradingEventPublisher:
             redis_url, prefix, self._on_replies, self._on_failure, self._on_refused, fence=fence, now=clock.monotonic
         )
         self.url = self._writer.url
-        started_us = int(clock.wall() * 1e6)
-        self._queues = {channel: ChannelQueue(channel, prefix, stream_maxlen, started_us) for channel in Channel}
+        first_seq, sharded = int(clock.wall() * 1e6), self._writer.route.mode == "cluster"
+        self._queues = {each: ChannelQueue(each, prefix, stream_maxlen, first_seq, sharded=sharded) for each in Channel}
         self.instruments = InstrumentHash(prefix)
         self.symbol_channels = SymbolChannels(self._queues, wanted=symbol_channels)
         self._report = ReportCommand(prefix, fence)
@@ -88,8 +89,9 @@ class TradingEventPublisher:
         queues = self._queues.values()
         self._batch = Batch(queues, self._report, self.instruments, self.counts, maxage_s=stream_maxage_s)
         self.refusing = self._batch.refusing
-        self._resume = Resume(queues, self.counts, maxage_s=stream_maxage_s, started_ms=started_us // 1000)
+        self._resume = Resume(queues, self.counts, self.publish, on_loss, maxage_s=stream_maxage_s, clock=clock)
         self._kept = self._resume.kept
+        self._master = Master(self._writer, self.counts, clock.sleep)
         self.queued = self.queued_bytes = 0
         self._bounds = Bounds(max_events, max_bytes)
         self.state = State.AWAY
@@ -97,10 +99,10 @@ class TradingEventPublisher:
         self._failure: RedisUnavailable | LeaseLost | None = None
         self._clock = clock
         self._backoff = Backoff(clock.random, base_s=RETRY_FIRST_S, cap_s=1.0, floor_s=RETRY_FIRST_S, healthy_s=1.0)
-        self._stop_asked, self.redis = False, RedisReport()
+        self._stop_asked = False
         self.outage: str | None = None
         self.batch_sizes, self.write_times = Histogram(BATCH_BOUNDS), Histogram(WRITE_BOUNDS_S)
-        self._tap, self._on_pressure, self._on_loss = tap, on_pressure, on_loss
+        self._tap, self._on_pressure = tap, on_pressure
 
     @property
     def connected(self) -> bool:
@@ -127,6 +129,11 @@ class TradingEventPublisher:
         """Events dropped because the buffer was full or the lease was lost; each is a jump in its channel's ``seq``."""
         return self.counts[Count.DROPPED]
 
+    @property
+    def redis(self) -> RedisReport:
+        """The server that the publisher writes to, and what Redis lost and had in this run."""
+        return self._master.report
+
     async def connect(self) -> None:
         """Connect to Redis; raises ``RedisUnavailable``, or ``LeaseLost`` when another streamer holds the lease."""
         self._move(Trigger.CONNECT)
@@ -137,7 +144,9 @@ class TradingEventPublisher:
                 self._move(Trigger.LEASE_LOST if isinstance(error, LeaseLost) else Trigger.LOST)
             raise
         self.symbol_channels.resume()
-        self._take_up(found)
+        self._master.note()
+        self._resume.take(found)
+        self._measure()
         self._move(Trigger.CONNECTED)
         self._failure = self.outage = None
 
@@ -174,21 +183,22 @@ class TradingEventPublisher:
 
     async def run(self) -> None:
         """Write until :meth:`stop`, through every outage of Redis; raises ``LeaseLost`` when the lease is lost."""
-        while True:
-            try:
-                if self.state is State.AWAY:
-                    await self.connect()
-                    log.info("redis is back", url=self.url, queued=self.queued)
-                await self._write_until_stopped()
-                return
-            except RedisUnavailable as error:
-                if self.outage is None:
-                    log.warning("redis is away", reason=str(error))
-                    self.counts[Count.OUTAGES] += 1
-                self.outage = str(error)
-                await self._writer.disconnect()
-                # Always pause: a Redis that refuses a batch accepts the new connection and refuses the batch again.
-                await self._clock.sleep(self._backoff.next_delay(RETRY_FIRST_S))
+        async with self._master.watched():
+            while True:
+                try:
+                    if self.state is State.AWAY:
+                        await self.connect()
+                        log.info("redis is back", url=self.url, queued=self.queued)
+                    await self._write_until_stopped()
+                    return
+                except RedisUnavailable as error:
+                    if self.outage is None:
+                        log.warning("redis is away", reason=str(error))
+                        self.counts[Count.OUTAGES] += 1
+                    self.outage = str(error)
+                    await self._writer.disconnect()
+                    # Always pause: a Redis that refuses a batch accepts the new connection and refuses the batch again.
+                    await self._clock.sleep(self._backoff.next_delay(RETRY_FIRST_S))
 
     def give_up(self) -> int:
         """Drop the queue after :meth:`run` has ended; returns how many events were not written.
@@ -221,19 +231,6 @@ class TradingEventPublisher:
         for queue in self._queues.values():
             queue.events, queue.in_flight = [], []
         await self._writer.close()
-
-    def _take_up(self, found: list[Any]) -> None:
-        """Continue where this Redis is: write again what it lacks, and announce what is lost."""
-        if refused := [reply for reply in found if isinstance(reply, Exception)]:
-            log.warning("a stream cannot be read: events that Redis lost cannot be found", reason=str(refused[0]))
-        now_us = int(self._clock.wall() * 1e6)
-        missing = self._resume.take(found, self._clock.monotonic(), now_us // 1000)
-        self._measure()
-        if missing:
-            log.warning("redis lacked acknowledged events", url=self.url, sent_again=missing.again, lost=missing.lost)
-            if missing.lost:
-                self.publish(Channel.STATUS, missing.gap(now_us))
-            self._on_loss(missing.lost)
 
     def _measure(self) -> None:
         """Count the queued events anew."""
@@ -308,9 +305,7 @@ class TradingEventPublisher:
         bounds = self._bounds
         bounds.events, bounds.bytes = bounds.most_events, bounds.most_bytes
         if self._report.in_flight:
-            if self.instruments.key not in self.refusing:
-                self.instruments.written()
-            self._report.written()
+            self._batch.report_written()
         if self.state is _WRITING:
             if bounds.filled(1 / 4, self.queued, self.queued_bytes):
                 self._move(Trigger.FELL_BEHIND)

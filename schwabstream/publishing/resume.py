@@ -5,16 +5,20 @@ replicas receive batches in order (docs/adr/0016).
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
+import structlog
 
-from schwabstream.events import status_event
+from schwabstream.clock import Clock
+from schwabstream.events import Channel, status_event
 from schwabstream.publishing.channel_queue import ChannelQueue, number_of, received_ms, weight
 from schwabstream.publishing.kept import KEPT_EVENTS, Kept
 from schwabstream.publishing.packing import command
 from schwabstream.report import Count
+
+log = structlog.get_logger(__name__)
 
 LEAP: Final = 1_000_000
 """The distance between the newest number of another run and the first of this one: that run's newest events may be
@@ -40,33 +44,30 @@ class Missing(NamedTuple):
     lost_at: int = 0
     restored_at: int = 0
 
-    def gap(self, now_us: int) -> dict[str, Any]:
-        """The StatusEvent that reports the lost events."""
-        return status_event(
-            "gap",
-            f"Redis lost {self.lost:,} events that it had acknowledged and that were no longer kept",
-            now_us,
-            detail="redis-failover",
-            count=self.lost,
-            lost_at=self.lost_at,
-            restored_at=self.restored_at,
-        )
-
 
 class Resume:
     """Compares Redis with the queues and with what is ``kept`` of earlier batches.
 
-    ``maxage_s`` is the age at which entries are removed from streams, 0 for never. ``started_ms`` is the start of the
-    run, in milliseconds since the epoch.
+    A StatusEvent about lost events is given to ``publish``; ``on_loss`` is called when Redis lacked anything, with the
+    number of lost events. ``maxage_s`` is the age at which entries are removed from streams, 0 for never.
     """
 
     def __init__(
-        self, queues: Iterable[ChannelQueue], counts: Counter[str], *, maxage_s: float = 0.0, started_ms: int = 0
+        self,
+        queues: Iterable[ChannelQueue],
+        counts: Counter[str],
+        publish: Callable[[Channel, dict[str, Any]], None],
+        on_loss: Callable[[int], None],
+        *,
+        maxage_s: float,
+        clock: Clock,
     ) -> None:
         self._queues = list(queues)
         self._streams = [queue for queue in self._queues if queue.has_stream]
         self.kept = Kept(KEPT_EVENTS if self._streams else 0)
-        self._counts, self._maxage_s, self._started_ms = counts, maxage_s, started_ms
+        self._counts, self._publish, self._on_loss = counts, publish, on_loss
+        self._maxage_s, self._clock = maxage_s, clock
+        self._started_ms = int(clock.wall() * 1000)
         self._begun = False
 
     @property
@@ -76,24 +77,24 @@ class Resume:
             return [command("XREVRANGE", queue.stream_key, "+", "-", "COUNT", 1) for queue in self._streams]
         return [] if self._begun else [command("HVALS", queue.last_key) for queue in self._queues if queue.last_key]
 
-    def take(self, replies: Sequence[Any], now: float, now_ms: int) -> Missing | None:
-        """Adapt the queues to what Redis has; returns what it lacks, None when it lacks nothing.
-
-        ``now`` is on the clock of ``kept``, ``now_ms`` is the time since the epoch.
-        """
+    def take(self, replies: Sequence[Any]) -> None:
+        """Adapt the queues to what Redis has, and report what it lacked."""
+        if refused := [reply for reply in replies if isinstance(reply, Exception)]:
+            log.warning("a stream cannot be read: events that Redis lost cannot be found", reason=str(refused[0]))
         if not self._begun:
             self._begun = True
             self._number_above(replies)
-            return None
+            return
         found = [(queue, read_newest(reply)) for queue, reply in zip(self._streams, replies, strict=False)]
-        each = [self._resume(queue, newest, now, now_ms) for queue, newest in found if newest]
-        again, losses = sum(missing.again for missing in each), [missing for missing in each if missing.lost]
+        each = [self._resume(queue, newest) for queue, newest in found if newest]
+        again, lost = sum(missing.again for missing in each), sum(missing.lost for missing in each)
         self._counts[Count.SENT_AGAIN] += again
-        if not losses:
-            return Missing(again) if again else None
-        lost = sum(loss.lost for loss in losses)
         self._counts[Count.LOST] += lost
-        return Missing(again, lost, min(loss.lost_at for loss in losses), max(loss.restored_at for loss in losses))
+        if again or lost:
+            log.warning("redis lacked acknowledged events", sent_again=again, lost=lost)
+            if losses := [missing for missing in each if missing.lost]:
+                self._publish(Channel.STATUS, _gap(losses, lost, int(self._clock.wall() * 1e6)))
+            self._on_loss(lost)
 
     def _number_above(self, replies: Sequence[Any]) -> None:
         """Begin the numbers of all channels above those in Redis, whatever the clock of this host shows."""
@@ -105,11 +106,12 @@ class Resume:
             for queue in self._queues:
                 queue.number_above(highest + LEAP)
 
-    def _resume(self, queue: ChannelQueue, newest: Newest, now: float, now_ms: int) -> Missing:
+    def _resume(self, queue: ChannelQueue, newest: Newest) -> Missing:
         """Queue again what the stream lacks, and take from the queue what the stream has."""
         if newest.number > queue.seq:  # another run's
             queue.number_above(newest.number + LEAP)
             return Missing(0)
+        now = self._clock.monotonic()
         if not newest.number and 0 < self._maxage_s <= now - queue.written_at:
             return Missing(0)  # the stream is empty because its newest entry was too old
         low = max(newest.number, queue.first_seq)
@@ -120,9 +122,9 @@ class Resume:
             self._counts[Count.ALREADY_THERE] += len(there)
         queue.published += len(there) - len(again)
         queue.events[:0] = again
-        return self._lost(queue, low, newest.received_ms, now_ms)._replace(again=len(again))
+        return self._lost(queue, low, newest.received_ms)._replace(again=len(again))
 
-    def _lost(self, queue: ChannelQueue, low: int, lost_at: int | None, now_ms: int) -> Missing:
+    def _lost(self, queue: ChannelQueue, low: int, lost_at: int | None) -> Missing:
         """What Redis acknowledged above the number ``low`` and before the events in the queue."""
         following = queue.events[0] if queue.events else None
         high = number_of(following) if following else queue.seq + 1
@@ -132,7 +134,9 @@ class Resume:
             # Nothing of this run is left. Earlier entries had been removed for the length of the stream anyway.
             lost, lost_at = min(lost, queue.maxlen), self._started_ms
         restored_at = received_ms(following) if following else None
-        return Missing(0, lost, self._started_ms if lost_at is None else lost_at, restored_at or now_ms)
+        return Missing(
+            0, lost, self._started_ms if lost_at is None else lost_at, restored_at or int(self._clock.wall() * 1000)
+        )
 
 
 def read_newest(reply: Any) -> Newest | None:
@@ -144,6 +148,19 @@ def read_newest(reply: Any) -> Newest | None:
         return _read(dict(zip(fields[::2], fields[1::2], strict=True))[b"event"])
     except (TypeError, ValueError, KeyError):
         return None
+
+
+def _gap(losses: list[Missing], count: int, now_us: int) -> dict[str, Any]:
+    """The StatusEvent that reports the lost events of all channels."""
+    return status_event(
+        "gap",
+        f"Redis lost {count:,} events that it had acknowledged and that were no longer kept",
+        now_us,
+        detail="redis-failover",
+        count=count,
+        lost_at=min(loss.lost_at for loss in losses),
+        restored_at=max(loss.restored_at for loss in losses),
+    )
 
 
 def _read(payload: Any) -> Newest | None:

@@ -18,10 +18,11 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from schwabstream.broker.client import connection_pool
-from schwabstream.broker.url import cause_of, redact_url, unavailable
+from schwabstream.broker.client import address_of, connection_pool
+from schwabstream.broker.url import Address, cause_of, parse_redis_url, redact_url, unavailable
 from schwabstream.errors import LeaseLost, RedisUnavailable
-from schwabstream.publishing.fence import Fence
+from schwabstream.publishing.election import Found, Rival, Verdict, judge
+from schwabstream.publishing.fence import Fence, describe
 from schwabstream.publishing.packing import command
 from schwabstream.publishing.reply_protocol import Replied, ReplyProtocol
 
@@ -35,7 +36,25 @@ REPLY_TIMEOUT_S = 5.0
 NOTICE_TIMEOUT_S = 0.4
 _MULTI, _EXEC = command("MULTI"), command("EXEC")
 Failed = Callable[[RedisUnavailable | LeaseLost], None]
-_CLAIM_REPLIES = 5
+_CLAIM_REPLIES = 6
+
+
+_CAUSES = {
+    "READONLY": "it is a replica",
+    "MOVED": "another node of the Cluster has the keys",
+    "ASK": "the keys are moving to another node of the Cluster",
+    "TRYAGAIN": "the keys are moving to another node of the Cluster",
+    "CLUSTERDOWN": "the Cluster does not accept writes",
+    "MASTERDOWN": "it is a replica without its master",
+    "LOADING": "it is loading its data",
+    "NOREPLICAS": "it requires more replicas than it has",
+}
+
+
+def _cause(refusal: Exception) -> str:
+    """Why Redis refused, in words where its reply is terse, to be appended to a message."""
+    words = _CAUSES.get(str(refusal).partition(" ")[0])
+    return f": {words} ({refusal})" if words else f" ({refusal})"
 
 
 class TransactionWriter:
@@ -45,7 +64,8 @@ class TransactionWriter:
     the commands of a transaction that Redis discarded because of an error, and returns whether it has sent another.
     ``failed`` is called once when the connection becomes unusable: Redis did not run the transaction in flight, or its
     outcome is unknown. ``round_trip_s`` is how long the last transaction took, None before the first, and
-    ``answered_at`` the time of its replies on the clock ``now``.
+    ``answered_at`` the time of its replies on the clock ``now``. ``leads_to`` is the server that an open connection
+    leads to, or None.
     """
 
     def __init__(
@@ -68,9 +88,12 @@ class TransactionWriter:
             socket_timeout=None,
             retry=Retry(NoBackoff(), 0),
         )
+        self.route, self.master_name = self._pool.route, parse_redis_url(redis_url).master_name
+        self.leads_to: Address | None = None
         self._connection: AbstractConnection | None = None
         self._link: ReplyProtocol | None = None
-        self._held = self._repeated = False
+        self._held = self._led = self._repeated = False
+        self._rival: Rival | None = None
         self._packed, self._queued = b"", 0
         self._claim, self._renewal, self._watch = b"", b"", b""
         self._ours: list[bytes] = []
@@ -80,7 +103,8 @@ class TransactionWriter:
             self._watch = command("WATCH", *keys) + command("MGET", *keys)
             # UNWATCH first: a watched key that this connection changes counts as changed, too.
             self._claim = command("UNWATCH") + command("SET", fence.account_key, fence.account, "NX", "PX", life)
-            self._claim += command("SET", fence.key, fence.holder, "NX", "PX", life) + self._watch
+            self._claim += command("SET", fence.key, fence.holder, "NX", "PX", life)
+            self._claim += command("PTTL", fence.key) + self._watch
             self._renewal = command("PEXPIRE", fence.key, life)
         self._now = now
         self._sent_at: float | None = None
@@ -102,11 +126,18 @@ class TransactionWriter:
                 self._connection = await self._pool.get_connection()
                 self._link = ReplyProtocol(self._connection, self._fail)
                 if self._fence is not None:
-                    self._check_claim(self._fence, await self._link.ask(self._claim, _CLAIM_REPLIES))
+                    replies = await self._link.ask(self._claim, _CLAIM_REPLIES)
+                    self._check_claim(self._fence, replies, reconnected=self._led)
                 # After the claims: a streamer that takes them from now on makes Redis discard the next transaction.
-                return await self._link.ask(b"".join(questions), len(questions)) if questions else []
+                found = await self._link.ask(b"".join(questions), len(questions)) if questions else []
         except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
             raise unavailable(self.url, error) from error
+        self.leads_to = address_of(self._connection)
+        return found
+
+    def leave(self, master: Address) -> None:
+        """Give up the connection, because that other server is the master now."""
+        self._fail(RedisUnavailable(f"{self.leads_to} is no longer the master of Redis at {self.url}: {master} is"))
 
     def transact(self, commands: Iterable[bytes], count: int) -> None:
         """Send ``count`` packed commands as one transaction; ``replied`` or ``failed`` gets its outcome."""
@@ -128,7 +159,7 @@ class TransactionWriter:
 
     async def disconnect(self) -> None:
         """Close the connection; :meth:`connect` opens a new one."""
-        self._sent_at = None
+        self._sent_at = self.leads_to = None
         if self._link is not None:
             self._link.release()
             self._link = None
@@ -190,7 +221,7 @@ class TransactionWriter:
             refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
             # Before the outcome come the replies to MULTI, to the renewal of the lease, and to each command.
             if not self._refused(replies[1 if self._fence is None else 2 : -1]):
-                self._fail(RedisUnavailable(f"Redis at {self.url} refused a batch ({refusals[0]})"))
+                self._fail(RedisUnavailable(f"Redis at {self.url} refused a batch{_cause(refusals[0])}"))
         elif self._link is None or self._repeated:
             self._fail(RedisUnavailable(f"Redis at {self.url} discarded a batch"))
         else:
@@ -207,7 +238,7 @@ class TransactionWriter:
         if self._fence is None or self._link is None:
             return
         try:
-            self._check_claim(self._fence, replies)
+            self._check_claim(self._fence, replies, reconnected=False)
         except (RedisUnavailable, LeaseLost) as error:
             self._fail(error)
             return
@@ -215,20 +246,28 @@ class TransactionWriter:
             log.warning("the lease had expired and was free: taken back, nothing is lost")
         self._send(self._link)
 
-    def _check_claim(self, fence: Fence, replies: list[Any]) -> None:
+    def _check_claim(self, fence: Fence, replies: list[Any], *, reconnected: bool) -> None:
         """Raise the error that the replies to a claim mean, unless the claim succeeded."""
         refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
         if refusals:
-            raise RedisUnavailable(f"Redis at {self.url} refused the streamer's lease ({refusals[0]})")
+            raise RedisUnavailable(f"Redis at {self.url} refused the streamer's lease{_cause(refusals[0])}")
         holder, account = (None if each is None else each.decode(errors="replace") for each in replies[-1])
-        if holder is None or account is None:
+        found = Found(holder, account, replies[3] / 1000, self._now())
+        verdict, self._rival = judge(fence, found, self._rival, reconnected=reconnected)
+        if verdict is Verdict.LOST:
+            raise fence.lost(holder, account)
+        if verdict is Verdict.UNDECIDED and holder is not None:
+            raise RedisUnavailable(
+                f"Redis at {self.url} holds the lease of an earlier streamer ({describe(holder)}), which expires in "
+                f"{found.left_s:.0f} s unless that streamer renews it"
+            )
+        if verdict is Verdict.UNDECIDED or account is None:
             raise RedisUnavailable(f"Redis at {self.url} keeps no lease at {fence.key}: delete the value stored there")
-        if lost := fence.check(holder, account):
-            raise lost
-        self._held = True
+        self._held = self._led = True
 
     def _fail(self, error: Exception) -> None:
         """Report the end of this connection once, as one of our own errors."""
+        self.leads_to = None
         self._sent_at = None
         if self._link is not None:
             self._link.release()

@@ -15,7 +15,7 @@ from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.auth.store import open_store
 from schwabstream.clock import today
 from schwabstream.commands.embedded_redis import EMBEDDED
-from schwabstream.commands.resources import lease_for, redis_for, schwab_for
+from schwabstream.commands.resources import lease_for, publisher_to, redis_for, schwab_for
 from schwabstream.commands.run.drain import drain
 from schwabstream.commands.run.monitors import Monitors, monitors_for
 from schwabstream.commands.run.standby import take_turns
@@ -199,17 +199,7 @@ class _Run:
         fence: Fence | None = None,
     ) -> None:
         """Stream until stopped, or until the lease is lost."""
-        publisher = TradingEventPublisher(
-            redis_url,
-            prefix=settings.schwab_redis_prefix,
-            stream_maxlen=settings.schwab_redis_stream_maxlen,
-            max_events=settings.schwab_redis_buffer_events,
-            max_bytes=int(settings.schwab_redis_buffer_mb * 2**20),
-            symbol_channels=settings.schwab_redis_symbol_channels,
-            fence=fence,
-            tap=tap,
-            on_pressure=self._hold,
-        )
+        publisher = publisher_to(redis_url, settings, fence=fence, tap=tap, on_pressure=self._hold, on_loss=self._renew)
         try:
             await publisher.connect()
             stream = StreamState(
@@ -242,6 +232,11 @@ class _Run:
         finally:
             self._client = None
             await publisher.close()
+
+    def _renew(self, lost: int) -> None:
+        """Write again what Redis may have lost beside events: a hash may be older than the streams."""
+        if self._client is not None:
+            self._client.market.renew(ticks=lost > 0)
 
     def _hold(self, held: bool) -> None:
         """Leave incoming frames in the socket while Redis is behind."""

@@ -1,0 +1,116 @@
+"""Asks all Sentinels, or all nodes of a Cluster, which master they know, and counts their answers."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from redis.exceptions import RedisError
+
+from schwabstream.broker.nodes import ASK_LIMIT_S
+from schwabstream.broker.url import Address
+
+SETTLE_S: Final = 0.1
+"""After a majority has agreed, the others get this long: the connection of each unanswered question is closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a Sentinel or a node answered: the master, and the other Sentinels or nodes.
+
+    ``identity`` is that of the asked one, the same under each of its addresses. ``master_id`` is that of the master,
+    empty where only its address is named.
+    """
+
+    identity: str
+    master: Address
+    master_id: str = ""
+    others: tuple[Address, ...] = ()
+
+
+@dataclass(slots=True)
+class Round:
+    """One round of questions: whom it asks, the addresses that answered, the answers by identity, and the failures."""
+
+    known: dict[Address, None]
+    reached: set[Address] = field(default_factory=set)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    failures: dict[Address, Exception] = field(default_factory=dict)
+
+    @property
+    def elected(self) -> Address | None:
+        """The master that more than half of the answers name, None when there is none."""
+        leading = self._leading()
+        if len(leading) * 2 <= len(self.answers):
+            return None
+        own = self.answers.get(leading[0].master_id)
+        if own is not None:  # a node that has given its slot away is the first to know the next owner
+            return own.master
+        return Counter(sorted(each.master for each in leading)).most_common(1)[0][0]
+
+    @property
+    def agreed(self) -> bool:
+        """Whether more than half of all, answered or not, name the same master."""
+        unanswered = len(self.known) - len(self.reached)
+        return len(self._leading()) * 2 > len(self.answers) + unanswered
+
+    def _leading(self) -> list[Answer]:
+        """The answers for the master that most of them name."""
+        by_master: dict[str, list[Answer]] = {}
+        for each in self.answers.values():
+            by_master.setdefault(each.master_id or str(each.master), []).append(each)
+        return max(by_master.values(), key=len, default=[])
+
+
+class Poll:
+    """Asks ``seeds`` and those that their answers name, with ``ask``; remembers all that were named last."""
+
+    def __init__(self, seeds: Iterable[Address], ask: Callable[[Address], Awaitable[Answer]]) -> None:
+        self._seeds, self._ask = tuple(seeds), ask
+        self._named: tuple[Address, ...] = ()
+
+    async def run(self) -> Round:
+        """Ask all of them at the same time, until they have answered, a majority agrees or the time is up."""
+        time_of = asyncio.get_running_loop().time
+        ends_at = time_of() + ASK_LIMIT_S
+        result = Round(dict.fromkeys((*self._seeds, *self._named)))
+        tasks: dict[Address, asyncio.Task[Answer]] = {}
+        try:
+            while True:
+                for node in result.known.keys() - tasks:
+                    tasks[node] = asyncio.ensure_future(self._ask(node))
+                waiting = {node: task for node, task in tasks.items() if not task.done()}
+                if not waiting or time_of() >= ends_at:
+                    break
+                await asyncio.wait(waiting.values(), timeout=ends_at - time_of(), return_when=asyncio.FIRST_COMPLETED)
+                for node, task in waiting.items():
+                    if task.done():
+                        _note(result, node, task)
+                if result.agreed:
+                    ends_at = min(ends_at, time_of() + SETTLE_S)
+        finally:
+            await _cancel(tasks.values())
+        if result.answers:
+            self._named = tuple(dict.fromkeys(each for answer in result.answers.values() for each in answer.others))
+        return result
+
+
+def _note(result: Round, node: Address, task: asyncio.Task[Answer]) -> None:
+    """Keep the answer of a finished task, or its error; what a hostile server can answer raises any of these."""
+    try:
+        answer = task.result()
+    except (RedisError, OSError, TimeoutError, ValueError, TypeError, LookupError) as error:
+        result.failures[node] = error
+    else:
+        result.reached.add(node)
+        result.answers[answer.identity] = answer
+        result.known |= dict.fromkeys(answer.others)
+
+
+async def _cancel(tasks: Iterable[asyncio.Task[Answer]]) -> None:
+    pending = [task for task in tasks if not task.done()]
+    for task in pending:
+        task.cancel()
+    if pending:
+        await asyncio.wait(pending)

@@ -1,0 +1,57 @@
+"""Which server a publisher writes to, and when it must look for another (docs/adr/0015)."""
+
+import contextlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from schwabstream.broker.watch import MasterWatch
+from schwabstream.publishing.transaction import TransactionWriter
+from schwabstream.report import Count, RedisReport
+from schwabstream.side_tasks import end, start_beside
+
+if TYPE_CHECKING:
+    from schwabstream.broker.url import Address
+
+
+class Master:
+    """The master that the last connection of ``writer`` led to; counts its changes in ``counts``.
+
+    A connection to a server that is no longer the master is given up while it is :meth:`watched`.
+    """
+
+    def __init__(
+        self, writer: TransactionWriter, counts: Counter[str], sleep: Callable[[float], Awaitable[None]]
+    ) -> None:
+        self._writer, self._counts = writer, counts
+        self._watch = MasterWatch(writer.route, lambda: writer.leads_to, writer.leave, sleep=sleep)
+        self._address: Address | None = None
+
+    @contextlib.asynccontextmanager
+    async def watched(self) -> AsyncIterator[None]:
+        """Watch the master for the length of the block."""
+        watch = start_beside(self._watch.run(), "watch of the master")
+        try:
+            yield
+        finally:
+            await end(watch)
+
+    def note(self) -> None:
+        """Note where a new connection leads."""
+        address = self._writer.leads_to
+        if address is not None and self._address not in (None, address):
+            self._counts[Count.MASTER_CHANGES] += 1
+        self._address = address or self._address
+
+    @property
+    def report(self) -> RedisReport:
+        """The mode and the address of the last connection, and what the changes of the master led to."""
+        return RedisReport(
+            mode=self._writer.route.mode,
+            name=self._writer.master_name or None,
+            master=str(self._address or ""),
+            changes=self._counts[Count.MASTER_CHANGES],
+            sent_again=self._counts[Count.SENT_AGAIN],
+            already_there=self._counts[Count.ALREADY_THERE],
+            lost=self._counts[Count.LOST],
+        )

@@ -1,0 +1,456 @@
+"""A model of two streamers, their lease and a Redis that fails over; every state within a budget of troubles is visited.
+
+The model is discrete: a tick is a second. The decisions are those of ``schwabstream.publishing.election``, called as
+the program calls them. Everything else is explicit state: two streamers, each leader, candidate or dead, and up to
+three copies of the data: the master, its replica, which lacks the last ``LAG`` writes, and the former master, which
+stays writable until it is demoted. ``explore`` visits all states breadth first, with the two streamers interchangeable.
+
+Troubles, of which each path has at most ``budget``: the master dies and the replica is promoted, or Redis returns
+empty; a failover while the master lives; the lease is deleted; a streamer is paused, killed, cut off from Redis, or left
+on the side of the former master; the answer to a transaction is lost.
+
+What holds in every state:
+
+1. In no copy of the data does a write of one tenure follow one of a later tenure: of two writers only one survives.
+2. No candidate takes the lease at the master from a living leader that had no trouble of its own in the last 9 s.
+   Trouble of its own: it was paused or could not reach a Redis that the candidate reached. A streamer that is *started*
+   takes a free lease at once, and so may depose a leader that is on its way back; it is not a candidate yet.
+3. Such a leader is not deposed either by the lease of a streamer that is dead, or that a failover brought back.
+4. With a living streamer that reaches Redis, somebody leads 30 s after the last trouble.
+5. On a former master no candidate takes the lease while a leader lives at the master. This needs
+   ``min-replicas-to-write`` with a ``min-replicas-max-lag`` of at most 9 s. Without it, the candidate logs in at Schwab
+   and ends the leader's session; what it writes is discarded with the former master, so rule 1 holds all the same.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from schwabstream.publishing.election import Candidate, Found, Rival, Step, Verdict, judge
+from schwabstream.publishing.fence import LIFE_MS, Fence
+
+LIFE = LIFE_MS // 1000
+LAG = 2
+"""Writes that the replica may lack."""
+NOTICE, RETRY, WATCH, CONNECT = 9, 7, 3, 4
+"""Seconds in which a leader has noticed and reconnected, reconnected after a failed attempt, left a former master, and
+reconnected after that."""
+UNTROUBLED = 9
+SETTLED = 30
+ALIVE, PAUSED, CUT, ASIDE = range(4)
+FENCES = (Fence("key", "A", "owner", "account"), Fence("key", "B", "owner", "account"))
+NAMES = ("A", "B")
+NEVER, LAST, CLOSED = range(3)
+
+
+class Violation(Exception):
+    """A rule of the model is broken."""
+
+
+class Copy(NamedTuple):
+    """One copy of the data: the holder of the lease, its seconds left, and the place of each tenure in the stream."""
+
+    holder: str = ""
+    left: int = 0
+    wrote: tuple[int, int] = (NEVER, NEVER)
+
+
+class Streamer(NamedTuple):
+    """One streamer. ``link``: m for the master, o for the former one; ``timer``: seconds until it must act."""
+
+    role: str = "candidate"
+    trouble: int = ALIVE
+    due: bool = False
+    link: str = ""
+    timer: int = 0
+    led: bool = False
+    rival: tuple[Any, ...] = ()
+    candidate: tuple[Any, ...] = (0, 0.0, 0.0)
+    untroubled: int = UNTROUBLED
+
+
+class State(NamedTuple):
+    """Everything. ``copies``: the master, its replica and the former master, each empty when there is none."""
+
+    streamers: tuple[Streamer, Streamer]
+    copies: tuple[tuple[Any, ...], tuple[Any, ...], tuple[Any, ...]]
+    lag: int
+    old_age: int
+    budget: int
+    leaderless: int
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The decisions under test; a test replaces one of them by a wrong one."""
+
+    look: Callable[[Candidate, str | None, int], tuple[Candidate, Step]] = Candidate.look
+    judge: Callable[..., tuple[Verdict, Rival | None]] = judge
+    fenced: bool = True
+    atomic: bool = True
+    follows: bool = True
+    max_lag: int = 9
+    """Seconds after which a former master refuses writes."""
+
+
+@dataclass
+class Explored:
+    """The result: how many states and transitions, how deep, and the shortest path to a broken rule, if any."""
+
+    states: int = 0
+    transitions: int = 0
+    depth: int = 0
+    complete: bool = True
+    violation: str = ""
+    path: list[str] = field(default_factory=list)
+
+
+MASTER, REPLICA, OLD = range(3)
+
+
+def start(budget: int) -> State:
+    """A leads, B waits."""
+    data = Copy("A", LIFE, (LAST, NEVER))
+    a = Streamer(role="leader", link="m", led=True)
+    b = Streamer(link="m", candidate=(1, 0.0, 2.0))
+    return State((a, b), (data, data, ()), 0, 0, budget, 0)
+
+
+def explore(budget: int, rules: Rules, most: int = 10**9) -> Explored:
+    """Visit every state that ``budget`` troubles can reach, at most ``most``, until a rule is broken."""
+    first = _canonical(start(budget))
+    came_from: dict[State, tuple[State, str] | None] = {first: None}
+    queue: deque[tuple[State, int]] = deque([(first, 0)])
+    result = Explored()
+    while queue:
+        state, result.depth = queue.popleft()
+        try:
+            for label, following in _successors(state, rules):
+                result.transitions += 1
+                following = _canonical(following)
+                if following not in came_from:
+                    came_from[following] = (state, label)
+                    queue.append((following, result.depth + 1))
+        except Violation as violation:
+            result.violation, result.path = str(violation), [*_path(came_from, state), repr(state)]
+            break
+        if len(came_from) >= most:
+            result.complete = False
+            break
+    result.states = len(came_from)
+    return result
+
+
+def _path(came_from: dict[State, tuple[State, str] | None], state: State) -> list[str]:
+    steps = []
+    found = came_from[state]
+    while found is not None:
+        state, label = found
+        steps.append(label)
+        found = came_from[state]
+    return steps[::-1]
+
+
+_SWAP = {"": "", "A": "B", "B": "A", "x": "x"}
+
+
+def _canonical(state: State) -> State:
+    """The state with the two streamers in a fixed order: which is which does not matter."""
+    a, b = state.streamers
+    if a <= b:
+        return state
+    return state._replace(
+        streamers=(_renamed(b), _renamed(a)),
+        copies=tuple(c and Copy(_SWAP[c[0]], c[1], (c[2][1], c[2][0])) for c in state.copies),
+    )
+
+
+def _renamed(streamer: Streamer) -> Streamer:
+    if not streamer.rival:
+        return streamer
+    holder, *rest = streamer.rival
+    return streamer._replace(rival=(_SWAP[holder], *rest))
+
+
+def _with(state: State, who: int, streamer: Streamer) -> State:
+    a, b = state.streamers
+    return state._replace(streamers=(streamer, b) if who == 0 else (a, streamer))
+
+
+def _put(state: State, where: int, copy: tuple[Any, ...]) -> State:
+    copies = list(state.copies)
+    copies[where] = copy
+    return state._replace(copies=tuple(copies))
+
+
+def _write(state: State, where: int, copy: Copy) -> State:
+    """Store the copy; the replica of a master falls behind, and is brought up to date before it lacks too much."""
+    state = _put(state, where, copy)
+    if where == MASTER and state.copies[REPLICA]:
+        if state.lag + 1 > LAG:
+            return _put(state, REPLICA, copy)._replace(lag=0)
+        return state._replace(lag=state.lag + 1)
+    return state
+
+
+def _successors(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
+    for who in (0, 1):
+        streamer = state.streamers[who]
+        if streamer.due and streamer.trouble != PAUSED:
+            act = _lead if streamer.role == "leader" else _stand_by
+            state_without = _with(state, who, streamer._replace(due=False))
+            yield from act(state_without, who, rules)
+    if not any(each.due and each.trouble != PAUSED for each in state.streamers):
+        yield "tick", _tick(state)
+    yield from _course(state)
+    if state.budget:
+        for label, following in _troubles(state):
+            yield label, following._replace(budget=state.budget - 1, leaderless=0)
+
+
+def _tick(state: State) -> State:
+    """A second passes."""
+    copies = tuple(_aged(each) for each in state.copies)
+    streamers = tuple(
+        each._replace(
+            due=each.role != "dead",
+            timer=max(0, each.timer - 1),
+            rival=each.rival and (each.rival[0], max(-1.0, each.rival[1] - 1)),
+            untroubled=min(UNTROUBLED, each.untroubled + 1) if each.trouble == ALIVE else 0,
+        )
+        for each in state.streamers
+    )
+    state = state._replace(copies=copies, streamers=streamers, old_age=min(12, state.old_age + 1) if copies[OLD] else 0)
+    able = [each for each in streamers if each.role != "dead" and each.trouble == ALIVE]
+    master = copies[MASTER]
+    led = any(each.role == "leader" and each.link == "m" and each.trouble == ALIVE for each in streamers)
+    if not master or not able or led or any(each.trouble not in (ALIVE,) for each in streamers):
+        return state._replace(leaderless=0)
+    if state.leaderless >= SETTLED:
+        raise Violation("4: nobody leads, although a streamer lives and reaches Redis")
+    return state._replace(leaderless=state.leaderless + 1)
+
+
+def _aged(copy: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not copy or not copy[0]:
+        return copy
+    return Copy(copy[0], copy[1] - 1, copy[2]) if copy[1] > 1 else Copy("", 0, copy[2])
+
+
+def _reaches(state: State, streamer: Streamer) -> int | None:
+    """The copy that a new connection of this streamer leads to: the one that its route names."""
+    if streamer.trouble == CUT:
+        return None
+    if streamer.trouble == ASIDE:
+        return OLD if state.copies[OLD] else None
+    return MASTER if state.copies[MASTER] else None
+
+
+def _open(state: State, streamer: Streamer) -> int | None:
+    """The copy behind the open connection, if there is one and it still serves."""
+    where = {"m": MASTER, "o": OLD}.get(streamer.link)
+    if where is None or streamer.trouble == CUT or not state.copies[where]:
+        return None
+    return None if where == MASTER and streamer.trouble == ASIDE else where
+
+
+def _writable(state: State, where: int, rules: Rules) -> bool:
+    return where == MASTER or state.old_age < rules.max_lag
+
+
+def _lead(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State]]:
+    """A leader writes each second, or reconnects: at any moment, but at last when its timer has run out."""
+    streamer, name = state.streamers[who], NAMES[who]
+    where = _open(state, streamer)
+    if streamer.link and where is None:
+        within = CONNECT if streamer.link == "o" else NOTICE  # Redis closes the connections to a demoted master
+        yield f"{name} loses its connection", _with(state, who, streamer._replace(link="", timer=within, due=True))
+        return
+    if where is not None:
+        if where == OLD and streamer.trouble == ALIVE:
+            yield f"{name} leaves the former master", _with(state, who, streamer._replace(link="", timer=CONNECT))
+            if streamer.timer == 0:
+                return
+        yield from _transact(state, who, where, rules)
+        return
+    if streamer.timer > 0:
+        yield f"{name} waits", state
+    target = _reaches(state, streamer)
+    if target is None:
+        yield f"{name} fails to connect", _with(state, who, streamer._replace(timer=RETRY))
+        return
+    yield from _claim(state, who, target, rules, reconnected=streamer.led)
+
+
+def _transact(state: State, who: int, where: int, rules: Rules) -> Iterator[tuple[str, State]]:
+    """A transaction on the open connection: discarded unless the lease is held, and sent again if it is free."""
+    name, copy = NAMES[who], Copy(*state.copies[where])
+    if not _writable(state, where, rules):
+        streamer = state.streamers[who]
+        yield f"{name} is refused", _with(state, who, streamer._replace(link="", timer=RETRY))
+    elif copy.holder == name or not rules.fenced:
+        written = _write(state, where, _wrote(copy, who))
+        yield f"{name} writes to {'mro'[where]}", written
+        if state.budget:
+            lost = state.streamers[who]._replace(link="", timer=CONNECT, untroubled=0)
+            yield f"{name} writes, answer lost", _with(written, who, lost)._replace(budget=state.budget - 1)
+    else:
+        yield from _claim(state, who, where, rules, reconnected=False)
+
+
+def _wrote(copy: Copy, who: int) -> Copy:
+    """The copy after a transaction of this streamer, which also renews the lease."""
+    own, other = copy.wrote[who], copy.wrote[1 - who]
+    if own == CLOSED:
+        raise Violation(f"1: {NAMES[who]} writes after its successor")
+    places = (LAST, CLOSED if other == LAST else other)
+    return Copy(
+        copy.holder, LIFE if copy.holder == NAMES[who] else copy.left, places if who == 0 else (places[1], places[0])
+    )
+
+
+def _claim(state: State, who: int, where: int, rules: Rules, *, reconnected: bool) -> Iterator[tuple[str, State]]:
+    """SET NX, then what the rules make of the answer."""
+    streamer, name, copy = state.streamers[who], NAMES[who], Copy(*state.copies[where])
+    if not _writable(state, where, rules):
+        yield f"{name} is refused", _with(state, who, streamer._replace(link="", timer=RETRY))
+        return
+    if not copy.holder:
+        copy = Copy(name, LIFE, copy.wrote)
+        state = _write(state, where, copy)
+    found = Found(copy.holder, "account", float(copy.left), 0.0)
+    rival = Rival(*streamer.rival) if streamer.rival else None
+    verdict, rival = rules.judge(FENCES[who], found, rival, reconnected=reconnected)
+    if verdict is Verdict.OURS:
+        streamer = streamer._replace(link="mro"[where], timer=WATCH if where == OLD else 0, led=True, rival=())
+        yield f"{name} connects to {'mro'[where]}", _with(_write(state, where, _wrote(copy, who)), who, streamer)
+    elif verdict is Verdict.UNDECIDED:
+        yield f"{name} waits for a rival", _with(state, who, streamer._replace(link="", timer=1, rival=tuple(rival or ())))
+    else:
+        _fair(state, who, where, copy.holder)
+        deposed = streamer._replace(
+            role="candidate", link="", timer=0, led=False, rival=(), candidate=Candidate(-1, 0.0, 0.0)
+        )
+        yield f"{name} is deposed at {'mro'[where]}", _with(state, who, deposed)
+
+
+def _fair(state: State, who: int, where: int, holder: str) -> None:
+    """Rule 3."""
+    streamer, other = state.streamers[who], state.streamers[1 - who]
+    lives = holder == NAMES[1 - who] and other.role == "leader"
+    if where == MASTER and streamer.untroubled >= UNTROUBLED and not lives:
+        raise Violation(f"3: {NAMES[who]} gives way to a lease that nobody renews")
+
+
+def _stand_by(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State]]:
+    """A candidate looks once a second, over the connection that its route allows."""
+    streamer, name = state.streamers[who], NAMES[who]
+    candidate = Candidate(streamer.candidate[0] or None, *streamer.candidate[1:])
+    where = _open(state, streamer)
+    if rules.follows or where is None:
+        where = _reaches(state, streamer)
+    if where is None:
+        yield f"{name} gets no answer", _with(state, who, streamer._replace(link="", candidate=_kept(candidate.away())))
+        return
+    link, copy = "mro"[where], Copy(*state.copies[where])
+    if not rules.atomic and streamer.timer:
+        yield from _take(state, who, where, rules, candidate)
+        return
+    after, step = rules.look(candidate, copy.holder or None, 1 if streamer.link == link else 2)
+    state = _with(state, who, streamer._replace(link=link, candidate=_kept(after)))
+    if copy.holder == name:
+        yield f"{name} finds that it has taken the lease", _with(state, who, _elected(state.streamers[who]))
+    elif step is Step.WAIT:
+        yield f"{name} looks", state
+    elif not _writable(state, where, rules):
+        away = streamer._replace(link="", candidate=_kept(candidate.away()))
+        yield f"{name} is refused", _with(state, who, away)
+    elif not rules.atomic:
+        yield f"{name} decides", _with(state, who, state.streamers[who]._replace(timer=2))
+    else:
+        yield from _take(state, who, where, rules, candidate)
+
+
+def _kept(candidate: Candidate) -> tuple[Any, ...]:
+    """A candidate as it is remembered: any connection is number 1, none before the first answer is 0."""
+    number = {None: 0, -1: -1}.get(candidate.connection, 1)
+    return (number, candidate.return_grace_s, candidate.vanished_grace_s)
+
+
+def _elected(streamer: Streamer) -> Streamer:
+    return streamer._replace(role="leader", link="", timer=RETRY, led=False, rival=(), candidate=(0, 0.0, 0.0))
+
+
+def _take(
+    state: State, who: int, where: int, rules: Rules, candidate: Candidate
+) -> Iterator[tuple[str, State]]:
+    """The lease gets a new holder, whose former tenures are over."""
+    name, other = NAMES[who], state.streamers[1 - who]
+    copies = [each and _forgotten(Copy(*each), who) for each in state.copies]
+    state = state._replace(copies=tuple(copies))
+    lives = other.role == "leader" and other.trouble == ALIVE
+    started = candidate.connection is None
+    if where == MASTER and lives and not started and other.untroubled >= UNTROUBLED:
+        raise Violation(f"2: {name} deposes {NAMES[1 - who]}")
+    if where == OLD and lives and not started and other.link == "m":
+        raise Violation(f"5: {name} takes the lease of a former master")
+    copy = Copy(*state.copies[where])
+    state = _write(state, where, Copy(name, LIFE, copy.wrote))
+    yield f"{name} takes the lease at {'mro'[where]}", _with(state, who, _elected(state.streamers[who]))
+    if state.budget:
+        unanswered = state.streamers[who]._replace(link="", candidate=(-1, 0.0, 0.0))
+        yield f"{name} takes, answer lost", _with(state, who, unanswered)._replace(budget=state.budget - 1)
+
+
+def _forgotten(copy: Copy, who: int) -> Copy:
+    """The copy with a former tenure of this streamer as that of nobody."""
+    wrote = (NEVER, copy.wrote[1]) if who == 0 else (copy.wrote[0], NEVER)
+    return Copy("x" if copy.holder == NAMES[who] else copy.holder, copy.left, wrote)
+
+
+def _course(state: State) -> Iterator[tuple[str, State]]:
+    """What may happen at any time, and is no trouble: replication, and the end of each trouble."""
+    master, replica, old = state.copies
+    if state.lag and master and replica:
+        yield "replicate", _put(state, REPLICA, master)._replace(lag=0)
+    if not master:
+        if replica:
+            yield "promote", state._replace(copies=(replica, (), ()), lag=0)
+        yield "return empty", state._replace(copies=(Copy(), (), ()), lag=0)
+    if old:
+        demoted = _put(state, OLD, ())
+        yield "demote", _put(demoted, REPLICA, master)._replace(lag=0) if master else demoted
+    for who, streamer in enumerate(state.streamers):
+        if streamer.trouble != ALIVE:
+            yield f"{NAMES[who]} recovers", _with(state, who, streamer._replace(trouble=ALIVE, untroubled=0))
+        if streamer.role == "dead":
+            yield f"{NAMES[who]} starts", _with(state, who, Streamer(untroubled=0))
+
+
+def _troubles(state: State) -> Iterator[tuple[str, State]]:
+    master, replica, _old = state.copies
+    if master:
+        yield "master dies", _put(_cut_links(state, "m"), MASTER, ())
+        yield "lease deleted", _write(state, MASTER, Copy("", 0, master[2]))
+    if master and replica:
+        streamers = tuple(
+            each._replace(link="o", timer=WATCH) if each.link == "m" else each for each in state.streamers
+        )
+        yield "failover", state._replace(streamers=streamers, copies=(replica, (), master), lag=0, old_age=0)
+        for who in (0, 1):
+            moved = list(streamers)
+            if moved[who].role != "dead":
+                moved[who] = moved[who]._replace(trouble=ASIDE, untroubled=0)
+                aside = state._replace(streamers=tuple(moved), copies=(replica, (), master), lag=0, old_age=0)
+                yield f"failover, {NAMES[who]} left aside", aside
+    for who, streamer in enumerate(state.streamers):
+        if streamer.role != "dead" and streamer.trouble == ALIVE:
+            for label, trouble in (("is paused", PAUSED), ("is cut off", CUT)):
+                yield f"{NAMES[who]} {label}", _with(state, who, streamer._replace(trouble=trouble, untroubled=0))
+            yield f"{NAMES[who]} dies", _with(state, who, Streamer(role="dead"))
+
+
+def _cut_links(state: State, link: str) -> State:
+    a, b = (each._replace(link="", timer=NOTICE) if each.link == link else each for each in state.streamers)
+    return state._replace(streamers=(a, b))
