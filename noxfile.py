@@ -178,6 +178,7 @@ def faults(session: nox.Session) -> None:
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("python", "tests/long/fault_schedules.py", *session.posargs)
     session.run("python", "tests/long/redis_kills.py", "--kills", "50", "--minutes", "10")
+    session.run("python", "tests/long/unanswered_batches.py", "--cuts", "100")
     session.run("python", "tests/long/wanted_symbols.py", "--minutes", "600", "--drops")
 
 

@@ -31,7 +31,7 @@ _WORDS = {
     "greater_than_equal": "must be at least {ge:g}",
     "less_than_equal": "must be at most {le:g}",
     "literal_error": "must be {expected}",
-    "string_pattern_mismatch": "must be one word without any of {{ }} [ ] * ?",
+    "string_pattern_mismatch": "must be one word without any of [ ] * ?, and with at most one {{…}}",
 }
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -166,14 +166,20 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(check_redis_url)] = Field(
         default="redis://127.0.0.1:6379/0",
         description=(
-            "The Redis primary: redis://, rediss:// or unix://, with options of redis-py after a question mark. Its "
-            "password is never shown."
+            "The Redis: redis://, rediss:// (TLS) or unix://, with options of redis-py after a question mark. "
+            "With Sentinels: redis+sentinel://[USER:PASSWORD@]HOST[:26379][,HOST…]/NAME[/DB], with the master's name. "
+            "With a Cluster: redis+cluster://[USER:PASSWORD@]HOST[:6379][,HOST…]. Over TLS both begin with rediss+. "
+            "User and password are those of Redis; those of Sentinels are ?sentinel_username=…&sentinel_password=…. "
+            "With ?read_from=replica, readers use a replica when one answers. Passwords are never shown."
         ),
     )
     schwab_redis_prefix: str = Field(
         default="market_data",
-        pattern=r"^[^\s{}*?\[\]]+$",
-        description="The first part of every channel and key; one account per prefix.",
+        pattern=r"^([^\s{}*?\[\]]+|[^\s{}*?\[\]]*\{[^\s{}*?\[\]]+\}[^\s{}*?\[\]]*)$",
+        description=(
+            "The first part of every channel and key; one account per prefix. On a Cluster, names begin with "
+            "{market_data} unless the prefix has a part in braces: one hash slot then holds all of them."
+        ),
     )
     schwab_redis_symbol_channels: bool = Field(
         default=False,

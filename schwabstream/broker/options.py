@@ -82,7 +82,8 @@ def check_options(query: str, scheme: str, mode: str) -> dict[str, str]:
         option = OPTIONS.get(name)
         if option is None:
             shown = f" {name}" if _OPTION_NAME.fullmatch(name) else ""
-            near = "".join(f"; did you mean {match}?" for match in get_close_matches(name, OPTIONS, 1))
+            close = get_close_matches(name, (each for each in OPTIONS if mode in OPTIONS[each].modes), 1)
+            near = "".join(f"; did you mean {match}?" for match in close)
             raise ValueError(f"has an unknown option{shown}{near}")
         if name in given:
             raise ValueError(f"{name} is given twice")

@@ -12,7 +12,7 @@ from binascii import crc_hqx
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from schwabstream.broker.options import OURS, check_options
 from schwabstream.errors import RedisUnavailable, RedisUnsuitable
@@ -37,8 +37,16 @@ _CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^/:@]*:)?.*@")
 _PLAIN_HOST = re.compile(r"(rediss?)://((?:.*@)?[^/?]*).*", re.IGNORECASE)
 _ENCODE = "cannot be read as a URL; special characters in a password must be percent-encoded"
 _TOPOLOGY = re.compile(r"(?P<scheme>rediss?)\+(?P<mode>sentinel|cluster)://(?P<rest>.*)", re.IGNORECASE | re.DOTALL)
-_TAG = re.compile(r"\{[^{}]+\}")
+_TAG = re.compile(r"[^{]*\{([^}]+)\}")
+"""What Redis hashes instead of the whole name: the text between the first brace and the next that closes it."""
 _PORTS: Final = {"sentinel": 26379, "cluster": 6379}
+_NEAR = re.compile(r"(?:rediss?[-_+]?)?(?P<kind>sentinel|cluster)s?(?:\+tls|\+ssl)?:", re.IGNORECASE)
+_EXAMPLES: Final = {
+    "sentinel": "redis+sentinel://HOST:26379,HOST:26379/NAME, where NAME is what the Sentinels call the master",
+    "cluster": "redis+cluster://HOST:6379,HOST:6379, with any nodes of the Cluster",
+}
+_HOST = re.compile(r"[\w.:%-]+")
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
 _FORMS: Final = "redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
 
 
@@ -82,6 +90,8 @@ def parse_redis_url(url: str) -> RedisUrl:
     if topology := _TOPOLOGY.fullmatch(url):
         scheme, mode = topology["scheme"].lower(), topology["mode"].lower()
         return _parse_topology(scheme, "sentinel" if mode == "sentinel" else "cluster", topology["rest"])
+    if near := _NEAR.match(url):
+        raise ValueError(f"must be {_EXAMPLES['sentinel' if near['kind'].lower() == 'sentinel' else 'cluster']}")
     if not url.lower().startswith(("redis://", "rediss://", "unix://")):
         raise ValueError(f"must start with {_FORMS}")
     _check_single(url)
@@ -90,25 +100,28 @@ def parse_redis_url(url: str) -> RedisUrl:
 
 def prefix_at(redis_url: str, prefix: str) -> str:
     """The prefix of the names in the Redis at that URL: on a Cluster it has a hash tag, so that one slot has them."""
-    if "+cluster://" not in redis_url[:17].lower() or _TAG.search(prefix):
+    if "+cluster://" not in redis_url[:17].lower() or _TAG.match(prefix):
         return prefix
     return f"{{{prefix}}}"
 
 
 def slot_of(prefix: str) -> int:
     """The hash slot of all names that begin with a prefix that has a hash tag."""
-    tag = _TAG.search(prefix)
-    return crc_hqx((tag[0][1:-1] if tag else prefix).encode(), 0) % SLOTS
+    tag = _TAG.match(prefix)
+    return crc_hqx((tag[1] if tag else prefix).encode(), 0) % SLOTS
 
 
 def _check_single(url: str) -> None:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # read for the error it raises
+        # A character that should be encoded has split a password: no part of it may appear as a name in a message.
+        several = "," in parts.netloc.rpartition("@")[2] and "@" not in parts.path + parts.query + parts.fragment
+        _ = None if several else parts.port  # read for the error it raises
     except ValueError:
         # The library's message contains the value.
         raise ValueError(_ENCODE) from None
-    # A character that should be encoded has split a password: no part of it may appear as a name in a message.
+    if several:
+        raise ValueError("names several hosts: " + ", or ".join(f"write {form}" for form in _EXAMPLES.values()))
     if "@" in parts.path + parts.query + parts.fragment:
         raise ValueError(_ENCODE)
     if parts.fragment:
@@ -153,22 +166,24 @@ def _seed(text: str, port: int) -> Address:
     """One of the hosts between the commas."""
     try:
         parts = urlsplit(f"redis://{text}")
-        seed = Address(parts.hostname or "", parts.port or port)
+        host, given = parts.hostname or "", parts.port
     except ValueError:
         raise ValueError(_ENCODE) from None
-    if not seed.host:
-        raise ValueError("must name a host before and after each comma")
-    return seed
+    if given == 0 or not _HOST.fullmatch(host):
+        raise ValueError("must name a host, and a port if it is not the usual one, before and after each comma")
+    return Address(host, port if given is None else given)
 
 
 def _path_of(path: str, name: str | None) -> tuple[str, str]:
     """The name of the master and the database, from the path and from the option with the name."""
-    if name:
-        return name, path
-    name, _, database = path.partition("/")
+    database = path
+    if name is None:
+        name, _, database = path.partition("/")
     if not name:
-        raise ValueError("must name the master: redis+sentinel://HOST:26379/NAME")
-    return unquote(name), database
+        raise ValueError(f"must name the master: {_EXAMPLES['sentinel']}")
+    if not _NAME.fullmatch(name):
+        raise ValueError("must name the master in letters, digits and . - _")
+    return name, database
 
 
 def redact_url(url: str) -> str:

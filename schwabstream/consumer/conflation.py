@@ -64,6 +64,8 @@ class ConflatingQueue:
         self._chains = Chains()
         self._breaks: list[Break] = []
         self._newest: dict[tuple[Channel, str | None], int] = {}
+        self._connections = 0
+        self._overtaken: dict[Channel, tuple[int, int, int]] = {}
         self._notices: deque[StatusEvent] = deque(maxlen=_MAX_NOTICES)
         self._absences: deque[StatusEvent] = deque()
         self._unreported_drops = 0
@@ -71,7 +73,8 @@ class ConflatingQueue:
         self.counts: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return len(self._pending) + len(self._notices) + len(self._absences) + bool(self._unreported_drops)
+        notices = len(self._notices) + len(self._absences) + len(self._overtaken)
+        return len(self._pending) + notices + bool(self._unreported_drops)
 
     def hold(self) -> None:
         """Hold back live messages from now on, until :meth:`catch_up` brings the last values."""
@@ -94,6 +97,7 @@ class ConflatingQueue:
     def catch_up(self, last_values: Mapping[Channel, Collection[bytes]], now_us: int) -> None:
         """Merge the last values read since :meth:`hold` with the messages held back, in the order of ``seq``."""
         self._now_us = now_us
+        self._connections += 1
         messages, self._held = self._held or [], None
         for channel, payloads in last_values.items():
             parsed = [self._read(channel, payload, now_us, live=False) for payload in payloads]
@@ -120,6 +124,8 @@ class ConflatingQueue:
         if self._unreported_drops:
             count, self._unreported_drops = self._unreported_drops, 0
             self._notify("dropped", f"this reader was too slow: newer values replaced {count} older", count)
+        if self._overtaken:
+            self._report_overtaken()
         for notices in (self._absences, self._notices):
             if notices:
                 return notices.popleft()
@@ -142,8 +148,7 @@ class ConflatingQueue:
 
     def _accept(self, message: _Message) -> None:
         chained = message.prev is not None and message.channel in SYMBOL_CHANNELS and not self._selection.everything
-        if message.live and not chained:
-            self._note_jump(message)
+        is_new = message.live and not chained and self._note_jump(message)
         if not self._selection.takes(message.symbol, message.key, live=message.live):
             return
         owner = (message.channel, message.symbol)
@@ -151,6 +156,8 @@ class ConflatingQueue:
         # A number far below is not a repetition: the streamer was restarted with a clock that had been set back.
         if newest is not None and newest - RUN_APART < message.seq <= newest:
             self.counts["repeated"] += 1
+            if is_new and message.seq < newest:
+                self._note_overtaken(message)
             return
         self._newest[owner] = message.seq
         if chained:
@@ -212,26 +219,47 @@ class ConflatingQueue:
             lost_at, restored_at = min(each.lost_at_us for each in found), max(each.restored_at_us for each in found)
             self._gap(lost_at, restored_at, reason, symbols=None if restarted else symbols)
 
-    def _note_jump(self, message: _Message) -> None:
-        """Report a gap when ``seq`` skips numbers on the channel that no last value has filled."""
-        seen, filled = self._seen.get(message.channel), self._filled.get(message.channel)
+    def _note_jump(self, message: _Message) -> bool:
+        """Report a gap when ``seq`` skips numbers on the channel that no last value has filled.
+
+        Returns whether the message's own number is new, that is neither repeated nor filled.
+        """
+        seen, filled = self._seen.get(message.channel), self._filled.get(message.channel, set())
         if seen is not None and seen.seq - RUN_APART < message.seq <= seen.seq:
-            return
+            return False
         self._seen[message.channel] = message
         if filled:
             self._filled[message.channel] = {seq for seq in filled if seq > message.seq}
+        is_new = message.seq not in filled
         if seen is None or message.seq == seen.seq + 1:
-            return
+            return is_new
         apart = message.seq - seen.seq
         if not 0 < apart < RUN_APART:
             self._gap(seen.at_us, message.at_us, _NEW_RUN.format(message.channel))
-            return
-        lost = apart - 1 - sum(seen.seq < seq < message.seq for seq in filled or ())
+            return is_new
+        lost = apart - 1 - sum(seen.seq < seq < message.seq for seq in filled)
         if lost > 0:
             self.counts["lost"] += lost
             span = f"seq {seen.seq + 1} to {message.seq - 1}"
             reason = f"events of {message.channel} did not arrive: {lost} ({span})"
             self._gap(seen.at_us, message.at_us, reason, lost)
+        return is_new
+
+    def _note_overtaken(self, message: _Message) -> None:
+        """Count an event that arrives after a newer last value, because the node that delivers it is behind.
+
+        To a reader that has just begun it is older than its first event; after a reconnect it would be missing.
+        """
+        if self._connections < 2:
+            return
+        first_us, _, count = self._overtaken.get(message.channel, (message.at_us, 0, 0))
+        self._overtaken[message.channel] = first_us, message.at_us, count + 1
+
+    def _report_overtaken(self) -> None:
+        overtaken, self._overtaken = self._overtaken, {}
+        for channel, (first_us, last_us, count) in overtaken.items():
+            self.counts["lost"] += count
+            self._gap(first_us, last_us, f"events of {channel} came after newer last values: {count}", count)
 
     def _gap(
         self,

@@ -56,18 +56,21 @@ class SubscribedConnection:
             self._left = reason
             writer.transport.abort()
 
+    async def earlier_replies(self) -> list[list[Any]]:
+        """The replies so far, with every message that was published before this call."""
+        await self._ping()
+        replies, self._confirmed = self._confirmed, []
+        while not any(reply[0] == b"pong" for reply in replies):
+            replies += await self._receive()
+        return replies
+
     async def replies(self) -> list[list[Any]]:
         """Return the incoming replies, at least one; probe a silent connection and raise OSError when it is dead."""
-        if self._confirmed:
-            early, self._confirmed = self._confirmed, []
-            return early
         try:
             async with asyncio.timeout(self._probe_after_s):
                 return await self._receive()
         except TimeoutError:
-            if self._connection is not None:
-                await self._connection.send_command("PING", check_health=False)
-                heed_cancellation()
+            await self._ping()
             async with asyncio.timeout(self._probe_after_s):
                 return await self._receive()
 
@@ -78,6 +81,11 @@ class SubscribedConnection:
                 await self._connection.disconnect(nowait=True)
             await self._pool.release(self._connection)
             self._connection = None
+
+    async def _ping(self) -> None:
+        if self._connection is not None:
+            await self._connection.send_command("PING", check_health=False)
+            heed_cancellation()
 
     async def _receive(self) -> list[list[Any]]:
         stream = self._connection and self._connection._reader  # checked by a test (docs/adr/0003)

@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import TracebackType
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import structlog
 from pydantic import ValidationError
@@ -137,6 +137,7 @@ class Subscription:
     async def _open(self) -> "SubscribedConnection":
         """Open a subscribed connection and merge the last values; raises ``RedisUnavailable``."""
         self.queue.hold()
+        self._looks = ReportLooks(asyncio.get_running_loop().time())
         connection = SubscribedConnection(cast("RoutedPool", self._client.connection_pool), self._probe_after_s)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
@@ -147,6 +148,8 @@ class Subscription:
                     kind: await fetch_last_values(self._client, self._prefix, kind, aliases)
                     for kind in self._kinds & LAST_VALUE_CHANNELS
                 }
+                # Taken in together with the last values: after them, older messages would count as repetitions.
+                self._take(await connection.earlier_replies())
         except (RedisError, OSError, TimeoutError) as error:
             await connection.close()
             if isinstance(error, NoPermissionError) and self._symbols and not self._shared_only:
@@ -210,20 +213,23 @@ class Subscription:
     async def _read(self, connection: "SubscribedConnection") -> None:
         """Queue incoming messages; returns when the symbols are on other channels. Raises OSError when it ends."""
         time_of = asyncio.get_running_loop().time
-        looks, channels, kinds = ReportLooks(time_of()), self._channels, self._kinds
         while True:
-            for reply in await connection.replies():
-                if len(reply) == 3 and reply[0] in _MESSAGE and (channel := channels.get(reply[1])):
-                    if channel is Channel.STATUS:
-                        looks.take_status(reply[2], time_of())
-                    if channel in kinds:
-                        self.queue.receive(channel, reply[2], _now_us())
-                elif reply[0] == b"sunsubscribe":
-                    raise ConnectionResetError("the slot of the channels has moved to another node")
+            self._take(await connection.replies())
             if len(self.queue):
                 self._arrived.set()
-            if self._symbols and looks.due(time_of()) and await self._is_elsewhere():
+            if self._symbols and self._looks.due(time_of()) and await self._is_elsewhere():
                 return
+
+    def _take(self, replies: list[list[Any]]) -> None:
+        channels, kinds = self._channels, self._kinds
+        for reply in replies:
+            if len(reply) == 3 and reply[0] in _MESSAGE and (channel := channels.get(reply[1])):
+                if channel is Channel.STATUS:
+                    self._looks.take_status(reply[2], asyncio.get_running_loop().time())
+                if channel in kinds:
+                    self.queue.receive(channel, reply[2], _now_us())
+            elif reply[0] == b"sunsubscribe":
+                raise ConnectionResetError("the slot of the channels has moved to another node")
 
     async def _readable_report(self) -> StreamerReport | None:
         """The report, where it matters; None also for a user who may not read it. Raises redis-py's errors."""

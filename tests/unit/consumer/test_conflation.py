@@ -69,6 +69,8 @@ class Streamer:
         self.last: dict[Channel, dict[str, bytes]] = {Channel.TICKS: {}, Channel.LEVEL2: {}}
         self.wire: list[tuple[Channel, bytes]] | None = None
         self.received: dict[Channel, set[int]] = defaultdict(set)
+        self.early: dict[Channel, set[int]] = defaultdict(set)
+        self.connections = 0
 
     def publish(self, channel: Channel, symbol: str) -> None:
         self.seq[channel] += 1
@@ -82,6 +84,8 @@ class Streamer:
     def deliver(self, queue: ConflatingQueue, count: int) -> None:
         for channel, message in (self.wire or [])[:count]:
             self.received[channel].add(orjson.loads(message)["seq"])
+            if self.connections == 1:
+                self.early[channel].add(orjson.loads(message)["seq"])
             queue.receive(channel, message, 1)
         self.wire = None if self.wire is None else self.wire[count:]
 
@@ -125,6 +129,7 @@ class Reader:
         """Subscribe; the last values are still to be read."""
         self.queue.hold()
         self.streamer.wire, self.behind = [], True
+        self.streamer.connections += 1
 
     def catch_up(self) -> None:
         """Read the last values, if that is due."""
@@ -163,7 +168,7 @@ def test_any_interleaving_of_snapshot_and_live_loses_and_doubles_nothing(script:
             if channel is Channel.BARS:
                 assert delivered[kind, symbol] == live
         first_seen[channel] = min(streamer.received[channel])
-        known = streamer.received[channel] | {
+        known = streamer.early[channel] | {
             seq for (type_, _), numbers in delivered.items() if type_ == kind for seq in numbers
         }
         missing += sum(seq > first_seen[channel] and seq not in known for seq, _ in published)
@@ -390,3 +395,28 @@ def test_a_reader_of_everything_counts_by_seq() -> None:
     queue.receive(Channel.TICKS, linked(Channel.TICKS, 13, 10), 2_000)
     (gap,) = notices(everything(queue))
     assert gap.count == 2
+
+
+def test_an_event_that_comes_after_a_newer_last_value_is_reported() -> None:
+    """After a reconnect, events that a newer last value has overtaken are one gap with their count, counted once."""
+    queue = ready()
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST), 1_000)
+    queue.hold()
+    queue.catch_up({Channel.TICKS: [payload(Channel.TICKS, FIRST + 3)]}, 2_000)
+    assert seqs(everything(queue)) == [FIRST, FIRST + 3]
+    for number in (0, 1, 2, 2, 3, 4):
+        queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + number), 3_000 + number * 1_000)
+    gap, following = everything(queue)
+    assert isinstance(gap, StatusEvent)
+    assert (gap.state, gap.count, gap.lost_at, gap.restored_at) == ("gap", 2, 4, 5)
+    assert following.seq == FIRST + 4
+    assert queue.counts["lost"] == 2
+
+
+def test_an_event_that_comes_after_the_first_last_value_is_not_lost() -> None:
+    """A reader that has just begun gets the last value; what is older was before its time."""
+    queue = ConflatingQueue()
+    queue.catch_up({Channel.TICKS: [payload(Channel.TICKS, FIRST + 3)]}, 1_000)
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 2), 2_000)
+    assert seqs(everything(queue)) == [FIRST + 3]
+    assert notices(everything(queue)) == []

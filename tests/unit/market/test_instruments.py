@@ -181,3 +181,18 @@ def test_a_new_alias_gets_its_instrument_and_a_released_one_none() -> None:
     taken.apply(Service.LEVELONE_EQUITIES, key="AAPL", **{"15": "APPLE INC"})
     taken.market.remove(parse_symbol("AAPL", date(2025, 12, 7)))
     assert taken.instruments() == []
+
+
+@pytest.mark.parametrize("ticks", [False, True])
+def test_after_a_loss_in_redis_everything_can_be_written_again(*, ticks: bool) -> None:
+    """Every instrument counts as changed, and if ``ticks``, every last tick is published as a repeat."""
+    taken = Taken("AAPL", "MSFT")
+    taken.apply("LEVELONE_EQUITIES", key="AAPL", **{"3": 6.0, "15": "Apple"})
+    before = taken.instruments()
+    assert before
+    assert taken.instruments() == []
+    taken.events.clear()
+    taken.market.renew(ticks=ticks)
+    assert taken.instruments() == before
+    assert [event.symbol for event in taken.events] == ([each.symbol for each in before] if ticks else [])
+    assert all(isinstance(event, TickEvent) and event.repeat for event in taken.events)

@@ -53,6 +53,17 @@ def test_every_event_is_also_published_on_the_channel_of_its_symbol() -> None:
     ]
 
 
+def test_on_a_cluster_symbol_channels_are_sharded() -> None:
+    """The channel of a symbol is in the slot of the prefix; the shared channel reaches subscribers at every node."""
+    one = ChannelQueue(Channel.TICKS, "{md}", 10, 0, symbol_channels=True, sharded=True)
+    one.events = [("A", bulk(b"1"))]
+    one.load()
+    assert [command[:2] for command in commands(one)][:2] == [
+        [b"PUBLISH", b"{md}:ticks"],
+        [b"SPUBLISH", b"{md}:ticks:A"],
+    ]
+
+
 @pytest.mark.parametrize("symbol_channels", [False, True])
 @pytest.mark.parametrize("maxlen", [0, 10])
 @pytest.mark.parametrize("channel", list(Channel))
