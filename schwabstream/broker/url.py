@@ -42,8 +42,8 @@ _TAG = re.compile(r"[^{]*\{([^}]+)\}")
 _PORTS: Final = {"sentinel": 26379, "cluster": 6379}
 _NEAR = re.compile(r"(?:rediss?[-_+]?)?(?P<kind>sentinel|cluster)s?(?:\+tls|\+ssl)?:", re.IGNORECASE)
 _EXAMPLES: Final = {
-    "sentinel": "redis+sentinel://HOST:26379,HOST:26379/NAME, where NAME is what the Sentinels call the master",
-    "cluster": "redis+cluster://HOST:6379,HOST:6379, with any nodes of the Cluster",
+    "sentinel": "redis+sentinel://HOST:26379,HOST:26379/NAME with the name of the master",
+    "cluster": "redis+cluster://HOST:6379,HOST:6379 with some nodes of the Cluster",
 }
 _HOST = re.compile(r"[\w.:%-]+")
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
