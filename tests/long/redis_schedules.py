@@ -324,6 +324,8 @@ async def recovered(deployment: Deployment) -> float:
 
 
 def _is_whole(deployment: Deployment, since: float) -> bool:
+    crashes = [each.crashed for each in deployment.streamers.values() if each.crashed]
+    assert not crashes, crashes
     leader = deployment.leader()
     if leader is None or leader.client is None or leader.client.state != "streaming" or leader.run is None:
         return False

@@ -89,12 +89,17 @@ class StreamerProcess:
         self.client: SchwabStreamClient | None = None
         self.lease: Lease | None = None
         self._task: asyncio.Task[None] | None = None
-        rng = random.Random(f"{deployment.seed} {name}")
-        self._clock = Clock(deployment.wall, deployment.loop.time, asyncio.sleep, rng.random)
+        self._rng = random.Random(f"{deployment.seed} {name}")
+        self._clock = Clock(deployment.wall, deployment.loop.time, asyncio.sleep, self._rng.random)
 
     def start(self) -> None:
         """Start the service."""
         self._task = self.process.start(self._serve())
+
+    @property
+    def crashed(self) -> BaseException | None:
+        """What ended the service, which nothing should."""
+        return self._task.exception() if self._task and self._task.done() and not self._task.cancelled() else None
 
     async def end(self) -> None:
         """End the service, whatever it is doing."""
@@ -116,7 +121,7 @@ class StreamerProcess:
         deployment = self._deployment
         store = TokenStore(Path(f"tokens/{self.name}.json"), clock=deployment.wall)
         async with SchwabAuthClient(deployment.settings, store, clock=deployment.wall) as auth:
-            lease = self.lease = Lease(deployment.redis_url, PREFIX, wall=deployment.wall)
+            lease = self.lease = Lease(deployment.redis_url, PREFIX, bits=self._rng.getrandbits)
             try:
                 await lease.reach()
                 lease.of_account(ACCOUNT)
@@ -130,7 +135,7 @@ class StreamerProcess:
         deployment, clock = self._deployment, self._clock
         run = deployment.ledger.begin(self.name, deployment.loop.time())
         run.publisher = publisher = TradingEventPublisher(
-            deployment.redis_url, prefix=PREFIX, fence=fence, tap=run.take, clock=clock, on_pressure=self._hold
+            deployment.redis_url, prefix=PREFIX, fence=fence, tap=run.take, clock=clock, on_pressure=self._hold, on_loss=self._renew
         )
         self.run = run
         try:
@@ -146,6 +151,10 @@ class StreamerProcess:
         finally:
             run.ended, self.run, self.client = deployment.loop.time(), None, None
             await publisher.close()
+
+    def _renew(self, lost: int) -> None:
+        if self.client is not None:
+            self.client.market.renew(ticks=lost > 0)
 
     def _hold(self, held: bool) -> None:
         if self.client is not None:
