@@ -1,4 +1,4 @@
-"""Random troubles of Redis and of two streamers: nothing acknowledged is lost untold, and a seed plays the same again."""
+"""Random troubles of Redis and of two streamers: every loss is reported, and a seed plays the same again."""
 
 import pytest
 
@@ -11,7 +11,7 @@ REPLAYED = 8
 
 @pytest.mark.timeout(900)
 def test_random_troubles_of_redis_and_streamers_end_in_streaming_with_every_loss_reported() -> None:
-    """Numbers without holes, nothing twice, one writer, no living streamer deposed, readers that know what they missed."""
+    """Numbers without holes, nothing twice, one writer, no living streamer deposed, every loss reported to readers."""
     outcomes, failures = play_all(play_one, range(SCHEDULES))
     assert failures == []
     assert sum(outcome.runs for outcome in outcomes) > SCHEDULES, "streamers do take over"

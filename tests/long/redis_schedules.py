@@ -1,7 +1,7 @@
 """Random troubles of Redis and of two streamers, seeded, on virtual time, and the promises that must hold.
 
-``tests/integration/test_redis_schedules.py`` plays a few, always the same; ``python tests/long/redis_schedules.py`` plays
-10,000 others on all cores, and ``--first SEED --count 1`` one of them again, byte for byte.
+``tests/integration/test_redis_schedules.py`` plays a few, always the same. ``python tests/long/redis_schedules.py``
+plays 10,000 others on all cores, and ``--first SEED --count 1`` one of them again, byte for byte.
 """
 
 import asyncio
@@ -14,10 +14,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from unittest import mock
-
-import orjson
 
 if __name__ == "__main__":  # as a script: schwab-py installs a package named tests, too
     import types
@@ -26,10 +23,8 @@ if __name__ == "__main__":  # as a script: schwab-py installs a package named te
     sys.modules["tests"] = types.ModuleType("tests")
     sys.modules["tests"].__path__ = [str(Path(__file__).parents[1])]
 
-from schwabstream.consumer.conflation import RUN_APART
-from schwabstream.errors import LeaseLost
-from schwabstream.report import Count
-from tests.support.deployment import PREFIX, Deployment, Heard, Run, StreamerProcess, deployed
+from tests.long.redis_promises import judge
+from tests.support.deployment import Deployment, StreamerProcess, deployed
 from tests.support.redis_values import Data
 from tests.support.seeds import play_all, seeds_from
 from tests.support.virtual_network import Link, NetworkLoop, Process
@@ -40,9 +35,6 @@ TROUBLE_S = 40.0
 RECOVERY_S = 420.0
 """An eviction's pause, and a backoff."""
 SETTLE_S = 8.0
-KEPT_S = 15.0
-EXCUSED_AFTER_S = 20.0
-"""A streamer that was paused or cut off may find this much later that it was replaced."""
 
 Undo = Callable[[], None]
 Begin = Callable[["Play"], Undo | None]
@@ -288,16 +280,19 @@ def play_schedule(outcome: Outcome) -> None:
             market.cancel()
             await asyncio.sleep(SETTLE_S)
             outcome.digest, outcome.runs = deployment.redis.digest, len(deployment.ledger.runs)
-            judge(play, outcome)
+            for run in deployment.ledger.runs:
+                outcome.counts.update(run.publisher.counts)
+            judge(deployment, play.hindered, play.lost_after)
 
     # Redis gets the process id and the host's name: a replay in another process must have the same.
-    with mock.patch("os.getpid", lambda: 4242), mock.patch("platform.node", lambda: "host"):
+    with mock.patch("os.getpid", return_value=4242), mock.patch("platform.node", return_value="host"):
         run_virtual(main(), loop)
 
 
 async def _make_trouble(play: Play, outcome: Outcome) -> None:
     """Some troubles, overlapping by chance; at the end all are over."""
-    rng, plan = play.rng, []
+    rng = play.rng
+    plan: list[tuple[float, int, str, Begin, float]] = []
     for number in range(rng.randint(1, 4)):
         name = rng.choice(list(TROUBLES))
         begins, lasts = rng.uniform(0.0, TROUBLE_S), rng.choice((0.3, 2.6, 5.0, 12.0, 25.0)) * rng.uniform(0.5, 1.5)
@@ -311,7 +306,14 @@ async def _make_trouble(play: Play, outcome: Outcome) -> None:
         undo = step(play)
         play.deployment.note(name)
         if undo is not None:
-            plan.append((at + lasts, number, f"end of {name}", lambda _, undo=undo: undo(), 0.0))
+            plan.append((at + lasts, number, f"end of {name}", _only(undo), 0.0))
+
+
+def _only(undo: Undo) -> Begin:
+    def begin(_: Play) -> None:
+        undo()
+
+    return begin
 
 
 async def recovered(deployment: Deployment) -> float:
@@ -331,130 +333,13 @@ def _is_whole(deployment: Deployment, since: float) -> bool:
         return False
     others = [each for each in deployment.streamers.values() if each is not leader]
     waiting = all(each.lease is not None and each.lease.waiting_for for each in others)
-    ticks = leader.run.published.get("ticks")
-    return waiting and bool(ticks) and deployment.ledger.written[("ticks", ticks[-1])][-1:] > [since]
+    ticks = leader.run.published.get("ticks", [0])
+    return waiting and deployment.ledger.written[("ticks", ticks[-1])][-1:] > [since]
 
 
 def _state(deployment: Deployment) -> list[tuple[str, object, object]]:
     streamers = deployment.streamers.values()
     return [(each.name, each.client and each.client.state, each.lease and each.lease.waiting_for) for each in streamers]
-
-
-# -- promises
-
-
-def judge(play: Play, outcome: Outcome) -> None:
-    """Hold everything that happened against the promises."""
-    deployment, ledger = play.deployment, play.deployment.ledger
-    crashed = [line for line in deployment.logs if line["event"] == "a part of the run failed; the stream continues"]
-    assert not crashed, crashed
-    streams = {channel: _in_stream(deployment.redis.data, channel) for channel in ("ticks", "level2", "bars", "status")}
-    owners: dict[tuple[str, int], Run] = {}
-    for run in ledger.runs:
-        _judge_numbers(run, owners)
-        outcome.counts.update(run.publisher.counts)
-    for channel, seqs in streams.items():
-        _judge_stream(channel, seqs, owners)
-    for run in ledger.runs:
-        _judge_losses(play, run, streams)
-        _judge_lease(play, run)
-    _judge_last_values(deployment.redis.data)
-    for name, heard in ledger.heard.items():
-        assert heard.error is None, f"{name} ended: {heard.error}"
-        _judge_reader(name, heard, streams, owners)
-
-
-def _in_stream(data: Data, channel: str) -> list[int]:
-    stream = data.values.get(f"{PREFIX}:stream:{channel}".encode())
-    return [orjson.loads(fields[-1])["seq"] for _, fields in stream.entries] if stream else []
-
-
-def _judge_numbers(run: Run, owners: dict[tuple[str, int], Run]) -> None:
-    """A run numbers without holes, and no two runs give the same number."""
-    for channel, seqs in run.published.items():
-        for before, after in itertools.pairwise(seqs):
-            assert after == before + 1 or after - before >= RUN_APART, f"{channel}: {after} after {before}"
-        for seq in seqs:
-            assert owners.setdefault((channel, seq), run) is run, f"{channel} {seq} was given twice"
-
-
-def _judge_stream(channel: str, seqs: list[int], owners: dict[tuple[str, int], Run]) -> None:
-    """No event is in a stream twice or out of order, and no two runs wrote alternately."""
-    twice = [seq for seq, count in Counter(seqs).items() if count > 1]
-    assert not twice, f"{channel} twice in the stream: {twice[:5]}"
-    turns = [run.number for run, _ in itertools.groupby(owners[channel, seq] for seq in seqs)]
-    assert turns == sorted(set(turns)), f"{channel}: runs wrote in turns: {turns}"
-    assert seqs == sorted(seqs), f"{channel} is out of order"
-
-
-def _judge_losses(play: Play, run: Run, streams: dict[str, list[int]]) -> None:
-    """What is missing in the streams was reported with its count, unless the streamer died with it."""
-    missing = [(channel, seq) for channel, seqs in run.published.items() for seq in {*seqs} - {*streams[channel]}]
-    counts = run.publisher.counts
-    told = counts[Count.DROPPED] + counts[Count.LOST]
-    if run.ended is None:
-        assert len(missing) == told, (
-            f"run {run.number} misses {len(missing)}, but reported {told}: {sorted(missing)[:5]}"
-        )
-        reported = sum(each["count"] for each in run.statuses if each["state"] == "dropped" or _is_failover(each))
-        assert reported == told, f"run {run.number} counted {told} lost events, and announced {reported}"
-        assert counts[Count.LOST] == 0 or any(began < end - KEPT_S + 1 for began, end in play.lost_after), (
-            "kept, but lost"
-        )
-        return
-    for channel, seq in missing:
-        times = play.deployment.ledger.written.get((channel, seq), ())
-        excused = all(any(began <= at <= end for began, end in play.lost_after) for at in times)
-        assert excused, f"run {run.number}: {channel} {seq} was acknowledged at {times} and is gone"
-
-
-def _is_failover(status: dict[str, Any]) -> bool:
-    return status["state"] == "gap" and status.get("detail") == "redis-failover"
-
-
-def _judge_lease(play: Play, run: Run) -> None:
-    """A living streamer that reaches Redis is not deposed."""
-    if isinstance(run.error, LeaseLost) and run.ended is not None and not run.killed:
-        times = play.hindered[run.streamer]
-        excused = any(at <= run.ended <= at + EXCUSED_AFTER_S for at in times)
-        assert excused, f"{run.streamer} was deposed at {run.ended:.3f}: {run.error}"
-
-
-def _judge_last_values(data: Data) -> None:
-    """The last value of each symbol is its newest event in the stream."""
-    for channel in ("ticks", "level2"):
-        stream = data.values.get(f"{PREFIX}:stream:{channel}".encode())
-        newest = {fields[1]: orjson.loads(fields[3])["seq"] for _, fields in stream.entries} if stream else {}
-        last = {
-            symbol: orjson.loads(event)["seq"]
-            for symbol, event in data.values[f"{PREFIX}:last:{channel}".encode()].items()
-        }
-        assert last == newest, f"last values of {channel}: {last}, and in the stream {newest}"
-
-
-def _judge_reader(name: str, heard: Heard, streams: dict[str, list[int]], owners: dict[tuple[str, int], Run]) -> None:
-    """A reader gets no event twice, in order, and every loss is reported."""
-    if name == "group reader":
-        unheard = {*streams["ticks"]} - {*heard.events["ticks"]}
-        assert not unheard, f"{name} never got ticks {sorted(unheard)[:5]}"
-        return
-    for channel, seqs in heard.events.items():
-        twice = [seq for seq, count in Counter(seqs).items() if count > 1]
-        assert not twice, f"{name} got {channel} twice: {twice[:5]}"
-        # A deposed streamer still announces its end, with a number of its own run.
-        assert seqs == sorted(seqs) or channel == "status", f"{name} got {channel} out of order"
-    if name == "stream reader":
-        unheard = {*streams["ticks"]} - {*heard.events["ticks"]}
-        assert not unheard or heard.gaps, f"{name} never got ticks {sorted(unheard)[:5]}"
-    if name == "subscriber":
-        holes = _holes(heard)
-        told = sum(each.count or 0 for each in heard.gaps)
-        assert holes == told, f"{name} missed {holes} events, and was told of {told}"
-
-
-def _holes(heard: Heard) -> int:
-    pairs = itertools.chain.from_iterable(itertools.pairwise(seqs) for seqs in heard.events.values())
-    return sum(after - before - 1 for before, after in pairs if 0 < after - before < RUN_APART)
 
 
 # -- many of them

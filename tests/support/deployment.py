@@ -135,7 +135,13 @@ class StreamerProcess:
         deployment, clock = self._deployment, self._clock
         run = deployment.ledger.begin(self.name, deployment.loop.time())
         run.publisher = publisher = TradingEventPublisher(
-            deployment.redis_url, prefix=PREFIX, fence=fence, tap=run.take, clock=clock, on_pressure=self._hold, on_loss=self._renew
+            deployment.redis_url,
+            prefix=PREFIX,
+            fence=fence,
+            tap=run.take,
+            clock=clock,
+            on_pressure=self._hold,
+            on_loss=self._renew,
         )
         self.run = run
         try:

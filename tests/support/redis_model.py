@@ -1,7 +1,7 @@
 """A Redis in memory, on virtual time: connections, transactions, pub/sub, blocking reads, and its troubles.
 
-It serves the network of ``virtual_network`` with the data of ``redis_values``. ``digest`` is the hash of every byte that
-it received, with its connection and time: two plays of one seed have the same. A failover to a replica is the same port
+It serves the network of ``virtual_network`` with the data of ``redis_values``. ``digest`` is the hash of every byte
+that it received, with its connection and time: two plays of one seed have the same. A failover is the same port
 with the data of an earlier moment (:meth:`RedisModel.fail_over`).
 """
 
@@ -13,8 +13,9 @@ from typing import Any
 
 import hiredis
 
+from tests.support.redis_replies import NO_ARRAY, Pairs, Push, encode
 from tests.support.redis_stream_values import Refused, Stream, reading
-from tests.support.redis_values import COMMANDS, Data, matches, score_text
+from tests.support.redis_values import COMMANDS, Data, matches
 from tests.support.virtual_network import Listener, Network
 
 QUEUE_ERROR = "EXECABORT Transaction discarded because of previous errors."
@@ -39,48 +40,6 @@ _OF_SERVER = {
     b"PUBSUB": -2,
 }
 _WHILE_SUBSCRIBED = {b"PING", b"SUBSCRIBE", b"UNSUBSCRIBE", b"SSUBSCRIBE", b"SUNSUBSCRIBE"}
-
-
-class Push(list[Any]):
-    """A message of a subscription."""
-
-
-class Pairs(dict[bytes, Any]):
-    """An answer that is a list of pairs before RESP3."""
-
-
-NO_ARRAY = object()
-
-
-def encode(value: Any, protocol: int) -> bytes:
-    """A reply in RESP2 or RESP3."""
-    many = lambda values: b"".join(encode(each, protocol) for each in values)  # noqa: E731
-    match value:
-        case Refused():
-            return b"-%b\r\n" % str(value).encode()
-        case True:
-            return b"+OK\r\n"
-        case int():
-            return b":%d\r\n" % value
-        case str():
-            return b"+%b\r\n" % value.encode()
-        case bytes():
-            return b"$%d\r\n%b\r\n" % (len(value), value)
-        case None:
-            return b"_\r\n" if protocol == 3 else b"$-1\r\n"
-        case float():
-            return b",%b\r\n" % score_text(value) if protocol == 3 else encode(score_text(value), 2)
-        case dict() if protocol == 3:
-            return b"%%%d\r\n" % len(value) + many(part for pair in value.items() for part in pair)
-        case Pairs():
-            return b"*%d\r\n" % len(value) + many([*pair] for pair in value.items())
-        case dict():
-            return b"*%d\r\n" % (2 * len(value)) + many(part for pair in value.items() for part in pair)
-        case list():
-            kind = b">" if isinstance(value, Push) and protocol == 3 else b"*"
-            return b"%b%d\r\n" % (kind, len(value)) + many(value)
-    assert value is NO_ARRAY, value
-    return b"_\r\n" if protocol == 3 else b"*-1\r\n"
 
 
 class Client(asyncio.Protocol):
@@ -302,8 +261,8 @@ class RedisModel:
             case b"UNWATCH", None:
                 client.watched, client.dirty = set(), False
                 return True
-            case b"UNWATCH", queue:
-                queue.append(words)
+            case b"UNWATCH", list():
+                client.queue.append(words)
                 return "QUEUED"
             case name, None:
                 return Refused(f"ERR {name.decode()} without MULTI")
@@ -403,12 +362,12 @@ class RedisModel:
         return self._subscribe(client, name, words)
 
     def _hello(self, client: Client, words: list[bytes]) -> Any:
+        about: dict[bytes, Any]
         if words and words[0] not in (b"2", b"3"):
             return Refused("NOPROTO unsupported protocol version")
         client.protocol = int(words[0]) if words else client.protocol
-        about = {"server": "redis", "version": "7.0.15", "proto": client.protocol, "id": client.number}
-        about |= {"mode": "standalone", "role": "master", "modules": []}  # type: ignore[dict-item]
-        return {key.encode(): value.encode() if isinstance(value, str) else value for key, value in about.items()}
+        about = {b"server": b"redis", b"version": b"7.0.15", b"proto": client.protocol, b"id": client.number}
+        return about | {b"mode": b"standalone", b"role": b"master", b"modules": []}
 
     def _publish(self, sharded: bool, channel: bytes, payload: bytes) -> int:
         heard = 0

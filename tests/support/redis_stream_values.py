@@ -4,6 +4,7 @@ XREAD and XREADGROUP answer None for "nothing yet": waiting is the server's.
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -376,7 +377,8 @@ def _group_info(stream: Stream, name: bytes, group: Group) -> dict[bytes, Any]:
     }
 
 
-STREAM_COMMANDS = {
+Command = Callable[..., Any]
+STREAM_COMMANDS: dict[bytes, tuple[Command, int, str]] = {
     b"XADD": (_xadd, -5, "wm"),
     b"XTRIM": (_xtrim, -4, "w"),
     b"XLEN": (_xlen, 2, ""),

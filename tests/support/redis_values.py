@@ -7,10 +7,18 @@ of an earlier moment. Checked against a real server by ``tests/integration/test_
 
 import fnmatch
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
-from tests.support.redis_stream_values import NOT_A_NUMBER, STREAM_COMMANDS, SYNTAX, WRONG_TYPE, Refused, Stream
+from tests.support.redis_stream_values import (
+    NOT_A_NUMBER,
+    STREAM_COMMANDS,
+    SYNTAX,
+    WRONG_TYPE,
+    Command,
+    Refused,
+    Stream,
+)
 
 Value = bytes | dict[bytes, bytes] | dict[bytes, float] | Stream
 
@@ -18,9 +26,17 @@ Value = bytes | dict[bytes, bytes] | dict[bytes, float] | Stream
 class Hash(dict[bytes, bytes]):
     """A hash."""
 
+    def copy(self) -> "Hash":
+        """The hash at this moment."""
+        return Hash(self)
+
 
 class SortedSet(dict[bytes, float]):
     """Scores by member."""
+
+    def copy(self) -> "SortedSet":
+        """The set at this moment."""
+        return SortedSet(self)
 
     def sorted(self) -> list[tuple[float, bytes]]:
         """Score and member in Redis' order."""
@@ -40,8 +56,6 @@ class Data:
         copy = Data()
         for key, value in self.values.items():
             copy.values[key] = value if isinstance(value, bytes) else value.copy()
-            if isinstance(value, Hash | SortedSet):
-                copy.values[key] = type(value)(value)
         copy.expires = dict(self.expires)
         return copy
 
@@ -233,8 +247,11 @@ def _zmscore(data: Data, _: int, key: bytes, *members: bytes) -> list[float | No
 def _between(data: Data, key: bytes, lowest: bytes, highest: bytes) -> list[bytes]:
     (low, low_open), (high, high_open) = bound(lowest), bound(highest)
     scores: SortedSet = data.get(key, SortedSet) or SortedSet()
-    fits = lambda score: (low < score if low_open else low <= score) and (score < high if high_open else score <= high)  # noqa: E731
-    return [member for score, member in scores.sorted() if fits(score)]
+    return [
+        member
+        for score, member in scores.sorted()
+        if (low < score if low_open else low <= score) and (score < high if high_open else score <= high)
+    ]
 
 
 def _limited(members: list[bytes], options: tuple[bytes, ...]) -> list[bytes]:
@@ -275,7 +292,6 @@ def score_text(score: float) -> bytes:
     return b"%d" % score if score == int(score) and abs(score) < 1e17 else repr(score).encode()
 
 
-Command = Callable[..., Any]
 COMMANDS: dict[bytes, tuple[Command, int, str]] = {
     # The function, the arity as COMMAND INFO gives it, and what it is: w writes, m takes memory.
     b"GET": (_get, 2, ""),

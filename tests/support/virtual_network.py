@@ -213,7 +213,7 @@ class _End(asyncio.Transport):
         """End with an error that this end's protocol sees."""
         self._lose(ConnectionResetError(104, "Connection reset by peer"))
 
-    def send(self, piece: bytes | None | Exception) -> None:
+    def send(self, piece: bytes | Exception | None) -> None:
         """Take a piece under way to this end: bytes, their end, or a reset."""
         loop, (least, most) = self._network.loop, self._link.latency_s
         delay = least if least == most else self._network.random_between(least, most)
@@ -254,7 +254,7 @@ class _End(asyncio.Transport):
             cast("asyncio.Protocol", protocol).data_received(data)
             return
         while data:
-            space = memoryview(protocol.get_buffer(-1))  # type: ignore[arg-type]  # any writable buffer
+            space = memoryview(protocol.get_buffer(-1))
             size = min(len(space), len(data), CHUNK)
             space[:size] = data[:size]
             protocol.buffer_updated(size)
@@ -340,7 +340,9 @@ class NetworkLoop(VirtualLoop):
         self.network = Network(self, random_between)
         super().__init__()
 
-    def call_soon(self, callback: Any, *args: Any, context: Any = None) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]  # of any callback
+        self, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.Handle:
         """As ever, but in its process."""
         process = _process.get() if context is None else context.get(_process)
         if process is None:
@@ -350,7 +352,9 @@ class NetworkLoop(VirtualLoop):
         gate.context = context or contextvars.copy_context()
         return gate.handle
 
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> asyncio.TimerHandle:
+    def call_at(  # type: ignore[override]  # of any callback
+        self, when: float, callback: Any, *args: Any, context: Any = None
+    ) -> asyncio.TimerHandle:
         """As ever, but in its process."""
         process = _process.get() if context is None else context.get(_process)
         if process is None:
@@ -364,7 +368,7 @@ class NetworkLoop(VirtualLoop):
         """Deliver at that time: to a paused process not before it goes on, and then before its timers."""
         super().call_at(when, lambda: self.call_soon(deliver, context=context))
 
-    async def create_connection(  # type: ignore[override]  # TCP over a host and a port alone
+    async def create_connection(  # type: ignore[override]  # TCP alone
         self, protocol_factory: Callable[[], Any], host: str | None = None, port: int | None = None, **_: Any
     ) -> tuple[_End, Any]:
         """Connect in memory."""
