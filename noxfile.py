@@ -183,6 +183,13 @@ def faults(session: nox.Session) -> None:
 
 
 @nox.session
+def topologies(session: nox.Session) -> None:
+    """Failovers of a Sentinel set and a Cluster under load, five of each; ``-- --row kill --times 1`` plays one."""
+    session.install(*CONSTRAINTS, "-e", ".[test]")
+    session.run("python", "tests/long/topologies.py", *session.posargs)
+
+
+@nox.session
 def soak(session: nox.Session) -> None:
     """An hour of dropped sessions at 1,000 events a second; ``-- --minutes 20 --rate 500`` changes that."""
     session.install(*CONSTRAINTS, "-e", ".[test]")

@@ -1,10 +1,8 @@
 """Redis → programs: live events with the last value first, single last values, and durable streams."""
 
-from schwabstream.consumer.group_reader import GroupReader
 from schwabstream.consumer.last_value import fetch_last, last
 from schwabstream.consumer.live_events import LiveEvents, subscribe
-from schwabstream.consumer.redis_stream import Entry, RawEntry
-from schwabstream.consumer.streams import read_stream
+from schwabstream.consumer.streams import Entry, GroupReader, RawEntry, read_stream
 from schwabstream.consumer.subscription import Subscription
 
 __all__ = [

@@ -51,10 +51,9 @@ class SubscribedConnection:
 
     def leave(self, reason: str) -> None:
         """End the reading for this reason."""
-        writer = self._connection and self._connection._writer  # checked by a test (docs/adr/0003)
-        if writer:
+        if stream := self._stream():
             self._left = reason
-            writer.transport.abort()
+            stream.feed_eof()
 
     async def earlier_replies(self) -> list[list[Any]]:
         """The replies so far, with every message that was published before this call."""
@@ -87,8 +86,11 @@ class SubscribedConnection:
             await self._connection.send_command("PING", check_health=False)
             heed_cancellation()
 
+    def _stream(self) -> asyncio.StreamReader | None:
+        return None if self._connection is None else self._connection._reader  # checked by a test (docs/adr/0003)
+
     async def _receive(self) -> list[list[Any]]:
-        stream = self._connection and self._connection._reader  # checked by a test (docs/adr/0003)
+        stream = self._stream()
         replies: list[list[Any]] = []
         while not replies:
             received = await stream.read(_READ_BYTES) if stream else b""

@@ -326,7 +326,10 @@ def _claim(state: State, who: int, where: int, rules: Rules, *, reconnected: boo
         streamer = streamer._replace(link="mro"[where], timer=WATCH if where == OLD else 0, led=True, rival=())
         yield f"{name} connects to {'mro'[where]}", _with(_write(state, where, _wrote(copy, who)), who, streamer)
     elif verdict is Verdict.UNDECIDED:
-        yield f"{name} waits for a rival", _with(state, who, streamer._replace(link="", timer=1, rival=tuple(rival or ())))
+        yield (
+            f"{name} waits for a rival",
+            _with(state, who, streamer._replace(link="", timer=1, rival=tuple(rival or ()))),
+        )
     else:
         _fair(state, who, where, copy.holder)
         deposed = streamer._replace(
@@ -382,9 +385,7 @@ def _elected(streamer: Streamer) -> Streamer:
     return streamer._replace(role="leader", link="", timer=RETRY, led=False, rival=(), candidate=(0, 0.0, 0.0))
 
 
-def _take(
-    state: State, who: int, where: int, rules: Rules, candidate: Candidate
-) -> Iterator[tuple[str, State]]:
+def _take(state: State, who: int, where: int, rules: Rules, candidate: Candidate) -> Iterator[tuple[str, State]]:
     """The lease gets a new holder, whose former tenures are over."""
     name, other = NAMES[who], state.streamers[1 - who]
     copies = [each and _forgotten(Copy(*each), who) for each in state.copies]

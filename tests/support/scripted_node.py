@@ -1,6 +1,6 @@
-"""A server that speaks just enough RESP for readers and routes, in the test's own event loop.
+"""A server that speaks just enough RESP for readers and routes, in the test's event loop.
 
-It is a Sentinel, a node of a Cluster and a Redis at once. It answers as scripted, and shows what it received.
+It is a Sentinel, a node of a Cluster and a Redis at once. It answers as scripted, and records what it receives.
 """
 
 import asyncio
@@ -24,9 +24,10 @@ class Refusal(str):
 
 
 class ScriptedNode:
-    """One server. ``master`` is the node that it names as the master; it says of itself what ``is_master`` says.
+    """One server. It names ``master`` as the master; ROLE answers that it is one if ``is_master``.
 
-    ``refusals`` are answered first, one for each command that ``script`` knows or that reads data.
+    ``answers`` has the reply to each command, or a function of it. ``refusals`` are commands, each with an error reply:
+    the first is used up when its command comes.
     """
 
     def __init__(self, **answers: Script | Reply) -> None:
@@ -167,7 +168,7 @@ def encode(value: Reply) -> bytes:
 
 @contextlib.asynccontextmanager
 async def scripted_nodes(count: int = 1, **answers: Script | Reply) -> AsyncIterator[list[ScriptedNode]]:
-    """So many servers with the same answers, each a master of its own."""
+    """That number of servers with the same answers, each of which is a master."""
     nodes = [ScriptedNode(**answers) for _ in range(count)]
     async with contextlib.AsyncExitStack() as stack:
         for node in nodes:

@@ -1,7 +1,8 @@
 """A Sentinel set and a Redis Cluster of real servers on loopback, and what can happen to them.
 
-They start from the configuration files that the operations pages show. Ports, silence limits and persistence are the
-only differences, and unless ``secured`` no client needs a password. Everything is synchronous and ends with the block.
+They start from the configuration files that the operations pages show, with other ports, shorter silences and no
+persistence. Unless ``secured``, no client needs a password; ``min_replicas`` None leaves what the file says. Everything
+is synchronous and ends with the block.
 """
 
 import contextlib
@@ -34,9 +35,10 @@ class Topology(ABC):
     prefix: str
 
     def __init__(
-        self, *, detect_s: float = 2.0, min_replicas: int = 0, secured: bool = False, password: str = PASSWORD
+        self, *, detect_s: float = 2.0, min_replicas: int | None = 0, secured: bool = False, password: str = PASSWORD
     ) -> None:
-        self._detect_ms, self._min_replicas = int(detect_s * 1000), min_replicas
+        self._detect_ms = int(detect_s * 1000)
+        self._limits = () if min_replicas is None else ("--min-replicas-to-write", min_replicas)
         self.password = password if secured else None
         self.nodes: list[Node] = []
         self._stack = contextlib.ExitStack()
@@ -72,8 +74,8 @@ class Topology(ABC):
         return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(_OPEN))
 
     def _node(self, text: str, *options: object, port: int) -> Node:
-        common = ("--min-replicas-to-write", self._min_replicas, "--appendonly", "no")
-        words = [str(word) for word in (*common, "--repl-diskless-sync-delay", 0, *options)]
+        common = (*self._limits, "--appendonly", "no", "--repl-diskless-sync-delay", 0)
+        words = [str(word) for word in (*common, *options)]
         node = Node(self._folder / str(port), text, *words, port=port, password=self.password)
         self.nodes.append(node)
         return node

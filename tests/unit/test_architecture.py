@@ -11,7 +11,7 @@ from packaging.requirements import Requirement
 
 REPOSITORY = Path(__file__).parents[2]
 SOURCES = sorted((REPOSITORY / "schwabstream").rglob("*.py"))
-PRIVATE_ATTRIBUTES = {"_reader": "consumer/subscription", "_writer": "publishing/reply_protocol"}
+PRIVATE_ATTRIBUTES = {"_reader": "consumer/subscribed_connection", "_writer": "publishing/reply_protocol"}
 """Each private attribute of a library that is in use, and the one module that uses it (docs/adr/0003)."""
 LIBRARIES_WITH_KNOWN_INSIDES = {"redis", "authlib", "httpx", "schwab-py", "websockets"}
 """The libraries above, those whose classes are subclassed or hooked into, and the one whose answers are replaced."""

@@ -1,5 +1,6 @@
 """The checks of Redis: the server, the lease, and the report of the running streamer."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from statistics import median
@@ -12,6 +13,7 @@ from schwabstream.broker.client import redis_client
 from schwabstream.broker.kind import find_unsuitable
 from schwabstream.broker.url import START, diagnose, prefix_at, redact_url, translated
 from schwabstream.commands.doctor.findings import Finding, bounded, failed, ok, unchecked, warning
+from schwabstream.commands.doctor.topology import TOPOLOGY_FINDINGS, examine_topology
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel
@@ -24,7 +26,8 @@ T = TypeVar("T")
 PINGS = 5
 SLOW_S = 0.05
 ANSWER_LIMIT_S = 3.0
-SERVER_FINDINGS = ("redis", "redis keys", "redis memory", "redis readers", "redis wanted")
+_MORE_FINDINGS = ("redis keys", "redis memory", "redis readers", "redis wanted")
+SERVER_FINDINGS = ("redis", TOPOLOGY_FINDINGS[0], *_MORE_FINDINGS)
 _GRANT = "give this user +zrangebyscore +zrevrangebyscore +zremrangebyscore +pubsub|channels"
 _NO_EVICTION = "set maxmemory-policy noeviction and leave room: the lease and the streams must not be evicted"
 
@@ -42,7 +45,7 @@ class RedisExaminer:
         wall: Callable[[], float] = time.time,
     ) -> None:
         prefix = prefix_at(url, prefix)
-        self._url, self._prefix, self._wall = redact_url(url), prefix, wall
+        self._whole_url, self._url, self._prefix, self._wall = url, redact_url(url), prefix, wall
         self._max_symbols, self._symbol_channels = max_symbols, symbol_channels
         self._redis = redis_client(url, prefix, timeout_s=ANSWER_LIMIT_S, decode_responses=True)
 
@@ -51,12 +54,15 @@ class RedisExaminer:
         await self._redis.aclose()
 
     async def examine_server(self) -> list[Finding]:
-        """Whether it is reachable and fast, and suits the streamer: its keys, memory, limits and permissions."""
-        server = await bounded("redis", self._server(), fix=START, code=8)
+        """Whether it is reachable and fast, and suits the streamer: topology, keys, memory, limits and permissions."""
+        server, topology = await asyncio.gather(
+            bounded("redis", self._server(), fix=START, code=8), examine_topology(self._whole_url, self._prefix)
+        )
         if server.code:
-            return [server, *(unchecked(name, "Redis cannot be used") for name in SERVER_FINDINGS[1:])]
+            return [server, *topology, *(unchecked(name, "Redis cannot be used") for name in _MORE_FINDINGS)]
         return [
             server,
+            *topology,
             await bounded("redis keys", self._keys(), fix=START, code=8),
             await bounded("redis memory", self._memory(), fix=START, code=8),
             await bounded("redis readers", self._readers(), fix=START, code=8),

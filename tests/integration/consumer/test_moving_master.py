@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from schwabstream.consumer import GroupReader, Subscription, read_stream, subscribe
-from schwabstream.consumer.redis_stream import BLOCK_MS
+from schwabstream.consumer.streams.redis_stream import BLOCK_MS
 from schwabstream.events import Channel
 from schwabstream.publishing.wanted import WishPoll
 from schwabstream.report import StreamerReport, SymbolReport
@@ -314,7 +314,7 @@ def test_the_poll_for_wishes_lists_sharded_channels_of_a_cluster() -> None:
 
 
 def test_messages_published_while_the_last_values_are_read_all_come() -> None:
-    """What arrives between the subscription and its last values is delivered in order, and not as a repetition."""
+    """Messages between the subscription and its last values are delivered in order, and not as repetitions."""
 
     async def scenario() -> None:
         async with scripted_nodes() as (node,):

@@ -25,6 +25,7 @@ NAMES = [
     "quotes",
     "streamer",
     "redis",
+    "redis topology",
     "redis keys",
     "redis memory",
     "redis readers",

@@ -12,9 +12,9 @@ import structlog
 from redis.exceptions import NoPermissionError, ResponseError
 
 from schwabstream.broker.url import is_away
-from schwabstream.consumer.redis_stream import BLOCK_MS, Entry, Raw, RawEntry, RedisStream, seq_of
 from schwabstream.consumer.repeats import Delivered
-from schwabstream.consumer.trimming import GroupInfo, GroupPosition, StreamInfo
+from schwabstream.consumer.streams.redis_stream import BLOCK_MS, Entry, Raw, RawEntry, RedisStream, seq_of
+from schwabstream.consumer.streams.trimming import GroupInfo, GroupPosition, StreamInfo
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from schwabstream.consumer.redis_stream import Entry, RedisStream
+from schwabstream.consumer.streams.redis_stream import Entry, RedisStream
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, StatusEvent
 from tests.conftest import RedisServer

@@ -21,8 +21,8 @@ from schwabstream.clock import today
 from schwabstream.consumer.event_header import read_header, read_seq
 from schwabstream.consumer.repeats import RUN_APART
 from schwabstream.consumer.selection import Selection
+from schwabstream.consumer.streams.trimming import StreamInfo, gap, id_before, id_key
 from schwabstream.consumer.subscription import CONNECT_TIMEOUT_S, redis_backoff
-from schwabstream.consumer.trimming import StreamInfo, gap, id_before, id_key
 from schwabstream.errors import RedisUnavailable
 from schwabstream.events import Channel, Event, StatusEvent, parse_event
 from schwabstream.protocol.symbols import parse_symbols

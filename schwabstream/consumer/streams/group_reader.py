@@ -18,9 +18,9 @@ from typing_extensions import TypeVar, Unpack
 
 from schwabstream.broker.arguments import check_number, check_position, check_texts
 from schwabstream.broker.url import cause_of
-from schwabstream.consumer.acknowledgements import Acknowledgements
-from schwabstream.consumer.group import Group, Read
-from schwabstream.consumer.redis_stream import Entry, RawEntry, RedisStream, seq_of
+from schwabstream.consumer.streams.acknowledgements import Acknowledgements
+from schwabstream.consumer.streams.group import Group, Read
+from schwabstream.consumer.streams.redis_stream import Entry, RawEntry, RedisStream, seq_of
 from schwabstream.consumer.subscription import DEFAULT_PREFIX, DEFAULT_URL
 from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import (

@@ -10,8 +10,8 @@ from typing import Literal, TypedDict, overload
 from typing_extensions import TypeVar, Unpack
 
 from schwabstream.broker.arguments import check_number, check_position
-from schwabstream.consumer.redis_stream import Entry, Raw, RawEntry, RedisStream, seq_of
 from schwabstream.consumer.repeats import is_repeat
+from schwabstream.consumer.streams.redis_stream import Entry, Raw, RawEntry, RedisStream, seq_of
 from schwabstream.consumer.subscription import DEFAULT_PREFIX, DEFAULT_URL
 from schwabstream.events import (
     AccountEvent,

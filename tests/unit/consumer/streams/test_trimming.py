@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.consumer.trimming import GroupInfo, GroupPosition, StreamInfo, gap, id_before, id_key
+from schwabstream.consumer.streams.trimming import GroupInfo, GroupPosition, StreamInfo, gap, id_before, id_key
 
 
 @dataclass

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from schwabstream.consumer.acknowledgements import GATHER_COUNT, GATHER_S, Acknowledgements
+from schwabstream.consumer.streams.acknowledgements import GATHER_COUNT, GATHER_S, Acknowledgements
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
 
