@@ -22,17 +22,17 @@ from schwabstream.broker.url import prefix_at
 from schwabstream.clock import LIVE_CLOCK, Clock
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.events import Channel
-from schwabstream.publishing.batch import Batch
-from schwabstream.publishing.bounds import Bounds
-from schwabstream.publishing.channel_queue import EVENT_OVERHEAD, ChannelQueue, weight
 from schwabstream.publishing.fence import Fence
-from schwabstream.publishing.instruments import InstrumentHash
-from schwabstream.publishing.kept import KEPT_S
 from schwabstream.publishing.life import TRANSITIONS, UNREACHED, State, Trigger
 from schwabstream.publishing.master import Master
-from schwabstream.publishing.report_command import ReportCommand
+from schwabstream.publishing.queue.batch import Batch
+from schwabstream.publishing.queue.bounds import Bounds
+from schwabstream.publishing.queue.channel import EVENT_OVERHEAD, ChannelQueue, weight
+from schwabstream.publishing.queue.instruments import InstrumentHash
+from schwabstream.publishing.queue.kept import KEPT_S
+from schwabstream.publishing.queue.report_command import ReportCommand
+from schwabstream.publishing.queue.symbol_channels import SymbolChannels
 from schwabstream.publishing.resume import Resume
-from schwabstream.publishing.symbol_channels import SymbolChannels
 from schwabstream.publishing.transaction import TransactionWriter
 from schwabstream.report import Count, Histogram, RedisReport
 

@@ -13,9 +13,9 @@ import structlog
 
 from schwabstream.clock import Clock
 from schwabstream.events import Channel, status_event
-from schwabstream.publishing.channel_queue import ChannelQueue, number_of, received_ms, weight
-from schwabstream.publishing.kept import KEPT_EVENTS, Kept
 from schwabstream.publishing.packing import command
+from schwabstream.publishing.queue.channel import ChannelQueue, number_of, received_ms, weight
+from schwabstream.publishing.queue.kept import KEPT_EVENTS, Kept
 from schwabstream.report import Count
 
 log = structlog.get_logger(__name__)

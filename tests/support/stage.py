@@ -20,7 +20,7 @@ from schwabstream.market.trading_hours import Schedule
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.subscriptions import Wanted
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.publishing.symbol_channels import SymbolChannels
+from schwabstream.publishing.queue.symbol_channels import SymbolChannels
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.streaming.state import StreamState

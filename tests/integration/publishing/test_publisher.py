@@ -11,8 +11,8 @@ from structlog.testing import capture_logs
 
 from schwabstream.clock import LIVE_CLOCK
 from schwabstream.events import Channel
-from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from schwabstream.publishing.publisher import TradingEventPublisher
+from schwabstream.publishing.queue.channel import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from tests.support.publishing import Audience, event, last, numbers, stream, writing
 from tests.support.waiting import until
 

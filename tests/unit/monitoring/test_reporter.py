@@ -21,8 +21,8 @@ from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.screeners import services_of
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.fence import LIFE_MS
-from schwabstream.publishing.instruments import InstrumentHash
-from schwabstream.publishing.symbol_channels import SymbolChannels
+from schwabstream.publishing.queue.instruments import InstrumentHash
+from schwabstream.publishing.queue.symbol_channels import SymbolChannels
 from schwabstream.report import RedisReport, StreamerReport, SymbolReport, parse_report
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status

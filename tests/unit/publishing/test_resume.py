@@ -9,8 +9,8 @@ import pytest
 
 from schwabstream.clock import LIVE_CLOCK
 from schwabstream.events import Channel, StatusEvent, parse_event
-from schwabstream.publishing.channel_queue import ChannelQueue, number_of, weight
 from schwabstream.publishing.packing import bulk
+from schwabstream.publishing.queue.channel import ChannelQueue, number_of, weight
 from schwabstream.publishing.resume import LEAP, Newest, Resume, read_newest
 
 FIRST = 1_000_000_000

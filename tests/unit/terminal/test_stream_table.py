@@ -19,7 +19,7 @@ from schwabstream.logs import configure_logging, logs_kept_aside
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.codec import Batch
 from schwabstream.protocol.symbols import parse_symbols
-from schwabstream.publishing.symbol_channels import SymbolChannels
+from schwabstream.publishing.queue.symbol_channels import SymbolChannels
 from schwabstream.report import RedisReport
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status

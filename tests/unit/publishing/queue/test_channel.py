@@ -4,8 +4,8 @@ import hiredis
 import pytest
 
 from schwabstream.events import Channel
-from schwabstream.publishing.channel_queue import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MOST_SYMBOLS, ChannelQueue, weight
 from schwabstream.publishing.packing import bulk
+from schwabstream.publishing.queue.channel import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MOST_SYMBOLS, ChannelQueue, weight
 
 
 def queue_of(*events: tuple[str, bytes], channel: Channel = Channel.TICKS, maxlen: int = 10) -> ChannelQueue:

@@ -5,7 +5,7 @@ from typing import Any
 import hiredis
 import orjson
 
-from schwabstream.publishing.instruments import InstrumentHash
+from schwabstream.publishing.queue.instruments import InstrumentHash
 
 
 def event(symbol: str, **fields: Any) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """What is kept of the acknowledged events: the newest, within bounds of age, number and size, and by channel."""
 
 from schwabstream.events import Channel
-from schwabstream.publishing.channel_queue import Event, number_of, weight
-from schwabstream.publishing.kept import KEPT_BYTES, KEPT_EVENTS, Kept
 from schwabstream.publishing.packing import bulk
+from schwabstream.publishing.queue.channel import Event, number_of, weight
+from schwabstream.publishing.queue.kept import KEPT_BYTES, KEPT_EVENTS, Kept
 
 TICKS, LEVEL2 = Channel.TICKS, Channel.LEVEL2
 

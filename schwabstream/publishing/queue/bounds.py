@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 
-from schwabstream.publishing.channel_queue import ChannelQueue, weight
+from schwabstream.publishing.queue.channel import ChannelQueue, weight
 
 
 class Bounds:

@@ -1,8 +1,8 @@
 """When symbol channels are published, and what a refusal turns off."""
 
 from schwabstream.events import Channel
-from schwabstream.publishing.channel_queue import ChannelQueue
-from schwabstream.publishing.symbol_channels import SymbolChannels
+from schwabstream.publishing.queue.channel import ChannelQueue
+from schwabstream.publishing.queue.symbol_channels import SymbolChannels
 
 
 def channels_of(*, wanted: bool = True) -> tuple[dict[Channel, ChannelQueue], SymbolChannels]:

@@ -12,8 +12,8 @@ from itertools import chain, repeat
 from typing import Final
 
 from schwabstream.events import Channel
-from schwabstream.publishing.dropped import DroppedNumbers
 from schwabstream.publishing.packing import bulk, command
+from schwabstream.publishing.queue.dropped import DroppedNumbers
 
 MAX_BATCH_EVENTS, MAX_BATCH_BYTES = 5_000, 4 * 2**20
 EVENT_OVERHEAD = 112  # bytes that Python's objects take for a queued event, beyond the event itself

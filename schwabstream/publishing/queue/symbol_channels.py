@@ -7,7 +7,7 @@ user loses only the symbol channels, one kind at a time, until the next connecti
 from collections.abc import Collection, Iterable, Mapping
 
 from schwabstream.events import SYMBOL_CHANNELS, Channel
-from schwabstream.publishing.channel_queue import ChannelQueue
+from schwabstream.publishing.queue.channel import ChannelQueue
 
 
 class SymbolChannels:

@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from schwabstream.publishing.refusals import Refusals
+from schwabstream.publishing.queue.refusals import Refusals
 
 
 def test_a_refused_name_is_logged_once_and_once_when_it_is_accepted_again() -> None:

@@ -3,7 +3,7 @@
 import hiredis
 
 from schwabstream.publishing.fence import Fence
-from schwabstream.publishing.report_command import ReportCommand
+from schwabstream.publishing.queue.report_command import ReportCommand
 
 FENCE = Fence("md:lease:1", "1:box:2", "md:owner", "abc")
 

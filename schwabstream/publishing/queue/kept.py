@@ -8,7 +8,7 @@ from bisect import bisect_right
 from collections import deque
 
 from schwabstream.events import Channel
-from schwabstream.publishing.channel_queue import Event, number_of, weight
+from schwabstream.publishing.queue.channel import Event, number_of, weight
 
 KEPT_S = 15.0
 KEPT_EVENTS, KEPT_BYTES = 20_000, 16 * 2**20

@@ -5,11 +5,11 @@ from collections import Counter
 import hiredis
 
 from schwabstream.events import Channel
-from schwabstream.publishing.batch import Batch
-from schwabstream.publishing.channel_queue import ChannelQueue
-from schwabstream.publishing.instruments import InstrumentHash
 from schwabstream.publishing.packing import bulk
-from schwabstream.publishing.report_command import ReportCommand
+from schwabstream.publishing.queue.batch import Batch
+from schwabstream.publishing.queue.channel import ChannelQueue
+from schwabstream.publishing.queue.instruments import InstrumentHash
+from schwabstream.publishing.queue.report_command import ReportCommand
 
 
 class Desk:

@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 
-from schwabstream.publishing.channel_queue import ChannelQueue
-from schwabstream.publishing.instruments import InstrumentHash
 from schwabstream.publishing.packing import command
-from schwabstream.publishing.refusals import Refusals
-from schwabstream.publishing.report_command import ReportCommand
-from schwabstream.publishing.symbol_channels import SymbolChannels
+from schwabstream.publishing.queue.channel import ChannelQueue
+from schwabstream.publishing.queue.instruments import InstrumentHash
+from schwabstream.publishing.queue.refusals import Refusals
+from schwabstream.publishing.queue.report_command import ReportCommand
+from schwabstream.publishing.queue.symbol_channels import SymbolChannels
 from schwabstream.report import Count
 
 

@@ -1,9 +1,9 @@
 """The bounds of the queue: what is dropped, and when the next events are."""
 
 from schwabstream.events import Channel
-from schwabstream.publishing.bounds import Bounds
-from schwabstream.publishing.channel_queue import ChannelQueue, weight
 from schwabstream.publishing.packing import bulk
+from schwabstream.publishing.queue.bounds import Bounds
+from schwabstream.publishing.queue.channel import ChannelQueue, weight
 
 
 def queue_of(channel: Channel, symbols: str) -> ChannelQueue:

@@ -2,7 +2,7 @@
 
 import random
 
-from schwabstream.publishing.dropped import MOST_RANGES, DroppedNumbers
+from schwabstream.publishing.queue.dropped import MOST_RANGES, DroppedNumbers
 
 
 def test_ranges_count_what_a_set_of_the_same_numbers_would() -> None:
