@@ -174,9 +174,10 @@ def kills(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Fault schedules and wishes on virtual time (``-- --first SEED --count 1``); Redis killed fifty times."""
+    """Fault schedules of Schwab and of Redis, and wishes, on virtual time (``-- --first SEED --count 1``); 50 kills."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("python", "tests/long/fault_schedules.py", *session.posargs)
+    session.run("python", "tests/long/redis_schedules.py", *session.posargs)
     session.run("python", "tests/long/redis_kills.py", "--kills", "50", "--minutes", "10")
     session.run("python", "tests/long/unanswered_batches.py", "--cuts", "100")
     session.run("python", "tests/long/wanted_symbols.py", "--minutes", "600", "--drops")

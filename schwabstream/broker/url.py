@@ -249,7 +249,9 @@ def cause_of(error: BaseException) -> str:
         return f"{origin.strerror}"
     if isinstance(origin, OSError) and origin.errno:
         return os.strerror(origin.errno)
-    return safe(str(error)) or "no answer in time"
+    # redis-py leaves out the first word of these replies, without which the rest means nothing.
+    word = {"MovedError": "MOVED ", "AskError": "ASK "}.get(type(error).__name__, "")
+    return safe(word + str(error)) or "no answer in time"
 
 
 def _no_route(error: BaseException) -> "NoRoute | None":
@@ -264,7 +266,8 @@ def _elsewhere(url: str, error: BaseException) -> tuple[str, str]:
     from redis.exceptions import MasterDownError, ReadOnlyError
 
     if url.startswith(("redis+", "rediss+")):
-        return f"is changing its master ({cause_of(error)})", "wait until the change has ended"
+        step = "wait until the change of master has ended, or run schwabstream doctor to find the cause"
+        return f"has no master for this at the moment ({cause_of(error)})", step
     if isinstance(error, ReadOnlyError):
         return IS_REPLICA, OTHER_URL
     if isinstance(error, MasterDownError):

@@ -22,7 +22,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 from schwabstream.backoff import Backoff
 from schwabstream.broker.arguments import check_channels, check_texts
 from schwabstream.broker.client import RoutedPool, redis_client
-from schwabstream.broker.kind import reach
+from schwabstream.broker.kind import reach, refuse_unsuitable
 from schwabstream.broker.url import Address, is_away, parse_redis_url, prefix_at, redact_url, translated, unavailable
 from schwabstream.broker.watch import following
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
@@ -86,6 +86,7 @@ class Subscription:
 
     async def __aenter__(self) -> Self:
         try:
+            await refuse_unsuitable(self._client, self.url, to_write=False)
             self._connection = await self._open()
         except RedisUnavailable:
             await self._close()

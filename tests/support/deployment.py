@@ -25,8 +25,7 @@ from schwabstream.clock import Clock
 from schwabstream.commands.run.drain import drain
 from schwabstream.commands.run.standby import take_turns
 from schwabstream.consumer.conflation import ConflatingQueue
-from schwabstream.consumer.group_reader import GroupReader
-from schwabstream.consumer.streams import read_stream
+from schwabstream.consumer import GroupReader, read_stream
 from schwabstream.consumer.subscription import Subscription
 from schwabstream.errors import SchwabStreamError
 from schwabstream.events import Channel, StatusEvent

@@ -170,9 +170,12 @@ class GroupReader(Generic[E]):
     async def __aenter__(self) -> Self:
         self._opened.push_async_callback(self._stream.close)
         try:
+            await self._stream.reach(to_write=True)
             await self._group.open()
-        except (RedisError, OSError) as error:
+        except (RedisError, OSError, RedisUnavailable) as error:
             await self._opened.aclose()
+            if isinstance(error, RedisUnavailable):
+                raise
             raise self._stream.unavailable(error) from error
         await self._opened.enter_async_context(self._stream.watched())
         self._sending = asyncio.create_task(self._acknowledgements.run(), name="acknowledgements")

@@ -95,6 +95,7 @@ async def read_stream(
     stream = RedisStream(redis_url, prefix, channel, symbols, raw=raw, reads=True)
     place = _Place(stream, batch)
     try:
+        await stream.reach()
         await place.begin(from_id)
         async with stream.watched():
             while True:

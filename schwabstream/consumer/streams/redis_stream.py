@@ -16,6 +16,7 @@ from typing_extensions import TypeVar  # that of typing has no default before Py
 
 from schwabstream.broker.arguments import check_channel, check_texts
 from schwabstream.broker.following import FollowingClient
+from schwabstream.broker.kind import refuse_unsuitable
 from schwabstream.broker.url import is_away, prefix_at, redact_url, unavailable
 from schwabstream.clock import today
 from schwabstream.consumer.event_header import read_header, read_seq
@@ -100,6 +101,10 @@ class RedisStream:
     async def close(self) -> None:
         """Close the connections."""
         await self.client.aclose()
+
+    async def reach(self, *, to_write: bool = False) -> None:
+        """Check that this Redis can serve: another kind of server may answer, and the stream would stay empty."""
+        await refuse_unsuitable(self.client, self._url, to_write=to_write)
 
     async def resolve(self, from_id: str) -> tuple[str, int | None]:
         """The id to read after, and its ``seq`` if there is one; ``$`` itself would skip entries between two reads."""

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from schwabstream.cli import main
-from schwabstream.consumer import last, subscribe
+from schwabstream.consumer import GroupReader, last, read_stream, subscribe
 from schwabstream.errors import ConfigurationError, RedisUnsuitable
+from schwabstream.events import Channel
 from tests.support.cases import pairs
 from tests.support.recordings import write
 from tests.support.resp_server import RespServer, cluster_node, redis, sentinel
@@ -153,7 +154,29 @@ def call_subscribe(url: str) -> object:
     return asyncio.run(first())
 
 
-@pytest.mark.parametrize(("call", "wrong"), pairs([call_last, call_subscribe], WRONG))
+def call_read_stream(url: str) -> object:
+    """The first entry of a stream."""
+
+    async def first() -> object:
+        return await anext(read_stream(Channel.TICKS, redis_url=url))
+
+    return asyncio.run(first())
+
+
+def call_group_reader(url: str) -> object:
+    """A reader of a group."""
+
+    async def first() -> object:
+        async with GroupReader(Channel.TICKS, "desk", "one", redis_url=url) as reader:
+            return await anext(reader)
+
+    return asyncio.run(first())
+
+
+CALLS = [call_last, call_subscribe, call_read_stream, call_group_reader]
+
+
+@pytest.mark.parametrize(("call", "wrong"), pairs(CALLS, WRONG))
 def test_a_program_gets_the_same_words_for_a_wrong_url(call: Callable[[str], object], wrong: tuple[str, str]) -> None:
     """The library raises what the commands show."""
     url, words = wrong
@@ -163,7 +186,7 @@ def test_a_program_gets_the_same_words_for_a_wrong_url(call: Callable[[str], obj
     assert SECRET not in str(raised.value)
 
 
-@pytest.mark.parametrize(("call", "lead"), pairs([call_last, call_subscribe], LEADS[:6]))
+@pytest.mark.parametrize(("call", "lead"), pairs(CALLS, LEADS[:5]))
 def test_a_program_gets_the_same_words_for_another_server(
     places: Places, call: Callable[[str], object], lead: tuple[str, str]
 ) -> None:

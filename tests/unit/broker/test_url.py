@@ -212,7 +212,7 @@ def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
         (
             MovedError("1 h:7001"),
             RedisUnsuitable,
-            "is a node of a Redis Cluster (1 h:7001): set REDIS_URL",
+            "is a node of a Redis Cluster (MOVED 1 h:7001): set REDIS_URL",
         ),
         (AskError("1 h:7001"), RedisUnsuitable, "--redis to redis+cluster://127.0.0.1:6379"),
         (MasterDownError("Link with MASTER is down"), RedisUnsuitable, "is a replica that has lost its master"),
@@ -354,7 +354,7 @@ def test_a_topology_in_change_is_worth_waiting_for(error: Exception) -> None:
     """Behind a URL of Sentinels or of a Cluster these replies pass, so no other URL is advised."""
     raised = unavailable("redis+cluster://h", error)
     assert type(raised) is RedisUnavailable
-    assert "is changing its master" in str(raised)
+    assert "has no master for this at the moment" in str(raised)
     assert "REDIS_URL" not in str(raised)
 
 
