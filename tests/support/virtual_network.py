@@ -368,7 +368,7 @@ class NetworkLoop(VirtualLoop):
         """Deliver at that time: to a paused process not before it goes on, and then before its timers."""
         super().call_at(when, lambda: self.call_soon(deliver, context=context))
 
-    async def create_connection(  # type: ignore[override]  # TCP alone
+    async def create_connection(
         self, protocol_factory: Callable[[], Any], host: str | None = None, port: int | None = None, **_: Any
     ) -> tuple[_End, Any]:
         """Connect in memory."""
