@@ -71,13 +71,13 @@ def _judge_losses(run: Run, streams: dict[str, list[int]], written: Written, los
     """What is missing in the streams was reported with its count, unless the streamer died with it."""
     missing = [(channel, seq) for channel, seqs in run.published.items() for seq in {*seqs} - {*streams[channel]}]
     counts = run.publisher.counts
-    told = counts[Count.DROPPED] + counts[Count.LOST]
+    counted = counts[Count.DROPPED] + counts[Count.LOST]
     if run.ended is None:
-        assert len(missing) == told, (
-            f"run {run.number} misses {len(missing)}, but reported {told}: {sorted(missing)[:5]}"
+        assert len(missing) == counted, (
+            f"run {run.number} lacks {len(missing)}, and counted {counted}: {sorted(missing)[:5]}"
         )
         reported = sum(each["count"] for each in run.statuses if each["state"] == "dropped" or _is_failover(each))
-        assert reported == told, f"run {run.number} counted {told} lost events, and announced {reported}"
+        assert reported == counted, f"run {run.number} counted {counted} lost events, and announced {reported}"
         assert counts[Count.LOST] == 0 or any(began < end - KEPT_S + 1 for began, end in lost_after), "kept, but lost"
         return
     for channel, seq in missing:
@@ -126,8 +126,8 @@ def _judge_reader(name: str, heard: Heard, streams: dict[str, list[int]], owners
         assert not unheard or heard.gaps, f"{name} never got ticks {sorted(unheard)[:5]}"
     if name == "subscriber":
         holes = _holes(heard)
-        told = sum(each.count or 0 for each in heard.gaps)
-        assert holes == told, f"{name} missed {holes} events, and was told of {told}"
+        reported = sum(each.count or 0 for each in heard.gaps)
+        assert holes == reported, f"{name} missed {holes} events, and {reported} were reported"
 
 
 def _holes(heard: Heard) -> int:

@@ -107,6 +107,8 @@ def _empty(play: Play) -> Undo:
     def undo() -> None:
         play.lost_after.append((0.0, play.now))
         play.redis.data = Data()
+        if play.redis.behind is not None:
+            play.redis.behind = Data()
         play.redis.start()
 
     return undo
@@ -359,7 +361,7 @@ def play_one(seed: int) -> tuple[Outcome, str]:
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Play schedules; print those that fail, the longest way back, the slowest play, and what happened in all."""
+    """Play schedules; print each failure, the longest way back, the slowest play, and the totals."""
     seeds = seeds_from(words, __doc__.partition("\n")[0])
     began = time.monotonic()
     outcomes, failures = play_all(play_one, seeds)

@@ -24,8 +24,8 @@ from schwabstream.auth.tokens import TokenSet
 from schwabstream.clock import Clock
 from schwabstream.commands.run.drain import drain
 from schwabstream.commands.run.standby import take_turns
-from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer import GroupReader, read_stream
+from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.subscription import Subscription
 from schwabstream.errors import SchwabStreamError
 from schwabstream.events import Channel, StatusEvent

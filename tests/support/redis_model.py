@@ -110,7 +110,7 @@ class Client(asyncio.Protocol):
 class RedisModel:
     """One server: ``start`` it, connect to ``port``.
 
-    ``frozen`` keeps what arrives for later. ``refusal`` is the error for the commands that it concerns. With
+    ``frozen`` keeps incoming bytes for later. ``refusal`` is the error for the commands that it concerns. With
     ``cut_next_exec`` the next transaction runs and its connection is reset before the answer.
     """
 
@@ -135,7 +135,7 @@ class RedisModel:
         self._listener = self._network.listen(lambda: Client(self), self.port)
 
     def stop(self) -> None:
-        """Refuse connections, and reset those that are open."""
+        """Refuse connections, and reset the open ones."""
         if self._listener is not None:
             self._listener.close()
         self.drop_all()
@@ -196,7 +196,7 @@ class RedisModel:
             self._serve_blocked()
 
     def _spread(self) -> set[bytes]:
-        """Expire, and note what has changed for those that watch it."""
+        """Expire, and note the changes for the clients that watch them."""
         self.data.expire(self._now())
         touched, self.data.touched = self.data.touched, set()
         if touched:

@@ -155,10 +155,10 @@ def _xadd(data: Any, now: int, key: bytes, *words: bytes) -> bytes | None:
     wanted = None if rest[0] == b"*" else parse_id(rest[0], 0)
     if wanted == (0, 0):
         raise Refused("ERR The ID specified in XADD must be greater than 0-0")
-    known: Stream | None = data.get(key, Stream)
-    if known is None and not make:
+    present: Stream | None = data.get(key, Stream)
+    if present is None and not make:
         return None
-    last = known.last if known else (0, 0)
+    last = present.last if present else (0, 0)
     each = wanted or (max(now, last[0]), last[1] + 1 if last[0] >= now else 0)
     if each <= last:
         raise Refused("ERR The ID specified in XADD is equal or smaller than the target stream top item")
