@@ -9,24 +9,19 @@ import argparse
 import asyncio
 import json
 import random
-import shlex
 import statistics
 import string
-import sys
-import tempfile
 import time
-import urllib.request
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
 
-from benchmarks.processes import clean_environment, redis_server, running
+from benchmarks.simulated import START_S, simulated_streamer
 
 CONFIGURED = ["/MES:XCME", "/MNQ:XCME", "/NQ:XCME", "AAPL", "MSFT", "NVDA", "TSLA", "AMD", "SPY", "QQQ"]
 ROUND_TRIP_S = 0.1
-START_S, FIRST_LIMIT_S = 12.0, 15.0
+FIRST_LIMIT_S = 15.0
 
 
 @dataclass
@@ -58,30 +53,8 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=50)
     parser.add_argument("--quiet-s", type=float, default=30.0)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="schwabstream-joining-") as name:
-        home = Path(name)
-        command = [sys.executable, "-m", "schwabstream"]
-        with (
-            redis_server(home) as (_, port),
-            running([*command, "simulate", "--port", "0", "-q"], cwd=home) as simulator,
-            (home / "streamer").open("w+") as log,
-        ):
-            assert simulator.stdout is not None
-            lines = [simulator.stdout.readline() for _ in range(4)]
-            environment = dict(shlex.split(line)[0].split("=", 1) for line in lines)
-            url = f"redis://127.0.0.1:{port}/0"
-            environment |= {
-                "SCHWAB_SYMBOLS": ",".join(CONFIGURED),
-                "REDIS_URL": url,
-                "SCHWAB_REDIS_SYMBOL_CHANNELS": "true",
-            }
-            base = environment["SCHWAB_API_BASE_URL"]
-            body = json.dumps({"command_delay_s": ROUND_TRIP_S}).encode()
-            request = urllib.request.Request(f"{base}/simulator/faults", data=body, method="PUT")
-            urllib.request.urlopen(request).read()
-            streaming = [*command, "stream", "run", "--no-live"]
-            with running(streaming, stderr=log, cwd=home, env=clean_environment() | environment):
-                print(json.dumps(asyncio.run(_measure(url, options.times, options.quiet_s)), indent=1))
+    with simulated_streamer(CONFIGURED, command_delay_s=ROUND_TRIP_S) as streamer:
+        print(json.dumps(asyncio.run(_measure(streamer.redis_url, options.times, options.quiet_s)), indent=1))
 
 
 async def _measure(url: str, times: int, quiet_s: float) -> dict[str, object]:

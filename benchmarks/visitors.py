@@ -9,9 +9,6 @@ import argparse
 import asyncio
 import json
 import random
-import shlex
-import sys
-import tempfile
 import time
 import urllib.request
 from collections import Counter
@@ -20,7 +17,8 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from benchmarks.processes import clean_environment, redis_server, resident_mib, running
+from benchmarks.processes import resident_mib
+from benchmarks.simulated import START_S, Streamer, simulated_streamer
 
 CONFIGURED = ("AAPL", "/MNQ:XCME")
 OFFERED = tuple(f"Q{first}{second}X" for first in "ABCDEFGH" for second in "ABCDE")
@@ -64,44 +62,28 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=14)
     options = parser.parse_args()
-    command = [sys.executable, "-m", "schwabstream"]
-    with tempfile.TemporaryDirectory(prefix="schwabstream-visitors-") as name:
-        home = Path(name)
-        with (
-            redis_server(home) as (_, port),
-            running([*command, "simulate", "--port", "0", "-q"], cwd=home) as simulator,
-            (home / "streamer").open("w+") as log,
-        ):
-            assert simulator.stdout is not None
-            lines = [simulator.stdout.readline() for _ in range(4)]
-            environment = dict(shlex.split(line)[0].split("=", 1) for line in lines)
-            base, url = environment["SCHWAB_API_BASE_URL"], f"redis://127.0.0.1:{port}/0"
-            environment |= {"SCHWAB_SYMBOLS": ",".join(CONFIGURED), "REDIS_URL": url}
-            environment["SCHWAB_REDIS_SYMBOL_CHANNELS"] = "true"
-            faults = json.dumps({"serial_commands": True, "command_delay_s": 0.05}).encode()
-            urllib.request.urlopen(urllib.request.Request(f"{base}/simulator/faults", faults, method="PUT")).read()
-            streaming = [*command, "stream", "run", "--no-live"]
-            with running(streaming, stderr=log, cwd=home, env=clean_environment() | environment) as streamer:
-                figures = asyncio.run(_measure(url, base, streamer.pid, options.minutes, options.seed))
+    with simulated_streamer(CONFIGURED, serial_commands=True, command_delay_s=0.05) as streamer:
+        figures = asyncio.run(_measure(streamer, options.minutes, options.seed))
     print(json.dumps(figures, indent=1))
     raise SystemExit(1 if figures["differences"] or figures["jumps"] or figures["refused_commands"] else 0)
 
 
-async def _measure(url: str, base: str, pid: int, minutes: float, seed: int) -> dict[str, Any]:
+async def _measure(streamer: Streamer, minutes: float, seed: int) -> dict[str, Any]:
     wanted, seen = Wanted(), Counter[str]()
     differences: list[str] = []
-    async with Redis.from_url(url) as client:
-        await asyncio.sleep(12.0)
-        before = _resources(pid)
+    async with Redis.from_url(streamer.redis_url) as client:
+        await asyncio.sleep(START_S)
+        before = _resources(streamer.pid)
         visitors = [
-            asyncio.create_task(_visit(url, wanted, random.Random(f"{seed} {number}"))) for number in range(CONSUMERS)
+            asyncio.create_task(_visit(streamer.redis_url, wanted, random.Random(f"{seed} {number}")))
+            for number in range(CONSUMERS)
         ]
         listener = asyncio.create_task(_listen(client, seen))
         ends_at, looks = time.monotonic() + 60 * minutes, 0
         while time.monotonic() < ends_at:
             await asyncio.sleep(1.0)
             looks += 1
-            differences += wanted.differences(await asyncio.to_thread(_subscribed, base))
+            differences += wanted.differences(await asyncio.to_thread(_subscribed, streamer.base_url))
         for task in (*visitors, listener):
             task.cancel()
         await asyncio.gather(*visitors, listener, return_exceptions=True)
@@ -116,7 +98,7 @@ async def _measure(url: str, base: str, pid: int, minutes: float, seed: int) -> 
         "refused_commands": report.get("counts", {}).get("refused commands", 0),
         "sessions": report.get("sessions"),
         "before": before,
-        "after": _resources(pid),
+        "after": _resources(streamer.pid),
     }
 
 

@@ -1,10 +1,12 @@
 """Fixtures of every test: a temporary directory, a clean environment, a real Redis, the simulator."""
 
+import atexit
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import redis
 from hypothesis import settings
 
 from schwabstream.simulator import SchwabSimulator
+from tests.support.redis_program import redis_program
 from tests.support.waiting import block_until
 
 PLANTED_ENV = b"# planted by the test suite\nCLIENT_SECRET_OF_NOBODY=untouched\n"
@@ -24,6 +27,14 @@ settings.load_profile("suite")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """``--live`` lets the checks of a real account run."""
     parser.addoption("--live", action="store_true", help="run the checks that need a real Schwab account")
+
+
+def pytest_configure() -> None:
+    """Keep bytecode for the programs that tests start: without it each compiles its imports for more than a second."""
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None) and "PYTHONPYCACHEPREFIX" not in os.environ:
+        directory = tempfile.mkdtemp(prefix="schwabstream-tests-")
+        os.environ["PYTHONPYCACHEPREFIX"] = directory
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)  # after the workers of pytest-xdist have ended
 
 
 @pytest.fixture(autouse=True)
@@ -108,10 +119,7 @@ class RedisServer:
 @pytest.fixture
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A running Redis that the test may kill and start again."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed: apt-get install redis-server")
-    server = RedisServer(program, tmp_path_factory.mktemp("redis"))
+    server = RedisServer(redis_program(), tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
     server.kill()
@@ -124,10 +132,7 @@ def start_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     started: list[RedisServer] = []
 
     def start(*options: str) -> RedisServer:
-        program = shutil.which("redis-server")
-        if program is None:
-            pytest.skip("redis-server is not installed: apt-get install redis-server")
-        server = RedisServer(program, tmp_path, *options)
+        server = RedisServer(redis_program(), tmp_path, *options)
         started.append(server)
         server.start()
         return server

@@ -26,6 +26,7 @@ from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport, SymbolReport
 from schwabstream.settings import Settings
 from schwabstream.terminal.lines import arrival
+from schwabstream.terminal.text import services
 
 ANSWER_LIMIT_S: Final = 20.0
 _LOOK_EVERY_S: Final = 0.5
@@ -35,7 +36,7 @@ _NO_STREAMER: Final = "no streamer is running: start one with schwabstream strea
 
 @dataclass
 class Outcome:
-    """One sentence for each symbol that is streamed, and the error for the others, None when there are none."""
+    """One sentence for each symbol that is subscribed, and the error for the others, None when there are none."""
 
     lines: list[str] = field(default_factory=list)
     error: SchwabStreamError | None = None
@@ -164,7 +165,7 @@ class _Request:
                 self._refuse(alias, refusal)
             elif line is not None and line.source == "added" and line.services:
                 del self._pending[alias]
-                self._outcome.lines.append(f"{alias} is streamed ({', '.join(line.services)})")
+                self._outcome.lines.append(f"{alias} is subscribed ({services(line.services)})")
 
     def _refuse(self, alias: str, reason: str) -> None:
         del self._pending[alias]

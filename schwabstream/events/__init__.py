@@ -228,7 +228,7 @@ class StatusEvent(BaseEvent):
     """The reason, as a sentence to read."""
     detail: str | None = None
     """The text that Schwab or Redis sent, or a word for programs: with `refused`, `limit`, `not-a-symbol` or Schwab's
-    code; in reports from a reader, `trimmed` or `not-streamed`."""
+    code; with `gap`, `redis-failover`; in reports from a reader, `trimmed` or `not-streamed`."""
     since: int
     """Time at which the state began, in milliseconds since the Unix epoch, UTC."""
     retry_in_s: float | None = None

@@ -52,7 +52,8 @@ class BaseEvent(FrozenModel):
     key: str | None = None
     """The same symbol as Schwab writes it, such as `/MNQ` for `/MNQ:XCME`."""
     seq: int
-    """Sequence number on the channel: 1 more than the event before. It jumps between runs and never falls."""
+    """Sequence number on the channel: 1 more than the event before. It jumps between runs and never falls, but after a
+    failover of Redis an event may be written again with its old number."""
     prev: int | None = None
     """`seq` of the previous event of the same symbol on this channel in this run; 0 for its first event, and
     sometimes for a symbol that is streamed again. A reader of one symbol detects lost events with it. Null in events of

@@ -114,8 +114,8 @@ class SchwabStreamClient:
 
     @property
     def reason(self) -> str:
-        """The reason for the state."""
-        return self.announcer.reason
+        """The reason for the state; while it streams, how many symbols it streams now."""
+        return self._subscribed_reason() if self.state is Status.STREAMING else self.announcer.reason
 
     @property
     def since(self) -> float:
@@ -258,11 +258,14 @@ class SchwabStreamClient:
     def _subscribed(self) -> None:
         first, self._denied = not self.ready.is_set(), False
         self.ready.set()
-        count = len(self.symbols)
-        self.announcer.enter(Status.STREAMING, f"{count} symbol{'s' if count != 1 else ''} subscribed")
+        self.announcer.enter(Status.STREAMING, self._subscribed_reason())
         if first and self._auth.entitlements:
             for detail, reason in self._auth.entitlements.missing().items():
                 self.announcer.remind(reason, detail)
+
+    def _subscribed_reason(self) -> str:
+        count = len(self.symbols)
+        return f"{count} symbol{'s' if count != 1 else ''} subscribed"
 
     async def _wait(self, error: SchwabStreamError) -> None:
         """Back off; at the start, a refusal or a protocol error ends the run instead."""

@@ -17,8 +17,8 @@ _COLUMNS: Final = (
     Column("Symbol", 0, left=True),
     Column("Source", 1, left=True),
     Column("Age", 2),
-    Column("Trouble", 3, left=True, cut=True, sparse=True),
-    Column("Services", 4, left=True, cut=True),
+    Column("Services", 3, left=True, cut=True),
+    Column("Trouble", 4, left=True, cut=True, sparse=True),
 )
 
 
@@ -83,6 +83,6 @@ def _row(each: ListedSymbol) -> list[Cell]:
         Cell(safe(each.symbol), style or "bold"),
         Cell(each.source, style),
         Cell(text.UNKNOWN if each.age_ms is None else text.age(each.age_ms / 1000), style),
+        Cell(safe(text.services(each.services)), style),
         Cell(safe(each.trouble or ""), style),
-        Cell(safe(", ".join(each.services)), style),
     ]

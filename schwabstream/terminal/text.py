@@ -1,10 +1,12 @@
-"""Numbers and times as a terminal shows them; pure."""
+"""Numbers, times and services as a terminal shows them; pure."""
 
+from collections.abc import Iterable
 from datetime import datetime, tzinfo
 from typing import Final
 
 UNKNOWN: Final = "–"
 _SHORT_DAYS_MS: Final = 86_400_000
+_SERVICES: Final = {"LEVELONE": "level 1", "BOOK": "book", "CHART": "bars", "SCREENER": "screener", "ACCT": "account"}
 
 
 def price(value: float | None, decimals: int) -> str:
@@ -73,3 +75,13 @@ def clock(milliseconds: int | None, now_s: float, zone: tzinfo | None = None) ->
     except (ValueError, OverflowError, OSError):
         return UNKNOWN
     return f"{at:%H:%M:%S}" if abs(now_s * 1000 - milliseconds) < _SHORT_DAYS_MS else f"{at:%Y-%m-%d}"
+
+
+def services(names: Iterable[str]) -> str:
+    """Services of Schwab in short words, such as ``level 1, book, bars``; other names stay as they are."""
+    return ", ".join(dict.fromkeys(_service(name) for name in names))
+
+
+def _service(name: str) -> str:
+    first, _, rest = name.partition("_")
+    return _SERVICES.get(first) or _SERVICES.get(rest, name)

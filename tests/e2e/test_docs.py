@@ -22,6 +22,7 @@ import pytest
 
 from schwabstream.simulator import Faults, SchwabSimulator
 from tests.conftest import RedisServer
+from tests.support.redis_program import redis_program
 from tests.support.waiting import block_until
 
 ROOT = Path(__file__).parents[2]
@@ -197,10 +198,7 @@ class Reader:
 @pytest.fixture(scope="module")
 def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """One Redis for all pages."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed: apt-get install redis-server")
-    server = RedisServer(program, tmp_path_factory.mktemp("redis"))
+    server = RedisServer(redis_program(), tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
     server.kill()

@@ -117,23 +117,13 @@ def frames(chance: random.Random, numbers: list[str]) -> Iterator[str]:
 
 
 async def test_none_of_10000_account_numbers_leaves_the_program(
-    simulator: SchwabSimulator, redis_server: RedisServer, clean: Path
+    simulator: SchwabSimulator, redis_server: RedisServer, pointed: dict[str, str], clean: Path
 ) -> None:
     """Numbers in every field, answer and broken frame are in no output, log line, recording, Redis value or status."""
-    token = clean / "token.json"
-    token.write_text(json.dumps(simulator.issue_token()))
     simulator.faults.unanswered = {"SCREENER_EQUITY"}
     run = await asyncio.create_subprocess_exec(
         *(COMMAND, "stream", "run", "-vv", "--symbols", "AAPL", "--json", "--record", "account.schwab"),
-        env={
-            **os.environ,
-            **SETTINGS,
-            "SCHWAB_API_BASE_URL": simulator.base_url,
-            "SCHWAB_CLIENT_ID": simulator.client_id,
-            "SCHWAB_CLIENT_SECRET": simulator.client_secret,
-            "SCHWAB_TOKEN_PATH": str(token),
-            "REDIS_URL": redis_server.url,
-        },
+        env=os.environ | SETTINGS | pointed,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

@@ -66,7 +66,7 @@ def test_a_terminal_that_nobody_reads_does_not_hold_up_the_end(command: str, end
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", only(["stream run", "quote"], LIVE))
+@pytest.mark.parametrize("command", only(["quote"], LIVE))
 def test_output_stopped_with_ctrl_s_does_not_hold_up_the_end(command: str, folder: Path) -> None:
     """Ctrl-S stops the display and nothing else: SIGTERM ends the command, exit 0."""
     with terminal(*LIVE[command], TMPDIR=str(folder)) as shown:
@@ -77,7 +77,7 @@ def test_output_stopped_with_ctrl_s_does_not_hold_up_the_end(command: str, folde
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", only(["stream run", "quote"], LIVE))
+@pytest.mark.parametrize("command", only(["stream run"], LIVE))
 def test_closing_the_window_ends_in_order(command: str, folder: Path) -> None:
     """When the terminal goes away the command ends as after SIGTERM, though a shell sends SIGHUP a second time."""
     with terminal(*LIVE[command], TMPDIR=str(folder)) as shown:
@@ -88,7 +88,7 @@ def test_closing_the_window_ends_in_order(command: str, folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", only(["stream run", "quote"], LIVE))
+@pytest.mark.parametrize("command", only(["quote"], LIVE))
 def test_under_nohup_a_closed_window_ends_nothing(command: str, folder: Path) -> None:
     """A SIGHUP that was ignored when the command started stays ignored."""
     ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
@@ -101,7 +101,7 @@ def test_under_nohup_a_closed_window_ends_nothing(command: str, folder: Path) ->
         assert shown.block_until_end() == 0
 
 
-@pytest.mark.parametrize(("command", "term"), pairs(LIVE, ["dumb", "unknown"]))
+@pytest.mark.parametrize(("command", "term"), pairs(LIVE, ["dumb", "unknown"], ["stream run", "quote"]))
 def test_a_terminal_that_cannot_draw_gets_lines(command: str, term: str, folder: Path) -> None:
     """With TERM=dumb there are plain lines, one below the other, and not one escape code."""
     with terminal(*LIVE[command], TMPDIR=str(folder), TERM=term) as shown:
@@ -113,7 +113,7 @@ def test_a_terminal_that_cannot_draw_gets_lines(command: str, term: str, folder:
     assert b"\x1b" not in shown.raw
 
 
-@pytest.mark.parametrize("command", only(["stream run", "quote"], LIVE))
+@pytest.mark.parametrize("command", only(["stream run"], LIVE))
 def test_ctrl_z_leaves_the_screen_and_fg_returns_to_it(command: str, folder: Path) -> None:
     """While the command is suspended the shell has its own screen and a cursor; going on shows the table again."""
     with terminal(*LIVE[command], TMPDIR=str(folder), job=True) as shown:
@@ -136,22 +136,6 @@ def left(raw: bytes) -> bool:
 
 
 EVIL = "/MNQ\x1b]0;owned\x07\x9b2J\u202e\x7f"
-
-
-@pytest.fixture
-def pointed(simulator: SchwabSimulator, redis_server: RedisServer, clean: Path) -> dict[str, str]:
-    """The environment of a run that is logged in at the simulator and uses this test's Redis."""
-    token = clean / "tokens" / "schwab_token.json"
-    token.parent.mkdir(mode=0o700)
-    token.write_text(json.dumps(simulator.issue_token()))
-    token.chmod(0o600)
-    return {
-        "SCHWAB_API_BASE_URL": simulator.base_url,
-        "SCHWAB_CLIENT_ID": simulator.client_id,
-        "SCHWAB_CLIENT_SECRET": simulator.client_secret,
-        "SCHWAB_TOKEN_PATH": str(token),
-        "REDIS_URL": redis_server.url,
-    }
 
 
 def steers(raw: bytes) -> bool:

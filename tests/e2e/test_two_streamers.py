@@ -59,26 +59,15 @@ Start = Callable[..., Any]
 
 
 @pytest.fixture
-async def start(simulator: SchwabSimulator, redis_server: RedisServer, clean: Path) -> AsyncIterator[Start]:
+async def start(pointed: dict[str, str]) -> AsyncIterator[Start]:
     """Start a streamer for the simulator's account and this test's Redis."""
-    token = clean / "tokens" / "schwab_token.json"
-    token.parent.mkdir(mode=0o700)
-    token.write_text(json.dumps(simulator.issue_token()))
-    token.chmod(0o600)
-    environment = os.environ | {
-        "SCHWAB_API_BASE_URL": simulator.base_url,
-        "SCHWAB_CLIENT_ID": simulator.client_id,
-        "SCHWAB_CLIENT_SECRET": simulator.client_secret,
-        "SCHWAB_TOKEN_PATH": str(token),
-        "REDIS_URL": redis_server.url,
-    }
     started: list[Streamer] = []
 
     async def run(*options: str) -> Streamer:
         process = await asyncio.create_subprocess_exec(
             COMMAND,
             *("stream", "run", "--symbols", "/MES:XCME,AAPL", *options),
-            env=environment,
+            env=os.environ | pointed,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,

@@ -54,27 +54,15 @@ class Running:
 
 
 @pytest.fixture
-async def running(simulator: SchwabSimulator, redis_server: RedisServer, clean: Path) -> AsyncIterator[Running]:
+async def running(pointed: dict[str, str], redis_server: RedisServer) -> AsyncIterator[Running]:
     """The installed command, streaming."""
-    token = clean / "tokens" / "schwab_token.json"
-    token.parent.mkdir(mode=0o700)
-    token.write_text(json.dumps(simulator.issue_token()))
-    token.chmod(0o600)
-    environment = os.environ | {
-        "SCHWAB_API_BASE_URL": simulator.base_url,
-        "SCHWAB_REDIS_SYMBOL_CHANNELS": "true",
-        "SCHWAB_CLIENT_ID": simulator.client_id,
-        "SCHWAB_CLIENT_SECRET": simulator.client_secret,
-        "SCHWAB_TOKEN_PATH": str(token),
-        "REDIS_URL": redis_server.url,
-    }
     redis = Redis.from_url(redis_server.url, socket_timeout=None)
     it = Running(redis_server, redis)
     listening = asyncio.create_task(it.listen())
     process = await asyncio.create_subprocess_exec(
         COMMAND,
         *("stream", "run", "--symbols", "AAPL"),
-        env=environment,
+        env=os.environ | pointed | {"SCHWAB_REDIS_SYMBOL_CHANNELS": "true"},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,

@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 from schwabstream.simulator import SchwabSimulator
-from tests.conftest import RedisServer
 from tests.support.waiting import until
 
 COMMAND = shutil.which("schwabstream", path=str(Path(sys.executable).parent)) or "schwabstream"
@@ -43,20 +42,10 @@ def fetch(port: int, path: str) -> tuple[int, str]:
 
 
 @pytest.fixture
-def environment(simulator: SchwabSimulator, redis_server: RedisServer, clean: Path) -> dict[str, str]:
+def environment(pointed: dict[str, str], clean: Path) -> dict[str, str]:
     """A login at the simulator, and an alert command that keeps its input."""
-    token = clean / "tokens" / "schwab_token.json"
-    token.parent.mkdir(mode=0o700)
-    token.write_text(json.dumps(simulator.issue_token()))
-    token.chmod(0o600)
-    return os.environ | {
-        "SCHWAB_API_BASE_URL": simulator.base_url,
-        "SCHWAB_CLIENT_ID": simulator.client_id,
-        "SCHWAB_CLIENT_SECRET": simulator.client_secret,
-        "SCHWAB_TOKEN_PATH": str(token),
-        "SCHWAB_ALERT_COMMAND": f"sh -c 'cat >> {clean}/alerts; echo >> {clean}/alerts'",
-        "REDIS_URL": redis_server.url,
-    }
+    command = f"sh -c 'cat >> {clean}/alerts; echo >> {clean}/alerts'"
+    return os.environ | pointed | {"SCHWAB_ALERT_COMMAND": command}
 
 
 def alerts(clean: Path) -> list[Any]:

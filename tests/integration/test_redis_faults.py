@@ -1,7 +1,6 @@
 """Redis in trouble under a whole streamer: the socket is always drained, and what is lost is counted."""
 
 import asyncio
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +9,7 @@ import redis
 
 from tests.conftest import RedisServer
 from tests.long.redis_kills import HANGS_AFTER_S, Plant, kill_redis, plant
+from tests.support.redis_program import redis_program
 
 RATE = 300.0
 LASTS_S = 1.5
@@ -18,10 +18,7 @@ LASTS_S = 1.5
 @pytest.fixture
 def durable_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """A Redis that keeps what it acknowledged over a kill."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed: apt-get install redis-server")
-    server = RedisServer(program, tmp_path_factory.mktemp("redis"), "--appendonly", "yes")
+    server = RedisServer(redis_program(), tmp_path_factory.mktemp("redis"), "--appendonly", "yes")
     server.start()
     yield server
     server.kill()

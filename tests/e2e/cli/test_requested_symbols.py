@@ -1,14 +1,14 @@
 """``quote`` and ``book`` of symbols that the streamer does not stream yet, as users run them."""
 
 import signal
-import subprocess
 
 import orjson
 import pytest
 
 from tests.conftest import RedisServer
 from tests.support.answering_streamer import AnsweringStreamer
-from tests.support.terminal import COMMAND, terminal
+from tests.support.command import run
+from tests.support.terminal import terminal
 
 LIMIT = "is not streamed: the limit is reached"
 REFUSES = {name: f"{name} {LIMIT}" for name in ("NOPE", "MSFT")}
@@ -18,12 +18,6 @@ REFUSES = {name: f"{name} {LIMIT}" for name in ("NOPE", "MSFT")}
 def here(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """All commands use the Redis of the test."""
     monkeypatch.setenv("REDIS_URL", redis_server.url)
-
-
-def run(*arguments: str) -> tuple[int, str, str]:
-    """A command in a pipe: exit code, output, messages."""
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stdout, done.stderr
 
 
 def test_quote_once_waits_for_a_symbol_that_it_asked_for(redis_server: RedisServer) -> None:

@@ -122,19 +122,9 @@ async def finished(*arguments: str, **options: Any) -> tuple[int, Process]:
 
 
 @pytest.fixture
-def pointed(simulator: SchwabSimulator, redis_server: RedisServer, clean: Path) -> dict[str, str]:
-    """The environment of a run that is logged in at the simulator and uses this test's Redis."""
-    token = clean / "tokens" / "schwab_token.json"
-    token.parent.mkdir(mode=0o700)
-    token.write_text(json.dumps(simulator.issue_token()))
-    token.chmod(0o600)
-    return environment(
-        SCHWAB_API_BASE_URL=simulator.base_url,
-        SCHWAB_CLIENT_ID=simulator.client_id,
-        SCHWAB_CLIENT_SECRET=simulator.client_secret,
-        SCHWAB_TOKEN_PATH=str(token),
-        REDIS_URL=redis_server.url,
-    )
+def pointed(pointed: dict[str, str]) -> dict[str, str]:
+    """This test's clean environment with those settings."""
+    return environment(**pointed)
 
 
 @pytest.fixture(autouse=True)
@@ -489,9 +479,17 @@ BAD_REDIS = {"REDIS_URL": "redis://h?foo=1"}
     ("option", "given", "named", "unnamed"),
     [
         ((), {}, ["SCHWAB_CLIENT_ID", "SCHWAB_CLIENT_SECRET"], ["auth login"]),
-        ((), {"SCHWAB_CLIENT_ID": "x" * 32}, ["SCHWAB_CLIENT_SECRET"], ["SCHWAB_CLIENT_ID"]),
-        ((), BAD_REDIS, ["REDIS_URL", "foo"], ["SCHWAB_CLIENT_ID"]),
-        (("--ensure-env",), {}, ["SCHWAB_CLIENT_ID", "SCHWAB_CLIENT_SECRET", "auth login"], ["REDIS_URL"]),
+        pytest.param(
+            (), {"SCHWAB_CLIENT_ID": "x" * 32}, ["SCHWAB_CLIENT_SECRET"], ["SCHWAB_CLIENT_ID"], marks=pytest.mark.slow
+        ),
+        pytest.param((), BAD_REDIS, ["REDIS_URL", "foo"], ["SCHWAB_CLIENT_ID"], marks=pytest.mark.slow),
+        pytest.param(
+            ("--ensure-env",),
+            {},
+            ["SCHWAB_CLIENT_ID", "SCHWAB_CLIENT_SECRET", "auth login"],
+            ["REDIS_URL"],
+            marks=pytest.mark.slow,
+        ),
         (("--ensure-env",), BAD_REDIS, ["REDIS_URL", "foo", "SCHWAB_CLIENT_ID", "auth login"], []),
     ],
 )
@@ -511,12 +509,18 @@ async def test_missing_settings_are_named_at_once(
     ("arguments", "settings", "code", "words"),
     [
         (["--symbols", "not a symbol"], {}, 2, "'symbol' cannot be a symbol"),
-        (["--symbols", ","], {}, 2, "no symbols|SCHWAB_SYMBOLS"),
+        pytest.param(["--symbols", ","], {}, 2, "no symbols|SCHWAB_SYMBOLS", marks=pytest.mark.slow),
         ([], {"SCHWAB_API_BASE_URL": "http://api.example.com"}, 2, "SCHWAB_API_BASE_URL.*loopback"),
-        ([], {"REDIS_URL": "http://127.0.0.1"}, 2, "REDIS_URL"),
-        ([], {"REDIS_URL": "redis://127.0.0.1:port"}, 2, "REDIS_URL"),
+        pytest.param([], {"REDIS_URL": "http://127.0.0.1"}, 2, "REDIS_URL", marks=pytest.mark.slow),
+        pytest.param([], {"REDIS_URL": "redis://127.0.0.1:port"}, 2, "REDIS_URL", marks=pytest.mark.slow),
         ([], {"REDIS_URL": "redis://:hunter2hunter2@127.0.0.1:9/0"}, 8, "Redis at redis://.*@127.0.0.1:9"),
-        (["--redis", "unix:///nowhere/redis.sock"], {}, 8, "Redis at unix:///nowhere/redis.sock does not answer"),
+        pytest.param(
+            ["--redis", "unix:///nowhere/redis.sock"],
+            {},
+            8,
+            "Redis at unix:///nowhere/redis.sock does not answer",
+            marks=pytest.mark.slow,
+        ),
         ([], {"SCHWAB_TOKEN_PATH": "nowhere/token.json"}, 3, "schwabstream auth login"),
     ],
 )

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ from schwabstream.errors import ConfigurationError, RedisUnavailable
 from schwabstream.events import Channel
 from schwabstream.publishing.publisher import TradingEventPublisher
 from tests.support.publishing import event, numbers, stream
+from tests.support.redis_program import redis_program
 from tests.support.waiting import DEADLINE_S, until
 
 PASSWORD = "pa55@word/äß"
@@ -32,10 +32,9 @@ QUOTED = "pa55%40word%2F%C3%A4%C3%9F"
 @contextlib.contextmanager
 def server(folder: Path, *options: str) -> Iterator["subprocess.Popen[bytes]"]:
     """A ``redis-server`` with these options."""
-    program = shutil.which("redis-server")
-    if program is None:
-        pytest.skip("redis-server is not installed: apt-get install redis-server")
-    process = subprocess.Popen([program, "--save", "", "--dir", str(folder), *options], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [redis_program(), "--save", "", "--dir", str(folder), *options], stdout=subprocess.DEVNULL
+    )
     try:
         yield process
     finally:

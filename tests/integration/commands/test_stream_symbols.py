@@ -12,6 +12,7 @@ import pytest
 from schwabstream.commands.child_streamer import own_stream
 from tests.conftest import RedisServer
 from tests.support.answering_streamer import DENIAL, AnsweringStreamer, wishes
+from tests.support.command import run
 from tests.support.terminal import COMMAND
 from tests.support.waiting import block_until, until
 
@@ -26,20 +27,14 @@ def here(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", redis_server.url)
 
 
-def run(*arguments: str) -> tuple[int, str, str]:
-    """A command in a pipe: exit code, output, messages."""
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
-    return done.returncode, done.stdout, done.stderr
-
-
 def test_symbols_are_added_listed_and_removed(redis_server: RedisServer) -> None:
     """``add`` ends when each symbol is streamed; ``list`` shows where each comes from; ``remove`` undoes it."""
     with AnsweringStreamer(redis_server):
         code, output, messages = run("stream", "add", "NVDA,aapl")
         assert (code, messages) == (0, "")
         assert sorted(output.splitlines()) == [
-            "NVDA is streamed (LEVELONE_EQUITIES, NASDAQ_BOOK)",
-            "aapl is streamed (LEVELONE_EQUITIES, NASDAQ_BOOK)",
+            "NVDA is subscribed (level 1, book)",
+            "aapl is subscribed (level 1, book)",
         ]
         assert wishes(redis_server) == {"NVDA": math.inf, "aapl": math.inf}
         assert run("stream", "add", "AAPL", "/mnq")[:2] == (
@@ -78,7 +73,7 @@ def test_a_refused_symbol_leaves_nothing_behind(redis_server: RedisServer) -> No
     with AnsweringStreamer(redis_server, refuses=REFUSES):
         code, output, messages = run("stream", "add", "NVDA", "NOPE", "MSFT")
     assert code == 6
-    assert output == "NVDA is streamed (LEVELONE_EQUITIES, NASDAQ_BOOK)\n"
+    assert output == "NVDA is subscribed (level 1, book)\n"
     assert sorted(messages.removeprefix("schwabstream: ").strip().split("; ")) == [
         REFUSES["MSFT"],
         REFUSES["NOPE"],
@@ -92,7 +87,7 @@ def test_a_symbol_that_schwab_refuses_is_not_reported_as_streamed(redis_server: 
     with AnsweringStreamer(redis_server, ["AAPL"], denied=["AAPL", "AMD"]):
         code, output, messages = run("stream", "add", "AAPL", "AMD", "NVDA")
     assert code == 6
-    assert output == "NVDA is streamed (LEVELONE_EQUITIES, NASDAQ_BOOK)\n"
+    assert output == "NVDA is subscribed (level 1, book)\n"
     assert messages == f"schwabstream: AAPL is not streamed: {DENIAL}; AMD is not streamed: {DENIAL}\n"
     assert wishes(redis_server) == {"AMD": math.inf, "NVDA": math.inf}
 
@@ -154,7 +149,7 @@ async def test_a_simulated_streamer_streams_what_is_added_up_to_its_limit(
         code, output, messages = await asyncio.to_thread(run, "stream", "add", "NVDA")
         stream.check()
         assert (code, messages) == (0, "")
-        assert output.startswith("NVDA is streamed (LEVELONE_EQUITIES, ")
+        assert output.startswith("NVDA is subscribed (level 1, ")
         await until(lambda: redis_server.client.hexists("market_data:last:ticks", "NVDA"))
         code, _, messages = await asyncio.to_thread(run, "stream", "add", "MSFT")
         assert code == 6

@@ -102,16 +102,27 @@ async def test_a_reader_follows_a_new_run_to_other_channels(redis_server: RedisS
         assert getattr(await anext(events), "last_price", None) == 2.0
 
 
+def reader(server: RedisServer, channels: list[str], commands: list[str]) -> str:
+    """Create an ACL user with these channels and commands, and return its URL."""
+    server.client.acl_setuser(
+        "reader",
+        enabled=True,
+        passwords=["+pw"],
+        keys=["market_data:*"],
+        channels=channels,
+        commands=[f"+{command}" for command in commands],
+        reset=True,
+    )
+    return server.url.replace("redis://", "redis://reader:pw@")
+
+
 async def test_a_reader_that_may_not_see_the_report_listens_to_the_shared_channels(redis_server: RedisServer) -> None:
     """An ACL without GET costs the symbol channels, not the events."""
-    redis_server.client.execute_command(
-        "ACL", "SETUSER", "reader", "on", "nopass", "~*", "&*", "-@all", "+subscribe", "+hvals", "+ping", "+select"
-    )
+    url = reader(redis_server, ["*"], ["subscribe", "hvals", "ping", "select"])
     async with writing(redis_server.url) as publisher:
         announce(publisher, "AAPL")
         publisher.publish(Channel.TICKS, tick("AAPL", 1.0))
         await report_written(redis_server)
-        url = redis_server.url.replace("redis://", "redis://reader:any@")
         events = subscribe("AAPL", kinds={Channel.TICKS}, redis_url=url)
         async with asyncio.timeout(DEADLINE_S), contextlib.aclosing(events):
             assert (await anext(events)).symbol == "AAPL"
@@ -122,20 +133,12 @@ async def test_a_reader_that_may_not_see_the_report_listens_to_the_shared_channe
 
 async def test_a_reader_without_rights_to_symbol_channels_listens_to_the_shared_ones(redis_server: RedisServer) -> None:
     """An ACL that names only the shared channels costs the symbol channels, not the events."""
-    redis_server.client.acl_setuser(
-        "reader",
-        enabled=True,
-        passwords=["+pw"],
-        keys=["market_data:*"],
-        channels=["market_data:ticks", "market_data:status"],
-        commands=["+subscribe", "+get", "+hvals", "+hmget", "+ping", "+select"],
-        reset=True,
-    )
+    commands = ["subscribe", "get", "hvals", "hmget", "ping", "select"]
+    url = reader(redis_server, ["market_data:ticks", "market_data:status"], commands)
     async with writing(redis_server.url) as publisher:
         announce(publisher, "AAPL")
         publisher.publish(Channel.TICKS, tick("AAPL", 1.0))
         await report_written(redis_server)
-        url = redis_server.url.replace("redis://", "redis://reader:pw@")
         events = subscribe("AAPL", kinds={Channel.TICKS}, redis_url=url)
         async with asyncio.timeout(DEADLINE_S), contextlib.aclosing(events):
             assert (await anext(events)).symbol == "AAPL"

@@ -43,6 +43,19 @@ def test_a_wished_symbol_is_added_and_nothing_else_is_subscribed_again() -> None
     play(story, "AAPL", pulse=False)
 
 
+def test_the_reason_counts_the_symbols_that_are_streamed_now() -> None:
+    """While it streams, the report's reason has the number of symbols of this moment, not that of the session start."""
+
+    async def story(stage: Stage) -> None:
+        await stage.streaming()
+        assert report(stage).reason == "1 symbol subscribed"
+        stage.client.wish({"NVDA": "added"})
+        await stage.until(lambda: bool(stage.tape.announced("subscribed")), 5)
+        assert report(stage).reason == "2 symbols subscribed"
+
+    play(story, "AAPL", pulse=False)
+
+
 def test_the_report_lists_no_service_of_a_wished_symbol_before_schwab_has_accepted_it() -> None:
     """While the answer to its ADD is out, the services of a wished symbol are empty; those of others are not."""
 

@@ -139,7 +139,7 @@ class Reader:
             self.behind = False
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=300)
 @given(script=st.binary(max_size=80))
 def test_any_interleaving_of_snapshot_and_live_loses_and_doubles_nothing(script: bytes) -> None:
     """Per symbol each event comes once and in order, the newest always comes, and what is missing is reported."""

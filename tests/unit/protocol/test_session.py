@@ -531,5 +531,5 @@ class AnyLife(RuleBasedStateMachine):
             assert self.session.next_frame(self.now) is None
 
 
-AnyLife.TestCase.settings = settings(max_examples=200, stateful_step_count=20)
+AnyLife.TestCase.settings = settings(max_examples=100, stateful_step_count=20)
 TestAnyLife = AnyLife.TestCase

@@ -229,7 +229,7 @@ _MANY = st.lists(st.one_of(_PLAIN, _PLAIN, _CONTROL, _FRAGMENTED), max_size=8)
 _LAST = st.one_of(st.just(b""), _CLOSE, _ANY, _LIE, st.binary(max_size=20))
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(_MANY, _LAST, _MANY, st.lists(st.integers(0, 10**6), max_size=12), st.booleans())
 @example([frame(b"a"), frame(b"b", 0x01)], frame(b"c"), [frame(b"d")], [], False)
 @example([frame(b"a", 0x01)], frame(b"b", 0x88), [], [], False)

@@ -55,10 +55,12 @@ class World:
             if not instrument.fresh:
                 instrument.fresh, instrument.first_update = True, instrument.updates
 
-    def pass_time(self, seconds: int, *, updating: Iterable[str] = (), books: Iterable[str] = ()) -> None:
-        """Look once a second, with data of some keys and books arriving every second."""
-        for _ in range(seconds):
-            self.now += 1.0
+    def pass_time(
+        self, seconds: int, *, updating: Iterable[str] = (), books: Iterable[str] = (), every_s: int = 1
+    ) -> None:
+        """Look once a second or more rarely, with data of some keys and books arriving before each look."""
+        for _ in range(0, seconds, every_s):
+            self.now += every_s
             self.update(*updating)
             self.heard |= set(books)
             found = self.liveness.check(self.instruments, lambda it: it.key not in self.closed, self.now, self.heard)
@@ -265,7 +267,8 @@ def test_closed_and_halted_markets_owe_nothing() -> None:
     world = World("/MNQ", "AAPL")
     world.update("/MNQ", "AAPL")
     world.closed = {"/MNQ", "AAPL"}
-    world.pass_time(72 * 3600)
+    world.pass_time(3600)
+    world.pass_time(71 * 3600, every_s=20)
     assert world.findings == []
 
 

@@ -36,16 +36,16 @@ def test_the_table_shows_source_services_age_and_trouble() -> None:
         console.print(render_symbols(report()))
     rows = [" ".join(row.split()) for row in capture.get().splitlines()]
     assert rows == [
-        "Symbol Source Age Trouble Services",
-        "/MNQ:XCME configured 0.4s LEVELONE_FUTURES",
-        r"NVDA added 12s NASDAQ_BOOK is silent\u001b LEVELONE_EQUITIES, NASDAQ_BOOK",
+        "Symbol Source Age Services Trouble",
+        "/MNQ:XCME configured 0.4s level 1",
+        r"NVDA added 12s level 1, book NASDAQ_BOOK is silent\u001b",
         "aapl wanted – no data yet",
         r"X\u001b refused – the limit",
     ]
 
 
 def test_a_long_reason_is_cut_rather_than_left_out() -> None:
-    """A narrow terminal still shows the trouble of each symbol."""
+    """A narrow terminal still shows the services and the trouble of each symbol."""
     console = Console(width=80, force_terminal=False, no_color=True)
     refusal = "'NVDA ' cannot be a symbol: it begins or ends with a blank; write it like AAPL, BRK/B or $SPX"
     with console.capture() as capture:
@@ -53,6 +53,7 @@ def test_a_long_reason_is_cut_rather_than_left_out() -> None:
     rows = capture.get().splitlines()
     assert "'NVDA ' cannot be a symbol" in rows[-1]
     assert "no data yet" in rows[-2]
+    assert "level 1, book" in rows[-3]
 
 
 def test_a_symbol_that_schwab_refused_is_listed_once() -> None:

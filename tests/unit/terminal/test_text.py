@@ -78,3 +78,17 @@ def test_clock_shows_the_date_of_another_day() -> None:
     assert text.clock(1_789_000_000_000, now_s, UTC) == "2026-09-10"
     assert text.clock(None, now_s) == "–"
     assert text.clock(0, now_s) == "–"
+
+
+def test_services_are_short_words_and_unknown_ones_keep_their_names() -> None:
+    """Each kind of service is one word, once; a name that Schwab has added since is shown as it is."""
+    names = (
+        "LEVELONE_EQUITIES",
+        "NYSE_BOOK",
+        "NASDAQ_BOOK",
+        "CHART_EQUITY",
+        "SCREENER_OPTION",
+        "ACCT_ACTIVITY",
+        "NEW_A",
+    )
+    assert text.services(names) == "level 1, book, bars, screener, account, NEW_A"
