@@ -1,6 +1,6 @@
 """The bars of the last minutes, read once from their Redis stream: what a screen shows of the time before it opened.
 
-Bounded: reads so many entries of all symbols at most. Without streams there are no bars.
+Reads a limited number of entries, of all symbols together. Streams that are switched off have none.
 """
 
 from collections.abc import Collection, Iterable
@@ -13,6 +13,7 @@ from schwabstream.consumer.event_header import read_header
 from schwabstream.events import BarEvent, Channel, parse_event
 
 MOST_ENTRIES: Final = 3_000
+"""Fifteen minutes of two hundred symbols; of more, the newest part."""
 
 _Entries = list[tuple[bytes, dict[bytes, bytes]]]
 

@@ -26,7 +26,7 @@ class PriceCourse:
         self._prices.setdefault(int(starts_s // _MINUTE_S), close)
 
     def last_minutes(self, now_s: float) -> list[float | None]:
-        """The last price of each of the last minutes, oldest first; None before the first known price.
+        """The last price of each of the last minutes, oldest first; None before the first price.
 
         A minute without a trade has the price before it; a price that is older than the window and as long again is
         not used.

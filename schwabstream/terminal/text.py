@@ -96,7 +96,7 @@ def days_left(days: int) -> str:
 
 
 def position(value: float | None, low: float | None, high: float | None, cells: int = 10) -> str:
-    """Where a value is between two others, as a dot on a line; empty where there is no such line."""
+    """Where a value is between two others, as a dot on a line; empty without a range."""
     if value is None or low is None or high is None or not 0 < high - low < inf:
         return ""
     place = round((cells - 1) * min(1.0, max(0.0, (value - low) / (high - low))))
@@ -105,10 +105,10 @@ def position(value: float | None, low: float | None, high: float | None, cells: 
 
 def course(values: Sequence[float | None]) -> str:
     """Values as a line of blocks, the lowest at the bottom; a blank for an unknown one."""
-    known = [value for value in values if value is not None]
-    if not known:
+    given = [value for value in values if value is not None]
+    if not given:
         return ""
-    low, span = min(known), max(known) - min(known)
+    low, span = min(given), max(given) - min(given)
     highest = len(_LEVELS) - 1 if 0 < span < inf else 0
     levels = (None if value is None else highest and round((value - low) / span * highest) for value in values)
     return "".join(" " if level is None else _LEVELS[level] for level in levels)

@@ -49,7 +49,7 @@ class Quote:
         return (self.tick and self.tick.contract) or (self.report and self.report.contract) or None
 
     def expires_in(self, now_s: float) -> tuple[int, bool] | None:
-        """The days to its expiration, and whether this is the week of the roll; None without a known expiration."""
+        """The days to its expiration, and whether this is the week of the roll; None when it has none."""
         expires = expiration_day(self.symbol, self.report.expires if self.report else None)
         if expires is None:
             return None
