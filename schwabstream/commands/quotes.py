@@ -28,6 +28,7 @@ from schwabstream.errors import (
 )
 from schwabstream.events import Event, StatusEvent
 from schwabstream.market.rest_quotes import tick_of
+from schwabstream.market.spark import MINUTES
 from schwabstream.output import can_draw
 from schwabstream.report import StreamerReport
 from schwabstream.settings import Settings
@@ -42,6 +43,7 @@ log = structlog.get_logger(__name__)
 FIRST_DATA_LIMIT_S = 20.0
 ANSWER_LIMIT_S = 8.0
 REPORT_LIMIT_S = 2.0
+HISTORY_LIMIT_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,9 +182,17 @@ class _Watch:
                 await (self._await_answers(subscription) if request else self._gather(subscription, check, patience_s))
                 await self._print_streamed()
             elif self._options.live:
+                await self._show_history(subscription)
                 await watch(subscription, self._watchlist, self._view, updates=updates, check=check)
             else:
                 await show_lines(subscription, self._line_of, updates=updates, check=check)
+
+    async def _show_history(self, subscription: Subscription) -> None:
+        """Take in the bars of the last minutes; a screen without them shows its prices from now on."""
+        since_ms = int(time.time() - 60 * 2 * MINUTES) * 1000
+        with contextlib.suppress(RedisUnavailable, TimeoutError):
+            async with asyncio.timeout(HISTORY_LIMIT_S):
+                self._watchlist.apply_history(await subscription.fetch_recent_bars(self._watchlist.keys, since_ms))
 
     def _wishes(self, subscription: Subscription) -> Wishes:
         """Ask the streamer for the symbols of the watchlist, which gets its reports."""

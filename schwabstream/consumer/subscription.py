@@ -26,11 +26,12 @@ from schwabstream.broker.kind import reach, refuse_unsuitable
 from schwabstream.broker.url import Address, is_away, parse_redis_url, prefix_at, redact_url, translated, unavailable
 from schwabstream.broker.watch import following
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
+from schwabstream.consumer.recent_bars import fetch_recent_bars
 from schwabstream.consumer.selection import ReportLooks, aliases_for, channel_names
 from schwabstream.consumer.subscribed_connection import SubscribedConnection
 from schwabstream.consumer.wishes import WantedSet
 from schwabstream.errors import RedisUnavailable
-from schwabstream.events import Channel, Event
+from schwabstream.events import BarEvent, Channel, Event
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport, parse_report
 
@@ -131,6 +132,11 @@ class Subscription:
         with translated(self.url):
             await WantedSet(self._master, self._prefix).renew(symbols, until_s)
 
+    async def fetch_recent_bars(self, keys: Collection[str], since_ms: int) -> list[BarEvent]:
+        """The bars of these keys in the stream of bars since then. Raises ``RedisUnavailable``."""
+        with translated(self.url):
+            return await fetch_recent_bars(self._client, self._prefix, keys, since_ms)
+
     def notify(self) -> None:
         """Let an iteration look at the queue again."""
         self._arrived.set()
@@ -147,7 +153,7 @@ class Subscription:
                 await connection.open(self._subscriptions())
                 last_values = {
                     kind: await fetch_last_values(self._client, self._prefix, kind, aliases)
-                    for kind in self._kinds & LAST_VALUE_CHANNELS
+                    for kind in sorted(self._kinds & LAST_VALUE_CHANNELS)
                 }
                 # Taken in together with the last values: after them, older messages would count as repetitions.
                 self._take(await connection.earlier_replies())

@@ -5,7 +5,7 @@ expiration. Index futures change to the next contract eight days before they exp
 """
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
 
 from schwabstream.market.trading_hours import NEW_YORK
@@ -19,7 +19,8 @@ _CONTRACT = re.compile(rf"/[A-Z0-9]+?(?P<month>[{MONTH_CODES}])(?P<year>\d\d)")
 def expiration_day(symbol: Symbol, expires_ms: int | None) -> date | None:
     """The last day of an option or a future; ``expires_ms`` is what Schwab sends of futures. None when unknown."""
     if symbol.asset is Asset.OPTION:
-        return datetime.strptime(symbol.key[6:12], "%y%m%d").replace(tzinfo=UTC).date()
+        year, month, day = (int(symbol.key[at : at + 2]) for at in (6, 8, 10))
+        return date(2000 + year, month, day)
     if not expires_ms:
         return None
     try:

@@ -1,7 +1,7 @@
 """Volume at price: how much of a symbol was traded at each price, as far as its ticks show it. Pure.
 
-A lower bound: Schwab conflates, so of several trades between two ticks only the last is known. A reader that keeps only
-the newest tick of a symbol knows fewer still.
+A lower bound: Schwab conflates, so of several trades between two ticks only the last is counted. A reader that keeps
+only the newest tick of a symbol counts fewer still.
 """
 
 from schwabstream.events import TickEvent
@@ -23,6 +23,6 @@ class VolumeProfile:
         if total < self._total:
             self.volumes.clear()
         self._total = total
-        known, self._seq = tick.seq == self._seq, tick.seq  # a last value that is read again
-        if tick.is_trade and not tick.repeat and not known and tick.last_price is not None and tick.last_size:
+        again, self._seq = tick.seq == self._seq, tick.seq  # a last value is read after each outage
+        if tick.is_trade and not tick.repeat and not again and tick.last_price is not None and tick.last_size:
             self.volumes[tick.last_price] = self.volumes.get(tick.last_price, 0) + tick.last_size

@@ -15,7 +15,8 @@ from rich.segment import Segment
 class Column(NamedTuple):
     """One column: the higher its ``rank``, the sooner it is left out; ``left`` aligned, or right.
 
-    A column to ``cut`` gets narrower before it is left out; a ``sparse`` one is left out while its cells are empty.
+    A column to ``cut`` may be narrower than its cells, and gets what the others leave; a ``sparse`` one is left out
+    while its cells are empty.
     """
 
     title: str
@@ -57,7 +58,7 @@ class Grid:
     def shown(self, width: int) -> dict[int, int]:
         """Which columns, by index, fit into ``width``, and how wide each is.
 
-        The lowest ranks first, equal ranks together; the first always.
+        The lowest ranks first, equal ranks together; the first always. What is left goes to the columns to ``cut``, by rank.
         """
         ranks: dict[int, list[int]] = {}
         for index, column in enumerate(self._columns):
@@ -66,15 +67,22 @@ class Grid:
         chosen: dict[int, int] = {}
         left = width + len(GAP)
         for _, together in sorted(ranks.items()):
-            rooms = {index: self._widths[index] for index in together}
-            cut = [index for index in together if self._columns[index].cut]
-            for index in cut:
-                rooms[index] = min(rooms[index], max(CUT_TO, left // len(cut) - len(GAP)))
+            rooms = {index: self._narrowest(index) for index in together}
             needed = sum(rooms.values()) + len(GAP) * len(rooms)
             if needed <= left or not chosen:
                 chosen |= rooms
                 left -= needed
+        for _, together in sorted(ranks.items()):
+            narrowed = [index for index in together if index in chosen and chosen[index] < self._widths[index]]
+            for position, index in enumerate(narrowed):
+                share = max(0, left // (len(narrowed) - position))
+                wider = min(self._widths[index] - chosen[index], share)
+                chosen[index] += wider
+                left -= wider
         return dict(sorted(chosen.items()))
+
+    def _narrowest(self, index: int) -> int:
+        return min(self._widths[index], CUT_TO) if self._columns[index].cut else self._widths[index]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         shown = self.shown(options.max_width)
@@ -91,8 +99,7 @@ class Grid:
             column, (text, style) = self._columns[index], row[index]
             length, room = cell_len(text), min(wanted, width)
             if length > room:
-                # Without a mark, a number that is cut would look like another one.
-                text, length = (set_cell_size(text, room - 1) + "…", room) if room else ("", 0)
+                text, length = set_cell_size(text, room - 1) + "…", room
             padding = " " * (room - length)
             before = (GAP if position else "") + ("" if column.left else padding)
             after = padding if column.left and position < len(shown) - 1 else ""

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from schwabstream.escapes import safe
 from schwabstream.events import Channel, Event, TickEvent
+from schwabstream.market.spark import MINUTES
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
 from schwabstream.terminal.page import fitting, footer, headline
@@ -15,24 +16,27 @@ from schwabstream.terminal.watchlist import SORTS, Quote, Watchlist
 
 _COLUMNS: Final = (
     Column("Symbol", 0, left=True),
-    Column("Contract", 8, left=True, sparse=True),
+    Column("Contract", 9, left=True, sparse=True),
+    Column("Exp", 7, sparse=True),
     Column("Last", 1),
+    Column(f"{MINUTES} minutes", 12, left=True, sparse=True),
     Column("Net", 5),
     Column("%", 6),
-    Column("Size", 7),
+    Column("Size", 8),
     Column("Bid", 2),
     Column("Ask", 3),
-    Column("Size", 7, left=True),
-    Column("Spread", 10),
-    Column("Volume", 9),
-    Column("High", 11),
-    Column("Low", 12),
-    Column("Trade", 13),
-    Column("Age", 4, left=True),
-    Column("Rate", 15),
-    Column("Description", 16, left=True, cut=True, sparse=True),
+    Column("Size", 8, left=True),
+    Column("Spread", 11),
+    Column("Volume", 10),
+    Column("Low", 14),
+    Column("Day range", 13, left=True, sparse=True),
+    Column("High", 14),
+    Column("Trade", 15),
+    Column("Age", 4, left=True, cut=True),
+    Column("Rate", 16),
+    Column("Description", 17, left=True, cut=True, sparse=True),
 )
-_UP, _DOWN, _STALE = "green", "red", "dim"
+_UP, _DOWN, _STALE, _ROLL = "green", "red", "dim", "bold magenta"
 _DESCRIPTION_WIDTH: Final = 44
 
 
@@ -88,15 +92,18 @@ class QuoteTable:
         tick, report, notation = quote.tick, quote.report, quote.notation
         stale = self.watchlist.why_stale(quote, now_s)
         style = _STALE if stale else ""
-        trend = _STALE if stale else {1: _UP, -1: _DOWN}.get(_sign(quote.net_change), "")
+        trend = _STALE if stale else _trend(quote)
         bid, bid_size, ask, ask_size = _top(quote)
-        volume, high, low = (tick.total_volume, tick.high_price, tick.low_price) if tick else (None, None, None)
-        contract = (tick and tick.contract) or (report and report.contract) or ""
+        volume, low, high, last = (
+            (tick.total_volume, tick.low_price, tick.high_price, tick.last_price) if tick else (None, None, None, None)
+        )
         description = safe((report and report.description) or "")
         return [
             Cell(safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), style or "bold"),
-            Cell(safe(contract), style),
+            Cell(safe(quote.contract or ""), style),
+            _expiration(quote, now_s, style),
             _last(quote, now_s, stale=bool(stale)),
+            Cell(text.course(quote.course.last_minutes(now_s)), style),
             Cell(text.signed(quote.net_change, notation), trend),
             Cell(text.percent(quote.percent_change), trend),
             Cell(f"{text.count(bid_size)} ×", style),
@@ -105,8 +112,9 @@ class QuoteTable:
             Cell(f"× {text.count(ask_size)}", style),
             Cell(_spread(quote), style),
             Cell(text.count(volume), style),
-            Cell(text.price(high, notation), style),
             Cell(text.price(low, notation), style),
+            Cell(text.position(last, low, high), style),
+            Cell(text.price(high, notation), style),
             Cell(text.clock(tick.trade_time if tick else None, now_s), style),
             Cell(_age(self.watchlist.age_s(quote, now_s), stale), style),
             Cell(text.rate(report.rate) if report else text.UNKNOWN, style),
@@ -141,15 +149,32 @@ def delayed(quotes: Iterable[Quote]) -> list[Text]:
     return [Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis")] if marked else []
 
 
+def _trend(quote: Quote) -> str:
+    """The colour of the day's change."""
+    change = quote.net_change or 0.0
+    return _UP if change > 0 else _DOWN if change < 0 else ""
+
+
 def _last(quote: Quote, now_s: float, *, stale: bool) -> Cell:
+    """The price in the colour of the day's change, with an arrow for the last tick, whose colour flashes."""
     if quote.tick is None:
         return Cell(f"{text.UNKNOWN}  ", _STALE)
     arrow = {1: "▲", -1: "▼"}.get(quote.direction, " ")
     shown = f"{text.price(quote.tick.last_price, quote.notation)} {arrow}"
-    colour = {1: _UP, -1: _DOWN}.get(quote.direction, "")
     if stale:
         return Cell(shown, _STALE)
-    return Cell(shown, f"bold reverse {colour}" if quote.flashes(now_s) else f"bold {colour}")
+    if quote.flashes(now_s):
+        return Cell(shown, f"bold reverse {_UP if quote.direction > 0 else _DOWN}")
+    return Cell(shown, f"bold {_trend(quote)}".rstrip())
+
+
+def _expiration(quote: Quote, now_s: float, style: str) -> Cell:
+    """The days to the expiration, marked in the week in which traders move to the next contract."""
+    left = quote.expires_in(now_s)
+    if left is None:
+        return Cell("", style)
+    days, is_roll_week = left
+    return Cell(text.days_left(days), _ROLL if is_roll_week and not style else style)
 
 
 def _top(quote: Quote) -> tuple[float | None, int | None, float | None, int | None]:
@@ -166,8 +191,7 @@ def _spread(quote: Quote) -> str:
 
 
 def _age(age_s: float | None, stale: str | None) -> str:
+    """The age and why the row is stale; a session that is not open explains any age."""
+    if stale and stale.startswith(("break", "closed")):
+        return stale
     return " ".join(filter(None, (None if age_s is None else text.age(age_s), stale)))
-
-
-def _sign(value: float | None) -> int:
-    return 0 if not value else 1 if value > 0 else -1

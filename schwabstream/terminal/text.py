@@ -1,13 +1,15 @@
-"""Numbers, times and services as a terminal shows them; pure."""
+"""Numbers, times, services and small charts as a terminal shows them; pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, tzinfo
+from math import inf
 from typing import Final
 
 from schwabstream.protocol.notation import Notation
 
 UNKNOWN: Final = "–"
 _SHORT_DAYS_MS: Final = 86_400_000
+_LEVELS: Final = "▁▂▃▄▅▆▇█"
 _SERVICES: Final = {"LEVELONE": "level 1", "BOOK": "book", "CHART": "bars", "SCREENER": "screener", "ACCT": "account"}
 
 
@@ -71,6 +73,45 @@ def clock(milliseconds: int | None, now_s: float, zone: tzinfo | None = None) ->
     except (ValueError, OverflowError, OSError):
         return UNKNOWN
     return f"{at:%H:%M:%S}" if abs(now_s * 1000 - milliseconds) < _SHORT_DAYS_MS else f"{at:%Y-%m-%d}"
+
+
+def opening(milliseconds: int | None, now_s: float, zone: tzinfo | None = None) -> str:
+    """The time of an opening, such as ``17:00``, ``Sun 17:00`` or a date, in the zone (None: the local one).
+
+    Empty when it is unknown.
+    """
+    if not milliseconds:
+        return ""
+    try:
+        at, now = datetime.fromtimestamp(milliseconds / 1000, zone), datetime.fromtimestamp(now_s, zone)
+    except (ValueError, OverflowError, OSError):
+        return ""
+    days = (at.date() - now.date()).days
+    return f"{at:%H:%M}" if not days else f"{at:%a %H:%M}" if 0 < days < 7 else f"{at:%Y-%m-%d}"
+
+
+def days_left(days: int) -> str:
+    """The days to an expiration: ``26d``, ``today`` or ``expired``."""
+    return f"{days}d" if days > 0 else "expired" if days else "today"
+
+
+def position(value: float | None, low: float | None, high: float | None, cells: int = 10) -> str:
+    """Where a value is between two others, as a dot on a line; empty without a range."""
+    if value is None or low is None or high is None or not 0 < high - low < inf:
+        return ""
+    place = round((cells - 1) * min(1.0, max(0.0, (value - low) / (high - low))))
+    return "─" * place + "●" + "─" * (cells - 1 - place)
+
+
+def course(values: Sequence[float | None]) -> str:
+    """Values as a line of blocks, the lowest at the bottom; a blank for an unknown one."""
+    given = [value for value in values if value is not None]
+    if not given:
+        return ""
+    low, span = min(given), max(given) - min(given)
+    highest = len(_LEVELS) - 1 if 0 < span < inf else 0
+    levels = (None if value is None else highest and round((value - low) / span * highest) for value in values)
+    return "".join(" " if level is None else _LEVELS[level] for level in levels)
 
 
 def services(names: Iterable[str]) -> str:

@@ -6,24 +6,33 @@ Pure: events, reports and the time come in. Two symbols of one key share its tic
 import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Final
 
 from schwabstream.escapes import safe
-from schwabstream.events import Event, Level2Event, TickEvent
+from schwabstream.events import BarEvent, Event, Level2Event, TickEvent
+from schwabstream.market.expiration import expiration_day, is_roll_week
+from schwabstream.market.spark import PriceCourse
+from schwabstream.market.trading_hours import NEW_YORK
 from schwabstream.market.volume_profile import VolumeProfile
 from schwabstream.protocol.notation import Notation
 from schwabstream.protocol.symbols import Symbol, future_meant, notation_of, tick_size
 from schwabstream.report import StreamerReport, SymbolReport
+from schwabstream.terminal import text
 
 FLASH_S: Final = 0.4
 STALE_AFTER_S: Final = 90.0
 _MOST_NAMED: Final = 5
 _PAUSED: Final = {"Halted": "halted", "Closed": "closed"}
+_NOT_OPEN: Final = ("break", "closed")
 
 
 @dataclass(slots=True)
 class Quote:
-    """One symbol: ``direction`` of its last change of price (1, -1, or 0 before any), ``changed_at`` the time of it."""
+    """One symbol: ``direction`` of its last change of price (1, -1, or 0 before any), ``changed_at`` the time of it.
+
+    ``course``: its price over the last minutes; ``profile``: the volume seen at each price.
+    """
 
     symbol: Symbol
     tick: TickEvent | None = None
@@ -31,7 +40,21 @@ class Quote:
     direction: int = 0
     changed_at: float = 0.0
     report: SymbolReport | None = None
+    course: PriceCourse = field(default_factory=PriceCourse)
     profile: VolumeProfile = field(default_factory=VolumeProfile)
+
+    @property
+    def contract(self) -> str | None:
+        """The contract that a future's root stands for; None when Schwab has not named one."""
+        return (self.tick and self.tick.contract) or (self.report and self.report.contract) or None
+
+    def expires_in(self, now_s: float) -> tuple[int, bool] | None:
+        """The days to its expiration, and whether this is the week of the roll; None when it has none."""
+        expires = expiration_day(self.symbol, self.report.expires if self.report else None)
+        if expires is None:
+            return None
+        today = datetime.fromtimestamp(now_s, NEW_YORK).date()
+        return (expires - today).days, is_roll_week(self.symbol, self.contract, expires, today)
 
     @property
     def notation(self) -> Notation:
@@ -138,6 +161,14 @@ class Watchlist:
                 quote.changed_at = now_s
             quote.tick = event
             quote.profile.add(event)
+            if event.last_price is not None:
+                quote.course.add(event.received_us / 1e6, event.last_price)
+
+    def apply_history(self, bars: Iterable[BarEvent]) -> None:
+        """Take in the bars of the last minutes, for the time before the first tick."""
+        for bar in bars:
+            for quote in self._by_key.get(bar.key, ()):
+                quote.course.add_bar(bar.timestamp / 1000, bar.close)
 
     def take_report(self, report: StreamerReport | None) -> None:
         """Take in the report of the streamer; None when no streamer is running."""
@@ -221,12 +252,16 @@ class Watchlist:
 
 
 def why_stale(report: StreamerReport, line: SymbolReport | None, age_s: float | None) -> str | None:
-    """Why data of that age is not current, in a word or two; None when it is."""
+    """Why data of that age is not current, in a few words; None when it is."""
     if report.state != "streaming":
         return "disconnected"
     if age_s is None or line is None:
         return "no data yet"
-    if paused := _PAUSED.get(line.security_status or ""):
+    paused = _PAUSED.get(line.security_status or "")
+    if paused != "halted" and (paused or age_s > STALE_AFTER_S) and line.session in _NOT_OPEN:
+        opens = text.opening(line.opens_at, report.reported / 1000)
+        return f"{line.session} until {opens}" if opens else line.session
+    if paused:
         return paused
     if not line.fresh:
         return "unconfirmed"

@@ -271,3 +271,17 @@ async def test_screeners_and_account_activity_come_only_to_readers_that_ask(redi
         await asyncio.to_thread(send)
         assert [type(each) for each in await collect(asking, 3)] == [ScreenerEvent, AccountEvent, TickEvent]
         assert [type(each) for each in await collect(usual, 1)] == [TickEvent]
+
+
+async def test_recent_bars_are_those_of_the_keys_and_minutes_asked_for(redis_server: RedisServer) -> None:
+    """Bars of other keys and of before, and entries that are none, are left out; without a stream there are none."""
+    async with Subscription(redis_url=redis_server.url) as subscription:
+        assert await subscription.fetch_recent_bars({"/MNQ"}, 0) == []
+        for at, key, seq in ((1_000, "/MNQ", 1), (5_000, "/MNQ", 2), (6_000, "AAPL", 3), (7_000, "/MNQ", 4)):
+            prices = {"open": 1, "high": 1, "low": 1, "close": float(seq), "volume": 1}
+            bar = tick(seq, key, type="bar", **prices).decode()
+            redis_server.client.xadd("market_data:stream:bars", {"symbol": key, "event": bar}, id=str(at))
+        for payload in (tick(5), b'{"v":1,"type":"bar","symbol":"/MNQ","key":"/MNQ","seq":1}', b"no JSON"):
+            redis_server.client.xadd("market_data:stream:bars", {"symbol": "/MNQ", "event": payload.decode()})
+        bars = await subscription.fetch_recent_bars({"/MNQ", "/ES"}, 5_000)
+        assert [bar.close for bar in bars] == [4.0, 2.0]

@@ -50,17 +50,20 @@ def test_columns_give_way_by_rank_and_pairs_together() -> None:
 
 
 def test_a_column_that_may_be_cut_takes_what_is_left() -> None:
-    """It gives up width down to a limit before it gives way."""
+    """It gives up width down to a limit before it gives way, and leaves the other columns their room."""
     columns = (Column("Name", 0, left=True), Column("Note", 1, left=True, cut=True))
     grid = Grid(columns, [row("A", "x" * 30)])
     assert grid.shown(40) == {0: 4, 1: 30}
     assert grid.shown(20) == {0: 4, 1: 14}
     assert grid.shown(17) == {0: 4}
+    last = Grid((*columns, Column("Last", 2)), [row("A", "x" * 30, "1.00")])
+    assert last.shown(30) == {0: 4, 1: 18, 2: 4}
+    assert last.shown(80) == {0: 4, 1: 30, 2: 4}
     assert drawn(grid, 20)[1] == "A     " + "x" * 13 + "…"
 
 
 def test_columns_of_a_pair_that_may_be_cut_share_what_is_left() -> None:
-    """Both are cut to the same width, and given up together."""
+    """Both are cut to the same width, and left out together."""
     columns = (Column("Left", 1, cut=True), Column("Name", 0), Column("Right", 1, left=True, cut=True))
     grid = Grid(columns, [row("x" * 30, "A", "y" * 30)])
     assert grid.shown(80) == {0: 30, 1: 4, 2: 30}

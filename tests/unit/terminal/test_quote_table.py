@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console, ConsoleDimensions, RenderableType
 
-from schwabstream.events import TickEvent
+from schwabstream.events import BarEvent, TickEvent
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import LagReport, StreamerReport, SymbolReport
 from schwabstream.terminal.quote_table import QuoteTable, quote_line
@@ -19,6 +19,7 @@ Snapshot = Callable[[str, Callable[[], RenderableType]], None]
 
 NOW = 1_790_000_000.0
 NOW_MS = 1_790_000_000_000
+DAY_MS = 86_400_000
 LIVE = ConsoleDimensions(80, 24)
 # What a terminal theme maps to something readable on its own background, light or dark.
 READABLE = {"", "0", "1", "2", "7", "31", "32", "35"}
@@ -30,8 +31,14 @@ def tick(key: str, last: float | None, **changes: Any) -> TickEvent:
     return TickEvent.model_validate({**known, "asset": "FUTURE", "last_price": last, "is_trade": True, **changes})
 
 
+def bar(key: str, minutes_ago: int, close: float) -> BarEvent:
+    """A bar of one price."""
+    known = {"symbol": key, "key": key, "seq": 1, "timestamp": NOW_MS - 60_000 * minutes_ago, "received_us": 1}
+    return BarEvent.model_validate({**known, "open": 1, "high": 1, "low": 1, "close": close, "volume": 1})
+
+
 def watchlist(**report_changes: Any) -> Watchlist:
-    """A market with every kind of row: moving, falling, delayed, halted, in 64ths, and without data."""
+    """A market with every kind of row: moving, falling, delayed, halted, in 32nds and rolled, and without data."""
     shown = Watchlist(parse_symbols(["/MNQ:XCME", "AAPL", "NVDA", "GME", "/ZN", "EUR/USD"], date(2026, 11, 21)))
     nasdaq = {
         "bid_price": 25211.25,
@@ -56,8 +63,11 @@ def watchlist(**report_changes: Any) -> Watchlist:
         SymbolReport(symbol=q.symbol.alias, key=q.symbol.key, asset="FUTURE", fresh=True, rate=12.34)
         for q in shown.quotes
     ]
-    lines[0] = lines[0].model_copy(update={"description": "Micro E-mini Nasdaq-100 Index Futures,Dec-2026,ETH"})
+    description = "Micro E-mini Nasdaq-100 Index Futures,Dec-2026,ETH"
+    lines[0] = lines[0].model_copy(update={"description": description, "expires": NOW_MS + 88 * DAY_MS})
     lines[3] = lines[3].model_copy(update={"security_status": "Halted"})
+    lines[4] = lines[4].model_copy(update={"contract": "/ZNU26", "expires": NOW_MS})
+    shown.apply_history([bar("/MNQ", minute, 25_200 + 7 * minute % 40) for minute in range(1, 20)])
     known = {
         "state": "streaming",
         "since": NOW_MS - 300_000,
@@ -115,6 +125,56 @@ def test_no_color_takes_colours_but_not_directions(monkeypatch: pytest.MonkeyPat
     assert not re.search(r"\x1b\[[\d;]*3[1-6]m", drawn)
     assert "▲" in drawn
     assert "▼" in drawn
+
+
+def styles(shown: Watchlist, symbol: str, now_s: float = NOW) -> dict[str, str]:
+    """The texts of a row with the colours that they have."""
+    console = Console(width=220, force_terminal=True, color_system="standard")
+    with console.capture() as capture:
+        console.print(QuoteTable(shown).render(now_s, LIVE))
+    (line,) = [line for line in capture.get().splitlines() if symbol in line]
+    return {text.strip(): codes for codes, text in re.findall(r"\x1b\[([\d;]+)m([^\x1b]*)\x1b\[0m", line)}
+
+
+def test_the_price_has_the_colour_of_the_day_and_the_arrow_of_the_last_tick() -> None:
+    """A share that has just risen is still red while it is below yesterday's close; the flash has the tick's colour."""
+    shown = watchlist()
+    for price in (233.2, 233.4):
+        shown.apply(tick("AAPL", price, close_price=235.0), NOW)
+    assert styles(shown, "AAPL")["233.40 ▲"] == "1;7;32"
+    assert styles(shown, "AAPL", NOW + 1)["233.40 ▲"] == "1;31"
+    shown.apply(tick("AAPL", 235.0, close_price=235.0), NOW)
+    assert styles(shown, "AAPL", NOW + 1)["235.00 ▲"] == "1"
+
+
+def test_the_roll_week_is_marked() -> None:
+    """Days to an expiration are plain until the week in which traders move on, and dim while the row is stale."""
+    shown = watchlist()
+    assert "88d" not in styles(shown, "/MNQ")
+    assert styles(shown, "/ZN")["today"] == "1;35"
+    assert styles(shown, "/ZN", NOW + 100)["today"] == "2"
+
+
+@pytest.mark.usefixtures("utc")
+@pytest.mark.parametrize(
+    ("width", "age"), [(60, "closed until …"), (80, "closed until Sun …"), (220, "closed until Sun 22:00")]
+)
+def test_a_closed_market_is_named_with_its_next_opening(width: int, age: str) -> None:
+    """It stands in place of the age, and on a narrow screen leaves the change of the day its room."""
+    shown = watchlist()
+    closed = {"session": "closed", "opens_at": NOW_MS + (6 * 24 * 60 + 7 * 60 + 46) * 60_000 + 40_000}
+    report = shown.report
+    assert report is not None
+    lines = [line.model_copy(update=closed) for line in report.symbols]
+    shown.take_report(report.model_copy(update={"symbols": lines}))
+    drawn = text_of(QuoteTable(shown).render(NOW + 100, LIVE), width).splitlines()
+    assert f"  {age}" in drawn[2]
+    assert ("%" in drawn[1]) == (width > 60)
+
+
+def test_the_day_range_has_its_ends_on_a_wide_screen() -> None:
+    """The dot is where the price is between the low and the high of the day."""
+    assert "25,080.75  ─────●────  25,301.00" in text_of(QuoteTable(watchlist()).render(NOW, LIVE), 220)
 
 
 def test_header_distinguishes_redis_from_streamer() -> None:

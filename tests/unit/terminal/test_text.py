@@ -89,6 +89,62 @@ def test_clock_shows_the_date_of_another_day() -> None:
     assert text.clock(0, now_s) == "–"
 
 
+@pytest.mark.parametrize(
+    ("milliseconds", "shown"),
+    [
+        (None, ""),
+        (1_790_000_000_000 + 3_600_000, "15:13"),
+        (1_790_000_000_000 + 86_400_000, "Tue 14:13"),
+        (1_790_000_000_000 + 6 * 86_400_000, "Sun 14:13"),
+        (1_790_000_000_000 + 7 * 86_400_000, "2026-09-28"),
+        (10**18, ""),
+    ],
+)
+def test_an_opening_has_a_weekday_when_it_is_not_today(milliseconds: int | None, shown: str) -> None:
+    """The time of today, the weekday within a week, otherwise the date."""
+    assert text.opening(milliseconds, 1_790_000_000.0, UTC) == shown
+
+
+@pytest.mark.parametrize(("days", "shown"), [(26, "26d"), (1, "1d"), (0, "today"), (-1, "expired")])
+def test_days_to_an_expiration(days: int, shown: str) -> None:
+    """The last day is today, and what is over has expired."""
+    assert text.days_left(days) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "shown"),
+    [
+        (1.0, 1.0, 2.0, "●─────────"),
+        (1.5, 1.0, 2.0, "────●─────"),
+        (2.0, 1.0, 2.0, "─────────●"),
+        (9.0, 1.0, 2.0, "─────────●"),
+        (0.0, 1.0, 2.0, "●─────────"),
+        (1.0, 1.0, 1.0, ""),
+        (1.0, None, 2.0, ""),
+        (None, 1.0, 2.0, ""),
+        (0.0, -1.7e308, 1.7e308, ""),
+    ],
+)
+def test_the_place_between_low_and_high(value: float | None, low: float | None, high: float | None, shown: str) -> None:
+    """The line always has ten cells; what lies outside is at its end, and no range has no line."""
+    assert text.position(value, low, high) == shown
+
+
+@pytest.mark.parametrize(
+    ("values", "shown"),
+    [([], ""), ([None, None], ""), ([None, 1.0, 8.0], " ▁█"), ([5.0, 5.0], "▁▁"), ([0.0, 1.0, 2.0, 7.0], "▁▂▃█")],
+)
+def test_a_course_is_drawn_from_its_lowest_to_its_highest(values: list[float | None], shown: str) -> None:
+    """The lowest value is the smallest block, the highest the tallest; unknown values are blank."""
+    assert text.course(values) == shown
+
+
+@given(st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False)))
+def test_a_course_has_a_cell_for_each_value(values: list[float | None]) -> None:
+    """Any values give a line of their number, or none at all."""
+    assert len(text.course(values)) in (0, len(values))
+
+
 def test_services_are_short_words_and_unknown_ones_keep_their_names() -> None:
     """Each kind of service is one word, once; a name that Schwab has added since is shown as it is."""
     names = (

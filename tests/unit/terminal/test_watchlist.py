@@ -11,6 +11,7 @@ from schwabstream.report import StreamerReport, SymbolReport
 from schwabstream.terminal.watchlist import FLASH_S, SORTS, Watchlist
 
 NOW = 1_790_000_000.0
+OPENS_MS = 1_790_010_000_000  # 17:00, the same day
 
 
 def watchlist(*texts: str) -> Watchlist:
@@ -137,6 +138,53 @@ def test_why_a_row_is_stale() -> None:
     assert shown.why_stale(quote, NOW + 91) == "quiet"
     shown.take_report(None)
     assert quote.report is None
+
+
+@pytest.mark.usefixtures("utc")
+@pytest.mark.parametrize(
+    ("changes", "age_s", "why"),
+    [
+        ({"session": "open"}, 91, "quiet"),
+        ({"session": "closed", "opens_at": OPENS_MS}, 91, "closed until 17:00"),
+        ({"session": "break", "opens_at": OPENS_MS}, 91, "break until 17:00"),
+        ({"session": "closed", "opens_at": OPENS_MS + 4 * 86_400_000}, 91, "closed until Fri 17:00"),
+        ({"session": "closed"}, 91, "closed"),
+        ({"session": "closed", "opens_at": OPENS_MS}, 1, None),
+        ({"session": "closed", "opens_at": OPENS_MS, "security_status": "Closed"}, 1, "closed until 17:00"),
+        ({"session": "closed", "opens_at": OPENS_MS, "security_status": "Halted"}, 91, "halted"),
+        ({"session": "closed", "opens_at": OPENS_MS, "fresh": False}, 91, "closed until 17:00"),
+        ({"session": "open", "security_status": "Closed"}, 91, "closed"),
+    ],
+)
+def test_a_quiet_symbol_shows_the_session_of_its_market(changes: dict[str, Any], age_s: float, why: str | None) -> None:
+    """Data that has stopped is explained by a break or by a closed market, and when it opens, in local time."""
+    shown = watchlist("/MNQ")
+    shown.apply(tick("/MNQ", 10.0), NOW)
+    shown.take_report(report(line("/MNQ", **changes), reported=int(NOW * 1000) + 1))
+    assert shown.why_stale(shown.quotes[0], NOW + age_s) == why
+
+
+def test_days_to_the_expiration_come_from_the_report_or_from_the_option() -> None:
+    """A root rolls by its active contract; what does not expire has no days."""
+    shown = watchlist("/MNQ", "/ZN", "AAPL", "SPY 260924C600")
+    at = int(NOW * 1000)
+    shown.take_report(report(line("/MNQ", expires=at + 88 * 86_400_000), line("/ZN", expires=at + 92 * 86_400_000)))
+    assert [quote.expires_in(NOW) for quote in shown.quotes] == [(88, False), (92, False), None, (3, False)]
+    shown.apply(tick("/ZN", 110.0, contract="/ZNU26"), NOW)
+    assert shown.quotes[1].expires_in(NOW) == (92, True)
+    shown.take_report(report(line("/MNQ", contract="/MNQU26", expires=at - 86_400_000)))
+    assert shown.quotes[0].expires_in(NOW) == (-1, True)
+
+
+def test_bars_are_the_history_of_the_course() -> None:
+    """Bars of a symbol and its ticks make one course, shared by the aliases of a key."""
+    shown = watchlist("/MNQ", "/MNQ:XCME", "AAPL")
+    bar = {"symbol": "/MNQ", "key": "/MNQ", "seq": 1, "timestamp": int(NOW * 1000) - 60_000, "received_us": 1}
+    prices = {"open": 1, "high": 1, "low": 1, "close": 9, "volume": 1}
+    shown.apply_history([BarEvent.model_validate({**bar, **prices})])
+    shown.apply(tick("/MNQ", 10.0, last_size=2), NOW)
+    assert [quote.course.last_minutes(NOW)[-2:] for quote in shown.quotes] == [[9.0, 10.0], [9.0, 10.0], []]
+    assert [quote.profile.volumes for quote in shown.quotes] == [{10.0: 2}, {10.0: 2}, {}]
 
 
 def test_symbols_that_are_not_streamed_are_named_with_the_way_to_add_them() -> None:
