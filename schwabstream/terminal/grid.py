@@ -58,7 +58,8 @@ class Grid:
     def shown(self, width: int) -> dict[int, int]:
         """Which columns, by index, fit into ``width``, and how wide each is.
 
-        The lowest ranks first, equal ranks together; the first always. What is left goes to the columns to ``cut``, by rank.
+        The lowest ranks first, equal ranks together; the first always. The columns to ``cut`` get what is left, also
+        by rank.
         """
         ranks: dict[int, list[int]] = {}
         for index, column in enumerate(self._columns):

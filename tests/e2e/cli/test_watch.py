@@ -99,12 +99,15 @@ def test_quote_on_a_terminal_moves_and_leaves_it_as_it_was(streamer: FakeStreame
 
 
 def test_book_on_a_terminal_moves(streamer: FakeStreamer) -> None:
-    """The ladder follows the books, and Ctrl-C leaves it with exit 0."""
+    """The ladder follows the books, also on 8 lines of 40 columns, and Ctrl-C leaves it with exit 0."""
     streamer.book(221.38)
     with terminal("book", "AMD", "--depth", "3", "--venues") as shown:
         shown.block_until(lambda text: "221.38" in text and "NSDQ:300" in text and "no asks" in text)
         streamer.book(221.4)
         shown.block_until(lambda text: "221.40" in text and "221.38" not in text)
+        shown.resize(40, 8)
+        streamer.book(221.5)
+        shown.block_until(lambda text: "221.50" in text and "no asks" in text and "221.40" not in text)
         shown.process.send_signal(signal.SIGINT)
         assert shown.block_until_end() == 0
 
