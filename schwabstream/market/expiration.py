@@ -6,6 +6,7 @@ expiration. Index futures change to the next contract eight days before they exp
 
 import re
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from schwabstream.market.trading_hours import NEW_YORK
@@ -27,6 +28,16 @@ def expiration_day(symbol: Symbol, expires_ms: int | None) -> date | None:
         return datetime.fromtimestamp(expires_ms / 1000, NEW_YORK).date()
     except (ValueError, OverflowError, OSError):
         return None
+
+
+@lru_cache(1024)  # asked for each row of a screen
+def days_left(symbol: Symbol, contract: str | None, expires_ms: int | None, today: date) -> tuple[int, bool] | None:
+    """The days to the expiration, and whether ``today`` is in the roll week; None without an expiration.
+
+    ``contract`` is the one that a root stands for.
+    """
+    expires = expiration_day(symbol, expires_ms)
+    return None if expires is None else ((expires - today).days, is_roll_week(symbol, contract, expires, today))
 
 
 def is_roll_week(symbol: Symbol, contract: str | None, expires: date, today: date) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from schwabstream.errors import SymbolError
@@ -100,6 +101,7 @@ def future_root(symbol: Symbol) -> FutureRoot | None:
     return FUTURE_ROOTS.get(symbol.root[1:]) if symbol.asset is Asset.FUTURE else None
 
 
+@lru_cache(1024)  # asked for each price of a screen
 def notation_of(symbol: Symbol, tick: float | None = None) -> Notation:
     """How prices of this symbol are written; ``tick`` is the size from Schwab, for futures that the table lacks."""
     if root := future_root(symbol):

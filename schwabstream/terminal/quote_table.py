@@ -174,7 +174,7 @@ def _expiration(quote: Quote, now_s: float, style: str) -> Cell:
     if left is None:
         return Cell("", style)
     days, is_roll_week = left
-    return Cell(text.days_left(days), _ROLL if is_roll_week and not style else style)
+    return Cell(text.days(days), _ROLL if is_roll_week and not style else style)
 
 
 def _top(quote: Quote) -> tuple[float | None, int | None, float | None, int | None]:

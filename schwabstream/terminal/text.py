@@ -1,7 +1,8 @@
 """Numbers, times, services and small charts as a terminal shows them; pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from math import inf
 from typing import Final
 
@@ -86,13 +87,13 @@ def opening(milliseconds: int | None, now_s: float, zone: tzinfo | None = None) 
         at, now = datetime.fromtimestamp(milliseconds / 1000, zone), datetime.fromtimestamp(now_s, zone)
     except (ValueError, OverflowError, OSError):
         return ""
-    days = (at.date() - now.date()).days
-    return f"{at:%H:%M}" if not days else f"{at:%a %H:%M}" if 0 < days < 7 else f"{at:%Y-%m-%d}"
+    ahead = (at.date() - now.date()).days
+    return f"{at:%H:%M}" if not ahead else f"{at:%a %H:%M}" if 0 < ahead < 7 else f"{at:%Y-%m-%d}"
 
 
-def days_left(days: int) -> str:
+def days(number: int) -> str:
     """The days to an expiration: ``26d``, ``today`` or ``expired``."""
-    return f"{days}d" if days > 0 else "expired" if days else "today"
+    return f"{number}d" if number > 0 else "expired" if number else "today"
 
 
 def position(value: float | None, low: float | None, high: float | None, cells: int = 10) -> str:
@@ -103,7 +104,8 @@ def position(value: float | None, low: float | None, high: float | None, cells: 
     return "─" * place + "●" + "─" * (cells - 1 - place)
 
 
-def course(values: Sequence[float | None]) -> str:
+@lru_cache(1024)  # drawn eight times a second, changed far less often
+def course(values: tuple[float | None, ...]) -> str:
     """Values as a line of blocks, the lowest at the bottom; a blank for an unknown one."""
     given = [value for value in values if value is not None]
     if not given:

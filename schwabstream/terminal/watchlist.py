@@ -11,7 +11,7 @@ from typing import Final
 
 from schwabstream.escapes import safe
 from schwabstream.events import BarEvent, Event, Level2Event, TickEvent
-from schwabstream.market.expiration import expiration_day, is_roll_week
+from schwabstream.market.expiration import days_left
 from schwabstream.market.spark import PriceCourse
 from schwabstream.market.trading_hours import NEW_YORK
 from schwabstream.market.volume_profile import VolumeProfile
@@ -50,11 +50,8 @@ class Quote:
 
     def expires_in(self, now_s: float) -> tuple[int, bool] | None:
         """The days to its expiration, and whether this is the week of the roll; None when it has none."""
-        expires = expiration_day(self.symbol, self.report.expires if self.report else None)
-        if expires is None:
-            return None
-        today = datetime.fromtimestamp(now_s, NEW_YORK).date()
-        return (expires - today).days, is_roll_week(self.symbol, self.contract, expires, today)
+        expires_ms = self.report.expires if self.report else None
+        return days_left(self.symbol, self.contract, expires_ms, datetime.fromtimestamp(now_s, NEW_YORK).date())
 
     @property
     def notation(self) -> Notation:
