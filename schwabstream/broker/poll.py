@@ -33,7 +33,7 @@ class Answer:
 class Round:
     """One round of questions: whom it asks, the addresses that answered, the answers by identity, and the failures."""
 
-    known: dict[Address, None]
+    nodes: dict[Address, None]
     reached: set[Address] = field(default_factory=set)
     answers: dict[str, Answer] = field(default_factory=dict)
     failures: dict[Address, Exception] = field(default_factory=dict)
@@ -52,7 +52,7 @@ class Round:
     @property
     def agreed(self) -> bool:
         """Whether more than half of all, answered or not, name the same master."""
-        unanswered = len(self.known) - len(self.reached)
+        unanswered = len(self.nodes) - len(self.reached)
         return len(self._leading()) * 2 > len(self.answers) + unanswered
 
     def _leading(self) -> list[Answer]:
@@ -78,7 +78,7 @@ class Poll:
         tasks: dict[Address, asyncio.Task[Answer]] = {}
         try:
             while True:
-                for node in result.known.keys() - tasks:
+                for node in result.nodes.keys() - tasks:
                     tasks[node] = asyncio.ensure_future(self._ask(node))
                 waiting = {node: task for node, task in tasks.items() if not task.done()}
                 if not waiting or time_of() >= ends_at:
@@ -105,7 +105,7 @@ def _note(result: Round, node: Address, task: asyncio.Task[Answer]) -> None:
     else:
         result.reached.add(node)
         result.answers[answer.identity] = answer
-        result.known |= dict.fromkeys(answer.others)
+        result.nodes |= dict.fromkeys(answer.others)
 
 
 async def _cancel(tasks: Collection[asyncio.Task[Answer]]) -> None:

@@ -77,7 +77,7 @@ class _Topology(ABC):
             if isinstance(failure, NoRoute | AuthenticationError):
                 return failure
         causes = ", ".join(dict.fromkeys(map(cause_of, found.failures.values()))) or "no answer in time"
-        return NoRoute(f"none of the {self._asked} answers ({', '.join(map(str, found.known))}: {causes})", START)
+        return NoRoute(f"none of the {self._asked} answers ({', '.join(map(str, found.nodes))}: {causes})", START)
 
     async def _confirm(self, master: Address, asked: Round) -> list[Address]:
         """The replicas that the master names; raises ``NoRoute`` when it does not answer or is not the master."""
@@ -154,8 +154,8 @@ class Sentinels(_Topology):
         if isinstance(master, ResponseError):
             raise await self._other(self._sentinels, node, "a Sentinel")
         if master is None:
-            known = ", ".join(await masters_of(_question(self._sentinels, node)))
-            trouble = f"the Sentinel {node} knows no master named {self._name!r}{known and f' (it knows {known})'}"
+            names = ", ".join(await masters_of(_question(self._sentinels, node)))
+            trouble = f"the Sentinel {node} knows no master named {self._name!r}{names and f' (it knows {names})'}"
             raise NoRoute(trouble, "correct the name after the hosts in REDIS_URL or --redis", lasting=True)
         address = address_in(master, node)
         if address is None:

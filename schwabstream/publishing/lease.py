@@ -227,7 +227,7 @@ class Lease:
 
         The databases of a Redis share its pub/sub channels. A user without the rights to look is not stopped.
         """
-        if self._redis.route.mode == "cluster":  # it has one database
+        if self._redis.route.mode == "cluster":  # which has one database
             return
         with contextlib.suppress(RedisError, OSError):  # the other commands report an outage
             mine = self._redis.connection_pool.connection_kwargs.get("db", 0)

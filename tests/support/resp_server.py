@@ -106,8 +106,8 @@ def encode(value: Any) -> bytes:
 
 def hello(words: Words, mode: str, role: str = "master") -> Any:
     """The reply to HELLO, in the protocol that it asks for."""
-    known = {"server": "redis", "version": "7.0.15", "proto": 3, "mode": mode, "role": role}
-    return known if words[1:2] == ["3"] else [each for pair in known.items() for each in pair]
+    fields = {"server": "redis", "version": "7.0.15", "proto": 3, "mode": mode, "role": role}
+    return fields if words[1:2] == ["3"] else [each for pair in fields.items() for each in pair]
 
 
 def sentinel(master: Callable[[], Any], *, name: str = "mymaster", others: Iterable[Address] = ()) -> Answer:

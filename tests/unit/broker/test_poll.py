@@ -98,7 +98,7 @@ def test_what_the_topology_named_last_is_asked_when_all_seeds_are_gone() -> None
 
 
 def test_one_that_is_named_no_more_is_forgotten() -> None:
-    """A Sentinel that was removed is not asked for ever."""
+    """A Sentinel that was removed is not asked again."""
     servers = Servers({A: answer(A, ONE, B, C), B: answer(B, ONE, A)})
 
     async def run() -> None:

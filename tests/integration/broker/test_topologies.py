@@ -1,4 +1,4 @@
-"""Routes and the connections that follow them, at servers that answer as each test decides."""
+"""The way to the master in each topology, and connections that follow it; the servers answer as a test decides."""
 
 import contextlib
 from collections.abc import Iterator
