@@ -8,6 +8,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ResponseError
 
+from schwabstream.broker.client import cancellation_heeded
 from schwabstream.broker.url import Address
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ class Nodes:
 
     async def ask(self, node: Address, *commands: Command) -> list[Any]:
         """The replies to the commands, error replies among them. Raises redis-py's errors and OSError."""
-        kept = self._kept.pop(node, None)
-        if kept is not None:
-            # It may have ended since the last question, which does not mean that the server has.
-            with contextlib.suppress(RedisConnectionError, OSError):
-                return await self._exchange(node, kept, commands)
-        return await self._exchange(node, self._kind(host=node.host, port=node.port, **self._options), commands)
+        with cancellation_heeded():
+            kept = self._kept.pop(node, None)
+            if kept is not None:
+                # It may have ended since the last question, which does not mean that the server has.
+                with contextlib.suppress(RedisConnectionError, OSError):
+                    return await self._exchange(node, kept, commands)
+            return await self._exchange(node, self._kind(host=node.host, port=node.port, **self._options), commands)
 
     async def close(self) -> None:
         """Close the connections; the next question opens one."""
