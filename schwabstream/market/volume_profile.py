@@ -8,7 +8,7 @@ from schwabstream.events import TickEvent
 
 
 class VolumeProfile:
-    """Adds up the trades of one symbol; ``volumes`` has the size traded at each price since the session began."""
+    """Adds up the trades of one symbol; ``volumes`` has the size traded at each price since the first tick."""
 
     __slots__ = ("_seq", "_total", "volumes")
 
@@ -23,6 +23,8 @@ class VolumeProfile:
         if total < self._total:
             self.volumes.clear()
         self._total = total
-        again, self._seq = tick.seq == self._seq, tick.seq  # a last value is read after each outage
-        if tick.is_trade and not tick.repeat and not again and tick.last_price is not None and tick.last_size:
+        before, self._seq = self._seq, tick.seq
+        if before is None or before == tick.seq:  # a last value, of a trade from before or read again after an outage
+            return
+        if tick.is_trade and not tick.repeat and tick.last_price is not None and tick.last_size:
             self.volumes[tick.last_price] = self.volumes.get(tick.last_price, 0) + tick.last_size

@@ -17,8 +17,9 @@ def tick(seq: int, **changes: Any) -> TickEvent:
 
 
 def volumes(*ticks: TickEvent) -> dict[float, int]:
-    """The profile after these ticks."""
+    """The profile after a last value and these ticks."""
     profile = VolumeProfile()
+    profile.add(tick(0))
     for each in ticks:
         profile.add(each)
     return profile.volumes
@@ -35,6 +36,11 @@ def test_trades_add_up_at_their_prices() -> None:
 def test_only_new_trades_count(changes: dict[str, Any]) -> None:
     """A quote, a repeated tick, a trade without price or size, and a tick that was read before add nothing."""
     assert volumes(tick(1), tick(2).model_copy(update=changes)) == {10.0: 2}
+
+
+def test_a_trade_from_before_does_not_count() -> None:
+    """The first tick may be a last value, of a trade that was long ago; read again, it is not new either."""
+    assert volumes() == volumes(tick(0)) == {}
 
 
 def test_a_new_session_begins_with_an_empty_profile() -> None:

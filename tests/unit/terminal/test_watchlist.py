@@ -182,7 +182,8 @@ def test_bars_are_the_history_of_the_course() -> None:
     bar = {"symbol": "/MNQ", "key": "/MNQ", "seq": 1, "timestamp": int(NOW * 1000) - 60_000, "received_us": 1}
     prices = {"open": 1, "high": 1, "low": 1, "close": 9, "volume": 1}
     shown.apply_history([BarEvent.model_validate({**bar, **prices})])
-    shown.apply(tick("/MNQ", 10.0, last_size=2), NOW)
+    for seq in (2, 3):
+        shown.apply(tick("/MNQ", 10.0, last_size=2, seq=seq), NOW)
     assert [quote.course.last_minutes(NOW)[-2:] for quote in shown.quotes] == [(9.0, 10.0), (9.0, 10.0), ()]
     assert [quote.profile.volumes for quote in shown.quotes] == [{10.0: 2}, {10.0: 2}, {}]
 
