@@ -32,7 +32,7 @@ from schwabstream.market.spark import MINUTES
 from schwabstream.output import can_draw
 from schwabstream.report import StreamerReport
 from schwabstream.settings import Settings
-from schwabstream.terminal.ladder import Ladder
+from schwabstream.terminal.ladder.view import Ladder
 from schwabstream.terminal.lines import arrival, print_lines, print_once, show_lines
 from schwabstream.terminal.live_screen import watch
 from schwabstream.terminal.quote_table import QuoteTable

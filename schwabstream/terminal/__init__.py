@@ -1,1 +1,1 @@
-"""Everything drawn on a terminal: live screens, the quote table, the ladder, the status page."""
+"""Everything drawn on a terminal: live screens, the quote table, the status page."""

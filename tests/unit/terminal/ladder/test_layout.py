@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schwabstream.terminal.ladder_layout import (
+from schwabstream.terminal.ladder.layout import (
     FEWEST_LINES,
     Hidden,
     Layout,

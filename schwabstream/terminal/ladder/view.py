@@ -1,6 +1,6 @@
 """The book screen: asks above, bids below, the best in the middle, as a Rich renderable and as plain text.
 
-``ladder_layout`` decides which levels fit.
+``layout`` decides which levels fit.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from schwabstream.escapes import safe
 from schwabstream.events import Channel, Event, Level, Level2Event
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import CUT_TO, GAP, Cell, Column, Grid
-from schwabstream.terminal.ladder_layout import Line, Side, bar_width, fit
+from schwabstream.terminal.ladder.layout import Line, Side, bar_width, fit
 from schwabstream.terminal.page import footer, headline
 from schwabstream.terminal.watchlist import Quote, Watchlist
 

@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableT
 from schwabstream.events import Level2Event, TickEvent
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport, SymbolReport
-from schwabstream.terminal.ladder import Ladder, bar_of, book_line, summary
+from schwabstream.terminal.ladder.view import Ladder, bar_of, book_line, summary
 from schwabstream.terminal.watchlist import Watchlist
 
 Snapshot = Callable[[str, Callable[[], RenderableType]], None]

@@ -1,0 +1,1 @@
+"""The ladder of one order book: which levels fit, and how they are drawn."""
