@@ -14,7 +14,8 @@ What holds in every state:
 
 1. In no copy of the data does a write of one tenure follow one of a later tenure: of two writers only one survives.
 2. No candidate takes the lease at the master from a living leader that had no trouble of its own in the last 9 s.
-   Trouble of its own: it was paused or could not reach a Redis that the candidate reached. A streamer that was started
+   Trouble of its own: it was paused, could not reach a Redis that the candidate reached, or was not connected when the
+   lease was deleted. A streamer that was started
    less than 9 s ago is not a candidate yet: it takes a free lease at once, or after 2 s, because it has seen no outage,
    and so may depose a leader that is on its way back.
 3. Such a leader is not deposed either by the lease of a streamer that is dead, or that a failover brought back.
@@ -226,7 +227,9 @@ def _successors(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
             yield label, following._replace(budget=state.budget - 1, leaderless=0)
         if state.copies[MASTER]:
             deleted = Copy("", 0, *state.copies[MASTER][2:])
-            yield "lease deleted", _write(state, MASTER, deleted)._replace(budget=0, leaderless=0)
+            streamers = tuple(each if each.link else each._replace(untroubled=0) for each in state.streamers)
+            without = state._replace(streamers=streamers, budget=0, leaderless=0)
+            yield "lease deleted", _write(without, MASTER, deleted)
 
 
 def _tick(state: State) -> State:
