@@ -19,7 +19,8 @@ What holds in every state:
    lease free at its first look takes it at once, and so may depose a leader that is on its way back.
 3. Such a leader is not deposed either by the lease of a streamer that is dead, or that a failover brought back.
 4. With a living streamer that reaches Redis, somebody leads 30 s after the last trouble.
-5. On a former master no candidate takes the lease while such a leader writes to the master. This needs
+5. On a former master no candidate takes the lease while such a leader writes to the master, if that leader was
+   connected when the master changed (it may still be on its way back from an earlier failover). This needs
    ``min-replicas-to-write`` with a ``min-replicas-max-lag`` of at most 9 s. Without it, the candidate logs in at Schwab
    and ends the leader's session; what it writes is discarded with the former master, so rule 1 holds all the same.
 """
@@ -86,6 +87,8 @@ class State(NamedTuple):
     budget: int
     leaderless: int
     numbers: tuple[int, int]
+    left_behind: bool = False
+    """Whether a leader was connected to the master when that became a former one."""
 
 
 @dataclass(frozen=True)
@@ -426,7 +429,8 @@ def _take(state: State, who: int, where: int, rules: Rules, candidate: Candidate
     started = candidate.connection is None
     if where == MASTER and lives and not started and other.untroubled >= UNTROUBLED:
         raise Violation(f"2: {name} deposes {NAMES[1 - who]}")
-    if where == OLD and lives and not started and other.link == "m" and other.untroubled >= UNTROUBLED:
+    writes = other.link == "m" and state.left_behind
+    if where == OLD and lives and not started and writes and other.untroubled >= UNTROUBLED:
         raise Violation(f"5: {name} takes the lease of a former master")
     copy = Copy(*state.copies[where])
     number = 1 + max(*state.numbers, *(each[3] for each in state.copies if each))
@@ -454,7 +458,7 @@ def _course(state: State) -> Iterator[tuple[str, State]]:
             yield "promote", state._replace(copies=(replica, (), ()), lag=0)
         yield "return empty", state._replace(copies=(Copy(), (), ()), lag=0)
     if old:
-        demoted = _put(state, OLD, ())
+        demoted = _put(state, OLD, ())._replace(left_behind=False)
         yield "demote", _put(demoted, REPLICA, master)._replace(lag=0) if master else demoted
     for who, streamer in enumerate(state.streamers):
         if streamer.trouble != ALIVE:
@@ -477,7 +481,9 @@ def _troubles(state: State) -> Iterator[tuple[str, State]]:
             moved = list(streamers)
             if moved[who].role != "dead":
                 moved[who] = moved[who]._replace(trouble=ASIDE, untroubled=0)
+                led = any(each.role == "leader" and each.link == "m" for each in state.streamers)
                 aside = state._replace(streamers=tuple(moved), copies=(replica, (), master), lag=0, old_age=0)
+                aside = aside._replace(left_behind=led)
                 yield f"failover, {NAMES[who]} left aside", aside
     for who, streamer in enumerate(state.streamers):
         if streamer.role != "dead" and streamer.trouble == ALIVE:
