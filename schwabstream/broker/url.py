@@ -281,6 +281,10 @@ _AWAY: Final = frozenset(
 )
 
 
+# What redis-py and Redis put before the reply that made a transaction fail.
+_FRAMES: Final = (" of pipeline caused error: ", "Transaction discarded because of: ")
+
+
 def is_away_reply(text: str) -> bool:
     """Whether an error reply means that this node cannot serve now: it is worth asking again where the master is."""
     return text.partition(" ")[0] in _AWAY
@@ -292,6 +296,9 @@ def is_away(error: BaseException) -> bool:
 
     lost = (redis.ConnectionError, redis.TimeoutError, OSError, TimeoutError)
     moved = (redis.AskError, redis.TryAgainError, redis.ClusterDownError, redis.ReadOnlyError)
-    # redis-py puts the command before an error of a pipeline.
-    reply = str(error).rpartition(" of pipeline caused error: ")[2]
+    reply = str(error)
+    for frame in _FRAMES:
+        reply = reply.rpartition(frame)[2]
+    # redis-py shows the reply in a pipeline as a tuple.
+    reply = reply.lstrip("('\"")
     return isinstance(error, (*lost, *moved)) or (isinstance(error, redis.ResponseError) and is_away_reply(reply))

@@ -153,8 +153,9 @@ class ConflatingQueue:
             return
         owner = (message.channel, message.symbol)
         newest = self._newest.get(owner)
-        # A number far below is not a repetition: the streamer was restarted with a clock that had been set back.
-        if newest is not None and newest - RUN_APART < message.seq <= newest:
+        # A live message far below is not a repetition: the streamer was restarted with a clock that had been set back.
+        # Last values far below belong to an earlier run, which a failover has brought back.
+        if newest is not None and message.seq <= newest and not (message.live and message.seq <= newest - RUN_APART):
             self.counts["repeated"] += 1
             if is_new and message.seq < newest:
                 self._note_overtaken(message)

@@ -58,8 +58,8 @@ class Group:
         except ResponseError as error:
             if "NOGROUP" not in str(error) and "no such key" not in str(error):
                 raise
-            log.warning("the consumer group was missing: created again", group=self._name, stream=self._stream.key)
             await self._create(await self._resume_id())
+            log.warning("the consumer group was missing: created again", group=self._name, stream=self._stream.key)
             return []
 
     async def _resume_id(self) -> str:

@@ -11,14 +11,14 @@ from typing import Any, Generic, NamedTuple
 
 import structlog
 from pydantic import ValidationError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from typing_extensions import TypeVar  # that of typing has no default before Python 3.13
 
 from schwabstream.broker.arguments import check_channel, check_texts
 from schwabstream.broker.client import heed_cancellation
 from schwabstream.broker.following import FollowingClient
 from schwabstream.broker.kind import refuse_unsuitable
-from schwabstream.broker.url import is_away, prefix_at, redact_url, unavailable
+from schwabstream.broker.url import cause_of, is_away, prefix_at, redact_url, unavailable
 from schwabstream.clock import today
 from schwabstream.consumer.event_header import read_header, read_seq
 from schwabstream.consumer.repeats import RUN_APART
@@ -194,8 +194,8 @@ class RedisStream:
         return Entry(entry_id, status)
 
     async def patiently(self, call: Any, *arguments: Any) -> Any:
-        """The call's result; repeats the call while Redis is away."""
-        backoff, task = redis_backoff(), asyncio.current_task()
+        """The call's result; repeats the call while Redis is away or out of memory."""
+        backoff, task, refused = redis_backoff(), asyncio.current_task(), False
         cancelled_before = task.cancelling() if task is not None else 0
         while True:
             try:
@@ -205,9 +205,12 @@ class RedisStream:
                     finally:
                         heed_cancellation(cancelled_before)
             except (RedisError, OSError) as error:
-                if isinstance(error, ResponseError) and not is_away(error):
+                refusal = isinstance(error, ResponseError)
+                if refusal and not (isinstance(error, OutOfMemoryError) or is_away(error)):
                     raise self.unavailable(error) from error
-                log.debug("redis is away", url=self._url, reason=str(error))
+                note = log.warning if refusal and not refused else log.debug
+                note("redis does not serve: trying again", url=self._url, reason=cause_of(error))
+                refused = refused or refusal
             # A server that refuses keeps its connections, and the next one must lead to another.
             await self._following.disconnect()
             await asyncio.sleep(backoff.next_delay())

@@ -14,6 +14,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterCrossSlotError,
     ClusterDownError,
+    ExecAbortError,
     MasterDownError,
     MovedError,
     NoPermissionError,
@@ -314,6 +315,9 @@ def test_all_names_under_a_prefix_have_its_slot(prefix: str) -> None:
         ReadOnlyError("no writes"),
         ResponseError("NOREPLICAS Not enough good replicas to write."),
         ResponseError("UNBLOCKED force unblock"),
+        ResponseError("Command # 3 (XREADGROUP) of pipeline caused error: ('NOREPLICAS Not enough.',)"),
+        ResponseError('Command # 3 (XACK) of pipeline caused error: ("MASTERDOWN Link isn\'t up",)'),
+        ExecAbortError("Transaction discarded because of: NOREPLICAS Not enough good replicas to write."),
         NoRoute("none", "wait"),
     ],
     ids=lambda error: type(error).__name__,
@@ -324,7 +328,15 @@ def test_it_is_worth_looking_again(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ResponseError("WRONGTYPE x"), NoPermissionError("no"), ResponseError("ERR MOVED"), ValueError("x")]
+    "error",
+    [
+        ResponseError("WRONGTYPE x"),
+        NoPermissionError("no"),
+        ResponseError("ERR MOVED"),
+        ResponseError("Command # 1 (XACK) of pipeline caused error: ('ERR MOVED',)"),
+        ExecAbortError("Transaction discarded because of previous errors."),
+        ValueError("x"),
+    ],
 )
 def test_it_is_not_worth_looking_again(error: Exception) -> None:
     """What every node would refuse is final."""
