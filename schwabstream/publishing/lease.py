@@ -192,6 +192,10 @@ class Lease:
                     await self._refuse_foreign(account)
                     if holder == ours:  # taken, although the answer was lost
                         return ours
+                    if holder is None:
+                        # It may have expired because Redis refuses all writes. This one has no effect; if Redis refuses
+                        # it, that counts as an outage.
+                        await redis.zadd(tenures, {self._account: 0}, xx=True, gt=True)
                     self._candidate, step = self._candidate.look(holder, self._connections)
                     if step is Step.WAIT and not by_force:
                         return cast("str | None", holder)

@@ -65,6 +65,7 @@ MAKES: dict[str, list[Make]] = {
         _words("HMGET", KEY, MEMBER, MEMBER),
         _words("ZADD", KEY, SCORE, MEMBER),
         _words("ZADD", KEY, "GT", SCORE, MEMBER, SCORE, MEMBER),
+        _words("ZADD", KEY, "XX", "GT", SCORE, MEMBER),
         _words("ZADD", KEY, _one("GT", "x"), MEMBER),
         _words("ZREM", KEY, MEMBER),
         _words("ZMSCORE", KEY, MEMBER, MEMBER),

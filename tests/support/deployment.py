@@ -120,7 +120,7 @@ class StreamerProcess:
         deployment = self._deployment
         store = TokenStore(Path(f"tokens/{self.name}.json"), clock=deployment.wall)
         async with SchwabAuthClient(deployment.settings, store, clock=deployment.wall) as auth:
-            lease = self.lease = Lease(deployment.redis_url, PREFIX, bits=self._rng.getrandbits)
+            lease = self.lease = Lease(deployment.redis_url, PREFIX, bits=self._rng.getrandbits, wall=deployment.wall)
             try:
                 await lease.reach()
                 lease.of_account(ACCOUNT)

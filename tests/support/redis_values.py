@@ -205,7 +205,7 @@ def _hvals(data: Data, _: int, key: bytes) -> list[bytes]:
 
 def _zadd(data: Data, _: int, key: bytes, *words: bytes) -> int:
     options, rest = set(), [*words]
-    while rest and rest[0].upper() in (b"GT", b"NX", b"CH"):
+    while rest and rest[0].upper() in (b"GT", b"NX", b"XX", b"CH"):
         options.add(rest.pop(0).upper())
     if not rest or len(rest) % 2:
         raise Refused(SYNTAX)
@@ -213,15 +213,22 @@ def _zadd(data: Data, _: int, key: bytes, *words: bytes) -> int:
         pairs = [(member, float(score)) for score, member in zip(rest[::2], rest[1::2], strict=True)]
     except ValueError:
         raise Refused("ERR value is not a valid float") from None
-    members: SortedSet = data.make(key, SortedSet)
+    members: SortedSet | None = data.get(key, SortedSet)
+    if members is None:
+        if b"XX" in options:
+            return 0
+        members = data.make(key, SortedSet)
     added = changed = 0
     for member, score in pairs:
         before = members.get(member)
-        if before is not None and (b"NX" in options or (b"GT" in options and score <= before)):
+        kept = b"NX" in options or (b"GT" in options and score <= before) if before is not None else b"XX" in options
+        if kept:
             continue
         members[member] = score
         added += before is None
         changed += before != score
+    if changed:
+        data.touched.add(key)
     return changed if b"CH" in options else added
 
 
