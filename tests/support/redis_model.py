@@ -57,6 +57,7 @@ class Client(asyncio.Protocol):
         self.channels: dict[bytes, None] = {}
         self.shards: dict[bytes, None] = {}
         self.blocked: tuple[list[bytes], asyncio.TimerHandle | None] | None = None
+        self.replies: list[bytes] = []
 
     def connection_made(self, transport: Any) -> None:
         """Begin."""
@@ -70,7 +71,11 @@ class Client(asyncio.Protocol):
         self.go_on()
 
     def go_on(self) -> None:
-        """Run the commands that have arrived, up to one that waits."""
+        """Run the commands that have arrived, up to one that waits, then send all replies."""
+        self._run_all()
+        self.model.flush()
+
+    def _run_all(self) -> None:
         while not self.model.frozen and self.blocked is None and self.transport is not None:
             words = self._reader.gets()
             if words is False:
@@ -97,9 +102,16 @@ class Client(asyncio.Protocol):
         self.blocked = None
 
     def send(self, value: Any) -> None:
-        """Send a reply."""
+        """Add a reply; :meth:`RedisModel.flush` sends it, as Redis does before it waits for commands."""
+        if not self.replies:
+            self.model.unsent.append(self)
+        self.replies.append(encode(value, self.protocol))
+
+    def flush(self) -> None:
+        """Send the replies."""
+        replies, self.replies = self.replies, []
         if self.transport is not None:
-            self.transport.write(encode(value, self.protocol))
+            self.transport.write(b"".join(replies))
 
     def end(self) -> None:
         """Reset the connection."""
@@ -120,6 +132,7 @@ class RedisModel:
         self.data = Data()
         self.behind: Data | None = None
         self.clients: dict[int, Client] = {}
+        self.unsent: list[Client] = []
         self.connections = 0
         self.frozen = False
         self.refusal: str | None = None
@@ -172,6 +185,12 @@ class RedisModel:
         if self.heard is not None:
             self.heard.append(line)
 
+    def flush(self) -> None:
+        """Send the replies to every client that has some."""
+        unsent, self.unsent = self.unsent, []
+        for client in unsent:
+            client.flush()
+
     def attach(self, client: Client) -> None:
         """A connection began."""
         self.connections += 1
@@ -187,6 +206,7 @@ class RedisModel:
     def run(self, client: Client, words: list[bytes]) -> None:
         """Run one command and send its reply."""
         words[0] = words[0].upper()
+        self.data.expire(self._now())
         self._spread()
         reply = self._answer(client, words)
         if reply is not self:
@@ -196,8 +216,7 @@ class RedisModel:
             self._serve_blocked()
 
     def _spread(self) -> set[bytes]:
-        """Expire, and note the changes for the clients that watch them."""
-        self.data.expire(self._now())
+        """Note the changed keys for the clients that watch them."""
         touched, self.data.touched = self.data.touched, set()
         if touched:
             for client in self.clients.values():

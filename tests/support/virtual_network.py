@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from tests.support.virtual_time import VirtualLoop
+from tests.support.virtual_time import SocketlessSelector, VirtualLoop
 
 SOCKET_BUFFERS = 512 * 2**10
 """The bytes that the kernels of both ends hold for a reader that pauses."""
@@ -338,28 +338,29 @@ class NetworkLoop(VirtualLoop):
 
     def __init__(self, random_between: Callable[[float, float], float]) -> None:
         self.network = Network(self, random_between)
-        super().__init__()
+        super().__init__(SocketlessSelector)
 
     def call_soon(  # type: ignore[override]  # of any callback
         self, callback: Any, *args: Any, context: Any = None
     ) -> asyncio.Handle:
         """As ever, but in its process."""
-        process = _process.get() if context is None else context.get(_process)
+        context = contextvars.copy_context() if context is None else context
+        process = context.get(_process)
         if process is None:
             return super().call_soon(callback, *args, context=context)
         gate = _Gate(process, callback, args, context)
         gate.handle = super().call_soon(gate, context=context)
-        gate.context = context or contextvars.copy_context()
         return gate.handle
 
     def call_at(  # type: ignore[override]  # of any callback
         self, when: float, callback: Any, *args: Any, context: Any = None
     ) -> asyncio.TimerHandle:
         """As ever, but in its process."""
-        process = _process.get() if context is None else context.get(_process)
+        context = contextvars.copy_context() if context is None else context
+        process = context.get(_process)
         if process is None:
             return super().call_at(when, callback, *args, context=context)
-        gate = _Gate(process, callback, args, context or contextvars.copy_context())
+        gate = _Gate(process, callback, args, context)
         handle = super().call_at(when, gate, context=context)
         gate.handle, gate.is_timer = handle, True
         return handle
