@@ -109,6 +109,7 @@ def _empty(play: Play) -> Undo:
 
     def undo() -> None:
         play.lost_after.append((0.0, play.now))
+        play.redis.stop()  # another trouble may have ended meanwhile, and started it
         play.redis.data = Data()
         if play.redis.behind is not None:
             play.redis.behind = Data()
