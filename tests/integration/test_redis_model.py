@@ -11,7 +11,8 @@ import pytest
 
 from schwabstream.publishing.packing import command
 from tests.conftest import RedisServer
-from tests.support.redis_model import Client, RedisModel
+from tests.support.redis_connection import Client
+from tests.support.redis_model import RedisModel
 from tests.support.virtual_network import NetworkLoop
 
 SEQUENCES, COMMANDS = 6, 150

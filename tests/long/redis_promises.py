@@ -10,7 +10,8 @@ import orjson
 from schwabstream.consumer.repeats import RUN_APART
 from schwabstream.errors import LeaseLost
 from schwabstream.report import Count
-from tests.support.deployment import PREFIX, Deployment, Heard, Run
+from tests.support.deployment import PREFIX, Deployment
+from tests.support.ledger import Heard, Run
 from tests.support.redis_values import Data
 
 KEPT_S = 15.0

@@ -7,7 +7,6 @@ plays 10,000 others on all cores, and ``--first SEED --count 1`` one of them aga
 import asyncio
 import contextlib
 import itertools
-import os
 import random
 import sys
 import tempfile
@@ -15,11 +14,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from unittest import mock
 
 if __name__ == "__main__":  # as a script: schwab-py installs a package named tests, too
     import types
-    from pathlib import Path
 
     sys.modules["tests"] = types.ModuleType("tests")
     sys.modules["tests"].__path__ = [str(Path(__file__).parents[1])]
@@ -28,7 +27,8 @@ from tests.long.redis_promises import judge
 from tests.support.deployment import Deployment, StreamerProcess, deployed
 from tests.support.redis_values import Data
 from tests.support.seeds import play_all, seeds_from
-from tests.support.virtual_network import Link, NetworkLoop, Process
+from tests.support.virtual_link import Link
+from tests.support.virtual_network import NetworkLoop, Process
 from tests.support.virtual_time import run_virtual
 
 TROUBLE_S = 40.0
@@ -36,7 +36,7 @@ TROUBLE_S = 40.0
 RECOVERY_S = 420.0
 """An eviction's pause, and a backoff."""
 SETTLE_S = 8.0
-MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 """Token files are written to the disk at once, which costs much real time on a real one."""
 
 Undo = Callable[[], None]

@@ -6,9 +6,9 @@ three copies of the data: the master, its replica, which lacks the last ``LAG`` 
 stays writable until it is demoted. ``explore`` visits all states breadth first, with the two streamers interchangeable.
 
 Troubles, of which each path has at most ``budget``: the master dies and the replica is promoted, or Redis returns
-empty; a failover while the master lives; the master refuses writes for some time; a streamer is paused, killed, cut off from Redis, or left on the side of the
-former master; the answer to a transaction is lost; the lease is deleted, as the last trouble of a path, because a key
-that is deleted again and again protects nothing.
+empty; a failover while the master lives; the master refuses writes for some time; a streamer is paused, killed, cut off
+from Redis, or left on the side of the former master; the answer to a transaction is lost; the lease is deleted, as the
+last trouble of a path, because a key that is deleted again and again protects nothing.
 
 What holds in every state:
 

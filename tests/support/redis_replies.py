@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.support.redis_stream_values import Refused
+from tests.support.redis_streams import Refused
 from tests.support.redis_values import score_text
 
 
@@ -24,7 +24,7 @@ def encode(value: Any, protocol: int) -> bytes:
     return b"".join(parts)
 
 
-def _add(parts: list[bytes], value: Any, new: bool) -> None:  # noqa: C901 - one branch for each kind of reply
+def _add(parts: list[bytes], value: Any, new: bool) -> None:
     """Add the bytes of a value; the frequent kinds come first."""
     kind = type(value)
     if kind is bytes:

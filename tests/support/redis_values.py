@@ -10,15 +10,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from tests.support.redis_stream_values import (
-    NOT_A_NUMBER,
-    STREAM_COMMANDS,
-    SYNTAX,
-    WRONG_TYPE,
-    Command,
-    Refused,
-    Stream,
-)
+from tests.support.redis_stream_values import STREAM_COMMANDS, Command
+from tests.support.redis_streams import NOT_A_NUMBER, SYNTAX, WRONG_TYPE, Refused, Stream
 
 Value = bytes | dict[bytes, bytes] | dict[bytes, float] | Stream
 
