@@ -14,7 +14,8 @@ What holds in every state:
 
 1. In no copy of the data does a write of one tenure follow one of a later tenure: of two writers only one survives.
 2. No candidate takes the lease at the master from a living leader that had no trouble of its own in the last 9 s.
-   Trouble of its own: it was paused or could not reach a Redis that the candidate reached. A streamer that was started
+   Trouble of its own: it was paused, could not reach a Redis that the candidate reached, or its lease was deleted while
+   it was not connected or before the candidate had seen that it holds it. A streamer that was started
    less than 9 s ago is not a candidate yet: it takes a free lease at once, or after 2 s, because it has seen no outage,
    and so may depose a leader that is on its way back.
 3. Such a leader is not deposed either by the lease of a streamer that is dead, or that a failover brought back.
@@ -29,7 +30,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from schwabstream.publishing.election import Candidate, Found, Rival, Step, Verdict, judge
+from schwabstream.publishing.election import VANISHED_GRACE_S, Candidate, Found, Rival, Step, Verdict, judge
 from schwabstream.publishing.fence import LIFE_MS, Fence
 
 LIFE = LIFE_MS // 1000
@@ -131,7 +132,10 @@ def start(budget: int) -> State:
 
 
 def explore(budget: int, rules: Rules, most: int = 10**9) -> Explored:
-    """Visit every state that ``budget`` troubles can reach, at most ``most``, until a rule is broken."""
+    """Visit every state that ``budget`` troubles can reach, at most ``most``, until a rule is broken.
+
+    In the path, A and B change places where the order of the two streamers does.
+    """
     first = _canonical(start(budget))
     came_from: dict[State, tuple[State, str] | None] = {first: None}
     queue: deque[tuple[State, int]] = deque([(first, 0)])
@@ -230,7 +234,13 @@ def _successors(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
             yield label, following._replace(budget=state.budget - 1, leaderless=0)
         if state.copies[MASTER] and not state.refusing:
             deleted = Copy("", 0, *state.copies[MASTER][2:])
-            yield "lease deleted", _write(state, MASTER, deleted)._replace(budget=0, leaderless=0)
+            # The moment after it was taken is no better: a candidate has not seen it held.
+            unseen = any(each.role == "candidate" and each.candidate[2] < VANISHED_GRACE_S for each in state.streamers)
+            streamers = tuple(
+                each._replace(untroubled=0) if unseen or not each.link else each for each in state.streamers
+            )
+            without = state._replace(streamers=streamers, budget=0, leaderless=0)
+            yield "lease deleted", _write(without, MASTER, deleted)
 
 
 def _tick(state: State) -> State:
@@ -465,7 +475,8 @@ def _course(state: State) -> Iterator[tuple[str, State]]:
         if streamer.trouble != ALIVE:
             yield f"{NAMES[who]} recovers", _with(state, who, streamer._replace(trouble=ALIVE, untroubled=0))
         if streamer.role == "dead":
-            yield f"{NAMES[who]} starts", _with(state, who, Streamer(untroubled=0, age=0))
+            copies = tuple(each and _forgotten(Copy(*each), who) for each in state.copies)
+            yield f"{NAMES[who]} starts", _with(state._replace(copies=copies), who, Streamer(untroubled=0, age=0))
 
 
 def _troubles(state: State) -> Iterator[tuple[str, State]]:
