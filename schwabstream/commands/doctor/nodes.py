@@ -1,4 +1,4 @@
-"""Asks each Sentinel and each server of a topology what ``doctor`` checks; decides nothing.
+"""Collects from each Sentinel and each server of a topology what ``doctor`` checks. Decides nothing.
 
 Every server is asked directly, because a replica may become the master at any time.
 """
@@ -50,7 +50,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What one Redis answered about itself; without the permission for it, ``settings`` or ``role`` are empty."""
+    """What one Redis answered about itself; ``settings`` or ``role`` is empty without the permission to ask for it."""
 
     role: str
     in_step: bool
@@ -61,21 +61,21 @@ class Server:
 
 
 Asked = dict[Address, T | str]
-"""The answer of each, or why there is none."""
+"""The answer of each server, or the reason why there is none."""
 
 
 class Nodes:
-    """The Sentinels and servers of one URL, asked side by side."""
+    """The Sentinels and servers of one URL, asked concurrently."""
 
     def __init__(self, url: RedisUrl, prefix: str) -> None:
         self._url, self._prefix = url, prefix
 
     async def ask_sentinels(self) -> Asked[Sentinel]:
-        """Every Sentinel in the URL, and every other one that they name."""
+        """The answers of every Sentinel in the URL, and of every other one that these name."""
         return await _with_others(self._url.seeds, self._sentinel)
 
     async def ask_members(self, slot: int) -> Asked[Member]:
-        """Every node of the Cluster in the URL, and every other one that they name."""
+        """The answers of every node in the URL, and of every other one that these name."""
 
         async def ask(node: Address) -> Member:
             async with self._redis(node) as redis:
@@ -87,7 +87,7 @@ class Nodes:
         return await _with_others(self._url.seeds, ask)
 
     async def ask_servers(self, servers: Iterable[Address]) -> Asked[Server]:
-        """These servers."""
+        """The answers of these servers."""
         return await _ask_all(servers, self._server)
 
     async def _sentinel(self, node: Address) -> Sentinel:
@@ -133,7 +133,7 @@ class Nodes:
 
 
 def read_view(view: str, slot: int, state: str) -> Member:
-    """The reply to CLUSTER NODES, which lists failed nodes, too: one node on each line."""
+    """Read the reply to CLUSTER NODES: one node on each line, failed ones included."""
     owner_id, owner = "", None
     places: dict[str, tuple[str, Address]] = {}
     for line in view.splitlines():
@@ -149,7 +149,7 @@ def read_view(view: str, slot: int, state: str) -> Member:
 
 
 def _holds(range_: str, slot: int) -> bool:
-    """Whether a range such as ``0-5460`` or ``7`` has the slot; a slot that moves is in brackets."""
+    """Whether a range such as ``0-5460`` or ``7`` contains the slot; brackets mark a slot that is being moved."""
     first, _, last = range_.partition("-")
     return first.isdecimal() and int(first) <= slot <= int(last or first)
 
@@ -171,8 +171,8 @@ async def _ask_all(nodes: Iterable[Address], ask: Callable[[Address], Awaitable[
         except (RedisError, OSError, ValueError, TypeError) as error:
             return cause_of(error)
 
-    known = list(nodes)
-    return dict(zip(known, await asyncio.gather(*map(answer, known)), strict=True))
+    asked = list(nodes)
+    return dict(zip(asked, await asyncio.gather(*map(answer, asked)), strict=True))
 
 
 async def _allowed(redis: RedisClient, *words: str) -> Any:

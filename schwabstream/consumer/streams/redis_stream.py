@@ -16,9 +16,9 @@ from typing_extensions import TypeVar  # that of typing has no default before Py
 
 from schwabstream.broker.arguments import check_channel, check_texts
 from schwabstream.broker.client import heed_cancellation
-from schwabstream.broker.following import FollowingClient
 from schwabstream.broker.kind import refuse_unsuitable
 from schwabstream.broker.url import is_away, prefix_at, redact_url, unavailable
+from schwabstream.broker.watch import FollowingClient
 from schwabstream.clock import today
 from schwabstream.consumer.event_header import read_header, read_seq
 from schwabstream.consumer.repeats import RUN_APART
