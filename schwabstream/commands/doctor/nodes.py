@@ -6,13 +6,13 @@ Every server is asked directly, because a replica may become the master at any t
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from schwabstream.broker.client import RedisClient, redis_client
+from schwabstream.broker.nodes import address_in, pairs_in
 from schwabstream.broker.url import Address, RedisUrl, cause_of
 from schwabstream.escapes import safe
 
@@ -82,7 +82,7 @@ class Nodes:
                 info = str(await redis.execute_command("CLUSTER", "INFO"))
                 view = str(await redis.execute_command("CLUSTER", "NODES"))
             state = dict(line.partition(":")[::2] for line in info.splitlines()).get("cluster_state", "")
-            return read_view(view, slot, safe(state))
+            return read_view(view, node, slot, safe(state))
 
         return await _with_others(self._url.seeds, ask)
 
@@ -94,12 +94,12 @@ class Nodes:
         name = self._url.master_name
         async with self._redis(node, sentinel=True) as redis:
             found: Any = await redis.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
-            master = next(iter(_addresses([found])), None)
+            master = next(iter(_addresses([found], node)), None)
             if master is None:
                 return Sentinel(None)
-            others = [_pairs(each) for each in await _allowed(redis, "SENTINEL", "SENTINELS", name) or ()]
-            replicas = [_pairs(each) for each in await _allowed(redis, "SENTINEL", "REPLICAS", name) or ()]
-            facts = _pairs(await _allowed(redis, "SENTINEL", "MASTER", name))
+            others = [pairs_in(each) for each in await _allowed(redis, "SENTINEL", "SENTINELS", name) or ()]
+            replicas = [pairs_in(each) for each in await _allowed(redis, "SENTINEL", "REPLICAS", name) or ()]
+            facts = pairs_in(await _allowed(redis, "SENTINEL", "MASTER", name))
             trouble = None
             try:
                 await _allowed(redis, "SENTINEL", "CKQUORUM", name)
@@ -107,8 +107,8 @@ class Nodes:
                 trouble = safe(str(error))
         return Sentinel(
             master,
-            tuple(_addresses([each.get("ip"), each.get("port")] for each in others)),
-            tuple(_addresses([each.get("ip"), each.get("port")] for each in replicas)),
+            tuple(_addresses(([each.get("ip"), each.get("port")] for each in others), node)),
+            tuple(_addresses(([each.get("ip"), each.get("port")] for each in replicas), node)),
             _number(facts.get("quorum")),
             _number(facts.get("down-after-milliseconds")),
             trouble,
@@ -117,7 +117,7 @@ class Nodes:
     async def _server(self, node: Address) -> Server:
         async with self._redis(node) as redis:
             role: Any = await _allowed(redis, "ROLE") or ("",)
-            settings = _pairs(await _allowed(redis, "CONFIG", "GET", *SETTINGS))
+            settings = pairs_in(await _allowed(redis, "CONFIG", "GET", *SETTINGS))
         in_step = len(role) > 3 and role[3] == "connected"
         return Server(safe(str(role[0])), in_step, len(role[2]) if role[0] == "master" else 0, settings)
 
@@ -132,13 +132,13 @@ class Nodes:
         return redis_client(url, self._prefix, timeout_s=ANSWER_LIMIT_S, decode_responses=True, protocol=2, **login)
 
 
-def read_view(view: str, slot: int, state: str) -> Member:
-    """Read the reply to CLUSTER NODES: one node on each line, failed ones included."""
+def read_view(view: str, asked: Address, slot: int, state: str) -> Member:
+    """Read the reply of the node ``asked`` to CLUSTER NODES: one node on each line, failed ones included."""
     owner_id, owner = "", None
     places: dict[str, tuple[str, Address]] = {}
     for line in view.splitlines():
         name, place, flags, of, _, _, _, _, *ranges = line.split()
-        address = _addresses([place.partition("@")[0].rpartition(":")[::2]])
+        address = _addresses([place.partition("@")[0].rpartition(":")[::2]], asked)
         if not address or {"noaddr", "handshake"} & set(flags.split(",")):
             continue
         places[name] = of, address[0]
@@ -183,17 +183,10 @@ async def _allowed(redis: RedisClient, *words: str) -> Any:
         return None
 
 
-def _addresses(replies: Iterable[Any]) -> list[Address]:
-    """The addresses in lists that begin with a host and a port."""
-    found = [(str(each[0] or ""), str(each[1])) for each in replies if each]
-    return [Address(safe(host), int(port)) for host, port in found if host and port.isdecimal()]
-
-
-def _pairs(reply: Any) -> dict[str, str]:
-    """Names and values, from a flat list or a map."""
-    if isinstance(reply, dict):
-        return {str(name): str(value) for name, value in reply.items()}
-    return {str(name): str(value) for name, value in list(pairwise(reply or []))[::2]}
+def _addresses(replies: Iterable[Any], asked: Address) -> list[Address]:
+    """The addresses in the replies of a server, each of which begins with a host and a port."""
+    found = (address_in(each, asked) for each in replies)
+    return [Address(safe(each.host), each.port) for each in found if each]
 
 
 def _number(text: str | None) -> int | None:
