@@ -117,7 +117,10 @@ def look_at_failover(outlook: Outlook, servers: Asked[Server]) -> Finding:
     if not replicas:
         fixes.append("start a replica: without one, nothing takes over")
     if needed == 0:
-        fixes.append("CONFIG SET min-replicas-to-write 1 on every server: an isolated master then accepts no events")
+        # With a single replica, its failure or a failover would stop all writes.
+        first = "" if replicas > 1 else "with two replicas, "
+        set_one = "CONFIG SET min-replicas-to-write 1 on every server"
+        fixes.append(f"{first}{set_one}: an isolated master then accepts no events")
     if detect_ms and detect_ms > KEPT_S * 1000:
         fixes.append(f"{outlook.shorten}: the streamer keeps what Redis acknowledged for {KEPT_S} s")
     return warning(topic, what, "; ".join(fixes)) if fixes else ok(topic, what)

@@ -92,7 +92,18 @@ def test_nodes_of_a_cluster(answers: list[Member | str], verdict: Verdict, words
     [
         (MASTER, 5000, Verdict.OK, "2 replicas connected, min-replicas-to-write 1, a failure is noticed after 5 s"),
         (MASTER, 30_000, Verdict.WARNING, "SHORTEN: the streamer keeps what Redis acknowledged for 15 s"),
-        (Server("master", False, 2, {"min-replicas-to-write": "0"}), 5000, Verdict.WARNING, "CONFIG SET min-replicas"),
+        (
+            Server("master", False, 2, {"min-replicas-to-write": "0"}),
+            5000,
+            Verdict.WARNING,
+            "; CONFIG SET min-replicas",
+        ),
+        (
+            Server("master", False, 1, {"min-replicas-to-write": "0"}),
+            5000,
+            Verdict.WARNING,
+            "with two replicas, CONFIG",
+        ),
         (Server("master", False, 0, {}), 5000, Verdict.WARNING, "start a replica"),
         (Server("master", False, 0, LIMITS), 5000, Verdict.FAILED, "the master refuses all writes"),
         (Server("master", False, 2, {"cluster-node-timeout": "15001"}), None, Verdict.WARNING, "after 15.001 s"),
