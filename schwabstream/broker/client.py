@@ -1,6 +1,8 @@
 """Clients of redis-py for the Redis at a URL, which answer or fail in time."""
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 from redis.asyncio.client import Redis
@@ -100,6 +102,17 @@ def redis_client(
     # Anyone may have stored bytes that are not UTF-8: decoding them must not raise.
     pool = connection_pool(url, prefix, reads=reads, retry=retry, encoding_errors="replace", **limits, **options)
     return cast("RedisClient", RedisClient.from_pool(pool))
+
+
+@contextlib.contextmanager
+def cancellation_heeded() -> Iterator[None]:
+    """Raise at the end of the block a cancellation of the current task that redis-py has lost in it."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task is not None else 0
+    try:
+        yield
+    finally:
+        heed_cancellation(before)
 
 
 def heed_cancellation(before: int = 0) -> None:

@@ -13,6 +13,7 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import InvalidResponse, ResponseError
 
+from schwabstream.broker.client import cancellation_heeded
 from schwabstream.broker.url import Address
 from schwabstream.escapes import safe
 
@@ -37,12 +38,13 @@ class Nodes:
 
     async def ask(self, node: Address, *commands: Command) -> list[Any]:
         """The replies to the commands, including error replies. Raises redis-py's errors and OSError."""
-        kept = self._kept.pop(node, None)
-        if kept is not None:
-            # The server may have closed an idle connection; only a new one shows whether it is down.
-            with contextlib.suppress(RedisConnectionError, OSError):
-                return await self._exchange(node, kept, commands)
-        return await self._exchange(node, self._kind(host=node.host, port=node.port, **self._options), commands)
+        with cancellation_heeded():
+            kept = self._kept.pop(node, None)
+            if kept is not None:
+                # The server may have closed an idle connection; only a new one shows whether it is down.
+                with contextlib.suppress(RedisConnectionError, OSError):
+                    return await self._exchange(node, kept, commands)
+            return await self._exchange(node, self._kind(host=node.host, port=node.port, **self._options), commands)
 
     async def close(self) -> None:
         """Close the connections; the next question opens one."""

@@ -15,7 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 from typing_extensions import TypeVar  # that of typing has no default before Python 3.13
 
 from schwabstream.broker.arguments import check_channel, check_texts
-from schwabstream.broker.client import heed_cancellation
+from schwabstream.broker.client import cancellation_heeded
 from schwabstream.broker.kind import refuse_unsuitable
 from schwabstream.broker.url import is_away, prefix_at, redact_url, unavailable
 from schwabstream.broker.watch import FollowingClient
@@ -195,15 +195,12 @@ class RedisStream:
 
     async def patiently(self, call: Any, *arguments: Any) -> Any:
         """The call's result; repeats the call while Redis is away."""
-        backoff, task = redis_backoff(), asyncio.current_task()
-        cancelled_before = task.cancelling() if task is not None else 0
+        backoff = redis_backoff()
         while True:
             try:
                 async with self._following.call():
-                    try:
+                    with cancellation_heeded():
                         return await call(*arguments)
-                    finally:
-                        heed_cancellation(cancelled_before)
             except (RedisError, OSError) as error:
                 if isinstance(error, ResponseError) and not is_away(error):
                     raise self.unavailable(error) from error
