@@ -68,8 +68,8 @@ class RawEntry(NamedTuple):
 class RedisStream:
     """One Redis stream: its client, its entries, ``raw`` or as models, and retries while Redis is away.
 
-    With ``reads``, it is read from a replica if the URL asks for one. ``watched`` must run, so that it follows a master
-    that moves while the old one still answers.
+    With ``reads``, it is read from a replica if the URL asks for one. Use it within :meth:`watched`, so that it
+    follows a new master while the old one still answers.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class RedisStream:
         return self._following.connections
 
     def watched(self) -> AbstractAsyncContextManager[None]:
-        """Follow the master to another server, in the block."""
+        """Follow the master for the duration of the block."""
         return self._following.following()
 
     async def close(self) -> None:
@@ -123,7 +123,7 @@ class RedisStream:
         return list(answer[0][1]) if answer else []
 
     async def place_of(self, position: str, seq: int | None) -> str:
-        """The id to read on from, for a reader of all entries up to ``position``, the last with that ``seq``.
+        """The id from which to continue, for a reader of all entries up to ``position``, the last with that ``seq``.
 
         A new master may lack the newest entries, and a replica may not have them yet. The streamer writes them again
         with new ids, which are lower than ``position`` where the clock is behind.
