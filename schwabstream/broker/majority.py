@@ -31,7 +31,7 @@ class Answer:
 
 @dataclass(slots=True)
 class Round:
-    """One round of questions: the addresses asked, those that answered, the answers by identity, and the failures."""
+    """One round of questions: the addresses asked and reached, the answers by identity, and the failures."""
 
     nodes: dict[Address, None]
     reached: set[Address] = field(default_factory=set)

@@ -78,7 +78,7 @@ class Resume:
         return [] if self._begun else [command("HVALS", queue.last_key) for queue in self._queues if queue.last_key]
 
     def take(self, replies: Sequence[Any]) -> None:
-        """Adapt the queues to the newest events in Redis, and report those that it lacked."""
+        """Adapt the queues to the newest events in Redis, and report the missing ones."""
         if refused := [reply for reply in replies if isinstance(reply, Exception)]:
             log.warning("a stream cannot be read: events that Redis lost cannot be detected", reason=str(refused[0]))
         if not self._begun:
@@ -107,7 +107,7 @@ class Resume:
                 queue.number_above(highest + LEAP)
 
     def _resume(self, queue: ChannelQueue, newest: Newest) -> Missing:
-        """Queue again the events that the stream lacks, and remove from the queue those that it has."""
+        """Queue again the events that the stream lacks, and unqueue the ones that it has."""
         if newest.number > queue.seq:  # another run's
             queue.number_above(newest.number + LEAP)
             return Missing(0)

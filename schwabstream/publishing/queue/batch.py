@@ -1,4 +1,4 @@
-"""The commands of a batch besides those of the events, and those that Redis refuses while it runs the others."""
+"""The commands of a batch besides those of the events, and the ones that Redis refuses while it runs the others."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
