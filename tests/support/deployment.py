@@ -120,7 +120,8 @@ class StreamerProcess:
         deployment = self._deployment
         store = TokenStore(Path(f"tokens/{self.name}.json"), clock=deployment.wall)
         async with SchwabAuthClient(deployment.settings, store, clock=deployment.wall) as auth:
-            lease = self.lease = Lease(deployment.redis_url, PREFIX, bits=self._rng.getrandbits)
+            bits, wall = self._rng.getrandbits, deployment.wall
+            lease = self.lease = Lease(deployment.redis_url, PREFIX, bits=bits, wall=wall)
             try:
                 await lease.reach()
                 lease.of_account(ACCOUNT)
