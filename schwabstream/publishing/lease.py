@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError, WatchError
 
-from schwabstream.broker.client import address_of, heed_cancellation, redis_client
+from schwabstream.broker.client import address_of, cancellation_heeded, redis_client
 from schwabstream.broker.kind import refuse_unsuitable
 from schwabstream.broker.routes import NoRoute
 from schwabstream.broker.url import is_away, prefix_at, redact_url, translated
@@ -279,11 +279,8 @@ class Lease:
 
 async def _heeded(answer: Awaitable[T]) -> T:
     """The answer of a pipeline of redis-py, unless the task was cancelled in the meantime."""
-    task = asyncio.current_task()
-    before = task.cancelling() if task is not None else 0
-    result = await answer
-    heed_cancellation(before)
-    return result
+    with cancellation_heeded():
+        return await answer
 
 
 def _warn_once(logged: str | None, words: str) -> str:

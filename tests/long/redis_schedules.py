@@ -23,8 +23,8 @@ if __name__ == "__main__":  # as a script: schwab-py installs a package named te
     sys.modules["tests"] = types.ModuleType("tests")
     sys.modules["tests"].__path__ = [str(Path(__file__).parents[1])]
 
-from tests.long.redis_promises import judge
 from tests.support.deployment import Deployment, StreamerProcess, deployed
+from tests.support.redis_promises import judge
 from tests.support.redis_values import Data
 from tests.support.seeds import play_all, seeds_from
 from tests.support.virtual_link import Link

@@ -393,7 +393,9 @@ def _stand_by(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State
     if rules.follows or where is None:
         where = _reaches(state, streamer)
     if where is None:
-        yield f"{name} gets no answer", _with(state, who, streamer._replace(link="", candidate=_kept(candidate.away())))
+        age = 0 if candidate.connection is None else streamer.age  # its start fails, and it is started again
+        unanswered = streamer._replace(link="", candidate=_kept(candidate.away()), age=age)
+        yield f"{name} gets no answer", _with(state, who, unanswered)
         return
     link, copy = "mro"[where], Copy(*state.copies[where])
     if not rules.atomic and streamer.timer:

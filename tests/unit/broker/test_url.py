@@ -89,9 +89,9 @@ URL = "redis://127.0.0.1:6379/0"
         ("redis://h/0?read_from=replica", "read_from needs redis+sentinel:// or redis+cluster://"),
         ("redis+cluster://h?sentinel_password=x", "sentinel_password needs redis+sentinel://"),
         ("redis+cluster://h?read_from=master", "read_from must be replica"),
-        ("redis+cluster://h/3", "a Cluster has no database but 0"),
-        ("redis+cluster://h?db=3", "a Cluster has no database but 0"),
-        ("redis+cluster://h/three", "a Cluster has no database but 0"),
+        ("redis+cluster://h/3", "a Cluster has only database 0"),
+        ("redis+cluster://h?db=3", "a Cluster has only database 0"),
+        ("redis+cluster://h/three", "a Cluster has only database 0"),
         ("redis+cluster://", "must name a host"),
         ("redis+cluster://h1,,h2", "must name a host"),
         ("redis+cluster://h1,h2:0", "must name a host"),
@@ -366,7 +366,7 @@ def test_a_topology_in_change_is_worth_waiting_for(error: Exception) -> None:
     """Behind a URL of Sentinels or of a Cluster these replies pass, so no other URL is advised."""
     raised = unavailable("redis+cluster://h", error)
     assert type(raised) is RedisUnavailable
-    assert "has no master for this at the moment" in str(raised)
+    assert "cannot serve this at the moment" in str(raised)
     assert "REDIS_URL" not in str(raised)
 
 
