@@ -43,8 +43,9 @@ class Candidate(NamedTuple):
 
         If the lease is free, Redis must also have accepted a write: a Redis that refuses writes is away.
         """
-        # A new connection, because Redis may have gone and returned, or another node may be master.
-        returned = self.connection not in (None, connection)
+        # A new connection, because Redis may have gone and returned, or another node may be master. The first one, too,
+        # unless the lease is free: a streamer that starts does not wait for a leader that nobody has seen.
+        returned = self.connection != connection and not (self.connection is None and holder is None)
         return_s = RETURN_GRACE_S if returned else self.return_grace_s
         vanished_s = self.vanished_grace_s if holder is None else VANISHED_GRACE_S
         if holder is None and return_s <= 0 and vanished_s <= 0:

@@ -15,9 +15,8 @@ What holds in every state:
 1. In no copy of the data does a write of one tenure follow one of a later tenure: of two writers only one survives.
 2. No candidate takes the lease at the master from a living leader that had no trouble of its own in the last 9 s.
    Trouble of its own: it was paused, could not reach a Redis that the candidate reached, or its lease was deleted while
-   it was not connected or before the candidate had seen that it holds it. A streamer that was started
-   less than 9 s ago is not a candidate yet: it takes a free lease at once, or after 2 s, because it has seen no outage,
-   and so may depose a leader that is on its way back.
+   it was not connected or before the candidate had seen that it holds it. A streamer that is *started* and finds the
+   lease free at its first look takes it at once, and so may depose a leader that is on its way back.
 3. Such a leader is not deposed either by the lease of a streamer that is dead, or that a failover brought back.
 4. With a living streamer that reaches Redis, somebody leads 30 s after the last trouble.
 5. On a former master no candidate takes the lease while such a leader writes to the master. This needs
@@ -72,7 +71,6 @@ class Streamer(NamedTuple):
     rival: tuple[Any, ...] = ()
     candidate: tuple[Any, ...] = (0, 0.0, 0.0)
     untroubled: int = UNTROUBLED
-    age: int = UNTROUBLED
 
 
 class State(NamedTuple):
@@ -251,7 +249,6 @@ def _tick(state: State) -> State:
             due=each.role != "dead",
             timer=max(0, each.timer - 1),
             rival=each.rival and (each.rival[0], max(-1.0, each.rival[1] - 1)),
-            age=min(UNTROUBLED, each.age + 1),
             untroubled=min(UNTROUBLED, each.untroubled + 1) if each.trouble == ALIVE else 0,
         )
         for each in state.streamers
@@ -393,9 +390,7 @@ def _stand_by(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State
     if rules.follows or where is None:
         where = _reaches(state, streamer)
     if where is None:
-        age = 0 if candidate.connection is None else streamer.age  # its start fails, and it is started again
-        unanswered = streamer._replace(link="", candidate=_kept(candidate.away()), age=age)
-        yield f"{name} gets no answer", _with(state, who, unanswered)
+        yield f"{name} gets no answer", _with(state, who, streamer._replace(link="", candidate=_kept(candidate.away())))
         return
     link, copy = "mro"[where], Copy(*state.copies[where])
     if not rules.atomic and streamer.timer:
@@ -438,7 +433,7 @@ def _take(state: State, who: int, where: int, rules: Rules, candidate: Candidate
     copies = [each and _forgotten(Copy(*each), who) for each in state.copies]
     state = state._replace(copies=tuple(copies))
     lives = other.role == "leader" and other.trouble == ALIVE
-    started = candidate.connection is None or state.streamers[who].age < UNTROUBLED
+    started = candidate.connection is None
     if where == MASTER and lives and not started and other.untroubled >= UNTROUBLED:
         raise Violation(f"2: {name} deposes {NAMES[1 - who]}")
     if where == OLD and lives and not started and other.link == "m" and other.untroubled >= UNTROUBLED:
@@ -478,7 +473,7 @@ def _course(state: State) -> Iterator[tuple[str, State]]:
             yield f"{NAMES[who]} recovers", _with(state, who, streamer._replace(trouble=ALIVE, untroubled=0))
         if streamer.role == "dead":
             copies = tuple(each and _forgotten(Copy(*each), who) for each in state.copies)
-            yield f"{NAMES[who]} starts", _with(state._replace(copies=copies), who, Streamer(untroubled=0, age=0))
+            yield f"{NAMES[who]} starts", _with(state._replace(copies=copies), who, Streamer(untroubled=0))
 
 
 def _troubles(state: State) -> Iterator[tuple[str, State]]:
