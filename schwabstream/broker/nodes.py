@@ -1,6 +1,7 @@
 """Asks Sentinels and nodes questions, over connections that stay open between the questions, and reads the replies."""
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 import hiredis
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 ASK_LIMIT_S: Final = 1.0
 """For each question, and for all that are asked at the same time."""
+_LONGEST_HOST: Final = 253  # of a name in DNS
 _UNUSED: Final = frozenset({"host", "port", "db", "max_connections", "health_check_interval", "retry_on_timeout"})
 Command = tuple[str, ...]
 
@@ -78,7 +80,7 @@ def address_in(reply: Any, asked: Address) -> Address | None:
     if not isinstance(reply, list | tuple) or len(reply) < 2:
         return None
     host, port = text_of(reply[0] or ""), text_of(reply[1])
-    if not (port.isdecimal() and 0 < int(port) < 65536):
+    if len(host) > _LONGEST_HOST or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         return None
     unnamed = host in ("", "?") or (_is_loopback(host) and not _is_loopback(asked.host))
     return Address(asked.host if unnamed else host, int(port))
