@@ -14,7 +14,7 @@ from schwabstream.broker.url import Address
 SETTLE_S: Final = 0.1
 """After a majority has agreed, the others get this long: the connection of each unanswered question is closed."""
 MOST: Final = 32
-"""Beyond the seeds, no more servers than this are asked: each question is a connection, and a reply can name thousands."""
+"""No more servers are asked, except seeds: each question is a connection, and a reply can name thousands."""
 
 
 @dataclass(frozen=True, slots=True)
