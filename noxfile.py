@@ -174,10 +174,11 @@ def kills(session: nox.Session) -> None:
 
 @nox.session
 def faults(session: nox.Session) -> None:
-    """Fault schedules (``-- --first SEED --count 1``) and wishes on virtual time; the lease; Redis killed 50 times."""
+    """Troubles of Schwab and of Redis on virtual time (``-- --first SEED --count 1``); the lease; Redis killed."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("python", "tests/long/fault_schedules.py", *session.posargs)
     session.run("python", "tests/long/lease_model.py")
+    session.run("python", "tests/long/redis_schedules.py", *session.posargs)
     session.run("python", "tests/long/redis_kills.py", "--kills", "50", "--minutes", "10")
     session.run("python", "tests/long/unanswered_batches.py", "--cuts", "100")
     session.run("python", "tests/long/wanted_symbols.py", "--minutes", "600", "--drops")
@@ -188,6 +189,8 @@ def topologies(session: nox.Session) -> None:
     """Failovers of a Sentinel set and a Cluster under load, five of each; ``-- --row kill --times 1`` plays one."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("python", "tests/long/topologies.py", *session.posargs)
+    if not session.posargs:
+        session.run("python", "tests/long/replica_readers.py", env={"PYTHONPATH": "."})
 
 
 @nox.session

@@ -147,7 +147,7 @@ class Subscription:
                 await connection.open(self._subscriptions())
                 last_values = {
                     kind: await fetch_last_values(self._client, self._prefix, kind, aliases)
-                    for kind in self._kinds & LAST_VALUE_CHANNELS
+                    for kind in sorted(self._kinds & LAST_VALUE_CHANNELS)
                 }
                 # Taken in together with the last values: after them, older messages would count as repetitions.
                 self._take(await connection.earlier_replies())

@@ -68,13 +68,14 @@ class Verdict(Enum):
 class Found(NamedTuple):
     """What Redis holds after a claim: the holder, the account, and in how many seconds the lease expires (-1: never).
 
-    ``at`` is when the answer came, on any steady clock.
+    ``at`` is when the answer came, on any steady clock. ``superseded``: a later holder has taken the lease since.
     """
 
     holder: str | None
     account: str | None
     left_s: float
     at: float
+    superseded: bool = False
 
 
 class Rival(NamedTuple):
@@ -90,7 +91,7 @@ def judge(fence: Fence, found: Found, rival: Rival | None, *, reconnected: bool)
     A node that has just become master may not know this leader yet and name an earlier one. Only a living holder
     renews its lease, so a leader that has ``reconnected`` waits until the other lease is renewed or expires.
     """
-    if found.account not in (None, fence.account):
+    if found.superseded or found.account not in (None, fence.account):
         return Verdict.LOST, None
     if found.holder == fence.holder:
         return Verdict.OURS, None

@@ -56,7 +56,7 @@ class TradingEventPublisher:
     ``life.TRANSITIONS``. ``refusing`` has the names whose writes Redis refuses while it accepts the rest.
     ``instruments`` takes InstrumentEvents, which are written with the next report. With ``symbol_channels``, ticks,
     books and bars are also published on a channel of their symbol. ``on_loss`` is called when Redis lacked acknowledged
-    events, with the number of those that could not be written again.
+    events, with the number of events that could not be written again.
     """
 
     def __init__(

@@ -5,12 +5,9 @@ tests/long/fault_schedules.py`` plays 10,000 that nobody has seen, on all cores,
 them again.
 """
 
-import argparse
 import asyncio
 import contextlib
 import itertools
-import multiprocessing
-import os
 import random
 import sys
 import tempfile
@@ -31,6 +28,7 @@ if __name__ == "__main__":  # as a script: schwab-py installs a package named te
     sys.modules["tests"].__path__ = [str(Path(__file__).parents[1])]
 
 from tests.support.fault_proxy import Spoil
+from tests.support.seeds import play_all, seeds_from
 from tests.support.stage import Stage, play
 from tests.support.virtual_time import START
 
@@ -436,27 +434,14 @@ def verdict(outcome: Outcome, error: Exception) -> str:
 
 def play_many(seeds: Iterable[int]) -> tuple[list[Outcome], list[str]]:
     """Play schedules on all cores; returns what those that held came to, and which broke what."""
-    outcomes, failures = [], []
-    with multiprocessing.get_context("fork").Pool(os.cpu_count()) as pool:
-        for outcome, failure in pool.imap_unordered(_play_one, seeds, chunksize=4):
-            if failure:
-                failures.append(failure)
-                print(failure, flush=True)
-            else:
-                outcomes.append(outcome)
-    return outcomes, failures
+    return play_all(_play_one, seeds)
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Play schedules from one seed on, a fresh one unless it is given; print those that fail, and the worst figures."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--first", type=int, default=random.SystemRandom().randrange(10**9), help="the first seed")
-    parser.add_argument("--count", type=int, default=10_000, help="how many schedules")
-    arguments = parser.parse_args(words)
-    first, count = arguments.first, arguments.count
-    print(f"{count} schedules from seed {first}; one of them again: --first SEED --count 1", flush=True)
+    seeds = seeds_from(words, __doc__.partition("\n")[0])
     began = time.monotonic()
-    outcomes, failures = play_many(range(first, first + count))
+    outcomes, failures = play_many(seeds)
     if outcomes:
         for name in ("connections_a_minute", "token_calls_a_minute", "recovery_s", "gaps"):
             worst = max(outcomes, key=lambda outcome: getattr(outcome, name))

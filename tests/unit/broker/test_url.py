@@ -88,15 +88,15 @@ URL = "redis://127.0.0.1:6379/0"
         ("redis://h/0?read_from=replica", "read_from needs redis+sentinel:// or redis+cluster://"),
         ("redis+cluster://h?sentinel_password=x", "sentinel_password needs redis+sentinel://"),
         ("redis+cluster://h?read_from=master", "read_from must be replica"),
-        ("redis+cluster://h/3", "a Cluster has no database but 0"),
-        ("redis+cluster://h?db=3", "a Cluster has no database but 0"),
-        ("redis+cluster://h/three", "a Cluster has no database but 0"),
+        ("redis+cluster://h/3", "a Cluster has only database 0"),
+        ("redis+cluster://h?db=3", "a Cluster has only database 0"),
+        ("redis+cluster://h/three", "a Cluster has only database 0"),
         ("redis+cluster://", "must name a host"),
         ("redis+cluster://h1,,h2", "must name a host"),
         ("redis+cluster://h1,h2:0", "must name a host"),
         ("redis+cluster://h 1", "must name a host"),
-        ("redis+cluster://h1:port", "must name a host, and a port"),
-        ("redis+cluster://h1:65536", "must name a host, and a port"),
+        ("redis+cluster://h1:port", "must name a host before and after each comma"),
+        ("redis+cluster://h1:65536", "must name a host before and after each comma"),
         ("redis+cluster://[::1", "an IPv6 address in brackets"),
         ("redis+cluster://::1", "an IPv6 address in brackets"),
         (f"redis+sentinel://u:{SECRET}@h1,u:{SECRET}@h2/m", "must have one login, before the first host"),
@@ -359,7 +359,7 @@ def test_a_topology_in_change_is_worth_waiting_for(error: Exception) -> None:
     """Behind a URL of Sentinels or of a Cluster these replies pass, so no other URL is advised."""
     raised = unavailable("redis+cluster://h", error)
     assert type(raised) is RedisUnavailable
-    assert "has no master for this at the moment" in str(raised)
+    assert "cannot serve this at the moment" in str(raised)
     assert "REDIS_URL" not in str(raised)
 
 
