@@ -13,6 +13,8 @@ from schwabstream.broker.url import Address
 
 SETTLE_S: Final = 0.1
 """How long to wait for the others after a majority has agreed; a question without an answer costs its connection."""
+MOST: Final = 32
+"""How many servers are asked, besides the seeds: each question is a connection, and a reply can name thousands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,13 @@ class Round:
     reached: set[Address] = field(default_factory=set)
     answers: dict[str, Answer] = field(default_factory=dict)
     failures: dict[Address, Exception] = field(default_factory=dict)
+
+    def add(self, nodes: Iterable[Address]) -> None:
+        """Ask these, too, as far as ``MOST`` allows."""
+        for node in nodes:
+            if len(self.nodes) >= MOST:
+                break
+            self.nodes[node] = None
 
     @property
     def elected(self) -> Address | None:
@@ -64,7 +73,10 @@ class Round:
 
 
 class Majority:
-    """Asks the ``seeds``, and the servers that their answers name, with ``ask``; remembers the servers named last."""
+    """Asks the ``seeds``, and the servers that their answers name, with ``ask``; remembers them.
+
+    It remembers and asks at most ``MOST`` of them, and all seeds.
+    """
 
     def __init__(self, seeds: Iterable[Address], ask: Callable[[Address], Awaitable[Answer]]) -> None:
         self._seeds, self._ask = tuple(seeds), ask
@@ -74,12 +86,14 @@ class Majority:
         """Ask all of them at the same time, until all have answered, a majority agrees or the time is up."""
         time_of = asyncio.get_running_loop().time
         ends_at = time_of() + ASK_LIMIT_S
-        result = Round(dict.fromkeys((*self._seeds, *self._named)))
+        result = Round(dict.fromkeys(self._seeds))
+        result.add(self._named)
         tasks: dict[Address, asyncio.Task[Answer]] = {}
         try:
             while True:
                 for node in result.nodes.keys() - tasks:
                     tasks[node] = asyncio.ensure_future(self._ask(node))
+                    tasks[node].add_done_callback(_retrieve)
                 waiting = {node: task for node, task in tasks.items() if not task.done()}
                 if not waiting or time_of() >= ends_at:
                     break
@@ -92,7 +106,9 @@ class Majority:
         finally:
             await _cancel(tasks.values())
         if result.answers:
-            self._named = tuple(dict.fromkeys(each for answer in result.answers.values() for each in answer.others))
+            named = dict.fromkeys(each for answer in result.answers.values() for each in answer.others)
+            # A Sentinel does not name itself.
+            self._named = tuple(named | dict.fromkeys(result.reached))[:MOST]
         return result
 
 
@@ -105,7 +121,7 @@ def _note(result: Round, node: Address, task: asyncio.Task[Answer]) -> None:
     else:
         result.reached.add(node)
         result.answers[answer.identity] = answer
-        result.nodes |= dict.fromkeys(answer.others)
+        result.add(answer.others)
 
 
 async def _cancel(tasks: Collection[asyncio.Task[Answer]]) -> None:
@@ -114,6 +130,9 @@ async def _cancel(tasks: Collection[asyncio.Task[Answer]]) -> None:
         task.cancel()
     if pending:
         await asyncio.wait(pending)
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()  # retrieved, or asyncio would log it
+
+
+def _retrieve(task: asyncio.Task[Answer]) -> None:
+    """Retrieve the error of a task that nobody waits for any more, or asyncio would log it."""
+    if not task.cancelled():
+        task.exception()

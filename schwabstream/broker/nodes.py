@@ -4,6 +4,7 @@ The replies name addresses, the kind of a server, and with it the URL that suits
 """
 
 import contextlib
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import quote
@@ -19,6 +20,7 @@ from schwabstream.escapes import safe
 
 ASK_LIMIT_S: Final = 1.0
 """The limit for one question, and for a round of questions that are asked at the same time."""
+_LONGEST_HOST: Final = 253  # of a name in DNS
 _UNUSED: Final = frozenset({"host", "port", "db", "max_connections", "health_check_interval", "retry_on_timeout"})
 Command = tuple[str, ...]
 Ask = Callable[..., Awaitable[Any]]
@@ -85,7 +87,7 @@ def address_in(reply: Any, asked: Address) -> Address | None:
     if not isinstance(reply, list | tuple) or len(reply) < 2:
         return None
     host, port = text_of(reply[0] or ""), text_of(reply[1])
-    if not (port.isdecimal() and 0 < int(port) < 65536):
+    if len(host) > _LONGEST_HOST or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         return None
     unnamed = host in ("", "?") or (_is_loopback(host) and not _is_loopback(asked.host))
     return Address(asked.host if unnamed else host, int(port))

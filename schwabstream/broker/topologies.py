@@ -19,6 +19,7 @@ from schwabstream.broker.routes import NoRoute
 from schwabstream.broker.url import START, Address, Mode, RedisUrl, cause_of
 
 _PAUSE: Final = "wait until the change of master has ended"
+_LOGIN: Final = "correct the user and password in REDIS_URL or --redis; every server needs the same users"
 Choose = Callable[[Sequence[Address]], Address]
 
 
@@ -67,13 +68,13 @@ class _Topology(ABC):
         url = await url_for(_question(nodes, node), node, "rediss" if nodes.secure else "redis")
         return NoRoute(f"{node} is not {wanted}", f"set REDIS_URL or --redis to {url}", lasting=True)
 
-    def _none_elected(self, found: Round) -> NoRoute | AuthenticationError:
+    def _none_elected(self, found: Round) -> NoRoute:
         """The error for a round without a majority, or without an answer."""
         if found.answers:
             named = ", ".join(sorted({str(each.master) for each in found.answers.values()}))
             return NoRoute(f"the {self._asked} name different masters ({named})", _PAUSE)
         for failure in found.failures.values():
-            if isinstance(failure, NoRoute | AuthenticationError):
+            if isinstance(failure, NoRoute):
                 return failure
         causes = ", ".join(dict.fromkeys(map(cause_of, found.failures.values()))) or "no answer in time"
         return NoRoute(f"none of the {self._asked} answers ({', '.join(map(str, found.nodes))}: {causes})", START)
@@ -86,8 +87,8 @@ class _Topology(ABC):
                 if isinstance(role, ResponseError):
                     (role,) = await self._nodes.ask(master, ("HELLO",))  # no ACL can forbid it
                     role = [pairs_in(role).get("role", "master")]  # nor does a Redis before 6 have ACLs
-        except AuthenticationError:
-            raise
+        except AuthenticationError as error:
+            raise NoRoute(f"the master {master} does not accept the login", _LOGIN) from error
         except (RedisError, OSError, TimeoutError) as error:
             trouble = f"the {self._asked} name {master} as the master, but it does not answer ({cause_of(error)})"
             step = f"start it, or let it announce an address that can be reached from here ({self._announce})"
@@ -189,7 +190,10 @@ class Slots(_Topology):
         self._slot = slot
 
     async def _ask(self, node: Address) -> Answer:
-        slots, identity = await self._nodes.ask(node, ("CLUSTER", "SLOTS"), ("CLUSTER", "MYID"))
+        try:
+            slots, identity = await self._nodes.ask(node, ("CLUSTER", "SLOTS"), ("CLUSTER", "MYID"))
+        except AuthenticationError as error:
+            raise NoRoute(f"the node {node} does not accept the login", _LOGIN) from error
         if isinstance(slots, NoPermissionError):
             step = "grant its user +cluster|slots and +cluster|myid"
             raise NoRoute(

@@ -31,12 +31,14 @@ IS_REPLICA: Final = "is a read-only replica"
 Mode = Literal["single", "sentinel", "cluster"]
 SLOTS: Final = 16384
 
-_QUERY_PASSWORD = re.compile(r"([?&]\w*password=)[^&]*")
+_QUERY_PASSWORD = re.compile(r"([?&]\w*pa?s\w*=)[^&]*")  # misspelled, too
 # Up to the last "@": a password that is not percent-encoded may contain anything.
 _CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^/:@]*:)?.*@")
 # The patterns below are compiled on first use, because most runs have the URL of a single Redis.
 _PLAIN_HOST: Final = r"(?i)(rediss?)://((?:.*@)?[^/?]*).*"
 _ENCODE = "cannot be read as a URL; special characters in a password must be percent-encoded"
+_ONE_LOGIN: Final = "must have one login, before the first host; a comma in a password must be written as %2C"
+_SEED: Final = "must name a host before and after each comma, with its port unless that is the default"
 _TOPOLOGY: Final = r"(?is)(?P<scheme>rediss?)\+(?P<mode>sentinel|cluster)://(?P<rest>.*)"
 _TAG: Final = r"[^{]*\{([^}]+)\}"
 """The hash tag: the text between the first brace and the next closing one, which Redis hashes instead of the name."""
@@ -142,6 +144,8 @@ def _parse_topology(scheme: str, mode: Literal["sentinel", "cluster"], rest: str
     login, at, hosts = netloc.rpartition("@")
     if "@" in path + query or "#" in rest:
         raise ValueError(_ENCODE)
+    if "," in login:
+        raise ValueError(_ONE_LOGIN)
     options = check_options(query, scheme, mode)
     seeds = tuple(_seed(host, _PORTS[mode]) for host in hosts.split(","))
     name, database = _path_of(path, options.get("sentinel_master_name")) if mode == "sentinel" else ("", path)
@@ -169,9 +173,9 @@ def _seed(text: str, port: int) -> Address:
         parts = urlsplit(f"redis://{text}")
         host, given = parts.hostname or "", parts.port
     except ValueError:
-        raise ValueError(_ENCODE) from None
+        host, given = "", None
     if given == 0 or not re.fullmatch(_HOST, host):
-        raise ValueError("must name a host before and after each comma, with its port unless that is the default")
+        raise ValueError(_SEED if text.count(":") < 2 else f"{_SEED}, and an IPv6 address in brackets")
     return Address(host, port if given is None else given)
 
 

@@ -181,14 +181,14 @@ async def test_a_sentinel_that_refuses(servers: contextlib.ExitStack, refusal: s
 
 
 async def test_a_redis_that_refuses_the_login(servers: contextlib.ExitStack) -> None:
-    """A wrong password of the Redis in a topology has the same words as without one."""
+    """A password that is wrong at one server only: the message names that server."""
     master = servers.enter_context(
         RespServer(lambda asked: Error("NOAUTH Authentication required.") if asked[0] == "ROLE" else NotImplemented)
     )
     one = servers.enter_context(RespServer(sentinel(lambda: pair(master.address))))
     node = servers.enter_context(RespServer(lambda _: Error("NOAUTH Authentication required.")))
-    for url in (sentinels_url(one), cluster_url(node)):
-        assert "does not accept the login: correct the user and password in REDIS_URL" in await failure(url)
+    for url, who in ((sentinels_url(one), f"the master {master.address}"), (cluster_url(node), f"node {node.address}")):
+        assert f"{who} does not accept the login: correct the user and password in REDIS_URL" in await failure(url)
 
 
 async def test_a_master_that_is_away(servers: contextlib.ExitStack) -> None:

@@ -81,6 +81,30 @@ def test_one_seed_is_enough_to_hear_all() -> None:
     assert sorted(servers.asked) == [A, B, C]
 
 
+def test_a_sentinel_that_answered_is_asked_again_although_it_does_not_name_itself() -> None:
+    """The only Sentinel that still answers, and is no seed, is found in every later round."""
+    servers = Servers({A: answer(A, ONE, B, C), B: answer(B, ONE, A, C)})
+
+    async def run() -> Round:
+        majority = Majority([A], servers.ask)
+        await majority.ask_all()
+        del servers.answers[A]
+        await majority.ask_all()
+        return await majority.ask_all()
+
+    assert run_virtual(run(), VirtualLoop()).elected == ONE
+
+
+def test_a_server_that_names_thousands_does_not_have_them_all_asked() -> None:
+    """However many servers a reply names, the connections of a round are bounded, and the seeds are among them."""
+    thousands = [Address("10.1.0.1", port) for port in range(1, 5000)]
+    seeds = [Address("10.2.0.1", port) for port in range(1, 64)]
+    for asked, most in (([A], 32), (seeds, len(seeds))):
+        servers = Servers({asked[0]: answer(asked[0], ONE, *thousands)})
+        found, _ = ask(servers, *asked, rounds=2)
+        assert (found.elected, len(servers.asked), set(asked) - set(servers.asked)) == (ONE, most, set())
+
+
 def test_what_the_topology_named_last_is_asked_when_all_seeds_are_gone() -> None:
     """A seed that dies later does not matter, because the others are remembered."""
     servers = Servers({A: answer(A, ONE, B, C), B: answer(B, ONE, C), C: answer(C, ONE, B)})
