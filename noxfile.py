@@ -189,6 +189,8 @@ def topologies(session: nox.Session) -> None:
     """Failovers of a Sentinel set and a Cluster under load, five of each; ``-- --row kill --times 1`` plays one."""
     session.install(*CONSTRAINTS, "-e", ".[test]")
     session.run("python", "tests/long/topologies.py", *session.posargs)
+    if not session.posargs:
+        session.run("python", "tests/long/replica_readers.py", env={"PYTHONPATH": "."})
 
 
 @nox.session

@@ -153,8 +153,9 @@ class ConflatingQueue:
             return
         owner = (message.channel, message.symbol)
         newest = self._newest.get(owner)
-        # A number far below is not a repetition: the streamer was restarted with a clock that had been set back.
-        if newest is not None and newest - RUN_APART < message.seq <= newest:
+        # A live message far below is not a repetition: the streamer was restarted with a clock that had been set back.
+        # Last values far below belong to an earlier run, which a failover has brought back.
+        if newest is not None and message.seq <= newest and not (message.live and message.seq <= newest - RUN_APART):
             self.counts["repeated"] += 1
             if is_new and message.seq < newest:
                 self._note_overtaken(message)
@@ -248,7 +249,7 @@ class ConflatingQueue:
     def _note_overtaken(self, message: _Message) -> None:
         """Count an event that arrives after a newer last value, because the node that delivers it is behind.
 
-        To a reader that has just begun it is older than its first event; after a reconnect it would be missing.
+        For a reader that has just begun it is older than the first event, and not missing; after a reconnect it is.
         """
         if self._connections < 2:
             return
@@ -259,7 +260,7 @@ class ConflatingQueue:
         overtaken, self._overtaken = self._overtaken, {}
         for channel, (first_us, last_us, count) in overtaken.items():
             self.counts["lost"] += count
-            self._gap(first_us, last_us, f"events of {channel} came after newer last values: {count}", count)
+            self._gap(first_us, last_us, f"events of {channel} arrived after newer last values: {count}", count)
 
     def _gap(
         self,

@@ -1,6 +1,7 @@
 """The last tick of one symbol, read once. Does not wait for one, and asks neither Schwab nor the streamer."""
 
 import asyncio
+import functools
 from collections.abc import Iterable
 
 from pydantic import ValidationError
@@ -24,7 +25,7 @@ def last(symbol: str, *, redis_url: str = DEFAULT_URL, prefix: str = DEFAULT_PRE
     asynchronous code use :func:`fetch_last`, which raises the same errors.
     """
     with LoopThread() as loop:
-        return loop.run(fetch_last(symbol, redis_url=redis_url, prefix=prefix))
+        return loop.run(functools.partial(fetch_last, symbol, redis_url=redis_url, prefix=prefix))
 
 
 async def fetch_last(symbol: str, *, redis_url: str = DEFAULT_URL, prefix: str = DEFAULT_PREFIX) -> TickEvent | None:

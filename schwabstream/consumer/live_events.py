@@ -163,4 +163,4 @@ def _iterate_blocking(events: AsyncGenerator[Event, None]) -> Generator[Event, N
 
     with LoopThread() as loop:
         while True:
-            yield loop.run(next_event())
+            yield loop.run(next_event)

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import threading
 import weakref
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -39,9 +39,26 @@ class LoopThread:
     ) -> None:
         self.close()
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return the coroutine's result; Ctrl-C interrupts the wait and leaves the coroutine to :meth:`close`."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+    def run(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return what the coroutine of ``work`` returns; Ctrl-C ends the wait and leaves the coroutine to the loop."""
+        done: Future[T] = Future()
+        # The coroutine is created in the thread: here, Ctrl-C could come before it is awaited.
+        self._loop.call_soon_threadsafe(lambda: _settle(done, asyncio.ensure_future(work())))
+        return done.result()
+
+
+def _settle(done: "Future[T]", task: "asyncio.Task[T]") -> None:
+    """Give ``done`` the result of the task once there is one."""
+
+    def settle(task: "asyncio.Task[T]") -> None:
+        if task.cancelled():
+            done.cancel()
+        elif (error := task.exception()) is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(task.result())
+
+    task.add_done_callback(settle)
 
 
 async def _serve(served: "Future[_Served]") -> None:

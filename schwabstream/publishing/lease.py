@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError, WatchError
 
-from schwabstream.broker.client import address_of, heed_cancellation, redis_client
+from schwabstream.broker.client import address_of, cancellation_heeded, redis_client
 from schwabstream.broker.kind import refuse_unsuitable
 from schwabstream.broker.routes import NoRoute
 from schwabstream.broker.url import is_away, prefix_at, redact_url, translated
@@ -192,6 +192,10 @@ class Lease:
                     await self._refuse_foreign(account)
                     if holder == ours:  # taken, although the answer was lost
                         return ours
+                    if holder is None:
+                        # It may have expired because Redis refuses all writes. This one has no effect; if Redis refuses
+                        # it, that counts as an outage.
+                        await redis.zadd(tenures, {self._account: 0}, xx=True, gt=True)
                     self._candidate, step = self._candidate.look(holder, self._connections)
                     if step is Step.WAIT and not by_force:
                         return cast("str | None", holder)
@@ -275,11 +279,8 @@ class Lease:
 
 async def _heeded(answer: Awaitable[T]) -> T:
     """The answer of a pipeline of redis-py, unless the task was cancelled in the meantime."""
-    task = asyncio.current_task()
-    before = task.cancelling() if task is not None else 0
-    result = await answer
-    heed_cancellation(before)
-    return result
+    with cancellation_heeded():
+        return await answer
 
 
 def _warn_once(logged: str | None, words: str) -> str:

@@ -38,9 +38,10 @@ ALLOWED = 1.3
 
 async def _addresses(url: str, count: int) -> list[Address]:
     """Where so many readers with this URL connect to."""
-    client = redis_client(url, "market_data", timeout_s=3.0, reads=True)
-    found = [await client.route.find() for _ in range(count)]
-    await client.aclose()
+    found = []
+    for _ in range(count):
+        async with redis_client(url, "market_data", timeout_s=3.0, reads=True) as client:
+            found.append(await client.route.find())
     return found
 
 

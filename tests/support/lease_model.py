@@ -6,14 +6,14 @@ three copies of the data: the master, its replica, which lacks the last ``LAG`` 
 stays writable until it is demoted. ``explore`` visits all states breadth first, with the two streamers interchangeable.
 
 Troubles, of which each path has at most ``budget``: the master dies and the replica is promoted, or Redis returns
-empty; a failover while the master lives; a streamer is paused, killed, cut off from Redis, or left on the side of the
-former master; the answer to a transaction is lost; the lease is deleted, as the last trouble of a path, because a key
-that is deleted again and again protects nothing.
+empty; a failover while the master lives; the master refuses writes for some time; a streamer is paused, killed, cut off
+from Redis, or left on the side of the former master; the answer to a transaction is lost; the lease is deleted, as the
+last trouble of a path, because a key that is deleted again and again protects nothing.
 
 What holds in every state:
 
 1. In no copy of the data does a write of one tenure follow one of a later tenure: of two writers only one survives.
-2. No candidate takes the lease at the master from a living leader that had no trouble of its own in the last 9 s.
+2. No candidate takes the lease at the master from a living leader that had no trouble of its own in the last 10 s.
    Trouble of its own: it was paused, could not reach a Redis that the candidate reached, or its lease was deleted while
    it was not connected or before the candidate had seen that it holds it. A streamer that is *started* and finds the
    lease free at its first look takes it at once, and so may depose a leader that is on its way back.
@@ -36,10 +36,11 @@ from schwabstream.publishing.fence import LIFE_MS, Fence
 LIFE = LIFE_MS // 1000
 LAG = 2
 """Writes that the replica may lack."""
-NOTICE, RETRY, WATCH, CONNECT = 9, 7, 3, 4
-"""Seconds in which a leader has noticed and reconnected, reconnected after a failed attempt, left a former master, and
-reconnected after that."""
-UNTROUBLED = 9
+NOTICE, RETRY, WATCH, CONNECT, REFUSED = 9, 7, 3, 4, 1
+"""Seconds in which a leader has noticed and reconnected, reconnected after a failed attempt, left a former master,
+reconnected after that, and tried again after a Redis that answers has refused."""
+UNTROUBLED = NOTICE + 1
+"""Seconds without trouble after which a leader must be connected."""
 SETTLED = 30
 ALIVE, PAUSED, CUT, ASIDE = range(4)
 FENCES = (Fence("key", "A", "owner", "account"), Fence("key", "B", "owner", "account"))
@@ -78,6 +79,7 @@ class State(NamedTuple):
     """Everything. ``copies``: the master, its replica and the former master, each empty when there is none.
 
     ``numbers``: the tenures of the two streamers. Only their order matters, so they count from 1 without a gap.
+    ``refusing``: the master answers, and refuses every write.
     """
 
     streamers: tuple[Streamer, ...]
@@ -87,6 +89,7 @@ class State(NamedTuple):
     budget: int
     leaderless: int
     numbers: tuple[int, int]
+    refusing: bool = False
     left_behind: bool = False
     """Whether a leader was connected to the master when that became a former one."""
 
@@ -101,6 +104,8 @@ class Rules:
     numbered: bool = True
     atomic: bool = True
     follows: bool = True
+    probes: bool = True
+    """A look that finds the lease free also writes."""
     max_lag: int = 9
     """Seconds after which a former master refuses writes."""
 
@@ -229,7 +234,7 @@ def _successors(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
     if state.budget:
         for label, following in _troubles(state):
             yield label, following._replace(budget=state.budget - 1, leaderless=0)
-        if state.copies[MASTER]:
+        if state.copies[MASTER] and not state.refusing:
             deleted = Copy("", 0, *state.copies[MASTER][2:])
             # The moment after it was taken is no better: a candidate has not seen it held.
             unseen = any(each.role == "candidate" and each.candidate[2] < VANISHED_GRACE_S for each in state.streamers)
@@ -256,7 +261,7 @@ def _tick(state: State) -> State:
     able = [each for each in streamers if each.role != "dead" and each.trouble == ALIVE]
     master = copies[MASTER]
     led = any(each.role == "leader" and each.link == "m" and each.trouble == ALIVE for each in streamers)
-    if not master or not able or led or any(each.trouble != ALIVE for each in streamers):
+    if not master or state.refusing or not able or led or any(each.trouble != ALIVE for each in streamers):
         return state._replace(leaderless=0)
     if state.leaderless >= SETTLED:
         raise Violation("4: nobody leads, although a streamer lives and reaches Redis")
@@ -287,7 +292,7 @@ def _open(state: State, streamer: Streamer) -> int | None:
 
 
 def _writable(state: State, where: int, rules: Rules) -> bool:
-    return where == MASTER or state.old_age < rules.max_lag
+    return not state.refusing if where == MASTER else state.old_age < rules.max_lag
 
 
 def _lead(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State]]:
@@ -319,7 +324,7 @@ def _transact(state: State, who: int, where: int, rules: Rules) -> Iterator[tupl
     name, copy = NAMES[who], Copy(*state.copies[where])
     if not _writable(state, where, rules):
         streamer = state.streamers[who]
-        yield f"{name} is refused", _with(state, who, streamer._replace(link="", timer=RETRY))
+        yield f"{name} is refused", _with(state, who, streamer._replace(link="", timer=REFUSED))
     elif copy.holder == name or not rules.fenced:
         written = _write(state, where, _wrote(copy, who))
         yield f"{name} writes to {'mro'[where]}", written
@@ -344,7 +349,7 @@ def _claim(state: State, who: int, where: int, rules: Rules, *, reconnected: boo
     """SET NX, then what the rules make of the answer."""
     streamer, name, copy = state.streamers[who], NAMES[who], Copy(*state.copies[where])
     if not _writable(state, where, rules):
-        yield f"{name} is refused", _with(state, who, streamer._replace(link="", timer=RETRY))
+        yield f"{name} is refused", _with(state, who, streamer._replace(link="", timer=REFUSED))
         return
     number = state.numbers[who]
     if copy.newest < number:
@@ -394,6 +399,10 @@ def _stand_by(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State
     link, copy = "mro"[where], Copy(*state.copies[where])
     if not rules.atomic and streamer.timer:
         yield from _take(state, who, where, rules, candidate)
+        return
+    if rules.probes and not copy.holder and not _writable(state, where, rules):
+        refused = streamer._replace(link="", candidate=_kept(candidate.away()))
+        yield f"{name} looks and is refused", _with(state, who, refused)
         return
     after, step = rules.look(candidate, copy.holder or None, 1 if streamer.link == link else 2)
     state = _with(state, who, streamer._replace(link=link, candidate=_kept(after)))
@@ -457,6 +466,8 @@ def _course(state: State) -> Iterator[tuple[str, State]]:
         if replica:
             yield "promote", state._replace(copies=(replica, (), ()), lag=0)
         yield "return empty", state._replace(copies=(Copy(), (), ()), lag=0)
+    if state.refusing:
+        yield "writes are accepted", state._replace(refusing=False)
     if old:
         demoted = _put(state, OLD, ())._replace(left_behind=False)
         yield "demote", _put(demoted, REPLICA, master)._replace(lag=0) if master else demoted
@@ -471,19 +482,22 @@ def _course(state: State) -> Iterator[tuple[str, State]]:
 def _troubles(state: State) -> Iterator[tuple[str, State]]:
     master, replica, _old = state.copies
     if master:
-        yield "master dies", _put(_cut_links(state, "m"), MASTER, ())
+        yield "master dies", _put(_cut_links(state, "m"), MASTER, ())._replace(refusing=False)
+        if not state.refusing:
+            yield "writes are refused", state._replace(refusing=True)
     if master and replica:
         streamers = tuple(
             each._replace(link="o", timer=WATCH) if each.link == "m" else each for each in state.streamers
         )
-        yield "failover", state._replace(streamers=streamers, copies=(replica, (), master), lag=0, old_age=0)
+        moved_on = state._replace(streamers=streamers, copies=(replica, (), master), lag=0, old_age=0, refusing=False)
+        yield "failover", moved_on
         for who in (0, 1):
             moved = list(streamers)
             if moved[who].role != "dead":
                 moved[who] = moved[who]._replace(trouble=ASIDE, untroubled=0)
                 led = any(each.role == "leader" and each.link == "m" for each in state.streamers)
                 aside = state._replace(streamers=tuple(moved), copies=(replica, (), master), lag=0, old_age=0)
-                aside = aside._replace(left_behind=led)
+                aside = aside._replace(refusing=False, left_behind=led)
                 yield f"failover, {NAMES[who]} left aside", aside
     for who, streamer in enumerate(state.streamers):
         if streamer.role != "dead" and streamer.trouble == ALIVE:

@@ -21,6 +21,7 @@ from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.subscriptions import Wanted
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.queue.symbol_channels import SymbolChannels
+from schwabstream.report import RedisReport
 from schwabstream.settings import load_settings
 from schwabstream.simulator import Faults, SchwabSimulator
 from schwabstream.streaming.state import StreamState
@@ -266,3 +267,4 @@ class _NoRedis:
     symbol_channels = SymbolChannels({}, wanted=True)
     counts: ClassVar[Counter[str]] = Counter()
     round_trip_s = None
+    redis = RedisReport()

@@ -230,6 +230,19 @@ def test_a_new_run_is_reported_as_such(step: int) -> None:
     assert queue.counts["lost"] == 0
 
 
+def test_last_values_of_an_earlier_run_come_no_second_time() -> None:
+    """After a failover to data of an earlier run, its last values are ignored, and the present run continues."""
+    queue = ready()
+    for seq in (FIRST, FIRST + 5 * RUN_APART):
+        queue.receive(Channel.LEVEL2, payload(Channel.LEVEL2, seq), 1)
+    everything(queue)
+    queue.hold()
+    queue.catch_up({Channel.LEVEL2: [payload(Channel.LEVEL2, FIRST)]}, 2)
+    queue.receive(Channel.LEVEL2, payload(Channel.LEVEL2, FIRST + 5 * RUN_APART), 3)
+    queue.receive(Channel.LEVEL2, payload(Channel.LEVEL2, FIRST + 5 * RUN_APART + 1), 3)
+    assert seqs(everything(queue)) == [FIRST + 5 * RUN_APART + 1]
+
+
 def test_a_slow_reader_gets_the_newest_and_a_report() -> None:
     """Beyond the bound only the newest tick of each symbol is queued; a notice counts the dropped ones."""
     queue = ready(max_pending=10)

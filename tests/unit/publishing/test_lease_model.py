@@ -65,6 +65,7 @@ MUTANTS = {
     "taking back without fencing numbers": (2, "1", {"numbered": False}),
     "writing without WATCH": (1, "", {"fenced": False}),
     "taking without NX": (1, "2", {"atomic": False}),
+    "a look that only reads": (1, "2", {"probes": False}),
     "a former master that accepts writes for too long": (1, "5", {"max_lag": 12}),
 }
 FOUND_AT_ONCE = {*list(MUTANTS)[:1], "no grace for a lease that vanished", "writing without WATCH", "taking without NX"}
