@@ -12,7 +12,7 @@ from schwabstream.publishing.fence import LIFE_MS, Fence
 POLL_S = 1.0
 VANISHED_GRACE_S = 2.0
 """A leader takes a deleted lease back with its next report, which is due within a second."""
-RETURN_GRACE_S = LIFE_MS / 1000
+RETURN_GRACE_S = LIFE_MS / 1000 + VANISHED_GRACE_S
 """A Redis that returns may have lost a lease that was renewed a moment ago, so it counts as held for one more life.
 
 Meanwhile a leader has noticed (6 s), paused (1 s) and connected (3 s)."""

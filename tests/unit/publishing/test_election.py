@@ -41,7 +41,7 @@ def test_free_at_the_first_look() -> None:
     assert looks(Candidate(), (None, 1)) == [Step.TAKE]
 
 
-SETTLED = [("x", 1)] * 10
+SETTLED = [("x", 1)] * 12
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ SETTLED = [("x", 1)] * 10
         ([*SETTLED, (None, 2)], RETURN_GRACE_S - POLL_S),
         ([*SETTLED, ("x", 0)], RETURN_GRACE_S),
         ([*SETTLED, ("x", 0), ("x", 0), ("x", 1)], RETURN_GRACE_S - POLL_S),
-        ([*SETTLED, *[("x", 2)] * 9], VANISHED_GRACE_S),
+        ([*SETTLED, *[("x", 2)] * 11], VANISHED_GRACE_S),
         ([*SETTLED, *[("x", 2)] * 3], RETURN_GRACE_S - 3 * POLL_S),
     ],
     ids=[
