@@ -60,6 +60,7 @@ class ConflatingQueue:
         self._pending: dict[_Slot, _Message] = {}
         self._held: list[_Message] | None = []
         self._seen: dict[Channel, _Message] = {}
+        self._values: dict[Channel, _Message] = {}
         self._filled: dict[Channel, set[int]] = {}
         self._chains = Chains()
         self._breaks: list[Break] = []
@@ -98,6 +99,8 @@ class ConflatingQueue:
         """Merge the last values read since :meth:`hold` with the messages held back, in the order of ``seq``."""
         self._now_us = now_us
         self._connections += 1
+        if self._connections > 1:
+            self._expect_after_last_values()
         messages, self._held = self._held or [], None
         for channel, payloads in last_values.items():
             parsed = [self._read(channel, payload, now_us, live=False) for payload in payloads]
@@ -106,6 +109,8 @@ class ConflatingQueue:
             messages += values
         for message in sorted(messages, key=lambda message: message.seq):
             self._accept(message)
+            if not message.live and message.channel not in self._seen:
+                self._values[message.channel] = message
         self._report_breaks()
 
     def holds(self, key: str) -> bool:
@@ -219,6 +224,12 @@ class ConflatingQueue:
             self.counts["lost"] += 0 if restarted else len(found)
             lost_at, restored_at = min(each.lost_at_us for each in found), max(each.restored_at_us for each in found)
             self._gap(lost_at, restored_at, reason, symbols=None if restarted else symbols)
+
+    def _expect_after_last_values(self) -> None:
+        """Count from the last values of the connection before where no live event came: later ones may be lost."""
+        self._seen = self._values | self._seen
+        self._values = {}
+        self._chains.reconnected()
 
     def _note_jump(self, message: _Message) -> bool:
         """Report a gap when ``seq`` skips numbers on the channel that no last value has filled.
