@@ -15,7 +15,7 @@
     │   └── LeaseLost                 exit 6   another streamer holds this account, or this prefix
     ├── TokenFileError                exit 7   the token file cannot be read or written
     ├── RedisUnavailable              exit 8   Redis cannot be reached, or refuses a write
-    │   └── RedisUnsuitable           exit 8   the URL leads to a server of another kind: use another URL
+    │   └── RedisUnsuitable           exit 8   the URL leads to a server that cannot serve: use another
     └── OutputUnwritable              exit 1   standard output is closed or takes no more data
 
 A message names the failure, its object and the next step, and never contains a token, a secret or an account number.

@@ -128,13 +128,13 @@ class RedisReport(FrozenModel):
     """The Redis that the streamer writes to; the numbers count from the start of the run."""
 
     mode: Literal["single", "sentinel", "cluster"] = "single"
-    """The kind of Redis: one server, a master that Sentinels name, or a Cluster."""
+    """The topology: one server, a master with Sentinels, or a Cluster."""
     name: str | None = None
-    """Name by which Sentinels know the master; null in the other modes."""
+    """Name of the master at the Sentinels; null in the other modes."""
     master: str = ""
     """Address of the server that the streamer writes to, as `host:port` or a socket's path; empty until connected."""
     changes: int = 0
-    """Number of times another server became the master."""
+    """Number of changes to another master."""
     sent_again: int = 0
     """Number of events that Redis had acknowledged and lost, and that were written again."""
     already_there: int = 0

@@ -166,10 +166,10 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(check_redis_url)] = Field(
         default="redis://127.0.0.1:6379/0",
         description=(
-            "The Redis: redis://, rediss:// (TLS) or unix://, with options of redis-py after a question mark. "
-            "With Sentinels: redis+sentinel://[USER:PASSWORD@]HOST[:26379][,HOST…]/NAME[/DB], with the master's name. "
-            "With a Cluster: redis+cluster://[USER:PASSWORD@]HOST[:6379][,HOST…]. Over TLS both begin with rediss+. "
-            "User and password are those of Redis; those of Sentinels are ?sentinel_username=…&sentinel_password=…. "
+            "The URL of Redis: redis://, rediss:// (TLS) or unix://, with options of redis-py after a question mark. "
+            "With Sentinels: redis+sentinel://[USER:PASSWORD@]HOST[:26379][,HOST…]/NAME[/DB]; NAME is the master's. "
+            "With a Cluster: redis+cluster://[USER:PASSWORD@]HOST[:6379][,HOST…]. Over TLS, both begin with rediss+. "
+            "The user and password are those of Redis; ?sentinel_username=…&sentinel_password=… are the Sentinels'. "
             "With ?read_from=replica, readers use a replica when one answers. Passwords are never shown."
         ),
     )
@@ -177,8 +177,8 @@ class Settings(BaseSettings):
         default="market_data",
         pattern=r"^([^\s{}*?\[\]]+|[^\s{}*?\[\]]*\{[^\s{}*?\[\]]+\}[^\s{}*?\[\]]*)$",
         description=(
-            "The first part of every channel and key; one account per prefix. On a Cluster, names begin with "
-            "{market_data} unless the prefix has a part in braces: one hash slot then holds all of them."
+            "The first part of every channel and key; one account per prefix. On a Cluster, the prefix is put in "
+            "braces, as in {market_data}, unless it has a part in braces: one hash slot then holds all names."
         ),
     )
     schwab_redis_symbol_channels: bool = Field(
@@ -195,7 +195,7 @@ class Settings(BaseSettings):
         default=0,
         ge=0,
         allow_inf_nan=False,
-        description="Seconds after which an entry is removed from its Redis stream; 0 removes entries by number alone.",
+        description="The age in seconds after which a Redis stream removes an entry; 0 keeps entries of any age.",
     )
     schwab_redis_buffer_events: int = Field(
         default=100_000,

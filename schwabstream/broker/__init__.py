@@ -1,1 +1,1 @@
-"""How to reach Redis, for writers and readers: arguments, URLs, clients, causes of errors."""
+"""Connections to Redis, for writers and readers: URLs, clients, routes to the master, causes of errors."""

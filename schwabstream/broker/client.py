@@ -16,7 +16,7 @@ from schwabstream.errors import ConfigurationError
 
 
 class RoutedPool(ConnectionPool):
-    """Redis-py's connections to the server that ``route`` finds; closing them closes those of the route."""
+    """A pool of redis-py with the ``route`` of its connections; closing them also closes those of the route."""
 
     route: Route
 
@@ -34,10 +34,10 @@ class RoutedPool(ConnectionPool):
 
 
 def connection_pool(url: str, prefix: str, *, reads: bool = False, **options: Any) -> RoutedPool:
-    """Redis-py's connections to that URL, none open yet; raises ``ConfigurationError`` for an invalid URL.
+    """A pool of redis-py without an open connection; raises ``ConfigurationError`` for an invalid URL.
 
-    On a Cluster they lead to the master of the prefix's slot. With ``reads``, they lead to a replica if the URL asks
-    for one and one answers.
+    In a topology its connections lead to the master, on a Cluster to that of the prefix's slot. With ``reads``, they
+    lead to a replica if the URL asks for one and one answers.
     """
     try:
         parsed = parse_redis_url(url)
@@ -47,18 +47,18 @@ def connection_pool(url: str, prefix: str, *, reads: bool = False, **options: An
     if parsed.mode == "single":
         pool.route = Plain(parsed.connection_url)
     else:
-        # A single Redis needs neither.
-        from schwabstream.broker.routed import lead
+        # A single Redis needs neither module, so they are loaded only here.
+        from schwabstream.broker.connections import follow_route
         from schwabstream.broker.topologies import Sentinels, Slots
 
         slot = slot_of(prefix_at(url, prefix))
         pool.route = Sentinels(parsed, reads=reads) if parsed.mode == "sentinel" else Slots(parsed, slot, reads=reads)
-        lead(pool, pool.route, to_replicas=reads and parsed.from_replica)
+        follow_route(pool, pool.route, to_replicas=reads and parsed.from_replica)
     return pool
 
 
 def address_of(connection: AbstractConnection | None) -> Address | None:
-    """Where an open connection leads; None for a closed one, and for none."""
+    """The address to which an open connection leads; None for a closed one, and for none."""
     if connection is None or not connection.is_connected:
         return None
     if isinstance(connection, Connection):
@@ -71,12 +71,12 @@ class RedisClient(Redis):
 
     @property
     def secure(self) -> bool:
-        """Whether it speaks TLS."""
+        """Whether its connections use TLS."""
         return issubclass(self.connection_pool.connection_class, SSLConnection)
 
     @property
     def route(self) -> Route:
-        """The way to the server."""
+        """The route of its connections."""
         return cast("RoutedPool", self.connection_pool).route
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Checks the kind of Redis: a Sentinel and a node of a Cluster need another URL, and a replica cannot be written to.
+"""Checks the kind of server: a Sentinel or a node of a Cluster needs another URL, and a replica accepts no writes.
 
 Checked once, before any other command, because an unsuitable Redis may accept the first commands and refuse only the
 batches.
@@ -9,8 +9,7 @@ from typing import Any
 from redis.exceptions import ResponseError
 
 from schwabstream.broker.client import RedisClient, redis_client
-from schwabstream.broker.modes import url_for
-from schwabstream.broker.nodes import address_in, pairs_in
+from schwabstream.broker.nodes import address_in, pairs_in, url_for
 from schwabstream.broker.url import IS_NODE, IS_REPLICA, IS_SENTINEL, OTHER_URL, redact_url, translated
 from schwabstream.errors import RedisUnsuitable
 
@@ -33,13 +32,13 @@ async def refuse_unsuitable(redis: RedisClient, url: str, *, to_write: bool) -> 
 
 
 async def find_unsuitable(redis: RedisClient, *, to_write: bool) -> tuple[str, str] | None:
-    """Why it can never serve, and the next step: a Sentinel, a node of a Cluster or, ``to_write``, a replica.
+    """Why a Sentinel, a node of a Cluster or, ``to_write``, a replica can never serve, and the next step.
 
-    None when it can serve or its kind is unknown. The next step names the URL that can, when Redis names it. Raises
+    None if it can serve or its kind is unknown. The next step names the URL to use if Redis reveals it. Raises
     redis-py's errors.
     """
     if redis.route.mode != "single":
-        return None  # the route has found the right node
+        return None  # the route checks each server
 
     async def ask(*words: str) -> Any:
         try:

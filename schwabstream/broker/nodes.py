@@ -1,7 +1,13 @@
-"""Asks Sentinels and nodes questions, over connections that stay open between the questions, and reads the replies."""
+"""Sends commands to single Sentinels and nodes, over connections that stay open in between, and reads the replies.
+
+The replies name addresses, the kind of a server, and with it the URL that suits the server.
+"""
 
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import quote
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
@@ -10,18 +16,19 @@ from redis.exceptions import InvalidResponse, ResponseError
 
 from schwabstream.broker.client import cancellation_heeded
 from schwabstream.broker.url import Address
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from schwabstream.escapes import safe
 
 ASK_LIMIT_S: Final = 1.0
-"""For each question, and for all that are asked at the same time."""
+"""The limit for one question, and for a round of questions that are asked at the same time."""
+_LONGEST_HOST: Final = 253  # of a name in DNS
 _UNUSED: Final = frozenset({"host", "port", "db", "max_connections", "health_check_interval", "retry_on_timeout"})
 Command = tuple[str, ...]
+Ask = Callable[..., Awaitable[Any]]
+"""Sends one command to a server, and returns the reply or the error reply."""
 
 
 class Nodes:
-    """Connections to servers, at most one kept for each, with the TLS and the login of a URL, or with another login."""
+    """Keeps at most one connection to each server, with the TLS options and login of a URL, or with another login."""
 
     def __init__(self, connection_url: str, **login: str | None) -> None:
         options: dict[str, Any] = dict(parse_url(connection_url))
@@ -32,11 +39,11 @@ class Nodes:
         self.secure = self._kind is SSLConnection
 
     async def ask(self, node: Address, *commands: Command) -> list[Any]:
-        """The replies to the commands, error replies among them. Raises redis-py's errors and OSError."""
+        """The replies to the commands, including error replies. Raises redis-py's errors and OSError."""
         with cancellation_heeded():
             kept = self._kept.pop(node, None)
             if kept is not None:
-                # It may have ended since the last question, which does not mean that the server has.
+                # The server may have closed an idle connection; only a new one shows whether it is down.
                 with contextlib.suppress(RedisConnectionError, OSError):
                     return await self._exchange(node, kept, commands)
             return await self._exchange(node, self._kind(host=node.host, port=node.port, **self._options), commands)
@@ -60,7 +67,7 @@ class Nodes:
             if isinstance(error, hiredis.HiredisError):
                 raise InvalidResponse(str(error)) from error
             raise
-        if self._kept.setdefault(node, connection) is not connection:  # of another question at the same time
+        if self._kept.setdefault(node, connection) is not connection:  # a concurrent question has kept its own
             await connection.disconnect(nowait=True)
         return replies
 
@@ -75,12 +82,12 @@ async def _reply(connection: AbstractConnection) -> Any:
 def address_in(reply: Any, asked: Address) -> Address | None:
     """The address in a list that begins with a host and a port; None for anything else.
 
-    A server that names no host, or loopback, means its own machine: the one that was asked.
+    A server that names no host, or a loopback address, means its own machine, so the host that was asked replaces it.
     """
     if not isinstance(reply, list | tuple) or len(reply) < 2:
         return None
     host, port = text_of(reply[0] or ""), text_of(reply[1])
-    if not (port.isdecimal() and 0 < int(port) < 65536):
+    if len(host) > _LONGEST_HOST or not re.fullmatch(r"[0-9]{1,5}", port) or not 0 < int(port) < 65536:
         return None
     unnamed = host in ("", "?") or (_is_loopback(host) and not _is_loopback(asked.host))
     return Address(asked.host if unnamed else host, int(port))
@@ -95,8 +102,26 @@ def pairs_in(reply: Any) -> dict[str, str]:
 
 
 def text_of(value: Any) -> str:
-    """A reply as text, whatever it is."""
+    """A reply of any type as text."""
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+async def url_for(ask: Ask, node: Address, scheme: str) -> str:
+    """The URLs, joined by "or", that suit the server at that address. Raises what ``ask`` raises."""
+    place = str(node) if node.port else "HOST:PORT"
+    mode = pairs_in(await ask("HELLO")).get("mode")  # no ACL can forbid it
+    if mode == "cluster":
+        return f"{scheme}+cluster://{place}"
+    if mode != "sentinel":
+        return f"{scheme}://{place}"
+    names = await masters_of(ask) or ["NAME"]
+    return safe(" or ".join(f"{scheme}+sentinel://{place}/{quote(name)}" for name in names))
+
+
+async def masters_of(ask: Ask) -> list[str]:
+    """The names of the masters that a Sentinel watches; empty when it does not list them."""
+    masters = await ask("SENTINEL", "MASTERS")
+    return sorted(filter(None, (pairs_in(each).get("name") for each in masters))) if isinstance(masters, list) else []
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,4 +1,4 @@
-"""The options of a Redis URL: their names, and the values and kinds of URL that they suit. Opens nothing."""
+"""The options of a Redis URL: their names, valid values, and the kinds of URL that allow them. Opens nothing."""
 
 import math
 import os
@@ -13,9 +13,9 @@ _OPTION_NAME = re.compile(r"[a-z_]+")
 
 
 class Option(NamedTuple):
-    """An option after the ``?``: its valid values, as text and as a test, and the URLs that have it.
+    """An option after the ``?``: its valid values, described and as a test, and the URLs that allow it.
 
-    ``schemes`` are those of the connections; ``modes`` are what the URL leads to: one Redis, Sentinels or a Cluster.
+    ``schemes`` are those of the connections. ``modes`` are the kinds of Redis: a single one, Sentinels or a Cluster.
     """
 
     what: str
@@ -70,9 +70,9 @@ OPTIONS: Final[dict[str, Option]] = {
     "sentinel_password": _TEXT._replace(modes=("sentinel",)),
     "read_from": Option("replica", lambda text: text == "replica", modes=("sentinel", "cluster")),
 }
-"""The options that a setting may contain, by name: those of redis-py's connections, and ours."""
+"""The options that a URL may contain, by name: some of redis-py's, and ours."""
 OURS: Final = frozenset({"sentinel_master_name", "sentinel_username", "sentinel_password", "read_from"})
-"""The options that redis-py does not have."""
+"""The options that redis-py does not accept."""
 
 
 def check_options(query: str, scheme: str, mode: str) -> dict[str, str]:

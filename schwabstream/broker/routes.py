@@ -1,4 +1,4 @@
-"""The way to the server that a connection should lead to, and the address of a single Redis."""
+"""The interface of a route, which finds the server for a new connection, and the fixed route to a single Redis."""
 
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -10,7 +10,7 @@ from schwabstream.escapes import safe
 
 
 class NoRoute(RedisConnectionError):
-    """No master was found: what is wrong, and the next step. ``lasting``: waiting does not help."""
+    """No master was found: ``trouble`` is what is wrong, ``step`` what to do; waiting does not help if ``lasting``."""
 
     def __init__(self, trouble: str, step: str, *, lasting: bool = False) -> None:
         self.trouble, self.step, self.lasting = safe(trouble), step, lasting
@@ -18,19 +18,19 @@ class NoRoute(RedisConnectionError):
 
 
 class Route(Protocol):
-    """The way to the server that a new connection should lead to."""
+    """Finds the server to which a new connection should lead."""
 
     mode: Mode
 
     async def find(self) -> Address:
-        """Where that server is now; raises ``NoRoute``."""
+        """The address of that server now; raises ``NoRoute``."""
 
     async def close(self) -> None:
         """Close the connections that the questions use."""
 
 
 class Plain:
-    """The way to a single Redis: always its own address."""
+    """The route to a single Redis: always the address in the URL."""
 
     mode: Mode = "single"
 
@@ -40,8 +40,8 @@ class Plain:
         self._address = Address(unquote(parts.path), 0) if parts.scheme == "unix" else tcp
 
     async def find(self) -> Address:
-        """The address of the URL."""
+        """The address in the URL."""
         return self._address
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing: no questions were asked."""

@@ -1,7 +1,7 @@
-"""Where the master is: asked of the Sentinels, or of the nodes of a Cluster, before each connection.
+"""The routes to the master in a topology: by asking its Sentinels, or the nodes of its Cluster.
 
-redis-py connects, with TLS and AUTH; which node to connect to is decided here. Its own clients for Sentinels and
-Clusters retry at the old address, among other faults (docs/adr/0015).
+They decide which server to connect to; redis-py connects, with TLS and AUTH. Its own clients for Sentinels and Clusters
+are not used, because they retry at the old address, among other faults (docs/adr/0015).
 """
 
 import asyncio
@@ -13,20 +13,20 @@ from typing import Any, Final
 
 from redis.exceptions import AuthenticationError, NoPermissionError, RedisError, ResponseError
 
-from schwabstream.broker.modes import Ask, masters_of, url_for
-from schwabstream.broker.nodes import ASK_LIMIT_S, Nodes, address_in, pairs_in, text_of
-from schwabstream.broker.poll import Answer, Poll, Round
+from schwabstream.broker.majority import Answer, Majority, Round
+from schwabstream.broker.nodes import ASK_LIMIT_S, Ask, Nodes, address_in, masters_of, pairs_in, text_of, url_for
 from schwabstream.broker.routes import NoRoute
 from schwabstream.broker.url import START, Address, Mode, RedisUrl, cause_of
 
 _PAUSE: Final = "wait until the change of master has ended"
+_LOGIN: Final = "correct the user and password in REDIS_URL or --redis; every server needs the same users"
 Choose = Callable[[Sequence[Address]], Address]
 
 
 class _Topology(ABC):
-    """The way to the master that the majority names and that confirms it, or to one of its replicas for readers.
+    """A route to the server that the majority names and that confirms being the master, or to one of its replicas.
 
-    ``choose`` picks one of the replicas; the route keeps to it while it follows the master.
+    ``choose`` picks a replica for ``reads``; the route stays with it as long as it is connected to its master.
     """
 
     mode: Mode
@@ -38,11 +38,11 @@ class _Topology(ABC):
         self._choose = choose
         self._replica: Address | None = None
         self._nodes = Nodes(url.connection_url)
-        self._poll = Poll(url.seeds, self._ask)
+        self._majority = Majority(url.seeds, self._ask)
 
     async def find(self) -> Address:
-        """Where the master is now, or a replica for readers that want one; raises ``NoRoute``."""
-        found = await self._poll.run()
+        """The address of the master now, or of a replica for readers that want one; raises ``NoRoute``."""
+        found = await self._majority.ask_all()
         if found.elected is None:
             raise self._none_elected(found)
         replicas = await self._confirm(found.elected, found)
@@ -60,46 +60,46 @@ class _Topology(ABC):
         """Ask one Sentinel or node; raises redis-py's errors, OSError and ``NoRoute``."""
 
     async def _why_no_failover(self, asked: Round) -> str:  # noqa: ARG002 - a Cluster does not report it
-        """What keeps the Sentinels from making another node master, to follow other words; empty when unknown."""
+        """Why the Sentinels cannot promote another node, as the end of a sentence; empty when unknown."""
         return ""
 
     async def _other(self, nodes: Nodes, node: Address, wanted: str) -> NoRoute:
-        """The error for a server of another kind than the URL says."""
+        """The error for a server of another kind than the URL names."""
         url = await url_for(_question(nodes, node), node, "rediss" if nodes.secure else "redis")
         return NoRoute(f"{node} is not {wanted}", f"set REDIS_URL or --redis to {url}", lasting=True)
 
-    def _none_elected(self, found: Round) -> NoRoute | AuthenticationError:
-        """The error for answers without a majority, or for none."""
+    def _none_elected(self, found: Round) -> NoRoute:
+        """The error for a round without a majority, or without an answer."""
         if found.answers:
             named = ", ".join(sorted({str(each.master) for each in found.answers.values()}))
             return NoRoute(f"the {self._asked} name different masters ({named})", _PAUSE)
         for failure in found.failures.values():
-            if isinstance(failure, NoRoute | AuthenticationError):
+            if isinstance(failure, NoRoute):
                 return failure
         causes = ", ".join(dict.fromkeys(map(cause_of, found.failures.values()))) or "no answer in time"
         return NoRoute(f"none of the {self._asked} answers ({', '.join(map(str, found.nodes))}: {causes})", START)
 
     async def _confirm(self, master: Address, asked: Round) -> list[Address]:
-        """The replicas that the master names; raises ``NoRoute`` when it does not answer or is not the master."""
+        """The replicas that the master names; raises ``NoRoute`` if it does not answer or is not a master."""
         try:
             async with asyncio.timeout(ASK_LIMIT_S):
                 (role,) = await self._nodes.ask(master, ("ROLE",))
                 if isinstance(role, ResponseError):
                     (role,) = await self._nodes.ask(master, ("HELLO",))  # no ACL can forbid it
                     role = [pairs_in(role).get("role", "master")]  # nor does a Redis before 6 have ACLs
-        except AuthenticationError:
-            raise
+        except AuthenticationError as error:
+            raise NoRoute(f"the master {master} does not accept the login", _LOGIN) from error
         except (RedisError, OSError, TimeoutError) as error:
-            trouble = f"the {self._asked} name {master} as master, which does not answer ({cause_of(error)})"
+            trouble = f"the {self._asked} name {master} as the master, but it does not answer ({cause_of(error)})"
             step = f"start it, or let it announce an address that can be reached from here ({self._announce})"
             raise NoRoute(trouble + await self._why_no_failover(asked), step) from error
         if not isinstance(role, list) or not role or text_of(role[0]) != "master":
-            raise NoRoute(f"the {self._asked} name {master}, which is not a master at the moment", _PAUSE)
+            raise NoRoute(f"the {self._asked} name {master}, which is not a master now", _PAUSE)
         named = role[2] if len(role) > 2 and isinstance(role[2], list) else []
         return [found for each in named if (found := address_in(each, master))]
 
     async def _first_healthy(self, replicas: list[Address]) -> Address | None:
-        """A replica that follows its master, the last one if it does; None when there is none."""
+        """A replica that is connected to its master, preferably the one used last; None without any."""
         left = list(dict.fromkeys(replicas))
         while left:
             replica = self._replica if self._replica in left else self._choose(left)
@@ -119,7 +119,7 @@ class _Topology(ABC):
 
 
 class Sentinels(_Topology):
-    """The way to the master that Sentinels name."""
+    """A route to the master that Sentinels name."""
 
     mode: Mode = "sentinel"
     _asked = "Sentinels"
@@ -149,13 +149,14 @@ class Sentinels(_Topology):
             step = "set sentinel_username and sentinel_password after the ? of REDIS_URL"
             raise NoRoute(f"the Sentinel {node} does not accept the login", step, lasting=True) from error
         if isinstance(master, NoPermissionError):
-            step = "grant its user +sentinel|get-master-addr-by-name"
-            raise NoRoute(f"the Sentinel {node} refuses the question for the master ({master})", step, lasting=True)
+            trouble = f"the Sentinel {node} does not let this user ask for the master ({master})"
+            raise NoRoute(trouble, "grant its user +sentinel|get-master-addr-by-name", lasting=True)
         if isinstance(master, ResponseError):
             raise await self._other(self._sentinels, node, "a Sentinel")
         if master is None:
             names = ", ".join(await masters_of(_question(self._sentinels, node)))
-            trouble = f"the Sentinel {node} knows no master named {self._name!r}{names and f' (it knows {names})'}"
+            trouble = f"the Sentinel {node} monitors no master named {self._name!r}"
+            trouble += f" (it monitors {names})" if names else ""
             raise NoRoute(trouble, "correct the name after the hosts in REDIS_URL or --redis", lasting=True)
         address = address_in(master, node)
         if address is None:
@@ -173,12 +174,12 @@ class Sentinels(_Topology):
             with contextlib.suppress(RedisError, OSError):
                 (answer,) = await self._sentinels.ask(node, ("SENTINEL", "CKQUORUM", self._name))
                 if isinstance(answer, ResponseError) and str(answer).startswith("NOQUORUM"):
-                    return f", and too few Sentinels agree to make another node master ({answer})"
+                    return f", and too few Sentinels agree to promote another node ({answer})"
         return ""
 
 
 class Slots(_Topology):
-    """The way to the master that owns a hash slot of a Cluster."""
+    """A route to the master that owns a hash slot of a Cluster."""
 
     mode: Mode = "cluster"
     _asked = "nodes of the Cluster"
@@ -189,10 +190,15 @@ class Slots(_Topology):
         self._slot = slot
 
     async def _ask(self, node: Address) -> Answer:
-        slots, identity = await self._nodes.ask(node, ("CLUSTER", "SLOTS"), ("CLUSTER", "MYID"))
+        try:
+            slots, identity = await self._nodes.ask(node, ("CLUSTER", "SLOTS"), ("CLUSTER", "MYID"))
+        except AuthenticationError as error:
+            raise NoRoute(f"the node {node} does not accept the login", _LOGIN) from error
         if isinstance(slots, NoPermissionError):
             step = "grant its user +cluster|slots and +cluster|myid"
-            raise NoRoute(f"the node {node} refuses the question for the owner of a slot ({slots})", step, lasting=True)
+            raise NoRoute(
+                f"the node {node} does not let this user ask for the owner of a slot ({slots})", step, lasting=True
+            )
         if isinstance(slots, ResponseError):
             raise await self._other(self._nodes, node, "a node of a Cluster")
         owner: tuple[Address, str] | None = None
@@ -204,7 +210,7 @@ class Slots(_Topology):
                 owner = found[0]
         if owner is None:
             step = "assign every slot to a node: redis-cli --cluster fix"
-            raise NoRoute(f"the node {node} knows no owner of the hash slot {self._slot}", step, lasting=True)
+            raise NoRoute(f"the node {node} names no owner of hash slot {self._slot}", step, lasting=True)
         return Answer(text_of(identity), *owner, others=tuple(others))
 
 

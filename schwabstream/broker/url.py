@@ -31,15 +31,17 @@ IS_REPLICA: Final = "is a read-only replica"
 Mode = Literal["single", "sentinel", "cluster"]
 SLOTS: Final = 16384
 
-_QUERY_PASSWORD = re.compile(r"([?&]\w*password=)[^&]*")
+_QUERY_PASSWORD = re.compile(r"([?&]\w*pa?s\w*=)[^&]*")  # misspelled, too
 # Up to the last "@": a password that is not percent-encoded may contain anything.
 _CREDENTIALS = re.compile(r"(?<=://)(?P<user>[^/:@]*:)?.*@")
-# What follows is compiled when it is used: most runs have the URL of a single Redis.
+# The patterns below are compiled on first use, because most runs have the URL of a single Redis.
 _PLAIN_HOST: Final = r"(?i)(rediss?)://((?:.*@)?[^/?]*).*"
 _ENCODE = "cannot be read as a URL; special characters in a password must be percent-encoded"
+_ONE_LOGIN: Final = "must have one login, before the first host; a comma in a password must be written as %2C"
+_SEED: Final = "must name a host before and after each comma, with its port unless that is the default"
 _TOPOLOGY: Final = r"(?is)(?P<scheme>rediss?)\+(?P<mode>sentinel|cluster)://(?P<rest>.*)"
 _TAG: Final = r"[^{]*\{([^}]+)\}"
-"""What Redis hashes instead of the whole name: the text between the first brace and the next that closes it."""
+"""The hash tag: the text between the first brace and the next closing one, which Redis hashes instead of the name."""
 _PORTS: Final = {"sentinel": 26379, "cluster": 6379}
 _NEAR: Final = r"(?i)(?:rediss?[-_+]?)?(?P<kind>sentinel|cluster)s?(?:\+tls|\+ssl)?:"
 _EXAMPLES: Final = {
@@ -65,10 +67,10 @@ class Address(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RedisUrl:
-    """What a URL names.
+    """The parts of a URL.
 
-    ``connection_url`` is for redis-py: in a topology its host is the first seed, and each connection goes to the node
-    that the route finds instead. ``seeds`` are Sentinels or nodes of a Cluster, empty for a single Redis.
+    ``connection_url`` is for redis-py; in a topology its host is the first seed, which the address that the route finds
+    replaces at each connection. ``seeds`` are Sentinels or nodes of a Cluster; empty for a single Redis.
     """
 
     mode: Mode
@@ -87,7 +89,7 @@ def check_redis_url(url: str) -> str:
 
 
 def parse_redis_url(url: str) -> RedisUrl:
-    """What the URL names; raises ``ValueError`` that names the invalid part without its value."""
+    """The parts of the URL; raises ``ValueError`` that names the invalid part without its value."""
     if url.lower().startswith(("redis://", "rediss://", "unix://")):
         _check_single(url)
         return RedisUrl("single", url)
@@ -100,7 +102,7 @@ def parse_redis_url(url: str) -> RedisUrl:
 
 
 def prefix_at(redis_url: str, prefix: str) -> str:
-    """The prefix of the names in the Redis at that URL: on a Cluster it has a hash tag, so that one slot has them."""
+    """The prefix of all names at that URL; on a Cluster it has a hash tag, which keeps the names in one slot."""
     if "+cluster://" not in redis_url[:17].lower() or re.match(_TAG, prefix):
         return prefix
     return f"{{{prefix}}}"
@@ -115,7 +117,7 @@ def slot_of(prefix: str) -> int:
 def _check_single(url: str) -> None:
     try:
         parts = urlsplit(url)
-        # A character that should be encoded has split a password: no part of it may appear as a name in a message.
+        # A character that should be encoded can split a password, and no part of it may appear in a message.
         several = "," in parts.netloc.rpartition("@")[2] and "@" not in parts.path + parts.query + parts.fragment
         _ = None if several else parts.port  # read for the error it raises
     except ValueError:
@@ -136,17 +138,19 @@ def _check_single(url: str) -> None:
 
 
 def _parse_topology(scheme: str, mode: Literal["sentinel", "cluster"], rest: str) -> RedisUrl:
-    """What follows the ``://`` of a URL of Sentinels or of a Cluster."""
+    """Parse the part after ``://`` of a URL of Sentinels or of a Cluster."""
     before, question, query = rest.partition("?")
     netloc, _, path = before.partition("/")
     login, at, hosts = netloc.rpartition("@")
     if "@" in path + query or "#" in rest:
         raise ValueError(_ENCODE)
+    if "," in login:
+        raise ValueError(_ONE_LOGIN)
     options = check_options(query, scheme, mode)
     seeds = tuple(_seed(host, _PORTS[mode]) for host in hosts.split(","))
     name, database = _path_of(path, options.get("sentinel_master_name")) if mode == "sentinel" else ("", path)
     if mode == "cluster" and {database, options.get("db", "")} - {"", "0"}:
-        raise ValueError("a Cluster has no database but 0: leave out the database")
+        raise ValueError("a Cluster has only database 0: leave out the database")
     if not re.fullmatch(r"\d*", database):
         raise ValueError("the database after the last / must be a whole number")
     theirs = urlencode({each: value for each, value in options.items() if each not in OURS}, quote_via=quote)
@@ -169,9 +173,9 @@ def _seed(text: str, port: int) -> Address:
         parts = urlsplit(f"redis://{text}")
         host, given = parts.hostname or "", parts.port
     except ValueError:
-        raise ValueError(_ENCODE) from None
+        host, given = "", None
     if given == 0 or not re.fullmatch(_HOST, host):
-        raise ValueError("must name a host, and a port if it is not the usual one, before and after each comma")
+        raise ValueError(_SEED if text.count(":") < 2 else f"{_SEED}, and an IPv6 address in brackets")
     return Address(host, port if given is None else given)
 
 
@@ -256,19 +260,19 @@ def cause_of(error: BaseException) -> str:
 
 
 def _no_route(error: BaseException) -> "NoRoute | None":
-    """Why no master was found, if that is the error; redis-py raises it as the cause of its own."""
+    """The ``NoRoute`` that an error is or was caused by: redis-py wraps it in errors of its own."""
     from schwabstream.broker.routes import NoRoute
 
     return next((each for each in (error, error.__cause__) if isinstance(each, NoRoute)), None)
 
 
 def _elsewhere(url: str, error: BaseException) -> tuple[str, str]:
-    """What is wrong with a server that cannot serve because another one does, and the next step."""
+    """What is wrong with a server that cannot serve because another does, and the next step."""
     from redis.exceptions import MasterDownError, ReadOnlyError
 
     if url.startswith(("redis+", "rediss+")):
         step = "wait until the change of master has ended, or run schwabstream doctor to find the cause"
-        return f"has no master for this at the moment ({cause_of(error)})", step
+        return f"cannot serve this at the moment ({cause_of(error)})", step
     if isinstance(error, ReadOnlyError):
         return IS_REPLICA, OTHER_URL
     if isinstance(error, MasterDownError):
@@ -281,8 +285,12 @@ _AWAY: Final = frozenset(
 )
 
 
+# What redis-py and Redis put before the reply that made a transaction fail.
+_FRAMES: Final = (" of pipeline caused error: ", "Transaction discarded because of: ")
+
+
 def is_away_reply(text: str) -> bool:
-    """Whether an error reply means that this node cannot serve now: it is worth asking again where the master is."""
+    """Whether an error reply means that this node cannot serve now, so that the route should be asked again."""
     return text.partition(" ")[0] in _AWAY
 
 
@@ -292,6 +300,9 @@ def is_away(error: BaseException) -> bool:
 
     lost = (redis.ConnectionError, redis.TimeoutError, OSError, TimeoutError)
     moved = (redis.AskError, redis.TryAgainError, redis.ClusterDownError, redis.ReadOnlyError)
-    # redis-py puts the command before an error of a pipeline.
-    reply = str(error).rpartition(" of pipeline caused error: ")[2]
+    reply = str(error)
+    for frame in _FRAMES:
+        reply = reply.rpartition(frame)[2]
+    # redis-py shows the reply in a pipeline as a tuple.
+    reply = reply.lstrip("('\"")
     return isinstance(error, (*lost, *moved)) or (isinstance(error, redis.ResponseError) and is_away_reply(reply))

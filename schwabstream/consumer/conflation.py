@@ -60,6 +60,7 @@ class ConflatingQueue:
         self._pending: dict[_Slot, _Message] = {}
         self._held: list[_Message] | None = []
         self._seen: dict[Channel, _Message] = {}
+        self._values: dict[Channel, _Message] = {}
         self._filled: dict[Channel, set[int]] = {}
         self._chains = Chains()
         self._breaks: list[Break] = []
@@ -98,6 +99,8 @@ class ConflatingQueue:
         """Merge the last values read since :meth:`hold` with the messages held back, in the order of ``seq``."""
         self._now_us = now_us
         self._connections += 1
+        if self._connections > 1:
+            self._expect_after_last_values()
         messages, self._held = self._held or [], None
         for channel, payloads in last_values.items():
             parsed = [self._read(channel, payload, now_us, live=False) for payload in payloads]
@@ -106,6 +109,8 @@ class ConflatingQueue:
             messages += values
         for message in sorted(messages, key=lambda message: message.seq):
             self._accept(message)
+            if not message.live and message.channel not in self._seen:
+                self._values[message.channel] = message
         self._report_breaks()
 
     def holds(self, key: str) -> bool:
@@ -153,8 +158,9 @@ class ConflatingQueue:
             return
         owner = (message.channel, message.symbol)
         newest = self._newest.get(owner)
-        # A number far below is not a repetition: the streamer was restarted with a clock that had been set back.
-        if newest is not None and newest - RUN_APART < message.seq <= newest:
+        # A live message far below is not a repetition: the streamer was restarted with a clock that had been set back.
+        # Last values far below belong to an earlier run, which a failover has brought back.
+        if newest is not None and message.seq <= newest and not (message.live and message.seq <= newest - RUN_APART):
             self.counts["repeated"] += 1
             if is_new and message.seq < newest:
                 self._note_overtaken(message)
@@ -219,6 +225,12 @@ class ConflatingQueue:
             lost_at, restored_at = min(each.lost_at_us for each in found), max(each.restored_at_us for each in found)
             self._gap(lost_at, restored_at, reason, symbols=None if restarted else symbols)
 
+    def _expect_after_last_values(self) -> None:
+        """Count from the last values of the connection before where no live event came: later ones may be lost."""
+        self._seen = self._values | self._seen
+        self._values = {}
+        self._chains.reconnected()
+
     def _note_jump(self, message: _Message) -> bool:
         """Report a gap when ``seq`` skips numbers on the channel that no last value has filled.
 
@@ -248,7 +260,7 @@ class ConflatingQueue:
     def _note_overtaken(self, message: _Message) -> None:
         """Count an event that arrives after a newer last value, because the node that delivers it is behind.
 
-        To a reader that has just begun it is older than its first event; after a reconnect it would be missing.
+        For a reader that has just begun it is older than the first event, and not missing; after a reconnect it is.
         """
         if self._connections < 2:
             return
@@ -259,7 +271,7 @@ class ConflatingQueue:
         overtaken, self._overtaken = self._overtaken, {}
         for channel, (first_us, last_us, count) in overtaken.items():
             self.counts["lost"] += count
-            self._gap(first_us, last_us, f"events of {channel} came after newer last values: {count}", count)
+            self._gap(first_us, last_us, f"events of {channel} arrived after newer last values: {count}", count)
 
     def _gap(
         self,

@@ -59,18 +59,25 @@ class Chains:
 
     def __init__(self) -> None:
         self._newest: dict[tuple[Channel, str | None], tuple[int, int]] = {}
+        self._values: dict[tuple[Channel, str | None], tuple[int, int]] = {}
         self._run_from: dict[Channel, int] = {}
+
+    def reconnected(self) -> None:
+        """Let the last value of each symbol begin its chain where no live event has: what follows it may be lost."""
+        self._newest = self._values | self._newest
+        self._values = {}
 
     def follow(
         self, channel: Channel, symbol: str | None, seq: int, prev: int, at_us: int, *, live: bool
     ) -> Break | None:
         """Take the next event of a symbol, which a last value may be; returns the break before it, if there is one.
 
-        The first live event begins the chain: a last value may be of an earlier run. A new run is a break once for each
-        channel.
+        The first live event begins the chain: a last value may be of an earlier run. Once the connection was lost, the
+        last value that was delivered does as well. A new run is a break once for each channel.
         """
         newest = self._newest.get((channel, symbol))
         if newest is None and not live:
+            self._values[channel, symbol] = (seq, at_us)
             return None
         self._newest[channel, symbol] = (seq, at_us)
         if newest is None or prev == newest[0]:

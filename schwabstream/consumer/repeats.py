@@ -23,10 +23,10 @@ def is_repeat(seq: int | None, newest: int | None) -> bool:
 
 
 class Delivered:
-    """The events that one consumer of a group received lately, with the ids of their entries.
+    """The newest events that one consumer of a group received, with the ids of their entries.
 
-    Other consumers receive what lies between them, so ``seq`` does not rise by one, and a claimed entry is older than
-    the newest: only the ``seq`` of the event itself shows that it was received before.
+    Other consumers receive the events in between, so ``seq`` does not rise by one, and a claimed entry is older than
+    the newest one. Each ``seq`` is therefore remembered, to recognize an event that was received before.
     """
 
     def __init__(self, remembered: int = REMEMBERED) -> None:
@@ -35,7 +35,7 @@ class Delivered:
         self._seq_of: dict[str, int] = {}
 
     def is_repeat(self, seq: int | None, entry_id: str) -> bool:
-        """Note an entry; whether its event was received before."""
+        """Note an entry; returns whether its event was received before."""
         if seq is None:
             return False
         before = self._open_ids.get(seq)
@@ -71,7 +71,7 @@ class Delivered:
         return list(ids)
 
     def deliver_again(self, entry_ids: Iterable[str]) -> None:
-        """Let these entries count as new unless they were acknowledged, because the group hands them out again."""
+        """Treat these entries as new unless they were acknowledged, because the group delivers them again."""
         for entry_id in entry_ids:
             if (seq := self._seq_of.get(entry_id)) is not None:
                 self._forget(seq)

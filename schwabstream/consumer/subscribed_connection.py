@@ -1,7 +1,4 @@
-"""One connection in subscribed state, as whole batches of replies.
-
-Opened by redis-py, and used once: ``subscription`` reconnects.
-"""
+"""One connection in subscribed state, which yields replies in whole batches. Used once: ``subscription`` reconnects."""
 
 import asyncio
 import contextlib
@@ -50,13 +47,13 @@ class SubscribedConnection:
         return address_of(self._connection)
 
     def leave(self, reason: str) -> None:
-        """End the reading for this reason."""
+        """Make the reader fail with this reason, as if Redis had closed the connection."""
         if stream := self._stream():
             self._left = reason
             stream.feed_eof()
 
     async def earlier_replies(self) -> list[list[Any]]:
-        """The replies so far, with every message that was published before this call."""
+        """The replies so far, including every message that was published before this call."""
         await self._ping()
         replies, self._confirmed = self._confirmed, []
         while not any(reply[0] == b"pong" for reply in replies):

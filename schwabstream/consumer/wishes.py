@@ -120,7 +120,7 @@ class Wishes:
 
 
 def _is_refusal(error: RedisUnavailable) -> bool:
-    """Whether Redis answers and does not accept the command, as opposed to an outage."""
+    """Whether Redis answered and refused the command, as opposed to an outage."""
     return isinstance(error.__cause__, ResponseError) and not is_away(error.__cause__)
 
 

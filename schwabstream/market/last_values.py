@@ -104,7 +104,7 @@ class LastValues:
         tick["repeat"] = False
 
     def renew(self, *, ticks: bool) -> None:
-        """Take every instrument for changed; with ``ticks``, also publish every last tick again, as a repeat."""
+        """Mark every instrument as changed; with ``ticks``, also publish every last tick again, as a repeat."""
         for instrument in self.instruments.values():
             if instrument.info:
                 self._note_change(instrument)

@@ -172,9 +172,9 @@ class Monitor(Collector):
             "redis_refused_commands", "Single commands that Redis refused.", publisher.counts[Count.REFUSED_COMMANDS]
         )
         for name, text, count in (
-            ("master_changes", "Times that another server became Redis's master.", Count.MASTER_CHANGES),
+            ("master_changes", "Changes to another Redis master.", Count.MASTER_CHANGES),
             ("sent_again", "Events that Redis lost and that were written again.", Count.SENT_AGAIN),
-            ("already_there", "Events that Redis had kept although their reply was missing.", Count.ALREADY_THERE),
+            ("already_there", "Events whose reply was lost and that Redis had.", Count.ALREADY_THERE),
             ("lost", "Acknowledged events that Redis lost and that were no longer kept.", Count.LOST),
         ):
             yield _counter(f"redis_{name}", text, publisher.counts[count])

@@ -12,7 +12,7 @@ from schwabstream.publishing.fence import LIFE_MS, Fence
 POLL_S = 1.0
 VANISHED_GRACE_S = 2.0
 """A leader takes a deleted lease back with its next report, which is due within a second."""
-RETURN_GRACE_S = LIFE_MS / 1000
+RETURN_GRACE_S = LIFE_MS / 1000 + VANISHED_GRACE_S
 """A Redis that returns may have lost a lease that was renewed a moment ago, so it counts as held for one more life.
 
 Meanwhile a leader has noticed (6 s), paused (1 s) and connected (3 s)."""
@@ -39,9 +39,13 @@ class Candidate(NamedTuple):
     vanished_grace_s: float = 0.0
 
     def look(self, holder: str | None, connection: int) -> tuple[Self, Step]:
-        """The next step after Redis answered over ``connection``: a number that changes with each new connection."""
-        # A new connection, because Redis may have gone and returned, or another node may be master.
-        returned = self.connection not in (None, connection)
+        """The next step after Redis answered over ``connection``, a number that changes with each new connection.
+
+        If the lease is free, Redis must also have accepted a write: a Redis that refuses writes is away.
+        """
+        # A new connection, because Redis may have gone and returned, or another node may be master. The first one, too,
+        # unless the lease is free: a streamer that starts does not wait for a leader that nobody has seen.
+        returned = self.connection != connection and not (self.connection is None and holder is None)
         return_s = RETURN_GRACE_S if returned else self.return_grace_s
         vanished_s = self.vanished_grace_s if holder is None else VANISHED_GRACE_S
         if holder is None and return_s <= 0 and vanished_s <= 0:
@@ -53,7 +57,7 @@ class Candidate(NamedTuple):
         ), Step.WAIT
 
     def away(self) -> Self:
-        """After a look without an answer: the next answer is that of a Redis that has returned."""
+        """After a look that failed: the next answer is that of a Redis that has returned."""
         return self if self.connection is None else self._replace(connection=_AWAY)
 
 
@@ -68,13 +72,14 @@ class Verdict(Enum):
 class Found(NamedTuple):
     """What Redis holds after a claim: the holder, the account, and in how many seconds the lease expires (-1: never).
 
-    ``at`` is when the answer came, on any steady clock.
+    ``at`` is when the answer came, on any steady clock. ``superseded``: a later holder has taken the lease since.
     """
 
     holder: str | None
     account: str | None
     left_s: float
     at: float
+    superseded: bool = False
 
 
 class Rival(NamedTuple):
@@ -90,7 +95,7 @@ def judge(fence: Fence, found: Found, rival: Rival | None, *, reconnected: bool)
     A node that has just become master may not know this leader yet and name an earlier one. Only a living holder
     renews its lease, so a leader that has ``reconnected`` waits until the other lease is renewed or expires.
     """
-    if found.account not in (None, fence.account):
+    if found.superseded or found.account not in (None, fence.account):
         return Verdict.LOST, None
     if found.holder == fence.holder:
         return Verdict.OURS, None

@@ -16,10 +16,7 @@ LIFE_MS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that holds the lease, and a random number, by which no two holders are ever the same.
-
-    A counter in Redis would not do: after a failover it may issue the same numbers again (docs/adr/0007).
-    """
+    """The process that holds the lease, and a random number, by which no two holders are ever the same."""
 
     number: int
     host: str
@@ -46,6 +43,11 @@ def lease_key(prefix: str, customer_id: str) -> str:
     return f"{prefix}:lease:{digest(customer_id)}"
 
 
+def tenures_key(prefix: str) -> str:
+    """The key of the newest fencing numbers, a sorted set of accounts."""
+    return f"{prefix}:lease:tenures"
+
+
 def describe(holder: str | None) -> str:
     """The holder for messages: its host and process id."""
     if holder is None:
@@ -61,7 +63,9 @@ def describe(holder: str | None) -> str:
 class Fence:
     """The condition for writing: ``key`` holds ``holder``, and ``account_key``, the claim to the prefix, ``account``.
 
-    Both expire after ``life_ms`` unless they are renewed.
+    Both expire after ``life_ms`` unless they are renewed. ``tenure`` is the fencing number, which rises with each
+    holder. ``tenures_key`` holds the newest number of each account and does not expire, so a lease that has lapsed is
+    not taken back after a later holder has written.
     """
 
     key: str
@@ -69,11 +73,19 @@ class Fence:
     account_key: str
     account: str
     life_ms: int = LIFE_MS
+    tenure: int = 0
+
+    @property
+    def tenures_key(self) -> str:
+        """The key of the newest fencing numbers."""
+        return tenures_key(self.account_key.removesuffix(":owner"))
 
     def lost(self, holder: str | None, account: str | None) -> LeaseLost:
         """The error when the two keys hold these values in place of this fence's own."""
         if account not in (None, self.account):
             return foreign_prefix(self.account_key.removesuffix(":owner"))
+        if holder is None:
+            return LeaseLost("another streamer has streamed this account meanwhile: this one stops publishing")
         return LeaseLost(f"another streamer took over this account ({describe(holder)}): this one stops publishing")
 
 

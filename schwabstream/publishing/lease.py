@@ -11,6 +11,7 @@ import contextlib
 import os
 import platform
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
@@ -26,7 +27,16 @@ from schwabstream.broker.url import is_away, prefix_at, redact_url, translated
 from schwabstream.errors import LeaseLost, RedisUnavailable
 from schwabstream.escapes import safe
 from schwabstream.publishing.election import POLL_S, Candidate, Found, Rival, Step, Verdict, judge
-from schwabstream.publishing.fence import LIFE_MS, Fence, Holder, describe, digest, foreign_prefix, lease_key
+from schwabstream.publishing.fence import (
+    LIFE_MS,
+    Fence,
+    Holder,
+    describe,
+    digest,
+    foreign_prefix,
+    lease_key,
+    tenures_key,
+)
 from schwabstream.report import parse_report
 
 log = structlog.get_logger(__name__)
@@ -51,10 +61,11 @@ class Lease:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         bits: Callable[[int], int] = secrets.randbits,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         prefix = prefix_at(redis_url, prefix)
         self._prefix, self._redis_url = prefix, redis_url
-        self._sleep, self._bits = sleep, bits
+        self._sleep, self._bits, self._wall = sleep, bits, wall
         self._key = self._account = ""
         self._account_key = f"{prefix}:owner"
         self._url, self._connections = redact_url(redis_url), 0
@@ -69,6 +80,7 @@ class Lease:
         )
         self._connection: AbstractConnection | None = None
         self._candidate = Candidate()
+        self._tenure = 0
         self.waiting_for: str | None = None
         self.waited = False
 
@@ -120,7 +132,7 @@ class Lease:
                     await self._sleep(POLL_S)
                     continue
                 if holder == ours:
-                    return Fence(self._key, ours, self._account_key, self._account)
+                    return Fence(self._key, ours, self._account_key, self._account, tenure=self._tenure)
                 if holder and not wait:
                     raise LeaseLost(
                         f"another streamer holds this account ({describe(holder)}): stop it, wait for it with "
@@ -166,6 +178,7 @@ class Lease:
 
     async def _try(self, ours: str, *, by_force: bool) -> str | None:
         """Look once, and take the lease under the name ``ours`` if the rules allow it; returns its holder, if any."""
+        tenures = tenures_key(self._prefix)
         with translated(self._url):
             await self._follow()
             # One connection from the look to the taking: another one might lead to another node.
@@ -175,16 +188,24 @@ class Lease:
                     holder: Any
                     account: Any
                     holder, account = await redis.mget(self._key, self._account_key)
+                    (newest,) = await redis.zmscore(tenures, [self._account])
                     await self._refuse_foreign(account)
                     if holder == ours:  # taken, although the answer was lost
                         return ours
+                    if holder is None:
+                        # It may have expired because Redis refuses all writes. This one has no effect; if Redis refuses
+                        # it, that counts as an outage.
+                        await redis.zadd(tenures, {self._account: 0}, xx=True, gt=True)
                     self._candidate, step = self._candidate.look(holder, self._connections)
                     if step is Step.WAIT and not by_force:
                         return cast("str | None", holder)
+                    # Above the newest one, and above one that a failover may have lost.
+                    self._tenure = max(int(newest or 0) + 1, int(self._wall() * 1000))
                     redis.multi()
                     redis.set(self._account_key, self._account, nx=True, px=LIFE_MS)
                     redis.set(self._key, ours, nx=not by_force, px=LIFE_MS)
-                    *_, taken = await redis.execute()
+                    redis.zadd(tenures, {self._account: self._tenure}, gt=True)
+                    *_, taken, _ = await redis.execute()
                 except WatchError:  # another streamer was first, or the connection broke: the next look shows it
                     return None
         if not taken:
@@ -198,10 +219,15 @@ class Lease:
         with contextlib.suppress(NoRoute):  # another holder at the former master still counts
             await self._follow()
         try:
+            await self._redis.zadd(fence.tenures_key, {fence.account: fence.tenure}, gt=True)
+            (newest,) = await self._redis.zmscore(fence.tenures_key, [fence.account])
+            if newest and newest > fence.tenure:
+                holder: Any = await self._redis.get(fence.key)
+                return Found(holder, fence.account, 0.0, 0.0, superseded=True), None
             await self._redis.set(fence.key, fence.holder, nx=True, px=fence.life_ms)
         except ResponseError as error:
             refusal = error if is_away(error) else None
-        holder: Any = await self._redis.get(fence.key)
+        holder = await self._redis.get(fence.key)
         left_ms = await self._redis.pttl(fence.key)
         return Found(holder, fence.account, left_ms / 1000, asyncio.get_running_loop().time()), refusal
 

@@ -1,4 +1,4 @@
-"""Which server a publisher writes to, and when it must look for another (docs/adr/0015)."""
+"""The server to which a publisher writes, and when to look for another (docs/adr/0015)."""
 
 import contextlib
 from collections import Counter
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Master:
     """The master that the last connection of ``writer`` led to; counts its changes in ``counts``.
 
-    A connection to a server that is no longer the master is given up while it is :meth:`watched`.
+    While it is :meth:`watched`, a connection to a server that is no longer the master is closed.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Master:
 
     @property
     def report(self) -> RedisReport:
-        """The mode and the address of the last connection, and what the changes of the master led to."""
+        """The mode, the address of the last connection, and the counts of this run."""
         return RedisReport(
             mode=self._writer.route.mode,
             name=self._writer.master_name or None,

@@ -2,10 +2,10 @@
 
 ``publish`` numbers and encodes an event at once and never waits. A batch is one transaction: PUBLISH and XADD for every
 event, another PUBLISH on the channel of its symbol unless these are off, and one HSET with the newest event of each
-symbol. A batch that Redis refuses or never receives is sent again
-whole and in order, and subscribers get nothing that the stream lacks (docs/adr/0003). Order holds within a channel.
-While Redis is away the queue is bounded: dropped events are counted, and the newest event of each symbol is kept.
-After each connect, acknowledged events that this Redis lacks are written again, before anything newer (docs/adr/0016).
+symbol. A batch that Redis refuses or never receives is sent again whole and in order, and subscribers get nothing that
+the stream lacks (docs/adr/0003). Order holds within a channel. While Redis is away the queue is bounded: dropped events
+are counted, and the newest event of each symbol is kept. After each connect, acknowledged events that this Redis lacks
+are written again, before anything newer (docs/adr/0016).
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from schwabstream.events import Channel
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.life import TRANSITIONS, UNREACHED, State, Trigger
 from schwabstream.publishing.master import Master
+from schwabstream.publishing.outage import Outage
 from schwabstream.publishing.queue.batch import Batch
 from schwabstream.publishing.queue.bounds import Bounds
 from schwabstream.publishing.queue.channel import EVENT_OVERHEAD, ChannelQueue, weight
@@ -52,11 +53,10 @@ class TradingEventPublisher:
     (docs/adr/0002). ``tap`` gets each encoded event as it is published (``stream run --json``). ``on_pressure`` is
     called with True when a Redis that answers falls behind, and with False when it has caught up or is away. With a
     ``fence``, events are written only while the lease in Redis names its holder. ``state`` follows
-    ``life.TRANSITIONS``. ``outage`` is the reason why Redis accepts nothing at the moment, or None. ``refusing`` has
-    the names whose writes Redis refuses while it accepts the rest. ``instruments`` takes InstrumentEvents, which are
-    written with the next report. With ``symbol_channels``, ticks, books and bars are also published on a channel of
-    their symbol. ``on_loss`` is called when Redis lacked acknowledged events, with the number of those that could not
-    be written again.
+    ``life.TRANSITIONS``. ``refusing`` has the names whose writes Redis refuses while it accepts the rest.
+    ``instruments`` takes InstrumentEvents, which are written with the next report. With ``symbol_channels``, ticks,
+    books and bars are also published on a channel of their symbol. ``on_loss`` is called when Redis lacked acknowledged
+    events, with the number of events that could not be written again.
     """
 
     def __init__(
@@ -86,21 +86,18 @@ class TradingEventPublisher:
         self.symbol_channels = SymbolChannels(self._queues, wanted=symbol_channels)
         self._report = ReportCommand(prefix, fence)
         self.counts: Counter[str] = Counter()
+        self._outage = Outage(self.url, self.counts)
         queues = self._queues.values()
         self._batch = Batch(queues, self._report, self.instruments, self.counts, maxage_s=stream_maxage_s)
         self.refusing = self._batch.refusing
         self._resume = Resume(queues, self.counts, self.publish, on_loss, maxage_s=stream_maxage_s, clock=clock)
-        self._kept = self._resume.kept
-        self._master = Master(self._writer, self.counts, clock.sleep)
+        self._kept, self._master = self._resume.kept, Master(self._writer, self.counts, clock.sleep)
         self.queued = self.queued_bytes = 0
         self._bounds = Bounds(max_events, max_bytes)
-        self.state = State.AWAY
-        self._news = asyncio.Event()
+        self.state, self._news = State.AWAY, asyncio.Event()
         self._failure: RedisUnavailable | LeaseLost | None = None
-        self._clock = clock
+        self._clock, self._stop_asked = clock, False
         self._backoff = Backoff(clock.random, base_s=RETRY_FIRST_S, cap_s=1.0, floor_s=RETRY_FIRST_S, healthy_s=1.0)
-        self._stop_asked = False
-        self.outage: str | None = None
         self.batch_sizes, self.write_times = Histogram(BATCH_BOUNDS), Histogram(WRITE_BOUNDS_S)
         self._tap, self._on_pressure = tap, on_pressure
 
@@ -113,6 +110,11 @@ class TradingEventPublisher:
     def round_trip_s(self) -> float | None:
         """Seconds that Redis took for the last batch; None before the first."""
         return self._writer.round_trip_s
+
+    @property
+    def outage(self) -> str | None:
+        """Why Redis accepts nothing at the moment, or None."""
+        return self._outage.reason
 
     @property
     def published(self) -> int:
@@ -148,7 +150,9 @@ class TradingEventPublisher:
         self._resume.take(found)
         self._measure()
         self._move(Trigger.CONNECTED)
-        self._failure = self.outage = None
+        self._failure = None
+        if not self.queued and self._report.newest is None:
+            self._outage.end(0)
 
     def publish(self, channel: Channel, event: dict[str, Any]) -> None:
         """Number, encode and queue one event; the dictionary may be reused as soon as this returns."""
@@ -188,14 +192,10 @@ class TradingEventPublisher:
                 try:
                     if self.state is State.AWAY:
                         await self.connect()
-                        log.info("redis is back", url=self.url, queued=self.queued)
                     await self._write_until_stopped()
                     return
                 except RedisUnavailable as error:
-                    if self.outage is None:
-                        log.warning("redis is away", reason=str(error))
-                        self.counts[Count.OUTAGES] += 1
-                    self.outage = str(error)
+                    self._outage.note(error)
                     await self._writer.disconnect()
                     # Always pause: a Redis that refuses a batch accepts the new connection and refuses the batch again.
                     await self._clock.sleep(self._backoff.next_delay(RETRY_FIRST_S))
@@ -289,6 +289,8 @@ class TradingEventPublisher:
         if self.refusing or not _USUAL_REPLIES.issuperset(map(type, replies)):
             self._batch.note_refusals(replies)
             self.symbol_channels.leave_out(self.refusing)
+        if self._outage.reason is not None:
+            self._outage.end(self.queued)
         total = 0
         for queue in self._queues.values():
             if count := len(queue.in_flight):

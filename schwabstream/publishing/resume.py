@@ -1,4 +1,4 @@
-"""Continues on a Redis that may lack acknowledged events, or have events whose acknowledgement was lost. No I/O.
+"""Continues writing to a Redis that may lack acknowledged events, or may have events whose reply was lost. No I/O.
 
 After each connect, the newest entry of a stream shows what Redis has: a batch is written whole or not at all, and
 replicas receive batches in order (docs/adr/0016).
@@ -78,9 +78,9 @@ class Resume:
         return [] if self._begun else [command("HVALS", queue.last_key) for queue in self._queues if queue.last_key]
 
     def take(self, replies: Sequence[Any]) -> None:
-        """Adapt the queues to what Redis has, and report what it lacked."""
+        """Adapt the queues to the newest events in Redis, and report the missing ones."""
         if refused := [reply for reply in replies if isinstance(reply, Exception)]:
-            log.warning("a stream cannot be read: events that Redis lost cannot be found", reason=str(refused[0]))
+            log.warning("a stream cannot be read: events that Redis lost cannot be detected", reason=str(refused[0]))
         if not self._begun:
             self._begun = True
             self._number_above(replies)
@@ -97,7 +97,7 @@ class Resume:
             self._on_loss(lost)
 
     def _number_above(self, replies: Sequence[Any]) -> None:
-        """Begin the numbers of all channels above those in Redis, whatever the clock of this host shows."""
+        """Start the numbers of all channels above those in Redis, even if the clock of this host is behind."""
         if self._streams:
             newest = [read_newest(reply) for reply in replies]
         else:
@@ -107,7 +107,7 @@ class Resume:
                 queue.number_above(highest + LEAP)
 
     def _resume(self, queue: ChannelQueue, newest: Newest) -> Missing:
-        """Queue again what the stream lacks, and take from the queue what the stream has."""
+        """Queue again the events that the stream lacks, and unqueue the ones that it has."""
         if newest.number > queue.seq:  # another run's
             queue.number_above(newest.number + LEAP)
             return Missing(0)
@@ -125,13 +125,13 @@ class Resume:
         return self._lost(queue, low, newest.received_ms)._replace(again=len(again))
 
     def _lost(self, queue: ChannelQueue, low: int, lost_at: int | None) -> Missing:
-        """What Redis acknowledged above the number ``low`` and before the events in the queue."""
+        """The acknowledged events above the number ``low`` and below those in the queue, which no longer exist."""
         following = queue.events[0] if queue.events else None
         high = number_of(following) if following else queue.seq + 1
         lost = high - low - 1 - queue.dropped.between(low, high)
         queue.dropped.add([(low + 1, high - 1)] if lost else [])  # so that they are reported once
         if low == queue.first_seq:
-            # Nothing of this run is left. Earlier entries had been removed for the length of the stream anyway.
+            # Nothing of this run is left. Entries beyond the length of the stream would have been trimmed anyway.
             lost, lost_at = min(lost, queue.maxlen), self._started_ms
         restored_at = received_ms(following) if following else None
         return Missing(

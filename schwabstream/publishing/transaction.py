@@ -36,7 +36,7 @@ REPLY_TIMEOUT_S = 5.0
 NOTICE_TIMEOUT_S = 0.4
 _MULTI, _EXEC = command("MULTI"), command("EXEC")
 Failed = Callable[[RedisUnavailable | LeaseLost], None]
-_CLAIM_REPLIES = 6
+_TENURE_REPLIES, _CLAIM_REPLIES = 3, 6
 
 
 _CAUSES = {
@@ -95,12 +95,14 @@ class TransactionWriter:
         self._held = self._led = self._repeated = False
         self._rival: Rival | None = None
         self._packed, self._queued = b"", 0
-        self._claim, self._renewal, self._watch = b"", b"", b""
+        self._tenure, self._claim, self._renewal, self._watch = b"", b"", b"", b""
         self._ours: list[bytes] = []
         if fence is not None:
             self._ours = [fence.holder.encode(), fence.account.encode()]
             keys, life = (fence.key, fence.account_key), fence.life_ms
             self._watch = command("WATCH", *keys) + command("MGET", *keys)
+            self._tenure = command("ZADD", fence.tenures_key, "GT", fence.tenure, fence.account)
+            self._tenure += command("ZMSCORE", fence.tenures_key, fence.account) + command("GET", fence.key)
             # UNWATCH first: a watched key that this connection changes counts as changed, too.
             self._claim = command("UNWATCH") + command("SET", fence.account_key, fence.account, "NX", "PX", life)
             self._claim += command("SET", fence.key, fence.holder, "NX", "PX", life)
@@ -126,6 +128,7 @@ class TransactionWriter:
                 self._connection = await self._pool.get_connection()
                 self._link = ReplyProtocol(self._connection, self._fail)
                 if self._fence is not None:
+                    self._check_tenure(self._fence, await self._link.ask(self._tenure, _TENURE_REPLIES))
                     replies = await self._link.ask(self._claim, _CLAIM_REPLIES)
                     self._check_claim(self._fence, replies, reconnected=self._led)
                 # After the claims: a streamer that takes them from now on makes Redis discard the next transaction.
@@ -229,9 +232,19 @@ class TransactionWriter:
             self._take_back(self._link)
 
     def _take_back(self, link: ReplyProtocol) -> None:
-        """Take back the expired claims, then send the discarded transaction again."""
+        """Take back the expired claims unless there was a later holder, then send the discarded transaction again."""
         self._sent_at = self._now()
-        link.request(self._claim, _CLAIM_REPLIES, self._taken_back)
+        link.request(self._tenure, _TENURE_REPLIES, self._tenure_found)
+
+    def _tenure_found(self, replies: list[Any]) -> None:
+        if self._fence is None or self._link is None:
+            return
+        try:
+            self._check_tenure(self._fence, replies)
+        except (RedisUnavailable, LeaseLost) as error:
+            self._fail(error)
+            return
+        self._link.request(self._claim, _CLAIM_REPLIES, self._taken_back)
 
     def _taken_back(self, replies: list[Any]) -> None:
         self._sent_at = None
@@ -246,11 +259,22 @@ class TransactionWriter:
             log.warning("the lease had expired and was free: taken back, nothing is lost")
         self._send(self._link)
 
-    def _check_claim(self, fence: Fence, replies: list[Any], *, reconnected: bool) -> None:
-        """Raise the error that the replies to a claim mean, unless the claim succeeded."""
+    def _check_tenure(self, fence: Fence, replies: list[Any]) -> None:
+        """Raise the error that the replies mean, unless this is the newest tenure of the account."""
+        self._refuse(replies)
+        _, (newest,), holder = replies
+        if float(newest) > fence.tenure:
+            raise fence.lost(holder and holder.decode(errors="replace"), None)
+
+    def _refuse(self, replies: list[Any]) -> None:
+        """Raise ``RedisUnavailable`` if Redis refused a command of a claim."""
         refusals = [reply for reply in replies if isinstance(reply, hiredis.ReplyError)]
         if refusals:
             raise RedisUnavailable(f"Redis at {self.url} refused the streamer's lease{_cause(refusals[0])}")
+
+    def _check_claim(self, fence: Fence, replies: list[Any], *, reconnected: bool) -> None:
+        """Raise the error that the replies to a claim mean, unless the claim succeeded."""
+        self._refuse(replies)
         holder, account = (None if each is None else each.decode(errors="replace") for each in replies[-1])
         found = Found(holder, account, replies[3] / 1000, self._now())
         verdict, self._rival = judge(fence, found, self._rival, reconnected=reconnected)

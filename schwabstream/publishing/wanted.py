@@ -15,8 +15,8 @@ import structlog
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from schwabstream.broker.client import heed_cancellation
-from schwabstream.broker.following import FollowingClient
 from schwabstream.broker.url import prefix_at
+from schwabstream.broker.watch import FollowingClient
 from schwabstream.protocol.symbols import MAX_LENGTH
 from schwabstream.report import Source
 

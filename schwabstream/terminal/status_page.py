@@ -79,7 +79,7 @@ def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
 
 
 def _redis(redis: RedisReport) -> list[tuple[str, str]]:
-    """Where the streamer writes, and what followed from changes of the master; of a plain Redis, only its address."""
+    """The Redis to which the streamer writes, the changes of its master, and the events that were lost or repeated."""
     if not redis.master:
         return []
     kind = safe(" ".join([redis.mode, *([redis.name] if redis.name else [])]))

@@ -11,7 +11,8 @@ import pytest
 
 from schwabstream.publishing.packing import command
 from tests.conftest import RedisServer
-from tests.support.redis_model import Client, RedisModel
+from tests.support.redis_connection import Client
+from tests.support.redis_model import RedisModel
 from tests.support.virtual_network import NetworkLoop
 
 SEQUENCES, COMMANDS = 6, 150
@@ -65,6 +66,7 @@ MAKES: dict[str, list[Make]] = {
         _words("HMGET", KEY, MEMBER, MEMBER),
         _words("ZADD", KEY, SCORE, MEMBER),
         _words("ZADD", KEY, "GT", SCORE, MEMBER, SCORE, MEMBER),
+        _words("ZADD", KEY, "XX", "GT", SCORE, MEMBER),
         _words("ZADD", KEY, _one("GT", "x"), MEMBER),
         _words("ZREM", KEY, MEMBER),
         _words("ZMSCORE", KEY, MEMBER, MEMBER),

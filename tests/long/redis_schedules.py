@@ -14,11 +14,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from unittest import mock
 
 if __name__ == "__main__":  # as a script: schwab-py installs a package named tests, too
     import types
-    from pathlib import Path
 
     sys.modules["tests"] = types.ModuleType("tests")
     sys.modules["tests"].__path__ = [str(Path(__file__).parents[1])]
@@ -27,7 +27,8 @@ from tests.support.deployment import Deployment, StreamerProcess, deployed
 from tests.support.redis_promises import judge
 from tests.support.redis_values import Data
 from tests.support.seeds import play_all, seeds_from
-from tests.support.virtual_network import Link, NetworkLoop, Process
+from tests.support.virtual_link import Link
+from tests.support.virtual_network import NetworkLoop, Process
 from tests.support.virtual_time import run_virtual
 
 TROUBLE_S = 40.0
@@ -35,6 +36,8 @@ TROUBLE_S = 40.0
 RECOVERY_S = 420.0
 """An eviction's pause, and a backoff."""
 SETTLE_S = 8.0
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
+"""Token files are written to the disk at once, which costs much real time on a real one."""
 
 Undo = Callable[[], None]
 Begin = Callable[["Play"], Undo | None]
@@ -106,6 +109,7 @@ def _empty(play: Play) -> Undo:
 
     def undo() -> None:
         play.lost_after.append((0.0, play.now))
+        play.redis.stop()  # another trouble may have ended meanwhile, and started it
         play.redis.data = Data()
         if play.redis.behind is not None:
             play.redis.behind = Data()
@@ -350,7 +354,7 @@ def _state(deployment: Deployment) -> list[tuple[str, object, object]]:
 def play_one(seed: int) -> tuple[Outcome, str]:
     """Play one schedule in a folder of its own; returns what it came to, and which promise it broke."""
     outcome, began = Outcome(seed), time.process_time()
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder, contextlib.chdir(folder):
         try:
             play_schedule(outcome)
         except Exception as error:  # noqa: BLE001 - whatever breaks a promise is reported with its seed

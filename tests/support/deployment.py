@@ -1,21 +1,18 @@
 """Two streamers, one Redis and its readers on virtual time: what runs on an operator's machines, in one process.
 
 Each streamer and each reader is a process of its own on a network in memory, with the real publisher, lease, reporter
-and supervisor. ``Ledger`` keeps what they publish and receive, to be judged afterwards.
+and supervisor. A ``Ledger`` keeps what they publish and receive.
 """
 
 import asyncio
 import contextlib
 import functools
 import random
-from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import orjson
 from structlog.testing import capture_logs
 
 from schwabstream.auth.client import SchwabAuthClient
@@ -28,7 +25,7 @@ from schwabstream.consumer import GroupReader, read_stream
 from schwabstream.consumer.conflation import ConflatingQueue
 from schwabstream.consumer.subscription import Subscription
 from schwabstream.errors import SchwabStreamError
-from schwabstream.events import Channel, StatusEvent
+from schwabstream.events import Channel
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.fence import Fence
@@ -40,6 +37,7 @@ from schwabstream.side_tasks import end, start_beside
 from schwabstream.simulator import SchwabSimulator
 from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.supervisor import SchwabStreamClient
+from tests.support.ledger import Heard, Ledger, Run
 from tests.support.redis_model import RedisModel
 from tests.support.virtual_network import NetworkLoop, Process
 from tests.support.virtual_time import START
@@ -49,33 +47,6 @@ PREFIX = "market_data"
 RESTART_S = 5.0
 """A service manager starts a streamer that has ended with an error again."""
 ACCOUNT = "customer"
-
-
-@dataclass(eq=False)
-class Run:
-    """One run of a publisher: what it numbered, and what became of the run."""
-
-    number: int
-    streamer: str
-    publisher: TradingEventPublisher
-    published: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    statuses: list[dict[str, Any]] = field(default_factory=list)
-    began: float = 0.0
-    ended: float | None = None
-    error: BaseException | None = None
-    killed: bool = False
-
-    def take(self, payload: bytes) -> None:
-        """Note one event as it is published."""
-        event = orjson.loads(payload)
-        channel = _CHANNEL_OF[event["type"]]
-        self.published[channel].append(event["seq"])
-        if channel == "status":
-            self.statuses.append(event)
-
-
-_CHANNEL_OF = {"tick": "ticks", "level2": "level2", "bar": "bars", "status": "status", "screener": "screeners"}
-_CHANNEL_OF |= {"account": "account"}
 
 
 class StreamerProcess:
@@ -120,7 +91,7 @@ class StreamerProcess:
         deployment = self._deployment
         store = TokenStore(Path(f"tokens/{self.name}.json"), clock=deployment.wall)
         async with SchwabAuthClient(deployment.settings, store, clock=deployment.wall) as auth:
-            lease = self.lease = Lease(deployment.redis_url, PREFIX, bits=self._rng.getrandbits)
+            lease = self.lease = Lease(deployment.redis_url, PREFIX, bits=self._rng.getrandbits, wall=deployment.wall)
             try:
                 await lease.reach()
                 lease.of_account(ACCOUNT)
@@ -183,43 +154,6 @@ class StreamerProcess:
             await asyncio.wait([streamer])
         if not writer.cancelled():
             writer.result()
-
-
-@dataclass(eq=False)
-class Heard:
-    """What one reader got: for each channel the ``seq`` in order, and the reports of gaps."""
-
-    events: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    gaps: list[StatusEvent] = field(default_factory=list)
-    error: BaseException | None = None
-    story: list[tuple[float, str, int, str]] = field(default_factory=list)
-
-    def take(self, event: Any) -> None:
-        """Note one event."""
-        self.story.append((asyncio.get_running_loop().time(), event.type, event.seq, getattr(event, "reason", "")))
-        if isinstance(event, StatusEvent) and event.seq == 0:
-            self.gaps.append(event)
-        else:
-            self.events[_CHANNEL_OF[event.type]].append(event.seq)
-
-
-class Ledger:
-    """All runs, all that readers got, and what the writers did to Redis."""
-
-    def __init__(self) -> None:
-        self.runs: list[Run] = []
-        self.heard: dict[str, Heard] = defaultdict(Heard)
-        self.written: dict[tuple[str, int], list[float]] = defaultdict(list)
-
-    def write(self, key: bytes, payload: bytes, now: float) -> None:
-        """Note one entry that Redis added to a stream."""
-        channel = key.decode().rpartition(":")[2]
-        self.written[channel, orjson.loads(payload)["seq"]].append(now)
-
-    def begin(self, streamer: str, now: float) -> Run:
-        """A publisher begins."""
-        self.runs.append(Run(len(self.runs), streamer, None, began=now))  # type: ignore[arg-type]  # set at once
-        return self.runs[-1]
 
 
 class Deployment:

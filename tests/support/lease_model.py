@@ -6,19 +6,21 @@ three copies of the data: the master, its replica, which lacks the last ``LAG`` 
 stays writable until it is demoted. ``explore`` visits all states breadth first, with the two streamers interchangeable.
 
 Troubles, of which each path has at most ``budget``: the master dies and the replica is promoted, or Redis returns
-empty; a failover while the master lives; a streamer is paused, killed, cut off from Redis, or left on the side of the
-former master; the answer to a transaction is lost; the lease is deleted, as the last trouble of a path, because a key
-that is deleted again and again protects nothing.
+empty; a failover while the master lives; the master refuses writes for some time; a streamer is paused, killed, cut off
+from Redis, or left on the side of the former master; the answer to a transaction is lost; the lease is deleted, as the
+last trouble of a path, because a key that is deleted again and again protects nothing.
 
 What holds in every state:
 
 1. In no copy of the data does a write of one tenure follow one of a later tenure: of two writers only one survives.
-2. No candidate takes the lease at the master from a living leader that had no trouble of its own in the last 9 s.
-   Trouble of its own: it was paused or could not reach a Redis that the candidate reached. A streamer that is *started*
-   takes a free lease at once, and so may depose a leader that is on its way back; it is not a candidate yet.
+2. No candidate takes the lease at the master from a living leader that had no trouble of its own in the last 10 s.
+   Trouble of its own: it was paused, could not reach a Redis that the candidate reached, or its lease was deleted while
+   it was not connected or before the candidate had seen that it holds it. A streamer that is *started* and finds the
+   lease free at its first look takes it at once, and so may depose a leader that is on its way back.
 3. Such a leader is not deposed either by the lease of a streamer that is dead, or that a failover brought back.
 4. With a living streamer that reaches Redis, somebody leads 30 s after the last trouble.
-5. On a former master no candidate takes the lease while such a leader writes to the master. This needs
+5. On a former master no candidate takes the lease while such a leader writes to the master, if that leader was
+   connected when the master changed (it may still be on its way back from an earlier failover). This needs
    ``min-replicas-to-write`` with a ``min-replicas-max-lag`` of at most 9 s. Without it, the candidate logs in at Schwab
    and ends the leader's session; what it writes is discarded with the former master, so rule 1 holds all the same.
 """
@@ -28,16 +30,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from schwabstream.publishing.election import Candidate, Found, Rival, Step, Verdict, judge
+from schwabstream.publishing.election import VANISHED_GRACE_S, Candidate, Found, Rival, Step, Verdict, judge
 from schwabstream.publishing.fence import LIFE_MS, Fence
 
 LIFE = LIFE_MS // 1000
 LAG = 2
 """Writes that the replica may lack."""
-NOTICE, RETRY, WATCH, CONNECT = 9, 7, 3, 4
-"""Seconds in which a leader has noticed and reconnected, reconnected after a failed attempt, left a former master, and
-reconnected after that."""
-UNTROUBLED = 9
+NOTICE, RETRY, WATCH, CONNECT, REFUSED = 9, 7, 3, 4, 1
+"""Seconds in which a leader has noticed and reconnected, reconnected after a failed attempt, left a former master,
+reconnected after that, and tried again after a Redis that answers has refused."""
+UNTROUBLED = NOTICE + 1
+"""Seconds without trouble after which a leader must be connected."""
 SETTLED = 30
 ALIVE, PAUSED, CUT, ASIDE = range(4)
 FENCES = (Fence("key", "A", "owner", "account"), Fence("key", "B", "owner", "account"))
@@ -50,11 +53,12 @@ class Violation(Exception):
 
 
 class Copy(NamedTuple):
-    """One copy of the data: the holder of the lease, its seconds left, and the place of each tenure in the stream."""
+    """One copy of the data: the lease's holder and seconds left, the place of each tenure in the stream, the newest."""
 
     holder: str = ""
     left: int = 0
     wrote: tuple[int, int] = (NEVER, NEVER)
+    newest: int = 0
 
 
 class Streamer(NamedTuple):
@@ -72,7 +76,11 @@ class Streamer(NamedTuple):
 
 
 class State(NamedTuple):
-    """Everything. ``copies``: the master, its replica and the former master, each empty when there is none."""
+    """Everything. ``copies``: the master, its replica and the former master, each empty when there is none.
+
+    ``numbers``: the tenures of the two streamers. Only their order matters, so they count from 1 without a gap.
+    ``refusing``: the master answers, and refuses every write.
+    """
 
     streamers: tuple[Streamer, ...]
     copies: tuple[tuple[Any, ...], ...]
@@ -80,6 +88,10 @@ class State(NamedTuple):
     old_age: int
     budget: int
     leaderless: int
+    numbers: tuple[int, int]
+    refusing: bool = False
+    left_behind: bool = False
+    """Whether a leader was connected to the master when that became a former one."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +101,11 @@ class Rules:
     look: Callable[[Candidate, str | None, int], tuple[Candidate, Step]] = Candidate.look
     judge: Callable[..., tuple[Verdict, Rival | None]] = judge
     fenced: bool = True
+    numbered: bool = True
     atomic: bool = True
     follows: bool = True
+    probes: bool = True
+    """A look that finds the lease free also writes."""
     max_lag: int = 9
     """Seconds after which a former master refuses writes."""
 
@@ -112,14 +127,17 @@ MASTER, REPLICA, OLD = range(3)
 
 def start(budget: int) -> State:
     """A leads, B waits."""
-    data = Copy("A", LIFE, (LAST, NEVER))
+    data = Copy("A", LIFE, (LAST, NEVER), 1)
     a = Streamer(role="leader", link="m", led=True)
     b = Streamer(link="m", candidate=(1, 0.0, 2.0))
-    return State((a, b), (data, data, ()), 0, 0, budget, 0)
+    return State((a, b), (data, data, ()), 0, 0, budget, 0, (1, 0))
 
 
 def explore(budget: int, rules: Rules, most: int = 10**9) -> Explored:
-    """Visit every state that ``budget`` troubles can reach, at most ``most``, until a rule is broken."""
+    """Visit every state that ``budget`` troubles can reach, at most ``most``, until a rule is broken.
+
+    In the path, A and B change places where the order of the two streamers does.
+    """
     first = _canonical(start(budget))
     came_from: dict[State, tuple[State, str] | None] = {first: None}
     queue: deque[tuple[State, int]] = deque([(first, 0)])
@@ -157,13 +175,21 @@ _SWAP = {"": "", "A": "B", "B": "A", "x": "x"}
 
 
 def _canonical(state: State) -> State:
-    """The state with the two streamers in a fixed order: which is which does not matter."""
+    """The state with the two streamers in a fixed order, and tenures that count without a gap."""
+    used = sorted({0, *state.numbers, *(each[3] for each in state.copies if each)})
+    if used[-1] >= len(used):
+        rank = {number: n for n, number in enumerate(used)}
+        state = state._replace(
+            copies=tuple(each and Copy(each[0], each[1], each[2], rank[each[3]]) for each in state.copies),
+            numbers=(rank[state.numbers[0]], rank[state.numbers[1]]),
+        )
     a, b = state.streamers
     if a <= b:
         return state
     return state._replace(
         streamers=(_renamed(b), _renamed(a)),
-        copies=tuple(c and Copy(_SWAP[c[0]], c[1], (c[2][1], c[2][0])) for c in state.copies),
+        copies=tuple(c and Copy(_SWAP[c[0]], c[1], (c[2][1], c[2][0]), c[3]) for c in state.copies),
+        numbers=(state.numbers[1], state.numbers[0]),
     )
 
 
@@ -208,9 +234,15 @@ def _successors(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
     if state.budget:
         for label, following in _troubles(state):
             yield label, following._replace(budget=state.budget - 1, leaderless=0)
-        if state.copies[MASTER]:
-            deleted = Copy("", 0, state.copies[MASTER][2])
-            yield "lease deleted", _write(state, MASTER, deleted)._replace(budget=0, leaderless=0)
+        if state.copies[MASTER] and not state.refusing:
+            deleted = Copy("", 0, *state.copies[MASTER][2:])
+            # The moment after it was taken is no better: a candidate has not seen it held.
+            unseen = any(each.role == "candidate" and each.candidate[2] < VANISHED_GRACE_S for each in state.streamers)
+            streamers = tuple(
+                each._replace(untroubled=0) if unseen or not each.link else each for each in state.streamers
+            )
+            without = state._replace(streamers=streamers, budget=0, leaderless=0)
+            yield "lease deleted", _write(without, MASTER, deleted)
 
 
 def _tick(state: State) -> State:
@@ -229,7 +261,7 @@ def _tick(state: State) -> State:
     able = [each for each in streamers if each.role != "dead" and each.trouble == ALIVE]
     master = copies[MASTER]
     led = any(each.role == "leader" and each.link == "m" and each.trouble == ALIVE for each in streamers)
-    if not master or not able or led or any(each.trouble != ALIVE for each in streamers):
+    if not master or state.refusing or not able or led or any(each.trouble != ALIVE for each in streamers):
         return state._replace(leaderless=0)
     if state.leaderless >= SETTLED:
         raise Violation("4: nobody leads, although a streamer lives and reaches Redis")
@@ -239,7 +271,7 @@ def _tick(state: State) -> State:
 def _aged(copy: tuple[Any, ...]) -> tuple[Any, ...]:
     if not copy or not copy[0]:
         return copy
-    return Copy(copy[0], copy[1] - 1, copy[2]) if copy[1] > 1 else Copy("", 0, copy[2])
+    return Copy(copy[0], copy[1] - 1, *copy[2:]) if copy[1] > 1 else Copy("", 0, *copy[2:])
 
 
 def _reaches(state: State, streamer: Streamer) -> int | None:
@@ -260,7 +292,7 @@ def _open(state: State, streamer: Streamer) -> int | None:
 
 
 def _writable(state: State, where: int, rules: Rules) -> bool:
-    return where == MASTER or state.old_age < rules.max_lag
+    return not state.refusing if where == MASTER else state.old_age < rules.max_lag
 
 
 def _lead(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State]]:
@@ -292,7 +324,7 @@ def _transact(state: State, who: int, where: int, rules: Rules) -> Iterator[tupl
     name, copy = NAMES[who], Copy(*state.copies[where])
     if not _writable(state, where, rules):
         streamer = state.streamers[who]
-        yield f"{name} is refused", _with(state, who, streamer._replace(link="", timer=RETRY))
+        yield f"{name} is refused", _with(state, who, streamer._replace(link="", timer=REFUSED))
     elif copy.holder == name or not rules.fenced:
         written = _write(state, where, _wrote(copy, who))
         yield f"{name} writes to {'mro'[where]}", written
@@ -309,21 +341,25 @@ def _wrote(copy: Copy, who: int) -> Copy:
     if own == CLOSED:
         raise Violation(f"1: {NAMES[who]} writes after its successor")
     places = (LAST, CLOSED if other == LAST else other)
-    return Copy(
-        copy.holder, LIFE if copy.holder == NAMES[who] else copy.left, places if who == 0 else (places[1], places[0])
-    )
+    left = LIFE if copy.holder == NAMES[who] else copy.left
+    return Copy(copy.holder, left, places if who == 0 else (places[1], places[0]), copy.newest)
 
 
 def _claim(state: State, who: int, where: int, rules: Rules, *, reconnected: bool) -> Iterator[tuple[str, State]]:
     """SET NX, then what the rules make of the answer."""
     streamer, name, copy = state.streamers[who], NAMES[who], Copy(*state.copies[where])
     if not _writable(state, where, rules):
-        yield f"{name} is refused", _with(state, who, streamer._replace(link="", timer=RETRY))
+        yield f"{name} is refused", _with(state, who, streamer._replace(link="", timer=REFUSED))
         return
-    if not copy.holder:
-        copy = Copy(name, LIFE, copy.wrote)
+    number = state.numbers[who]
+    if copy.newest < number:
+        copy = copy._replace(newest=number)
         state = _write(state, where, copy)
-    found = Found(copy.holder, "account", float(copy.left), 0.0)
+    if not copy.holder and (copy.newest == number or not rules.numbered):
+        copy = Copy(name, LIFE, *copy[2:])
+        state = _write(state, where, copy)
+    superseded = copy.newest > number and rules.numbered
+    found = Found(copy.holder or None, "account", float(copy.left), 0.0, superseded=superseded)
     rival = Rival(*streamer.rival) if streamer.rival else None
     verdict, rival = rules.judge(FENCES[who], found, rival, reconnected=reconnected)
     if verdict is Verdict.OURS:
@@ -335,17 +371,17 @@ def _claim(state: State, who: int, where: int, rules: Rules, *, reconnected: boo
             _with(state, who, streamer._replace(link="", timer=1, rival=tuple(rival or ()))),
         )
     else:
-        _fair(state, who, where, copy.holder)
+        _fair(state, who, where, copy)
         deposed = streamer._replace(
             role="candidate", link="", timer=0, led=False, rival=(), candidate=Candidate(-1, 0.0, 0.0)
         )
         yield f"{name} is deposed at {'mro'[where]}", _with(state, who, deposed)
 
 
-def _fair(state: State, who: int, where: int, holder: str) -> None:
+def _fair(state: State, who: int, where: int, copy: Copy) -> None:
     """Rule 3."""
     streamer, other = state.streamers[who], state.streamers[1 - who]
-    lives = holder == NAMES[1 - who] and other.role == "leader"
+    lives = other.role == "leader" and (copy.holder == NAMES[1 - who] or copy.newest == state.numbers[1 - who])
     if where == MASTER and streamer.untroubled >= UNTROUBLED and not lives:
         raise Violation(f"3: {NAMES[who]} gives way to a lease that nobody renews")
 
@@ -363,6 +399,10 @@ def _stand_by(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State
     link, copy = "mro"[where], Copy(*state.copies[where])
     if not rules.atomic and streamer.timer:
         yield from _take(state, who, where, rules, candidate)
+        return
+    if rules.probes and not copy.holder and not _writable(state, where, rules):
+        refused = streamer._replace(link="", candidate=_kept(candidate.away()))
+        yield f"{name} looks and is refused", _with(state, who, refused)
         return
     after, step = rules.look(candidate, copy.holder or None, 1 if streamer.link == link else 2)
     state = _with(state, who, streamer._replace(link=link, candidate=_kept(after)))
@@ -398,10 +438,13 @@ def _take(state: State, who: int, where: int, rules: Rules, candidate: Candidate
     started = candidate.connection is None
     if where == MASTER and lives and not started and other.untroubled >= UNTROUBLED:
         raise Violation(f"2: {name} deposes {NAMES[1 - who]}")
-    if where == OLD and lives and not started and other.link == "m" and other.untroubled >= UNTROUBLED:
+    writes = other.link == "m" and state.left_behind
+    if where == OLD and lives and not started and writes and other.untroubled >= UNTROUBLED:
         raise Violation(f"5: {name} takes the lease of a former master")
     copy = Copy(*state.copies[where])
-    state = _write(state, where, Copy(name, LIFE, copy.wrote))
+    number = 1 + max(*state.numbers, *(each[3] for each in state.copies if each))
+    state = state._replace(numbers=(number, state.numbers[1]) if who == 0 else (state.numbers[0], number))
+    state = _write(state, where, Copy(name, LIFE, copy.wrote, number))
     yield f"{name} takes the lease at {'mro'[where]}", _with(state, who, _elected(state.streamers[who]))
     if state.budget:
         unanswered = state.streamers[who]._replace(link="", candidate=(-1, 0.0, 0.0))
@@ -411,7 +454,7 @@ def _take(state: State, who: int, where: int, rules: Rules, candidate: Candidate
 def _forgotten(copy: Copy, who: int) -> Copy:
     """The copy with a former tenure of this streamer as that of nobody."""
     wrote = (NEVER, copy.wrote[1]) if who == 0 else (copy.wrote[0], NEVER)
-    return Copy("x" if copy.holder == NAMES[who] else copy.holder, copy.left, wrote)
+    return Copy("x" if copy.holder == NAMES[who] else copy.holder, copy.left, wrote, copy.newest)
 
 
 def _course(state: State) -> Iterator[tuple[str, State]]:
@@ -423,30 +466,38 @@ def _course(state: State) -> Iterator[tuple[str, State]]:
         if replica:
             yield "promote", state._replace(copies=(replica, (), ()), lag=0)
         yield "return empty", state._replace(copies=(Copy(), (), ()), lag=0)
+    if state.refusing:
+        yield "writes are accepted", state._replace(refusing=False)
     if old:
-        demoted = _put(state, OLD, ())
+        demoted = _put(state, OLD, ())._replace(left_behind=False)
         yield "demote", _put(demoted, REPLICA, master)._replace(lag=0) if master else demoted
     for who, streamer in enumerate(state.streamers):
         if streamer.trouble != ALIVE:
             yield f"{NAMES[who]} recovers", _with(state, who, streamer._replace(trouble=ALIVE, untroubled=0))
         if streamer.role == "dead":
-            yield f"{NAMES[who]} starts", _with(state, who, Streamer(untroubled=0))
+            copies = tuple(each and _forgotten(Copy(*each), who) for each in state.copies)
+            yield f"{NAMES[who]} starts", _with(state._replace(copies=copies), who, Streamer(untroubled=0))
 
 
 def _troubles(state: State) -> Iterator[tuple[str, State]]:
     master, replica, _old = state.copies
     if master:
-        yield "master dies", _put(_cut_links(state, "m"), MASTER, ())
+        yield "master dies", _put(_cut_links(state, "m"), MASTER, ())._replace(refusing=False)
+        if not state.refusing:
+            yield "writes are refused", state._replace(refusing=True)
     if master and replica:
         streamers = tuple(
             each._replace(link="o", timer=WATCH) if each.link == "m" else each for each in state.streamers
         )
-        yield "failover", state._replace(streamers=streamers, copies=(replica, (), master), lag=0, old_age=0)
+        moved_on = state._replace(streamers=streamers, copies=(replica, (), master), lag=0, old_age=0, refusing=False)
+        yield "failover", moved_on
         for who in (0, 1):
             moved = list(streamers)
             if moved[who].role != "dead":
                 moved[who] = moved[who]._replace(trouble=ASIDE, untroubled=0)
+                led = any(each.role == "leader" and each.link == "m" for each in state.streamers)
                 aside = state._replace(streamers=tuple(moved), copies=(replica, (), master), lag=0, old_age=0)
+                aside = aside._replace(refusing=False, left_behind=led)
                 yield f"failover, {NAMES[who]} left aside", aside
     for who, streamer in enumerate(state.streamers):
         if streamer.role != "dead" and streamer.trouble == ALIVE:

@@ -7,14 +7,13 @@ with the data of an earlier moment (:meth:`RedisModel.fail_over`).
 
 import asyncio
 import hashlib
-from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import hiredis
-
-from tests.support.redis_replies import NO_ARRAY, Pairs, Push, encode
-from tests.support.redis_stream_values import Refused, Stream, reading
+from tests.support.redis_connection import Client
+from tests.support.redis_replies import NO_ARRAY, Pairs, Push
+from tests.support.redis_stream_values import reading
+from tests.support.redis_streams import Refused, Stream
 from tests.support.redis_values import COMMANDS, Data, matches
 from tests.support.virtual_network import Listener, Network
 
@@ -42,71 +41,6 @@ _OF_SERVER = {
 _WHILE_SUBSCRIBED = {b"PING", b"SUBSCRIBE", b"UNSUBSCRIBE", b"SSUBSCRIBE", b"SUNSUBSCRIBE"}
 
 
-class Client(asyncio.Protocol):
-    """One connection."""
-
-    def __init__(self, model: "RedisModel") -> None:
-        self.model, self.number = model, 0
-        self.transport: asyncio.Transport | None = None
-        self._reader = hiredis.Reader()
-        self.protocol = 2
-        self.unread: deque[bytes] = deque()
-        self.queue: list[list[bytes]] | None = None
-        self.refused, self.dirty = False, False
-        self.watched: set[bytes] = set()
-        self.channels: dict[bytes, None] = {}
-        self.shards: dict[bytes, None] = {}
-        self.blocked: tuple[list[bytes], asyncio.TimerHandle | None] | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        """Begin."""
-        self.transport = transport
-        self.model.attach(self)
-
-    def data_received(self, data: bytes) -> None:
-        """Run what is complete, unless the server does nothing at the moment."""
-        self.model.note(self, data)
-        self.unread.append(data)
-        self.go_on()
-
-    def go_on(self) -> None:
-        """Run the commands that have arrived, up to one that waits."""
-        while not self.model.frozen and self.blocked is None and self.transport is not None:
-            words = self._reader.gets()
-            if words is False:
-                if not self.unread:
-                    return
-                self._reader.feed(self.unread.popleft())
-            elif words:
-                self.model.run(self, words)
-
-    def eof_received(self) -> bool:
-        """Close, too."""
-        return False
-
-    def connection_lost(self, _: Exception | None) -> None:
-        """Forget the connection."""
-        self.transport = None
-        self.unblock()
-        self.model.detach(self)
-
-    def unblock(self) -> None:
-        """Wait no longer."""
-        if self.blocked is not None and self.blocked[1] is not None:
-            self.blocked[1].cancel()
-        self.blocked = None
-
-    def send(self, value: Any) -> None:
-        """Send a reply."""
-        if self.transport is not None:
-            self.transport.write(encode(value, self.protocol))
-
-    def end(self) -> None:
-        """Reset the connection."""
-        if self.transport is not None:
-            self.transport.abort()
-
-
 class RedisModel:
     """One server: ``start`` it, connect to ``port``.
 
@@ -120,6 +54,7 @@ class RedisModel:
         self.data = Data()
         self.behind: Data | None = None
         self.clients: dict[int, Client] = {}
+        self.unsent: list[Client] = []
         self.connections = 0
         self.frozen = False
         self.refusal: str | None = None
@@ -172,6 +107,12 @@ class RedisModel:
         if self.heard is not None:
             self.heard.append(line)
 
+    def flush(self) -> None:
+        """Send the replies to every client that has some."""
+        unsent, self.unsent = self.unsent, []
+        for client in unsent:
+            client.flush()
+
     def attach(self, client: Client) -> None:
         """A connection began."""
         self.connections += 1
@@ -187,6 +128,7 @@ class RedisModel:
     def run(self, client: Client, words: list[bytes]) -> None:
         """Run one command and send its reply."""
         words[0] = words[0].upper()
+        self.data.expire(self._now())
         self._spread()
         reply = self._answer(client, words)
         if reply is not self:
@@ -196,8 +138,7 @@ class RedisModel:
             self._serve_blocked()
 
     def _spread(self) -> set[bytes]:
-        """Expire, and note the changes for the clients that watch them."""
-        self.data.expire(self._now())
+        """Note the changed keys for the clients that watch them."""
         touched, self.data.touched = self.data.touched, set()
         if touched:
             for client in self.clients.values():

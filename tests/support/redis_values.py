@@ -10,15 +10,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from tests.support.redis_stream_values import (
-    NOT_A_NUMBER,
-    STREAM_COMMANDS,
-    SYNTAX,
-    WRONG_TYPE,
-    Command,
-    Refused,
-    Stream,
-)
+from tests.support.redis_stream_values import STREAM_COMMANDS, Command
+from tests.support.redis_streams import NOT_A_NUMBER, SYNTAX, WRONG_TYPE, Refused, Stream
 
 Value = bytes | dict[bytes, bytes] | dict[bytes, float] | Stream
 
@@ -205,7 +198,7 @@ def _hvals(data: Data, _: int, key: bytes) -> list[bytes]:
 
 def _zadd(data: Data, _: int, key: bytes, *words: bytes) -> int:
     options, rest = set(), [*words]
-    while rest and rest[0].upper() in (b"GT", b"NX", b"CH"):
+    while rest and rest[0].upper() in (b"GT", b"NX", b"XX", b"CH"):
         options.add(rest.pop(0).upper())
     if not rest or len(rest) % 2:
         raise Refused(SYNTAX)
@@ -213,15 +206,22 @@ def _zadd(data: Data, _: int, key: bytes, *words: bytes) -> int:
         pairs = [(member, float(score)) for score, member in zip(rest[::2], rest[1::2], strict=True)]
     except ValueError:
         raise Refused("ERR value is not a valid float") from None
-    members: SortedSet = data.make(key, SortedSet)
+    members: SortedSet | None = data.get(key, SortedSet)
+    if members is None:
+        if b"XX" in options:
+            return 0
+        members = data.make(key, SortedSet)
     added = changed = 0
     for member, score in pairs:
         before = members.get(member)
-        if before is not None and (b"NX" in options or (b"GT" in options and score <= before)):
+        kept = b"NX" in options or (b"GT" in options and score <= before) if before is not None else b"XX" in options
+        if kept:
             continue
         members[member] = score
         added += before is None
         changed += before != score
+    if changed:
+        data.touched.add(key)
     return changed if b"CH" in options else added
 
 

@@ -37,11 +37,21 @@ class _JumpingSelector(selectors.DefaultSelector):
         return ready
 
 
+class SocketlessSelector(_JumpingSelector):
+    """The same for a loop without sockets: asks the system for nothing."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise RuntimeError("everything waits, and nothing will ever happen")
+        self.skipped_s += max(timeout, 0.0)
+        return []
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """The loop; ``time`` starts at 0 and moves by jumps only. ``crashes`` holds what no task or callback caught."""
 
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
+    def __init__(self, selector: type[_JumpingSelector] = _JumpingSelector) -> None:
+        self._jumping = selector()
         super().__init__(self._jumping)
         self.crashes: list[dict[str, Any]] = []
         self.set_exception_handler(lambda _, context: self.crashes.append(context))

@@ -1,4 +1,4 @@
-"""Asks each Sentinel and each server of a topology what ``doctor`` checks; decides nothing.
+"""Collects from each Sentinel and each server of a topology what ``doctor`` checks. Decides nothing.
 
 Every server is asked directly, because a replica may become the master at any time.
 """
@@ -6,13 +6,13 @@ Every server is asked directly, because a replica may become the master at any t
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from schwabstream.broker.client import RedisClient, redis_client
+from schwabstream.broker.nodes import address_in, pairs_in
 from schwabstream.broker.url import Address, RedisUrl, cause_of
 from schwabstream.escapes import safe
 
@@ -50,7 +50,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What one Redis answered about itself; without the permission for it, ``settings`` or ``role`` are empty."""
+    """What one Redis answered about itself; ``settings`` or ``role`` is empty without the permission to ask for it."""
 
     role: str
     in_step: bool
@@ -61,45 +61,45 @@ class Server:
 
 
 Asked = dict[Address, T | str]
-"""The answer of each, or why there is none."""
+"""The answer of each server, or the reason why there is none."""
 
 
 class Nodes:
-    """The Sentinels and servers of one URL, asked side by side."""
+    """The Sentinels and servers of one URL, asked concurrently."""
 
     def __init__(self, url: RedisUrl, prefix: str) -> None:
         self._url, self._prefix = url, prefix
 
     async def ask_sentinels(self) -> Asked[Sentinel]:
-        """Every Sentinel in the URL, and every other one that they name."""
+        """The answers of every Sentinel in the URL, and of every other one that these name."""
         return await _with_others(self._url.seeds, self._sentinel)
 
     async def ask_members(self, slot: int) -> Asked[Member]:
-        """Every node of the Cluster in the URL, and every other one that they name."""
+        """The answers of every node in the URL, and of every other one that these name."""
 
         async def ask(node: Address) -> Member:
             async with self._redis(node) as redis:
                 info = str(await redis.execute_command("CLUSTER", "INFO"))
                 view = str(await redis.execute_command("CLUSTER", "NODES"))
             state = dict(line.partition(":")[::2] for line in info.splitlines()).get("cluster_state", "")
-            return read_view(view, slot, safe(state))
+            return read_view(view, node, slot, safe(state))
 
         return await _with_others(self._url.seeds, ask)
 
     async def ask_servers(self, servers: Iterable[Address]) -> Asked[Server]:
-        """These servers."""
+        """The answers of these servers."""
         return await _ask_all(servers, self._server)
 
     async def _sentinel(self, node: Address) -> Sentinel:
         name = self._url.master_name
         async with self._redis(node, sentinel=True) as redis:
             found: Any = await redis.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
-            master = next(iter(_addresses([found])), None)
+            master = next(iter(_addresses([found], node)), None)
             if master is None:
                 return Sentinel(None)
-            others = [_pairs(each) for each in await _allowed(redis, "SENTINEL", "SENTINELS", name) or ()]
-            replicas = [_pairs(each) for each in await _allowed(redis, "SENTINEL", "REPLICAS", name) or ()]
-            facts = _pairs(await _allowed(redis, "SENTINEL", "MASTER", name))
+            others = [pairs_in(each) for each in await _allowed(redis, "SENTINEL", "SENTINELS", name) or ()]
+            replicas = [pairs_in(each) for each in await _allowed(redis, "SENTINEL", "REPLICAS", name) or ()]
+            facts = pairs_in(await _allowed(redis, "SENTINEL", "MASTER", name))
             trouble = None
             try:
                 await _allowed(redis, "SENTINEL", "CKQUORUM", name)
@@ -107,8 +107,8 @@ class Nodes:
                 trouble = safe(str(error))
         return Sentinel(
             master,
-            tuple(_addresses([each.get("ip"), each.get("port")] for each in others)),
-            tuple(_addresses([each.get("ip"), each.get("port")] for each in replicas)),
+            tuple(_addresses(([each.get("ip"), each.get("port")] for each in others), node)),
+            tuple(_addresses(([each.get("ip"), each.get("port")] for each in replicas), node)),
             _number(facts.get("quorum")),
             _number(facts.get("down-after-milliseconds")),
             trouble,
@@ -117,7 +117,7 @@ class Nodes:
     async def _server(self, node: Address) -> Server:
         async with self._redis(node) as redis:
             role: Any = await _allowed(redis, "ROLE") or ("",)
-            settings = _pairs(await _allowed(redis, "CONFIG", "GET", *SETTINGS))
+            settings = pairs_in(await _allowed(redis, "CONFIG", "GET", *SETTINGS))
         in_step = len(role) > 3 and role[3] == "connected"
         return Server(safe(str(role[0])), in_step, len(role[2]) if role[0] == "master" else 0, settings)
 
@@ -132,13 +132,13 @@ class Nodes:
         return redis_client(url, self._prefix, timeout_s=ANSWER_LIMIT_S, decode_responses=True, protocol=2, **login)
 
 
-def read_view(view: str, slot: int, state: str) -> Member:
-    """The reply to CLUSTER NODES, which lists failed nodes, too: one node on each line."""
+def read_view(view: str, asked: Address, slot: int, state: str) -> Member:
+    """Read the reply of the node ``asked`` to CLUSTER NODES: one node on each line, failed ones included."""
     owner_id, owner = "", None
     places: dict[str, tuple[str, Address]] = {}
     for line in view.splitlines():
         name, place, flags, of, _, _, _, _, *ranges = line.split()
-        address = _addresses([place.partition("@")[0].rpartition(":")[::2]])
+        address = _addresses([place.partition("@")[0].rpartition(":")[::2]], asked)
         if not address or {"noaddr", "handshake"} & set(flags.split(",")):
             continue
         places[name] = of, address[0]
@@ -149,7 +149,7 @@ def read_view(view: str, slot: int, state: str) -> Member:
 
 
 def _holds(range_: str, slot: int) -> bool:
-    """Whether a range such as ``0-5460`` or ``7`` has the slot; a slot that moves is in brackets."""
+    """Whether a range such as ``0-5460`` or ``7`` contains the slot; brackets mark a slot that is being moved."""
     first, _, last = range_.partition("-")
     return first.isdecimal() and int(first) <= slot <= int(last or first)
 
@@ -171,8 +171,8 @@ async def _ask_all(nodes: Iterable[Address], ask: Callable[[Address], Awaitable[
         except (RedisError, OSError, ValueError, TypeError) as error:
             return cause_of(error)
 
-    known = list(nodes)
-    return dict(zip(known, await asyncio.gather(*map(answer, known)), strict=True))
+    asked = list(nodes)
+    return dict(zip(asked, await asyncio.gather(*map(answer, asked)), strict=True))
 
 
 async def _allowed(redis: RedisClient, *words: str) -> Any:
@@ -183,17 +183,10 @@ async def _allowed(redis: RedisClient, *words: str) -> Any:
         return None
 
 
-def _addresses(replies: Iterable[Any]) -> list[Address]:
-    """The addresses in lists that begin with a host and a port."""
-    found = [(str(each[0] or ""), str(each[1])) for each in replies if each]
-    return [Address(safe(host), int(port)) for host, port in found if host and port.isdecimal()]
-
-
-def _pairs(reply: Any) -> dict[str, str]:
-    """Names and values, from a flat list or a map."""
-    if isinstance(reply, dict):
-        return {str(name): str(value) for name, value in reply.items()}
-    return {str(name): str(value) for name, value in list(pairwise(reply or []))[::2]}
+def _addresses(replies: Iterable[Any], asked: Address) -> list[Address]:
+    """The addresses in the replies of a server, each of which begins with a host and a port."""
+    found = (address_in(each, asked) for each in replies)
+    return [Address(safe(each.host), each.port) for each in found if each]
 
 
 def _number(text: str | None) -> int | None:

@@ -18,18 +18,18 @@ _LISTED = 5
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The master and its replicas, as the majority sees them, and how long a failure stays unnoticed."""
+    """The master and its replicas, as the majority names them, and how long the failure detection takes."""
 
     master: Address
     replicas: tuple[Address, ...]
     detect_ms: int | None
-    """None where only the master's own configuration has it, or nobody shows it."""
+    """None on a Cluster, where only the nodes' own configuration has it, and if no Sentinel shows it."""
     shorten: str
     """The command that shortens that time."""
 
 
 async def examine_topology(url: str, prefix: str) -> list[Finding]:
-    """The findings about Sentinels, Cluster and replicas; for a single Redis, only that it is one."""
+    """The findings about Sentinels, the Cluster and replicas; a single one for a single Redis."""
     parsed, prefix = parse_redis_url(url), prefix_at(url, prefix)
     nodes = Nodes(parsed, prefix)
     if parsed.mode == "single":
@@ -54,7 +54,7 @@ def look_at_sentinels(name: str, answers: Asked[Sentinel]) -> tuple[Finding, Out
         return failed(topic, f"no Sentinel answers ({silent})", START, 8), None
     master, votes = Counter(each.master for each in found.values()).most_common(1)[0]
     if master is None:
-        detail = f"the Sentinels know no master of the name {name}"
+        detail = f"the Sentinels monitor no master named {name}"
         return failed(topic, detail, "correct the name after the last / of REDIS_URL or --redis", 8), None
     if votes * 2 <= len(found):
         names = ", ".join(sorted({str(each.master) for each in found.values()}))
@@ -78,7 +78,7 @@ def look_at_sentinels(name: str, answers: Asked[Sentinel]) -> tuple[Finding, Out
 
 
 def look_at_members(slot: int, prefix: str, answers: Asked[Member]) -> tuple[Finding, Outlook | None]:
-    """Whether the Cluster serves the prefix's slot, and who owns it."""
+    """Whether the Cluster serves the prefix's slot, and the owner of the slot."""
     topic, silent = TOPOLOGY_FINDINGS[0], _silent(answers)
     found = {node: each for node, each in answers.items() if not isinstance(each, str)}
     if not found:
@@ -94,7 +94,7 @@ def look_at_members(slot: int, prefix: str, answers: Asked[Member]) -> tuple[Fin
     what = f"cluster: {counted(len(answers), 'node')}, slot {slot} of {prefix} is at {owner}"
     if bad:
         detail = f"{what}; cluster_state is not ok at {_listed(bad)}"
-        return warning(topic, detail, "see CLUSTER NODES; start the failed nodes"), outlook
+        return warning(topic, detail, "find the failed nodes with CLUSTER NODES, and start them"), outlook
     if silent:
         fix = "start that node, or remove it with CLUSTER FORGET"
         return warning(topic, f"{what}; no answer from {silent}", fix), outlook
@@ -112,12 +112,15 @@ def look_at_failover(outlook: Outlook, servers: Asked[Server]) -> Finding:
     what = f"{counted(replicas, 'replica')} connected, min-replicas-to-write {_shown(needed)}"
     what += f", a failure is noticed after {detect_ms / 1000:g} s" if detect_ms else ""
     if needed and replicas < needed:
-        return failed(topic, f"{what}: the master refuses to write", "start the missing replicas", 8)
+        return failed(topic, f"{what}: the master refuses all writes", "start the missing replicas", 8)
     fixes = []
     if not replicas:
         fixes.append("start a replica: without one, nothing takes over")
     if needed == 0:
-        fixes.append("CONFIG SET min-replicas-to-write 1 on every server: an isolated master then refuses to write")
+        # With a single replica, its failure or a failover would stop all writes.
+        first = "" if replicas > 1 else "with two replicas, "
+        set_one = "CONFIG SET min-replicas-to-write 1 on every server"
+        fixes.append(f"{first}{set_one}: an isolated master then accepts no events")
     if detect_ms and detect_ms > KEPT_S * 1000:
         fixes.append(f"{outlook.shorten}: the streamer keeps what Redis acknowledged for {KEPT_S} s")
     return warning(topic, what, "; ".join(fixes)) if fixes else ok(topic, what)
@@ -153,7 +156,7 @@ def _troubles(server: Server | str, masters: Mapping[str, str]) -> list[str]:
 
 
 def _silent(answers: Mapping[Address, object]) -> str:
-    """The ones without an answer, each with the reason."""
+    """The servers without an answer, each with the reason."""
     return _listed([f"{node}: {each}" for node, each in answers.items() if isinstance(each, str)])
 
 

@@ -234,7 +234,7 @@ class _Run:
             await publisher.close()
 
     def _renew(self, lost: int) -> None:
-        """Write again what Redis may have lost beside events: a hash may be older than the streams."""
+        """Write the hashes again after a loss of events, because they may be older than the streams."""
         if self._client is not None:
             self._client.market.renew(ticks=lost > 0)
 

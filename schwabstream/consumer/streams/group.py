@@ -50,7 +50,7 @@ class Group:
         """The next entries, or reports of trimmed ones; waits a moment for some."""
         try:
             if self._connections != self._stream.connections:
-                # The answer to the last read may be lost, or the master, and with it acknowledgements.
+                # The answer to the last read may be lost; so may acknowledgements, with the master.
                 self._own_from, self._connections = "0", self._stream.connections
             if self._own_from is not None:
                 return await self._read_own(self._own_from)
@@ -58,12 +58,12 @@ class Group:
         except ResponseError as error:
             if "NOGROUP" not in str(error) and "no such key" not in str(error):
                 raise
-            log.warning("the consumer group was missing: created again", group=self._name, stream=self._stream.key)
             await self._create(await self._resume_id())
+            log.warning("the consumer group was missing: created again", group=self._name, stream=self._stream.key)
             return []
 
     async def _resume_id(self) -> str:
-        """Where a group that is gone begins again: at the events that this consumer received, or where it started."""
+        """The id for a lost group: after the events that this consumer received, or where it started."""
         seq = self.delivered.resume_after()
         seq = self._start_seq if seq is None else seq
         with contextlib.suppress(NoPermissionError):

@@ -86,8 +86,8 @@ async def read_stream(
 
     Entries that were trimmed before they could be read come as one StatusEvent ``gap`` with ``detail`` ``trimmed``. Its
     ``count``, of all symbols together, is None where it is unknown: after a resume, and across a restart of the
-    streamer. Entries that cannot be parsed are logged and skipped. When another server becomes master, reading
-    continues there; an event that the streamer writes again does not come twice. The first entry raises ``SymbolError``
+    streamer. Entries that cannot be parsed are logged and skipped. When another server becomes the master, reading
+    continues there; an event that the streamer writes again is yielded once. The first entry raises ``SymbolError``
     and ``ConfigurationError`` for invalid arguments, and ``RedisUnavailable`` when Redis cannot be reached.
     """
     check_position("from_id", from_id)
@@ -123,7 +123,7 @@ class _Place:
         self.id, self.seq = await self._stream.resolve(from_id)
 
     async def read(self) -> list[Raw]:
-        """The entries after this place; none when the connection was opened anew, as another server may answer."""
+        """The entries after this place; none after a reconnect, because another server may have answered."""
         stream = self._stream
         while self._connections != stream.connections:
             connections = stream.connections
@@ -133,7 +133,7 @@ class _Place:
         return raws if self._connections == stream.connections else []
 
     def passes(self, raw: Raw) -> bool:
-        """Move on to the next entry; False for an event that the streamer wrote again."""
+        """Move to this entry; returns False for an event that the streamer wrote again."""
         self.id, seq = raw[0].decode(), seq_of(raw)
         if is_repeat(seq, self.seq):
             return False

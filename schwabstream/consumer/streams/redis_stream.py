@@ -11,14 +11,14 @@ from typing import Any, Generic, NamedTuple
 
 import structlog
 from pydantic import ValidationError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import OutOfMemoryError, RedisError, ResponseError
 from typing_extensions import TypeVar  # that of typing has no default before Python 3.13
 
 from schwabstream.broker.arguments import check_channel, check_texts
 from schwabstream.broker.client import cancellation_heeded
-from schwabstream.broker.following import FollowingClient
 from schwabstream.broker.kind import refuse_unsuitable
-from schwabstream.broker.url import is_away, prefix_at, redact_url, unavailable
+from schwabstream.broker.url import cause_of, is_away, prefix_at, redact_url, unavailable
+from schwabstream.broker.watch import FollowingClient
 from schwabstream.clock import today
 from schwabstream.consumer.event_header import read_header, read_seq
 from schwabstream.consumer.repeats import RUN_APART
@@ -68,8 +68,8 @@ class RawEntry(NamedTuple):
 class RedisStream:
     """One Redis stream: its client, its entries, ``raw`` or as models, and retries while Redis is away.
 
-    With ``reads``, it is read from a replica if the URL asks for one. ``watched`` must run, so that it follows a master
-    that moves while the old one still answers.
+    With ``reads``, it is read from a replica if the URL asks for one. Use it within :meth:`watched`, so that it
+    follows a new master while the old one still answers.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class RedisStream:
         return self._following.connections
 
     def watched(self) -> AbstractAsyncContextManager[None]:
-        """Follow the master to another server, in the block."""
+        """Follow the master for the duration of the block."""
         return self._following.following()
 
     async def close(self) -> None:
@@ -123,7 +123,7 @@ class RedisStream:
         return list(answer[0][1]) if answer else []
 
     async def place_of(self, position: str, seq: int | None) -> str:
-        """The id to read on from, for a reader of all entries up to ``position``, the last with that ``seq``.
+        """The id from which to continue, for a reader of all entries up to ``position``, the last with that ``seq``.
 
         A new master may lack the newest entries, and a replica may not have them yet. The streamer writes them again
         with new ids, which are lower than ``position`` where the clock is behind.
@@ -194,17 +194,20 @@ class RedisStream:
         return Entry(entry_id, status)
 
     async def patiently(self, call: Any, *arguments: Any) -> Any:
-        """The call's result; repeats the call while Redis is away."""
-        backoff = redis_backoff()
+        """The call's result; repeats the call while Redis is away or out of memory."""
+        backoff, refused = redis_backoff(), False
         while True:
             try:
                 async with self._following.call():
                     with cancellation_heeded():
                         return await call(*arguments)
             except (RedisError, OSError) as error:
-                if isinstance(error, ResponseError) and not is_away(error):
+                refusal = isinstance(error, ResponseError)
+                if refusal and not (isinstance(error, OutOfMemoryError) or is_away(error)):
                     raise self.unavailable(error) from error
-                log.debug("redis is away", url=self._url, reason=str(error))
+                note = log.warning if refusal and not refused else log.debug
+                note("redis does not serve: trying again", url=self._url, reason=cause_of(error))
+                refused = refused or refusal
             # A server that refuses keeps its connections, and the next one must lead to another.
             await self._following.disconnect()
             await asyncio.sleep(backoff.next_delay())

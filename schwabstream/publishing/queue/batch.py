@@ -1,4 +1,4 @@
-"""The commands of a batch beside those of the events, and what Redis refuses of a batch that it otherwise runs."""
+"""The commands of a batch besides those of the events, and the ones that Redis refuses while it runs the others."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -13,7 +13,7 @@ from schwabstream.report import Count
 
 
 class Batch:
-    """The batch in flight: which names its commands write to, in order.
+    """The batch in flight: the names to which its commands write, in order.
 
     With each report it also writes the changed instruments, the refused commands that are worth repeating, and the
     removal of entries older than ``maxage_s``, unless that is 0. ``refusing`` has the names whose writes Redis refuses,
@@ -37,7 +37,7 @@ class Batch:
         self._others: list[str] = []
 
     def load_report(self, now_ms: int) -> tuple[list[bytes], int]:
-        """The packed commands that go with a report, and how many they are."""
+        """The packed commands that go with a report, and their number."""
         report, instruments = self._report.load(), self._instruments.load()
         # With the report, so that a quiet stream loses its old entries too and each event stays one XADD. Exact,
         # because "~" keeps up to a hundred entries of any age.
@@ -67,7 +67,7 @@ class Batch:
         return writes
 
     def note_refusals(self, replies: Sequence[object]) -> None:
-        """Count and keep what Redis refused; ``replies`` are those to all commands, in order."""
+        """Count and keep the refused commands; ``replies`` are those to all commands, in order."""
         for (name, newest), reply in zip(self.writes(), replies, strict=True):
             self._note(name, reply, newest)
 

@@ -1,4 +1,4 @@
-"""The bounds of the queue of all channels, and which events are dropped when it exceeds them. Pure."""
+"""The bounds of the queues of all channels together, and which events are dropped above them. Pure."""
 
 from collections.abc import Collection, Iterable
 
@@ -15,11 +15,11 @@ class Bounds:
         self.most_bytes = self.bytes = most_bytes
 
     def filled(self, part: float, events: int, size: int) -> bool:
-        """Whether this many events or bytes fill more than that part."""
+        """Whether this many events or bytes fill more than ``part`` of the bounds."""
         return events > self.most_events * part or size > self.most_bytes * part
 
     def shed(self, queues: Collection[ChannelQueue], events: int, size: int) -> tuple[int, int]:
-        """Drop the oldest of this many events until an eighth is free, from the largest queue first.
+        """Drop the oldest of ``events`` queued events until an eighth is free, from the largest queue first.
 
         Returns how many events and bytes were freed.
         """

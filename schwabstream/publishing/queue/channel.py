@@ -47,7 +47,7 @@ def number_of(event: Event) -> int:
 
 
 def received_ms(event: Event) -> int | None:
-    """When the frame of a queued event arrived, in milliseconds since the epoch; None when the event has no time."""
+    """When the frame of a queued event arrived, in milliseconds since the epoch; None when it has no time."""
     found = _RECEIVED.search(event[1])
     return int(found[1]) // 1000 if found else None
 
@@ -63,8 +63,8 @@ class ChannelQueue:
     ``newest`` holds the ``seq`` of the newest event of each symbol. A ``maxlen`` of 0 means that the channel has no
     stream. ``symbol_channels``: whether each event is also published on the channel of its symbol; ``symbol_names``
     stands for all of these channels in reports. With ``sharded``, which a Cluster needs, they are sharded channels.
-    ``first_seq`` is the number before the first event of the run, and ``dropped`` has the numbers of events that Redis
-    never got. ``written_at`` is when Redis last acknowledged a batch.
+    ``first_seq`` is the number before the first event of the run, and ``dropped`` has the numbers of events that never
+    reached Redis. ``written_at`` is when Redis last acknowledged a batch.
     """
 
     def __init__(
@@ -183,9 +183,8 @@ class ChannelQueue:
         newest = {symbol: index for index, (symbol, _) in enumerate(self.events)}
         freed_events = freed_bytes = 0
         kept: list[Event] = []
-        runs: list[
-            list[Event]
-        ] = []  # neighbours that are dropped: between their numbers all others are dropped already
+        # Neighbours that are dropped; any number between theirs belongs to an event that was dropped earlier.
+        runs: list[list[Event]] = []
         next_index = -1
         for index, entry in enumerate(self.events):
             if (freed_events < events or freed_bytes < size) and newest[entry[0]] != index:

@@ -1,4 +1,4 @@
-"""The events that Redis acknowledged last, in case the next master lacks them (docs/adr/0016). Pure.
+"""The newest acknowledged events, kept in case the next master lacks them (docs/adr/0016). Pure.
 
 Replication is asynchronous: Redis acknowledges a batch before its replicas have it. Sentinel leaves a demoted master
 writable for about ten seconds, so events are kept for a little longer than that.
@@ -18,7 +18,7 @@ _Batch = tuple[float, Channel, list[Event], int]  # when, and the events with th
 
 
 class Kept:
-    """The newest acknowledged events, at most ``most`` and at most ``KEPT_BYTES`` of them, over all channels."""
+    """The newest acknowledged events of all channels: at most ``most`` events, and at most ``KEPT_BYTES`` bytes."""
 
     def __init__(self, most: int = KEPT_EVENTS) -> None:
         self._most = most
@@ -26,7 +26,7 @@ class Kept:
         self.events = self.bytes = 0
 
     def add(self, now: float, channel: Channel, events: list[Event], size: int) -> None:
-        """Keep the events of one batch, which weigh ``size`` bytes; the list must not change any more."""
+        """Keep the events of one batch, of ``size`` bytes; the list must not change afterwards."""
         # Called for every batch: it appends and counts, and looks at no event.
         self._batches.append((now, channel, events, size))
         self.events += len(events)

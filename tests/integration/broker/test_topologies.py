@@ -109,7 +109,7 @@ async def test_a_master_that_is_not_one_is_not_written_to(servers: contextlib.Ex
     demoted = servers.enter_context(RespServer(redis(role=["slave", "127.0.0.1", 1, "connected", 0])))
     three = [servers.enter_context(RespServer(sentinel(lambda: pair(demoted.address)))) for _ in range(3)]
     sentence = await failure(sentinels_url(*three))
-    assert f"name {demoted.address}, which is not a master at the moment: wait" in sentence
+    assert f"name {demoted.address}, which is not a master now: wait" in sentence
     assert demoted.count("GET") == 0
 
 
@@ -181,22 +181,22 @@ async def test_a_sentinel_that_refuses(servers: contextlib.ExitStack, refusal: s
 
 
 async def test_a_redis_that_refuses_the_login(servers: contextlib.ExitStack) -> None:
-    """A wrong password of the Redis in a topology has the same words as without one."""
+    """A password that is wrong at one server only: the message names that server."""
     master = servers.enter_context(
         RespServer(lambda asked: Error("NOAUTH Authentication required.") if asked[0] == "ROLE" else NotImplemented)
     )
     one = servers.enter_context(RespServer(sentinel(lambda: pair(master.address))))
     node = servers.enter_context(RespServer(lambda _: Error("NOAUTH Authentication required.")))
-    for url in (sentinels_url(one), cluster_url(node)):
-        assert "does not accept the login: correct the user and password in REDIS_URL" in await failure(url)
+    for url, who in ((sentinels_url(one), f"the master {master.address}"), (cluster_url(node), f"node {node.address}")):
+        assert f"{who} does not accept the login: correct the user and password in REDIS_URL" in await failure(url)
 
 
 async def test_a_master_that_is_away(servers: contextlib.ExitStack) -> None:
     """The message names it, why nothing replaces it, and what may be wrong with its address."""
     one = servers.enter_context(RespServer(sentinel(lambda: pair(NOWHERE))))
     sentence = await failure(sentinels_url(one))
-    assert f"name {NOWHERE} as master, which does not answer (Connection refused)" in sentence
-    assert "too few Sentinels agree to make another node master (NOQUORUM 1 usable Sentinels.)" in sentence
+    assert f"name {NOWHERE} as the master, but it does not answer (Connection refused)" in sentence
+    assert "too few Sentinels agree to promote another node (NOQUORUM 1 usable Sentinels.)" in sentence
     assert sentence.endswith(
         "start it, or let it announce an address that can be reached from here (replica-announce-ip)"
     )
@@ -263,7 +263,7 @@ async def test_a_slot_without_an_owner(servers: contextlib.ExitStack) -> None:
     """A Cluster with a hole where the prefix is cannot serve it."""
     node = servers.enter_context(RespServer(cluster_node(lambda: [[0, 100, ["127.0.0.1", 7000, "n"]]], "n")))
     sentence = await failure(cluster_url(node))
-    assert "knows no owner of the hash slot 10751: assign every slot to a node" in sentence
+    assert "names no owner of hash slot 10751: assign every slot to a node" in sentence
 
 
 async def test_a_node_that_does_not_know_its_own_host(servers: contextlib.ExitStack) -> None:

@@ -132,6 +132,7 @@ async def test_tls_with_user_and_password(tmp_path: Path) -> None:
         await stranger.close()
 
 
+@pytest.mark.slow
 async def test_tls_and_logins_in_every_topology(tmp_path: Path) -> None:
     """``rediss+…`` speaks TLS with the nodes and the Sentinels, each with its own login, and checks the certificate."""
     cert, key = certificate(tmp_path)

@@ -28,7 +28,7 @@ WRITERS = [("stream", "run", "--simulate"), ("stream", "replay", "recording"), (
 SECRET = "s3cr3t"
 WRONG = [
     (f"redis+sentinel://:{SECRET}@h", "must name the master"),
-    (f"redis+cluster://:{SECRET}@h/3", "a Cluster has no database but 0"),
+    (f"redis+cluster://:{SECRET}@h/3", "a Cluster has only database 0"),
     (f"redis://:{SECRET}@h1,h2,h3/0", "names several hosts"),
     (f"sentinel://:{SECRET}@h/mymaster", "must be redis+sentinel://"),
     (f"redis-cluster://:{SECRET}@h", "must be redis+cluster://"),
@@ -50,9 +50,9 @@ LEADS = [
     ),
     (
         "redis+sentinel://:{secret}@{sentinel}/main",
-        "knows no master named 'main' (it knows mymaster): correct",
+        "monitors no master named 'main' (it monitors mymaster): correct",
     ),
-    ("redis+sentinel://:{secret}@{sentinel}/mymaster", "name {replica}, which is not a master at the moment: wait"),
+    ("redis+sentinel://:{secret}@{sentinel}/mymaster", "name {replica}, which is not a master now: wait"),
     (
         "redis+sentinel://:{secret}@127.0.0.1:1/mymaster",
         "none of the Sentinels answers (127.0.0.1:1: Connection",
@@ -62,10 +62,10 @@ LEADS = [
         "redis+cluster://:{secret}@{sentinel}",
         "is not a node of a Cluster: set REDIS_URL or --redis to redis+sentinel://",
     ),
-    ("redis+cluster://:{secret}@{hole}", "knows no owner of the hash slot 10751: assign every slot to a node"),
+    ("redis+cluster://:{secret}@{hole}", "names no owner of hash slot 10751: assign every slot to a node"),
     (
         "redis+cluster://:{secret}@{node}",
-        "name 127.0.0.1:1 as master, which does not answer (Connection refused)",
+        "name 127.0.0.1:1 as the master, but it does not answer (Connection refused)",
     ),
 ]
 Run = Callable[..., tuple[int, str]]

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from schwabstream.consumer import GroupReader, Subscription, read_stream, subscribe
 from schwabstream.consumer.streams.redis_stream import BLOCK_MS, RedisStream
@@ -121,18 +122,38 @@ def test_a_stream_is_read_on_after_a_node_was_away(reply: str, url: str) -> None
 
 
 @pytest.mark.parametrize("reply", AWAY)
-def test_a_group_is_read_on_after_a_node_was_away(reply: str) -> None:
+@pytest.mark.parametrize("form", ["redis://127.0.0.1:{}", "redis+cluster://127.0.0.1:{}"])
+def test_a_group_is_read_on_after_a_node_was_away(reply: str, form: str) -> None:
     """The same for a group, whose reads are transactions."""
 
     async def scenario() -> None:
         async with scripted_nodes(**group_of(entry(1))) as (node,):
-            url = f"redis+cluster://127.0.0.1:{node.port}"
+            url = form.format(node.port)
             async with GroupReader(Channel.TICKS, "desk", "one", redis_url=url) as reader:
                 node.refusals += [("XREADGROUP", reply), ("XINFO", reply), ("XACK", reply)]
                 one = await anext(reader)
                 await reader.acknowledge(one.id)
                 await reader.flush()
             assert node.commands.count("XACK") == 2
+
+    play(scenario)
+
+
+def test_a_group_that_is_gone_is_created_again_when_redis_has_memory_for_it() -> None:
+    """A reader waits while Redis is out of memory, as during an outage, and logs the reason once."""
+
+    async def scenario() -> None:
+        async with scripted_nodes(**group_of(entry(1))) as (node,):
+            url = f"redis://127.0.0.1:{node.port}"
+            async with GroupReader(Channel.TICKS, "desk", "one", redis_url=url) as reader:
+                gone = ("XREADGROUP", "NOGROUP No such key or consumer group")
+                full = ("XGROUP", "OOM command not allowed when used memory > 'maxmemory'.")
+                node.refusals += [gone, full, gone, full, gone, full]
+                with capture_logs() as logs:
+                    assert (await anext(reader)).event.seq == 1
+            assert not node.refusals
+            warned = [line for line in logs if line["log_level"] == "warning"]
+            assert [line.get("reason") for line in warned] == ["command not allowed when used memory > 'maxmemory'."]
 
     play(scenario)
 

@@ -369,6 +369,29 @@ async def test_a_lease_nobody_holds_is_taken_back_and_the_batch_repeated(
     assert redis_server.client.exists(key()) == 0
 
 
+@pytest.mark.parametrize("reconnects", [False, True])
+async def test_a_streamer_that_slept_through_a_later_tenure_writes_nothing_more(
+    redis_server: RedisServer, leases: list[Lease], reconnects: bool
+) -> None:
+    """A free lease is not taken back after another streamer had it and wrote: its events are the newer ones."""
+    fence = await leases[0].take(wait=False)
+    publisher = TradingEventPublisher(redis_server.url, fence=fence)
+    await publisher.connect()
+    redis_server.client.delete(key())  # expired while the streamer was paused
+    await publish(redis_server, await leases[1].take(wait=False), "later", events=1)
+    assert not redis_server.client.exists(key())
+    if reconnects:
+        redis_server.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    publisher.publish(Channel.STATUS, status("too late"))
+    with pytest.raises(LeaseLost, match="meanwhile"):
+        await publisher.run()
+    with pytest.raises(LeaseLost, match="meanwhile"):
+        await leases[0].confirm(fence)
+    await publisher.close()
+    assert redis_server.client.xlen("market_data:stream:status") == 1
+    assert not redis_server.client.exists(key())
+
+
 async def test_a_leader_outlasts_a_lease_of_the_past(redis_server: RedisServer, leases: list[Lease]) -> None:
     """A node that names an earlier holder when the streamer reconnects costs nothing but the wait for its expiry."""
     fence = await leases[0].take(wait=False)
@@ -523,7 +546,7 @@ async def test_of_two_accounts_started_at_once_one_publishes(redis_server: Redis
         (refusal,) = [fence for fence in fences if not isinstance(fence, Fence)]
         assert isinstance(refusal, LeaseLost)
         await publish(redis_server, fence, "mine", events=1)
-        assert redis_server.client.keys("market_data:lease:*") == []
+        assert redis_server.client.keys("market_data:lease:*") == ["market_data:lease:tenures"]
         assert redis_server.client.exists("market_data:owner") == 0
     for each in contenders:
         await each.close()

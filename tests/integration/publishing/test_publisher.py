@@ -14,6 +14,7 @@ from schwabstream.events import Channel
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.publishing.queue.channel import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 from tests.support.publishing import Audience, event, last, numbers, stream, writing
+from tests.support.scripted_node import scripted_nodes
 from tests.support.waiting import until
 
 # -- what is written
@@ -363,3 +364,20 @@ async def test_what_no_redis_took_by_the_end_counts_as_dropped(redis_server: Any
         publisher.publish(Channel.TICKS, event(n=n))
     await publisher.close()
     assert publisher.dropped == 3
+
+
+async def test_an_outage_whose_reason_changes_is_logged_again() -> None:
+    """While every new connection answers and refuses the batch, it is one outage; its log has each reason once."""
+    async with scripted_nodes() as (node,):
+        refusals = ["NOREPLICAS few", "NOREPLICAS few", "LOADING busy"]
+        node.refusals.extend(("PUBLISH", refusal) for refusal in refusals)
+        publisher = TradingEventPublisher(f"redis://127.0.0.1:{node.port}", symbol_channels=False)
+        await publisher.connect()
+        publisher.publish(Channel.TICKS, event("A"))
+        publisher.stop()
+        with capture_logs() as logs:
+            await publisher.run()
+        await publisher.close()
+    assert [each["event"] for each in logs] == ["redis is away", "redis is still away", "redis is back"]
+    assert [word in logs[at]["reason"] for at, word in enumerate(("few", "busy"))] == [True, True]
+    assert (publisher.counts["outages"], publisher.outage, logs[2]["queued"]) == (1, None, 1)

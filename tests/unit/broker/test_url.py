@@ -14,6 +14,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterCrossSlotError,
     ClusterDownError,
+    ExecAbortError,
     MasterDownError,
     MovedError,
     NoPermissionError,
@@ -88,15 +89,19 @@ URL = "redis://127.0.0.1:6379/0"
         ("redis://h/0?read_from=replica", "read_from needs redis+sentinel:// or redis+cluster://"),
         ("redis+cluster://h?sentinel_password=x", "sentinel_password needs redis+sentinel://"),
         ("redis+cluster://h?read_from=master", "read_from must be replica"),
-        ("redis+cluster://h/3", "a Cluster has no database but 0"),
-        ("redis+cluster://h?db=3", "a Cluster has no database but 0"),
-        ("redis+cluster://h/three", "a Cluster has no database but 0"),
+        ("redis+cluster://h/3", "a Cluster has only database 0"),
+        ("redis+cluster://h?db=3", "a Cluster has only database 0"),
+        ("redis+cluster://h/three", "a Cluster has only database 0"),
         ("redis+cluster://", "must name a host"),
         ("redis+cluster://h1,,h2", "must name a host"),
         ("redis+cluster://h1,h2:0", "must name a host"),
         ("redis+cluster://h 1", "must name a host"),
-        ("redis+cluster://h1:port", "cannot be read as a URL"),
-        ("redis+cluster://[::1", "cannot be read as a URL"),
+        ("redis+cluster://h1:port", "must name a host before and after each comma"),
+        ("redis+cluster://h1:65536", "must name a host before and after each comma"),
+        ("redis+cluster://[::1", "an IPv6 address in brackets"),
+        ("redis+cluster://::1", "an IPv6 address in brackets"),
+        (f"redis+sentinel://u:{SECRET}@h1,u:{SECRET}@h2/m", "must have one login, before the first host"),
+        (f"redis+cluster://h1,u:{SECRET}@h2", "must have one login, before the first host"),
         ("redis+cluster://h?foo=1", "has an unknown option foo"),
         ("redis+cluster://h?ssl_cert_reqs=none", "ssl_cert_reqs needs rediss+cluster://"),
         ("redis+cluster://h#x", "percent-encoded"),
@@ -189,6 +194,7 @@ def test_every_option_is_one_of_redis_py(name: str, base: str, tmp_path: Path) -
         ("rediss://h/0?ssl_password=secret", "rediss://h/0?ssl_password=***"),
         ("redis+sentinel://h/n?sentinel_password=secret", "redis+sentinel://h/n?sentinel_password=***"),
         ("rediss+sentinel://u:se,cret@h1:1,h2/n/0?db=1", "rediss+sentinel://u:***@h1:1,h2/n/0?db=1"),
+        ("redis+sentinel://h/n?sentinel_pasword=sec@ret&db=1", "redis+sentinel://h/n?sentinel_pasword=***&db=1"),
         ("redis+cluster://:secret@h1,[::1]:7000", "redis+cluster://:***@h1,[::1]:7000"),
     ],
 )
@@ -314,6 +320,9 @@ def test_all_names_under_a_prefix_have_its_slot(prefix: str) -> None:
         ReadOnlyError("no writes"),
         ResponseError("NOREPLICAS Not enough good replicas to write."),
         ResponseError("UNBLOCKED force unblock"),
+        ResponseError("Command # 3 (XREADGROUP) of pipeline caused error: ('NOREPLICAS Not enough.',)"),
+        ResponseError('Command # 3 (XACK) of pipeline caused error: ("MASTERDOWN Link isn\'t up",)'),
+        ExecAbortError("Transaction discarded because of: NOREPLICAS Not enough good replicas to write."),
         NoRoute("none", "wait"),
     ],
     ids=lambda error: type(error).__name__,
@@ -324,7 +333,15 @@ def test_it_is_worth_looking_again(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ResponseError("WRONGTYPE x"), NoPermissionError("no"), ResponseError("ERR MOVED"), ValueError("x")]
+    "error",
+    [
+        ResponseError("WRONGTYPE x"),
+        NoPermissionError("no"),
+        ResponseError("ERR MOVED"),
+        ResponseError("Command # 1 (XACK) of pipeline caused error: ('ERR MOVED',)"),
+        ExecAbortError("Transaction discarded because of previous errors."),
+        ValueError("x"),
+    ],
 )
 def test_it_is_not_worth_looking_again(error: Exception) -> None:
     """What every node would refuse is final."""
@@ -354,7 +371,7 @@ def test_a_topology_in_change_is_worth_waiting_for(error: Exception) -> None:
     """Behind a URL of Sentinels or of a Cluster these replies pass, so no other URL is advised."""
     raised = unavailable("redis+cluster://h", error)
     assert type(raised) is RedisUnavailable
-    assert "has no master for this at the moment" in str(raised)
+    assert "cannot serve this at the moment" in str(raised)
     assert "REDIS_URL" not in str(raised)
 
 

@@ -1,5 +1,6 @@
 """The reader's bookkeeping: nothing lost, nothing twice, order kept, bounded, and every gap reported."""
 
+import sys
 from collections import defaultdict
 from typing import Any
 
@@ -96,6 +97,9 @@ class Reader:
     def __init__(self) -> None:
         self.streamer, self.queue, self.taken = Streamer(), ConflatingQueue(), list[Event]()
         self.behind = False
+        self.heard: set[Channel] = set()
+        self.values: dict[Channel, int] = {}
+        self.begun: dict[Channel, int] = {}
 
     def play(self, script: bytes) -> None:
         """Run the script, then connect, catch up, and let one more event of each kind arrive."""
@@ -103,11 +107,11 @@ class Reader:
             self.step(step % 16, step // 16)
         if self.streamer.wire is None:
             self.connect()
-        self.streamer.deliver(self.queue, len(self.streamer.wire or []) // 2)
+        self.deliver(len(self.streamer.wire or []) // 2)
         self.catch_up()
         for channel in (Channel.TICKS, Channel.LEVEL2, Channel.BARS):
             self.streamer.publish(channel, "A")
-        self.streamer.deliver(self.queue, len(self.streamer.wire or []))
+        self.deliver(len(self.streamer.wire or []))
         self.taken += everything(self.queue)
 
     def step(self, action: int, detail: int) -> None:
@@ -115,7 +119,7 @@ class Reader:
         if action < 8:
             self.streamer.publish((Channel.TICKS, Channel.LEVEL2, Channel.BARS)[detail % 3], "ABC"[detail % 4 % 3])
         elif action < 11:
-            self.streamer.deliver(self.queue, detail + 1)
+            self.deliver(detail + 1)
         elif action < 13:
             self.taken += filter(None, [self.queue.take()])
         elif action == 13 and self.streamer.wire is None:
@@ -124,6 +128,15 @@ class Reader:
             self.catch_up()
         elif action == 15 and detail > 11:
             self.streamer.wire, self.behind = None, False
+
+    def deliver(self, count: int) -> None:
+        """Let some messages arrive; what arrives before the last values is held back."""
+        self.streamer.deliver(self.queue, count)
+        if not self.behind:
+            self._hear()
+
+    def _hear(self) -> None:
+        self.heard |= {channel for channel, numbers in self.streamer.received.items() if numbers}
 
     def connect(self) -> None:
         """Subscribe; the last values are still to be read."""
@@ -135,7 +148,16 @@ class Reader:
         """Read the last values, if that is due."""
         if self.behind:
             last = {channel: list(values.values()) for channel, values in self.streamer.last.items()}
+            for channel in self.values.keys() - self.heard:
+                self.begun[channel] = self.values[channel]
+            self.heard |= self.begun.keys()
             self.queue.catch_up(last, 1)
+            self._hear()
+            self.values = {
+                channel: max(number for number, _ in self.streamer.published[channel])
+                for channel in last.keys() - self.heard
+                if last[channel]
+            }
             self.behind = False
 
 
@@ -167,7 +189,7 @@ def test_any_interleaving_of_snapshot_and_live_loses_and_doubles_nothing(script:
             live = [seq for seq, owner in published if owner == symbol and seq in streamer.received[channel]]
             if channel is Channel.BARS:
                 assert delivered[kind, symbol] == live
-        first_seen[channel] = min(streamer.received[channel])
+        first_seen[channel] = min(streamer.received[channel] | {reader.begun.get(channel, sys.maxsize)})
         known = streamer.early[channel] | {
             seq for (type_, _), numbers in delivered.items() if type_ == kind for seq in numbers
         }
@@ -228,6 +250,19 @@ def test_a_new_run_is_reported_as_such(step: int) -> None:
     assert seqs(events) == [FIRST, FIRST + step]
     assert [(notice.state, notice.count) for notice in notices(events)] == [("gap", None)]
     assert queue.counts["lost"] == 0
+
+
+def test_last_values_of_an_earlier_run_come_no_second_time() -> None:
+    """After a failover to data of an earlier run, its last values are ignored, and the present run continues."""
+    queue = ready()
+    for seq in (FIRST, FIRST + 5 * RUN_APART):
+        queue.receive(Channel.LEVEL2, payload(Channel.LEVEL2, seq), 1)
+    everything(queue)
+    queue.hold()
+    queue.catch_up({Channel.LEVEL2: [payload(Channel.LEVEL2, FIRST)]}, 2)
+    queue.receive(Channel.LEVEL2, payload(Channel.LEVEL2, FIRST + 5 * RUN_APART), 3)
+    queue.receive(Channel.LEVEL2, payload(Channel.LEVEL2, FIRST + 5 * RUN_APART + 1), 3)
+    assert seqs(everything(queue)) == [FIRST + 5 * RUN_APART + 1]
 
 
 def test_a_slow_reader_gets_the_newest_and_a_report() -> None:
@@ -420,3 +455,29 @@ def test_an_event_that_comes_after_the_first_last_value_is_not_lost() -> None:
     queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 2), 2_000)
     assert seqs(everything(queue)) == [FIRST + 3]
     assert notices(everything(queue)) == []
+
+
+@pytest.mark.parametrize("symbols", [(), ("A",)])
+def test_what_is_lost_after_the_first_last_value_is_reported(symbols: tuple[str, ...]) -> None:
+    """A connection that breaks before the first live event loses events, too: those behind the last value."""
+    queue = ConflatingQueue(symbols=symbols)
+    queue.catch_up({Channel.TICKS: [linked(Channel.TICKS, FIRST + 1, FIRST)]}, 1_000)
+    assert seqs(everything(queue)) == [FIRST + 1]
+    queue.hold()
+    queue.catch_up({Channel.TICKS: [linked(Channel.TICKS, FIRST + 3, FIRST + 2)]}, 5_000)
+    queue.receive(Channel.TICKS, linked(Channel.TICKS, FIRST + 4, FIRST + 3), 6_000)
+    events = everything(queue)
+    assert [(gap.state, gap.lost_at) for gap in notices(events)] == [("gap", 1)]
+    assert seqs(events) == [FIRST + 3, FIRST + 4]
+
+
+@pytest.mark.parametrize("symbols", [(), ("A",)])
+def test_a_last_value_that_is_still_the_newest_is_followed_by_no_gap(symbols: tuple[str, ...]) -> None:
+    """After an outage without an event, the next one continues the last value of the first connection."""
+    queue = ConflatingQueue(symbols=symbols)
+    for at_us in (1_000, 5_000):
+        queue.hold()
+        queue.catch_up({Channel.TICKS: [linked(Channel.TICKS, FIRST + 1, FIRST)]}, at_us)
+    queue.receive(Channel.TICKS, linked(Channel.TICKS, FIRST + 2, FIRST + 1), 6_000)
+    assert seqs(everything(queue)) == [FIRST + 1, FIRST + 2]
+    assert queue.counts["gaps"] == 0

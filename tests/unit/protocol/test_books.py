@@ -12,7 +12,8 @@ from schwabstream.protocol.books import Book, BookService, read_book, write_side
 from schwabstream.protocol.codec import Batch, decode
 from schwabstream.protocol.fields import FIELDS, Service
 from schwabstream.protocol.subscriptions import BOOK_SERVICES
-from tests.support.slow_model import Garbled, integer, side, time_of_day
+from tests.support.slow_frames import integer
+from tests.support.slow_model import Garbled, side, time_of_day
 
 ODD: st.SearchStrategy[Any] = st.sampled_from(
     [None, True, "", "5", [], {}, [7], 1.5, 7.0, -0.0, 1e19, 2**63 - 1, 2**63, 2**64 - 1, -(2**63)]

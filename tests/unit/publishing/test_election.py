@@ -41,17 +41,29 @@ def test_free_at_the_first_look() -> None:
     assert looks(Candidate(), (None, 1)) == [Step.TAKE]
 
 
+SETTLED = [("x", 1)] * 12
+
+
 @pytest.mark.parametrize(
     ("seen", "wait_s"),
     [
-        ([("x", 1)], VANISHED_GRACE_S),
-        ([("x", 1), (None, 2)], RETURN_GRACE_S - POLL_S),
-        ([("x", 1), ("x", 0)], RETURN_GRACE_S),
-        ([("x", 1), ("x", 0), ("x", 0), ("x", 1)], RETURN_GRACE_S - POLL_S),
-        ([("x", 1), *[("x", 2)] * 9], VANISHED_GRACE_S),
-        ([("x", 1), *[("x", 2)] * 3], RETURN_GRACE_S - 3 * POLL_S),
+        (SETTLED, VANISHED_GRACE_S),
+        ([("x", 1)], RETURN_GRACE_S - POLL_S),
+        ([*SETTLED, (None, 2)], RETURN_GRACE_S - POLL_S),
+        ([*SETTLED, ("x", 0)], RETURN_GRACE_S),
+        ([*SETTLED, ("x", 0), ("x", 0), ("x", 1)], RETURN_GRACE_S - POLL_S),
+        ([*SETTLED, *[("x", 2)] * 11], VANISHED_GRACE_S),
+        ([*SETTLED, *[("x", 2)] * 3], RETURN_GRACE_S - 3 * POLL_S),
     ],
-    ids=["vanished", "another connection", "no answer", "the same connection after no answer", "long after", "soon"],
+    ids=[
+        "vanished",
+        "started",
+        "another connection",
+        "no answer",
+        "the same connection after no answer",
+        "long",
+        "soon",
+    ],
 )
 def test_a_candidate_leaves_the_leader_time(seen: list[tuple[str | None, int]], wait_s: float) -> None:
     """A lease that vanishes is reserved for a moment, and for a whole life after Redis returned, held or not."""

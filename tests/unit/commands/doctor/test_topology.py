@@ -55,7 +55,7 @@ NO_QUORUM = Sentinel(A, no_quorum="NOQUORUM 1 usable Sentinels")
         ([AGREED, AGREED, Sentinel(B)], Verdict.OK, "master 10.0.0.1:6379, named by 2 of 3 Sentinels"),
         ([AGREED, Sentinel(B)], Verdict.FAILED, "name different masters (10.0.0.1:6379, 10.0.0.2:6379)"),
         ([AGREED, AGREED], Verdict.WARNING, "named by 2 of 2 Sentinels"),
-        ([Sentinel(None)] * 3, Verdict.FAILED, "know no master of the name mymaster"),
+        ([Sentinel(None)] * 3, Verdict.FAILED, "monitor no master named mymaster"),
         (["refused"] * 3, Verdict.FAILED, "no Sentinel answers"),
     ],
 )
@@ -92,9 +92,20 @@ def test_nodes_of_a_cluster(answers: list[Member | str], verdict: Verdict, words
     [
         (MASTER, 5000, Verdict.OK, "2 replicas connected, min-replicas-to-write 1, a failure is noticed after 5 s"),
         (MASTER, 30_000, Verdict.WARNING, "SHORTEN: the streamer keeps what Redis acknowledged for 15 s"),
-        (Server("master", False, 2, {"min-replicas-to-write": "0"}), 5000, Verdict.WARNING, "CONFIG SET min-replicas"),
+        (
+            Server("master", False, 2, {"min-replicas-to-write": "0"}),
+            5000,
+            Verdict.WARNING,
+            "; CONFIG SET min-replicas",
+        ),
+        (
+            Server("master", False, 1, {"min-replicas-to-write": "0"}),
+            5000,
+            Verdict.WARNING,
+            "with two replicas, CONFIG",
+        ),
         (Server("master", False, 0, {}), 5000, Verdict.WARNING, "start a replica"),
-        (Server("master", False, 0, LIMITS), 5000, Verdict.FAILED, "the master refuses to write"),
+        (Server("master", False, 0, LIMITS), 5000, Verdict.FAILED, "the master refuses all writes"),
         (Server("master", False, 2, {"cluster-node-timeout": "15001"}), None, Verdict.WARNING, "after 15.001 s"),
         ("refused", 5000, Verdict.FAILED, "the master 10.0.0.1:6379 does not answer (refused)"),
     ],

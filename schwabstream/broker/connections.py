@@ -1,4 +1,4 @@
-"""Connections of redis-py that ask a route where to connect, each time they connect."""
+"""Connections of redis-py that ask a route for the address each time they connect."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,14 +13,14 @@ Begin = Callable[[AbstractConnection], Awaitable[None]]
 
 
 class RoutedConnection(Connection):
-    """A connection to the server that ``route`` finds; a reply that another node serves now closes it."""
+    """A connection to the server that ``route`` finds; closed by a reply which means that another node serves now."""
 
     def __init__(self, *, route: Route, **options: Any) -> None:
         super().__init__(**options)
         self._route = route
 
     async def connect_check_health(self, check_health: bool = True, retry_socket_connect: bool = True) -> None:
-        """As redis-py, but each attempt asks the route; redis-py would repeat one at the address of the last."""
+        """As in redis-py, but each attempt asks the route; redis-py would retry at the same address."""
         del retry_socket_connect
         if not self.is_connected:
             self.host, self.port = await self._route.find()
@@ -28,7 +28,7 @@ class RoutedConnection(Connection):
         await connection.connect_check_health(check_health=check_health, retry_socket_connect=False)
 
     async def read_response(self, *args: Any, **options: Any) -> Any:
-        """As redis-py; closes the connection when this node does not serve any more, so that the next one is asked."""
+        """As in redis-py; closes the connection when this node no longer serves, so that the route is asked again."""
         try:
             return await super().read_response(*args, **options)
         except ResponseError as error:
@@ -38,7 +38,7 @@ class RoutedConnection(Connection):
 
 
 class RoutedTlsConnection(RoutedConnection, SSLConnection):
-    """The same over TLS."""
+    """A :class:`RoutedConnection` over TLS."""
 
 
 async def begin(connection: AbstractConnection) -> None:
@@ -46,10 +46,8 @@ async def begin(connection: AbstractConnection) -> None:
     await connection.on_connect()
 
 
-def read_only(
-    begin: Callable[[AbstractConnection], Awaitable[None]],
-) -> Callable[[AbstractConnection], Awaitable[None]]:
-    """Let ``begin`` also allow a replica in a Cluster to answer on a new connection."""
+def read_only(begin: Begin) -> Begin:
+    """Extend ``begin`` with READONLY, without which a replica in a Cluster does not answer reads."""
 
     async def begin_reading(connection: AbstractConnection) -> None:
         await begin(connection)
@@ -59,8 +57,8 @@ def read_only(
     return begin_reading
 
 
-def lead(pool: ConnectionPool, route: Route, *, to_replicas: bool) -> None:
-    """Let the connections of a pool, none open yet, follow a route."""
+def follow_route(pool: ConnectionPool, route: Route, *, to_replicas: bool) -> None:
+    """Have the connections of a pool follow a route; none may be open yet."""
     tls = issubclass(pool.connection_class, SSLConnection)
     pool.connection_class = RoutedTlsConnection if tls else RoutedConnection
     pool.connection_kwargs["route"] = route

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from schwabstream.broker.majority import SETTLE_S, Answer, Majority, Round
 from schwabstream.broker.nodes import ASK_LIMIT_S
-from schwabstream.broker.poll import SETTLE_S, Answer, Poll, Round
 from schwabstream.broker.url import Address
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -41,11 +41,11 @@ def ask(servers: Servers, *seeds: Address, rounds: int = 1) -> tuple[Round, floa
     """The last of some rounds, and how long it took."""
 
     async def run() -> tuple[Round, float]:
-        poll = Poll(seeds, servers.ask)
+        majority = Majority(seeds, servers.ask)
         for _ in range(rounds):
             servers.asked.clear()
             began = asyncio.get_running_loop().time()
-            result = await poll.run()
+            result = await majority.ask_all()
         return result, asyncio.get_running_loop().time() - began
 
     return run_virtual(run(), VirtualLoop())
@@ -81,16 +81,40 @@ def test_one_seed_is_enough_to_hear_all() -> None:
     assert sorted(servers.asked) == [A, B, C]
 
 
+def test_a_sentinel_that_answered_is_asked_again_although_it_does_not_name_itself() -> None:
+    """The only Sentinel that still answers, and is no seed, is found in every later round."""
+    servers = Servers({A: answer(A, ONE, B, C), B: answer(B, ONE, A, C)})
+
+    async def run() -> Round:
+        majority = Majority([A], servers.ask)
+        await majority.ask_all()
+        del servers.answers[A]
+        await majority.ask_all()
+        return await majority.ask_all()
+
+    assert run_virtual(run(), VirtualLoop()).elected == ONE
+
+
+def test_a_server_that_names_thousands_does_not_have_them_all_asked() -> None:
+    """However many servers a reply names, the connections of a round are bounded, and the seeds are among them."""
+    thousands = [Address("10.1.0.1", port) for port in range(1, 5000)]
+    seeds = [Address("10.2.0.1", port) for port in range(1, 64)]
+    for asked, most in (([A], 32), (seeds, len(seeds))):
+        servers = Servers({asked[0]: answer(asked[0], ONE, *thousands)})
+        found, _ = ask(servers, *asked, rounds=2)
+        assert (found.elected, len(servers.asked), set(asked) - set(servers.asked)) == (ONE, most, set())
+
+
 def test_what_the_topology_named_last_is_asked_when_all_seeds_are_gone() -> None:
     """A seed that dies later does not matter, because the others are remembered."""
     servers = Servers({A: answer(A, ONE, B, C), B: answer(B, ONE, C), C: answer(C, ONE, B)})
 
     async def run() -> Round:
-        poll = Poll([A], servers.ask)
-        await poll.run()
+        majority = Majority([A], servers.ask)
+        await majority.ask_all()
         del servers.answers[A]
-        await poll.run()
-        return await poll.run()
+        await majority.ask_all()
+        return await majority.ask_all()
 
     found = run_virtual(run(), VirtualLoop())
     assert found.elected == ONE
@@ -102,12 +126,12 @@ def test_one_that_is_named_no_more_is_forgotten() -> None:
     servers = Servers({A: answer(A, ONE, B, C), B: answer(B, ONE, A)})
 
     async def run() -> None:
-        poll = Poll([A], servers.ask)
-        await poll.run()
+        majority = Majority([A], servers.ask)
+        await majority.ask_all()
         servers.answers[A] = answer(A, ONE, B)
-        await poll.run()
+        await majority.ask_all()
         servers.asked.clear()
-        await poll.run()
+        await majority.ask_all()
 
     run_virtual(run(), VirtualLoop())
     assert sorted(servers.asked) == [A, B]
@@ -199,7 +223,7 @@ def test_a_question_that_fails_when_nobody_waits_for_it_is_not_logged() -> None:
 
     async def play() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context))
-        await Poll([A], fail).run()
+        await Majority([A], fail).ask_all()
         gc.collect()
 
     run_virtual(play(), VirtualLoop())
