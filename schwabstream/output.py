@@ -23,15 +23,13 @@ if TYPE_CHECKING:
 
 STDOUT = 1
 MAX_LINES = 20_000
+_CANNOT_DRAW = ("", "dumb", "unknown")
+"""Values of ``TERM`` of a terminal without cursor movement; not a setting."""
 
 
 def can_draw() -> bool:
     """Whether standard output is a terminal on which one frame can replace another."""
-    if sys.stdout is None or not sys.stdout.isatty():
-        return False
-    from rich.console import Console  # it knows about terminals and TERM=dumb
-
-    return not Console().is_dumb_terminal
+    return sys.stdout is not None and sys.stdout.isatty() and os.environ.get("TERM", "").lower() not in _CANNOT_DRAW
 
 
 def show(text: str) -> None:
@@ -153,6 +151,11 @@ class FrameWriter:
         self._filled = threading.Condition()
         self._thread = threading.Thread(target=self._show, name="screen", daemon=True)
         self._thread.start()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether a frame still waits, which the next one would replace."""
+        return self._waiting is not None
 
     def show(self, frame: bytes) -> None:
         """Show this frame next, unless a newer one comes first; does not wait."""

@@ -1,4 +1,4 @@
-"""Environment and files in, one frozen ``Settings`` out; the only module that reads the environment.
+"""Environment and files in, one frozen ``Settings`` out; the only module that reads settings from the environment.
 
 Precedence: arguments, environment, ``.env``, ``.env.back``, defaults. ``.env`` is read and never written.
 """

@@ -34,8 +34,8 @@ from schwabstream.report import StreamerReport
 from schwabstream.settings import Settings
 from schwabstream.terminal.ladder.view import Ladder
 from schwabstream.terminal.lines import arrival, print_lines, print_once, show_lines
-from schwabstream.terminal.live_screen import watch
 from schwabstream.terminal.quote_table import QuoteTable
+from schwabstream.terminal.screen.live_screen import watch
 from schwabstream.terminal.watchlist import Watchlist
 
 log = structlog.get_logger(__name__)

@@ -1,15 +1,16 @@
-"""The frame of every screen: the headline, the notes below the table, and how many rows fit between them."""
+"""The frame of every screen: headline, notes and keys around the table, and how many rows fit between them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
-from rich.console import ConsoleDimensions
+from rich.console import ConsoleDimensions, RenderableType
 from rich.text import Text
 
 from schwabstream.escapes import safe
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
-from schwabstream.terminal.watchlist import Quote, Watchlist
+from schwabstream.terminal.grid import Cell, Column, Grid
+from schwabstream.terminal.watchlist import Watchlist
 
 _LINES_ABOVE: Final = 2  # the headline and the titles of the columns
 
@@ -51,23 +52,45 @@ def lag(report: StreamerReport) -> str:
 
 def footer(watchlist: Watchlist, *, live: bool) -> list[Text]:
     """The last lines: how many messages could not be shown, and how to leave a ``live`` screen."""
-    lines = [Text("Ctrl-C: leave", "dim")] if live else []
+    lines = [Text("q: leave   ?: keys", "dim", no_wrap=True, overflow="ellipsis")] if live else []
     if watchlist.invalid:
         unread = f"{text.counted(watchlist.invalid, 'message')} could not be parsed as events"
         lines.insert(0, Text(unread, "bold red", no_wrap=True, overflow="ellipsis"))
     return lines
 
 
-def fitting(
-    quotes: Sequence[Quote], below: Sequence[Text], size: ConsoleDimensions | None
-) -> tuple[Sequence[Quote], Sequence[Text]]:
-    """The quotes that fit on a screen of that size, and the lines below, the first of which counts the others."""
+def lines_for_rows(below: Sequence[Text], size: ConsoleDimensions | None) -> int | None:
+    """How many rows fit on a screen of that size, with those lines ``below``; None on a print."""
     if size is None:
-        return quotes, below
+        return None
     taken = _LINES_ABOVE + sum(1 if line.no_wrap else -(-line.cell_len // size.width) for line in below)
-    lines = max(1, size.height - taken)
-    if len(quotes) <= lines:
-        return quotes, below
-    shown = quotes[: max(1, lines - 1)]
-    more = f"… and {len(quotes) - len(shown):,} more, which need a taller terminal"
-    return shown, [Text(more, "dim", no_wrap=True), *below]
+    return max(1, size.height - taken)
+
+
+def noted(line: Text, notes: Iterable[str], size: ConsoleDimensions | None) -> Text:
+    """The headline with notes at its right end, which are never cut; None: a print, which has none."""
+    note = "  ".join(filter(None, notes))
+    if size is None or not note:
+        return line
+    width = max(1, size.width - len(note) - 2)
+    line.truncate(width, overflow="ellipsis", pad=True)
+    return line.append("  ").append(note, "bold")
+
+
+def prompted(below: list[Text], prompt: str | None) -> list[Text]:
+    """The lines below a table with the last one replaced by what waits for a key, if anything does."""
+    return below if prompt is None else [*below[:-1], Text(safe(prompt), "bold", no_wrap=True, overflow="ellipsis")]
+
+
+def paused(watchlist: Watchlist, now_s: float) -> str:
+    """Since when the quotes are paused; empty while they are not."""
+    at = watchlist.paused_at
+    return "" if at is None else f"paused since {text.clock(int(at * 1000), now_s)}"
+
+
+def key_list(keys: Sequence[tuple[str, str]], lines: int) -> RenderableType:
+    """The keys with their meanings, one to a line if they fit into so many lines."""
+    if len(keys) <= lines:
+        columns = Column("", 0, left=True), Column("", 0, left=True)
+        return Grid(columns, [(Cell(key, "bold"), Cell(meaning)) for key, meaning in keys], header=False)
+    return Text("   ".join(f"{key}: {meaning}" for key, meaning in keys))

@@ -10,8 +10,9 @@ from schwabstream.escapes import safe
 from schwabstream.events import Channel, Event, TickEvent
 from schwabstream.market.spark import MINUTES
 from schwabstream.terminal import text
+from schwabstream.terminal.browsing import TABLE_KEYS, Browse
 from schwabstream.terminal.grid import Cell, Column, Grid
-from schwabstream.terminal.page import fitting, footer, headline
+from schwabstream.terminal.page import footer, headline, key_list, lines_for_rows, noted, paused, prompted
 from schwabstream.terminal.watchlist import SORTS, Quote, Watchlist
 
 _COLUMNS: Final = (
@@ -43,15 +44,37 @@ _DESCRIPTION_WIDTH: Final = 44
 class QuoteTable:
     """Draws one watchlist again and again; columns keep their widths while the streamer's state stays the same.
 
-    ``channels`` have the events that it shows.
+    ``channels`` have the events that it shows. ``browse`` follows the keys, and leaves at a second press if there is a
+    ``question``.
     """
 
     channels = frozenset({Channel.TICKS})
 
-    def __init__(self, watchlist: Watchlist, *, sort: str | None = None) -> None:
-        self.watchlist, self._sort = watchlist, sort
+    def __init__(self, watchlist: Watchlist, *, sort: str | None = None, question: str | None = None) -> None:
+        self.watchlist = watchlist
+        self.browse: Browse[Quote] = Browse(SORTS, _searched, self._pause, order=sort, question=question)
         self._widths: dict[int, int] = {}
         self._state: str | None = None
+        self._drawn_at = 0.0
+
+    @property
+    def left(self) -> bool:
+        """Whether a key has asked to leave."""
+        return self.browse.left
+
+    @property
+    def typing(self) -> bool:
+        """Whether keys are text, as while a filter is typed."""
+        return self.browse.is_typing
+
+    @property
+    def selected(self) -> Quote | None:
+        """The quote of the selected row, or of the first; None without rows."""
+        return self.browse.selected or self.browse.first
+
+    def press(self, key: str) -> None:
+        """Take in a key."""
+        self.browse.press(key)
 
     def shown(self, quote: Quote) -> TickEvent | None:
         """The event that the table shows of a quote; None before the first."""
@@ -68,19 +91,35 @@ class QuoteTable:
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` at ``now_s``; None: a print of all quotes."""
-        quotes = self.watchlist.quotes
-        if self._sort:
-            quotes = sorted(quotes, key=SORTS[self._sort])
-        shown, below = fitting(quotes, self._below(live=size is not None), size)
-        return Group(headline(self.watchlist, now_s), self.grid(shown, now_s), *below)
+        below = self._below(live=size is not None)
+        return self.page(headline(self.watchlist, now_s), self.watchlist.quotes, below, now_s, size)
 
-    def grid(self, quotes: Iterable[Quote], now_s: float) -> Grid:
-        """One row for each of the quotes."""
+    def page(
+        self, line: Text, quotes: Iterable[Quote], below: list[Text], now_s: float, size: ConsoleDimensions | None
+    ) -> RenderableType:
+        """The page with that headline and those lines below the rows that keys have brought to the screen."""
+        self._drawn_at, browse = now_s, self.browse
+        if size is not None:
+            below = prompted(below, browse.prompt(now_s))
+        lines = lines_for_rows(below, size)
+        shown = browse.window(quotes, lines)
+        line = noted(line, (*browse.notes, paused(self.watchlist, now_s)), size)
+        if browse.lists_keys and lines is not None:
+            return Group(line, key_list(TABLE_KEYS, lines + 1), *below)
+        return Group(line, self.grid(shown, now_s, marks=size is not None), *below)
+
+    def _pause(self) -> None:
+        self.watchlist.pause(self._drawn_at)
+
+    def grid(self, quotes: Iterable[Quote], now_s: float, *, marks: bool = True) -> Grid:
+        """One row for each of the quotes; ``marks`` the selected one."""
+        now_s, marked = self.watchlist.shown_at(now_s), self.browse.selected if marks else None
         report = self.watchlist.report
         state = None if report is None else report.state
         if state != self._state:  # "disconnected" in each row must not keep its column wide afterwards
             self._state, self._widths = state, {}
-        return Grid(_COLUMNS, [self._row(quote, now_s) for quote in quotes], self._widths)
+        rows = [self._row(quote, now_s, is_marked=quote is marked) for quote in quotes]
+        return Grid(_COLUMNS, rows, self._widths)
 
     def _below(self, *, live: bool) -> list[Text]:
         lines = delayed(self.watchlist.quotes)
@@ -88,7 +127,7 @@ class QuoteTable:
             lines.append(Text(missing, "yellow", no_wrap=True, overflow="ellipsis"))
         return lines + footer(self.watchlist, live=live)
 
-    def _row(self, quote: Quote, now_s: float) -> list[Cell]:
+    def _row(self, quote: Quote, now_s: float, *, is_marked: bool) -> list[Cell]:
         tick, report, notation = quote.tick, quote.report, quote.notation
         stale = self.watchlist.why_stale(quote, now_s)
         style = _STALE if stale else ""
@@ -98,8 +137,9 @@ class QuoteTable:
             (tick.total_volume, tick.low_price, tick.high_price, tick.last_price) if tick else (None, None, None, None)
         )
         description = safe((report and report.description) or "")
+        mark = "reverse " if is_marked else ""
         return [
-            Cell(safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), style or "bold"),
+            Cell(safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), mark + (style or "bold")),
             Cell(safe(quote.contract or ""), style),
             _expiration(quote, now_s, style),
             _last(quote, now_s, stale=bool(stale)),
@@ -147,6 +187,11 @@ def delayed(quotes: Iterable[Quote]) -> list[Text]:
     """The meaning of the mark after a symbol, if a symbol has it."""
     marked = any(quote.tick and quote.tick.delayed for quote in quotes)
     return [Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis")] if marked else []
+
+
+def _searched(quote: Quote) -> str:
+    """What a filter looks in."""
+    return f"{quote.symbol.alias} {quote.contract or ''}"
 
 
 def _trend(quote: Quote) -> str:

@@ -18,13 +18,13 @@ from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
-from schwabstream.terminal.alternate_screen import AlternateScreen
-from schwabstream.terminal.live_screen import draw_frame
-from schwabstream.terminal.page import fitting, lag, state
+from schwabstream.terminal.page import lag, state
 from schwabstream.terminal.quote_table import QuoteTable, delayed
+from schwabstream.terminal.screen.live_screen import STREAMER_SHARE, LiveScreen
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 LOG_LINES = 6
+QUESTION = "press q again to stop the run"
 KeepDrawn = Callable[[], Coroutine[None, None, None]]
 
 
@@ -53,16 +53,31 @@ class StreamTable:
     ) -> None:
         self._symbols, self._shown = symbols, symbols()
         self._watchlist = Watchlist(self._shown)
-        self._table = QuoteTable(self._watchlist)
+        self._table = QuoteTable(self._watchlist, question=QUESTION)
         self._instruments, self._reporter, self._redis, self._logs = instruments, reporter, redis, logs
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` as it is at ``now_s``, newest log lines last; None: a print of all symbols."""
         self._follow_symbols()
-        quotes = self._watchlist.quotes
-        report = self._sample(quotes[: size and size.height], now_s)
-        shown, below = fitting(quotes, self._below(report), size)
-        return Group(self._headline(report, now_s), self._table.grid(shown, now_s), *below)
+        report = self._sample(self._expected(size), now_s)
+        below = self._below(report)
+        return self._table.page(self._headline(report, now_s), self._watchlist.quotes, below, now_s, size)
+
+    @property
+    def left(self) -> bool:
+        """Whether keys have asked to stop the run."""
+        return self._table.left
+
+    def press(self, key: str) -> None:
+        """Take in a key."""
+        self._table.press(key)
+
+    def _expected(self, size: ConsoleDimensions | None) -> Sequence[Quote]:
+        """The quotes that the next frame shows, or all if that depends on their values."""
+        quotes, browse = self._watchlist.quotes, self._table.browse
+        if size is None or browse.is_narrowed:
+            return quotes
+        return browse.window(quotes, browse.fit or size.height)
 
     def _follow_symbols(self) -> None:
         """Show the symbols that are streamed now; a symbol that stays keeps its quotes."""
@@ -70,6 +85,14 @@ class StreamTable:
         if symbols is not self._shown:
             self._shown = symbols
             self._watchlist.show(symbols)
+
+    def last_page(self, now_s: float) -> RenderableType:
+        """What stays on the terminal after the screen has closed: the table, if it has prices, and the last line."""
+        if not self._watchlist.updates:
+            return self.last_line(now_s)
+        self._sample(self._watchlist.quotes, now_s)
+        rows = self._table.browse.window(self._watchlist.quotes, None)
+        return Group(self._table.grid(rows, now_s, marks=False), self.last_line(now_s))
 
     def last_line(self, now_s: float) -> Text:
         """The line that stays on the terminal after the screen has closed: what the run did."""
@@ -105,7 +128,8 @@ class StreamTable:
             lines.append(Text(reminder, "bold yellow"))
         if report.simulated:
             lines.append(Text("Simulated prices. Unlike the real Schwab, the simulator has futures depth.", "yellow"))
-        lines.append(Text("Ctrl-C: log out and stop   Ctrl-C twice: stop at once", "dim"))
+        keys = "Ctrl-C: log out and stop   Ctrl-C twice: stop at once   ?: keys"
+        lines.append(Text(keys, "dim", no_wrap=True, overflow="ellipsis"))
         newest = list(self._logs)[-LOG_LINES:]
         return lines + [Text.from_ansi(line, style="dim", no_wrap=True, overflow="ellipsis") for line in newest]
 
@@ -119,15 +143,21 @@ class StreamTable:
 
 
 @contextlib.contextmanager
-def on_screen(table: StreamTable, console: Console | None = None) -> Iterator[KeepDrawn]:
-    """Show the table for the duration of the block, which gets the coroutine that redraws it until cancelled."""
-    screen = AlternateScreen(console)
+def on_screen(table: StreamTable, stop: Callable[[], None], console: Console | None = None) -> Iterator[KeepDrawn]:
+    """Show the table for the duration of the block, which gets the coroutine that redraws it until cancelled.
+
+    ``stop`` is called when keys have asked to stop the run.
+    """
+    screen = LiveScreen(table, console, share=STREAMER_SHARE)
 
     async def keep_drawn() -> None:
+        while not table.left:
+            await screen.draw(time.time())
+        stop()
         while True:
-            await draw_frame(screen, table, time.time())
+            await screen.draw(time.time())
 
     try:
         yield keep_drawn
     finally:
-        screen.close(table.last_line(time.time()))
+        screen.close(table.last_page(time.time()))

@@ -111,7 +111,8 @@ class Watchlist:
     ``outage`` is the reason while Redis is away, ``invalid`` the number of messages that could not be parsed as events,
     ``report`` the newest of the streamer, ``starting`` whether a child streamer has been started, ``requested`` whether
     the streamer has been asked for the symbols that are missing. ``asked_at`` is when Schwab was asked over REST, in
-    seconds since the epoch; None when the values come from a streamer.
+    seconds since the epoch; None when the values come from a streamer. ``paused_at`` is when the quotes were paused;
+    None while they follow the events.
     """
 
     def __init__(self, symbols: Iterable[Symbol]) -> None:
@@ -124,6 +125,8 @@ class Watchlist:
         self.starting = False
         self.requested = False
         self.asked_at: float | None = None
+        self.paused_at: float | None = None
+        self._held: dict[tuple[str, str], tuple[TickEvent | Level2Event, float]] = {}
         self.updates = 0
 
     def show(self, symbols: Iterable[Symbol]) -> None:
@@ -148,6 +151,29 @@ class Watchlist:
         if not isinstance(event, TickEvent | Level2Event):
             return
         self.updates += 1
+        if self.paused_at is not None:
+            self._held[event.key, event.type] = event, now_s
+        else:
+            self._take_in(event, now_s)
+
+    def pause(self, now_s: float) -> None:
+        """Leave the quotes as they are, or, if they are paused, take in the newest events since."""
+        if self.paused_at is None:
+            self.paused_at = now_s
+            for quote in self.quotes:
+                quote.changed_at = 0.0  # a price that flashed would do so all the time
+            return
+        self.paused_at = None
+        held, self._held = self._held, {}
+        for event, arrived_at in held.values():
+            self._take_in(event, arrived_at)
+        self.take_report(self.report)
+
+    def shown_at(self, now_s: float) -> float:
+        """The time that the quotes show: ``now_s``, or when they were paused."""
+        return now_s if self.paused_at is None else self.paused_at
+
+    def _take_in(self, event: TickEvent | Level2Event, now_s: float) -> None:
         for quote in self._by_key.get(event.key, ()):
             if isinstance(event, Level2Event):
                 quote.book = event
@@ -170,6 +196,8 @@ class Watchlist:
     def take_report(self, report: StreamerReport | None) -> None:
         """Take in the report of the streamer; None when no streamer is running."""
         self.report = report
+        if self.paused_at is not None:
+            return
         by_key = {line.key: line for line in report.symbols} if report else {}
         for quote in self.quotes:
             quote.report = by_key.get(quote.symbol.key)

@@ -91,6 +91,16 @@ class Terminal:
         )
 
     @property
+    def name(self) -> str:
+        """The name of its device."""
+        return os.ttyname(self._slave)
+
+    @property
+    def modes_found(self) -> list[Any]:
+        """Its modes before the program started."""
+        return self._modes_found
+
+    @property
     def text(self) -> str:
         """The screen's lines."""
         self._read()

@@ -223,7 +223,7 @@ class _Run:
             reporter = Reporter(client, publisher, login=auth, simulated=self._options.simulated)
             with (
                 self._monitors.watching(client, publisher),
-                _screen(client, publisher, reporter, self._options) as keep_drawn,
+                self._screen(client, publisher, reporter) as keep_drawn,
             ):
                 by_symbol = settings.schwab_redis_symbol_channels
                 wishes = WishPoll(redis_url, settings.schwab_redis_prefix, client.wish, symbol_channels=by_symbol)
@@ -271,6 +271,25 @@ class _Run:
                 f"{counted(unwritten, 'event')} not written to Redis before the end of the run "
                 f"({publisher.outage or f'no answer in time from {publisher.url}'}): see schwabstream doctor"
             )
+
+    @contextlib.contextmanager
+    def _screen(
+        self, client: SchwabStreamClient, publisher: TradingEventPublisher, reporter: Reporter
+    ) -> "Iterator[KeepDrawn | None]":
+        options = self._options
+        if not options.live or options.json or options.verbosity < 0 or not can_draw():
+            yield None
+            return
+        from schwabstream.terminal.stream_table import StreamTable, on_screen
+
+        def stop() -> None:
+            log.info("stopping", reason="q")
+            self.stop()
+
+        with logs_kept_aside() as logs:
+            table = StreamTable(lambda: client.symbols, client.market.instruments, reporter, publisher, logs)
+            with on_screen(table, stop) as keep_drawn:
+                yield keep_drawn
 
     async def _announce(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> None:
         """Announce once that everything is subscribed, then stop after the duration asked for, if any."""
@@ -323,18 +342,3 @@ def _json_lines(stop: Callable[[], None]) -> Iterator[Callable[[bytes], None]]:
         if writer.dropped:
             log.warning("the reader of standard output was too slow", dropped=writer.dropped)
     writer.check()
-
-
-@contextlib.contextmanager
-def _screen(
-    client: SchwabStreamClient, publisher: TradingEventPublisher, reporter: Reporter, options: StreamOptions
-) -> "Iterator[KeepDrawn | None]":
-    if not options.live or options.json or options.verbosity < 0 or not can_draw():
-        yield None
-        return
-    from schwabstream.terminal.stream_table import StreamTable, on_screen
-
-    with logs_kept_aside() as logs:
-        table = StreamTable(lambda: client.symbols, client.market.instruments, reporter, publisher, logs)
-        with on_screen(table) as keep_drawn:
-            yield keep_drawn

@@ -12,9 +12,10 @@ from rich.text import Text
 from schwabstream.escapes import safe
 from schwabstream.events import Channel, Event, Level, Level2Event
 from schwabstream.terminal import text
+from schwabstream.terminal.browsing import SCREEN_KEYS, Controls
 from schwabstream.terminal.grid import CUT_TO, GAP, Cell, Column, Grid
 from schwabstream.terminal.ladder.layout import Line, Side, bar_width, fit
-from schwabstream.terminal.page import footer, headline
+from schwabstream.terminal.page import footer, headline, key_list, noted, paused
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -40,6 +41,13 @@ _TITLES_FROM: Final = 7  # lines for levels; with fewer, another level is worth 
 _PRINT_WIDTH: Final = 80
 _VENUES_WIDTH: Final = 2 * (CUT_TO + len(GAP))
 _TO_THE_END: Final = 10**6
+_KEYS: Final = (
+    ("↑ ↓", "scroll"),
+    ("PgUp PgDn", "half a page up, down"),
+    ("Home End", "far asks, far bids"),
+    ("c", "centre"),
+    *SCREEN_KEYS,
+)
 
 
 class Ladder:
@@ -60,6 +68,13 @@ class Ladder:
         self._width = 0
         self._most_asks = self._most_bids = 0
         self._scroll, self._page = 0, 1
+        self._controls = Controls(lambda: watchlist.pause(self._drawn_at))
+        self._drawn_at = 0.0
+
+    @property
+    def left(self) -> bool:
+        """Whether a key has asked to leave."""
+        return self._controls.left
 
     def shown(self, quote: Quote) -> Level2Event | None:
         """The event that the ladder shows of a quote; None before the first."""
@@ -77,21 +92,27 @@ class Ladder:
         return event.model_copy(update=cut).model_dump_json()
 
     def press(self, key: str) -> None:
-        """Scroll by a line, by a page or to an end; ``c`` centres the ladder again. Other keys do nothing."""
+        """Scroll by a line, by a page or to an end; ``c`` centres the ladder; else a key of every screen."""
+        if self._controls.press(key):
+            return
         steps = {"up": 1, "page_up": self._page, "home": _TO_THE_END, "c": -self._scroll}
         steps |= {"down": -1, "page_down": -self._page, "end": -_TO_THE_END}
         self._scroll += steps.get(key, 0)
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` at ``now_s``, with the levels that fit; None: a print of all levels."""
-        below = footer(self.watchlist, live=size is not None)
-        if size is not None:
-            size = ConsoleDimensions(size.width, size.height - 1 - len(below))
-        return Group(headline(self.watchlist, now_s), self.body(now_s, size), *below)
+        self._drawn_at, below = now_s, footer(self.watchlist, live=size is not None)
+        line = noted(headline(self.watchlist, now_s), [paused(self.watchlist, now_s)], size)
+        if size is None:
+            return Group(line, self.body(now_s), *below)
+        inner = ConsoleDimensions(size.width, size.height - 1 - len(below))
+        if self._controls.lists_keys:
+            return Group(line, key_list(_KEYS, inner.height), *below)
+        return Group(line, self.body(now_s, inner), *below)
 
     def body(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The title, the levels that fit into that ``size``, and the summary; None: a print of all levels."""
-        quote, book = self._quote, self._quote.book
+        quote, book, now_s = self._quote, self._quote.book, self.watchlist.shown_at(now_s)
         if book is None:
             return Group(self._title(now_s), Text(self.watchlist.not_streamed() or "no book yet", "dim"))
         note = [] if book.source == "book" else [Text(why_top_of_book(book), "dim", no_wrap=True, overflow="ellipsis")]

@@ -1,8 +1,11 @@
-"""The frame loop: how often it draws, what ends it, and how it leaves the terminal."""
+"""The frame loop: how often it draws, what keys do to it, what ends it, and how it leaves the terminal."""
 
 import asyncio
 import contextlib
 import io
+import os
+import pty
+from collections.abc import Iterator
 from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
@@ -17,8 +20,8 @@ from schwabstream.errors import RedisUnavailable, SchwabUnavailable
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport
-from schwabstream.terminal.alternate_screen import AlternateScreen
-from schwabstream.terminal.live_screen import DRAWING_SHARE, FRAME_S, RAREST_S, draw_frame, watch
+from schwabstream.terminal.screen.keyboard import ESCAPE_AFTER_S
+from schwabstream.terminal.screen.live_screen import FRAME_S, IDLE_FRAME_S, RAREST_S, LiveScreen, watch
 from schwabstream.terminal.watchlist import Watchlist
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -45,6 +48,10 @@ class QuietSubscription:
         """Fail as a Redis that is away does."""
         raise RedisUnavailable("away")
 
+    def notify(self) -> None:
+        """Let it look at the queue."""
+        self._arrived.set()
+
     def deliver(self, price: float) -> None:
         """One tick of A."""
         self.seq += 1
@@ -55,11 +62,21 @@ class QuietSubscription:
 
 
 class Frames:
-    """A view that notes when it was drawn and what it showed."""
+    """A view that notes when it was drawn, what it showed, and which keys it got; ``q`` leaves it."""
 
     def __init__(self, watchlist: Watchlist) -> None:
         self._watchlist = watchlist
         self.drawn: list[tuple[float, float | None]] = []
+        self.pressed: list[tuple[float, str]] = []
+
+    @property
+    def left(self) -> bool:
+        """Whether q has been pressed."""
+        return any(key == "q" for _, key in self.pressed)
+
+    def press(self, key: str) -> None:
+        """Note the key."""
+        self.pressed.append((asyncio.get_running_loop().time(), key))
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The last price."""
@@ -99,22 +116,84 @@ def test_a_fast_market_is_drawn_eight_times_a_second_at_most() -> None:
 
 @pytest.mark.parametrize(
     ("cost_s", "pause_s"),
-    [(0.0, FRAME_S), (0.006, 0.006 / DRAWING_SHARE), (9.0, RAREST_S)],
+    [(0.0, FRAME_S), (0.006, 0.6), (9.0, RAREST_S)],
     ids=["cheap", "dear", "vast"],
 )
-async def test_a_screen_that_is_costly_to_draw_is_drawn_less_often(cost_s: float, pause_s: float) -> None:
+def test_a_screen_that_is_costly_to_draw_is_drawn_less_often(cost_s: float, pause_s: float) -> None:
     """Drawing takes at most its share of a core, but the screen moves every two seconds whatever it costs."""
     _, _, frames, console = stage()
     spent = iter([1.0, 1.0 + cost_s])
-    slept: list[float] = []
 
-    async def sleep(seconds: float) -> None:
-        slept.append(seconds)
+    async def draw() -> float:
+        with contextlib.closing(LiveScreen(frames, console, share=0.01, cpu_s=lambda: next(spent))) as screen:
+            await screen.draw(0.0)
+        return asyncio.get_running_loop().time()
 
-    with contextlib.closing(AlternateScreen(console)) as screen:
-        await draw_frame(screen, frames, 0.0, cpu_s=lambda: next(spent), sleep=sleep)
-    assert slept == [pytest.approx(pause_s)]
+    assert run_virtual(draw(), VirtualLoop()) == pytest.approx(pause_s)
     assert len(frames.drawn) == 1
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    """Both ends of a terminal: the person's and the program's."""
+    ends = pty.openpty()
+    yield ends
+    for end in ends:
+        os.close(end)
+
+
+def test_a_key_is_passed_on_and_shown_at_once(terminal: tuple[int, int]) -> None:
+    """The view gets the key, and the next frame does not wait for the market; Ctrl-L only draws again."""
+    subscription, watchlist, frames, console = stage()
+    person, stdin = terminal
+
+    async def main() -> None:
+        watched = watch(cast("Subscription", subscription), watchlist, frames, console=console, stdin=stdin)
+        showing = asyncio.ensure_future(watched)
+        await asyncio.sleep(0.3)
+        for sent in (b"s", b"\x0c", b"\x1b[B"):
+            drawn, at = len(frames.drawn), asyncio.get_running_loop().time()
+            os.write(person, sent)
+            await asyncio.sleep(0.1)
+            assert frames.drawn[drawn][0] - at < 0.05
+        os.write(person, b"q")
+        await asyncio.wait_for(showing, IDLE_FRAME_S / 2)
+
+    run_virtual(main(), VirtualLoop())
+    assert [key for _, key in frames.pressed] == ["s", "down", "q"]
+
+
+def test_an_arrow_in_pieces_does_not_leave_the_screen(terminal: tuple[int, int]) -> None:
+    """Over a slow connection the rest of the sequence may come half a second after its escape."""
+    subscription, watchlist, frames, console = stage()
+    person, stdin = terminal
+
+    async def main() -> None:
+        watched = watch(cast("Subscription", subscription), watchlist, frames, console=console, stdin=stdin)
+        showing = asyncio.ensure_future(watched)
+        for sent in (b"\x1b", b"[", b"A"):
+            os.write(person, sent)
+            await asyncio.sleep(ESCAPE_AFTER_S * 0.9)
+        os.write(person, b"q")
+        await showing
+
+    run_virtual(main(), VirtualLoop())
+    assert [key for _, key in frames.pressed] == ["up", "q"]
+
+
+def test_the_last_table_stays_on_the_terminal(terminal: tuple[int, int]) -> None:
+    """Whatever ends the screen, its last content is printed; nothing is before the first data."""
+    subscription, watchlist, frames, console = stage()
+    person, stdin = terminal
+
+    async def main() -> None:
+        watched = watch(cast("Subscription", subscription), watchlist, frames, console=console, stdin=stdin)
+        subscription.deliver(233.25)
+        os.write(person, b"q")
+        await watched
+
+    run_virtual(main(), VirtualLoop())
+    assert "233.25" in cast("io.StringIO", console.file).getvalue().rpartition("\x1b[?25h")[2]
 
 
 async def test_it_ends_after_so_many_updates() -> None:
