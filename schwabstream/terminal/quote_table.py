@@ -11,7 +11,17 @@ from schwabstream.events import Channel, Event, TickEvent
 from schwabstream.market.spark import MINUTES
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
-from schwabstream.terminal.page import fitting, footer, headline
+from schwabstream.terminal.page import (
+    HEALTH_FROM,
+    Header,
+    compose,
+    fitting,
+    footer,
+    health,
+    one_line,
+    reader_header,
+    uncut,
+)
 from schwabstream.terminal.watchlist import SORTS, Quote, Watchlist
 
 _COLUMNS: Final = (
@@ -68,11 +78,25 @@ class QuoteTable:
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` at ``now_s``; None: a print of all quotes."""
+        return compose(self, now_s, size)
+
+    def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
+        """The state of the streamer."""
+        del size
+        return reader_header(self.watchlist, now_s)
+
+    def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
+        """The rows that fit into that ``size``; None: all."""
         quotes = self.watchlist.quotes
         if self._sort:
             quotes = sorted(quotes, key=SORTS[self._sort])
-        shown, below = fitting(quotes, self._below(live=size is not None), size)
-        return Group(headline(self.watchlist, now_s), self.grid(shown, now_s), *below)
+        shown, more = fitting(quotes, size and size.height)
+        return Group(self.grid(shown, now_s), *more)
+
+    @property
+    def selected(self) -> Quote | None:
+        """The quote of the selected row; None without rows."""
+        return next(iter(self.watchlist.quotes), None)
 
     def grid(self, quotes: Iterable[Quote], now_s: float) -> Grid:
         """One row for each of the quotes."""
@@ -82,11 +106,17 @@ class QuoteTable:
             self._state, self._widths = state, {}
         return Grid(_COLUMNS, [self._row(quote, now_s) for quote in quotes], self._widths)
 
-    def _below(self, *, live: bool) -> list[Text]:
-        lines = delayed(self.watchlist.quotes)
-        if live and (missing := self.watchlist.not_streamed()):
-            lines.append(Text(missing, "yellow", no_wrap=True, overflow="ellipsis"))
-        return lines + footer(self.watchlist, live=live)
+    def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
+        """The notes below the rows."""
+        watchlist, lines = self.watchlist, delayed(self.watchlist.quotes)
+        if size is None:
+            return lines + footer(watchlist, live=False)
+        lines += uncut(self.header(now_s, size), size)
+        if missing := watchlist.not_streamed():
+            lines.append(one_line(missing, "bold"))
+        if watchlist.report is not None and size.height >= HEALTH_FROM:
+            lines.append(health(watchlist.report, now_s))
+        return lines + footer(watchlist, live=True)
 
     def _row(self, quote: Quote, now_s: float) -> list[Cell]:
         tick, report, notation = quote.tick, quote.report, quote.notation
@@ -146,7 +176,7 @@ def quote_line(quote: Quote, now_s: float) -> str:
 def delayed(quotes: Iterable[Quote]) -> list[Text]:
     """The meaning of the mark after a symbol, if a symbol has it."""
     marked = any(quote.tick and quote.tick.delayed for quote in quotes)
-    return [Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis")] if marked else []
+    return [one_line("d: delayed quotes")] if marked else []
 
 
 def _trend(quote: Quote) -> str:

@@ -332,9 +332,10 @@ def _screen(
     if not options.live or options.json or options.verbosity < 0 or not can_draw():
         yield None
         return
+    from schwabstream.terminal.market_screen import MarketScreen
     from schwabstream.terminal.stream_table import StreamTable, on_screen
 
     with logs_kept_aside() as logs:
         table = StreamTable(lambda: client.symbols, client.market.instruments, reporter, publisher, logs)
-        with on_screen(table) as keep_drawn:
+        with on_screen(MarketScreen(table, table.show_book), table.last_line) as keep_drawn:
             yield keep_drawn

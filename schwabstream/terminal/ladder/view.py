@@ -14,7 +14,7 @@ from schwabstream.events import Channel, Event, Level, Level2Event
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import CUT_TO, GAP, Cell, Column, Grid
 from schwabstream.terminal.ladder.layout import Line, Side, bar_width, fit
-from schwabstream.terminal.page import footer, headline
+from schwabstream.terminal.page import footer, lines_between, one_line, reader_header, uncut
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -84,17 +84,19 @@ class Ladder:
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` at ``now_s``, with the levels that fit; None: a print of all levels."""
-        below = footer(self.watchlist, live=size is not None)
-        if size is not None:
-            size = ConsoleDimensions(size.width, size.height - 1 - len(below))
-        return Group(headline(self.watchlist, now_s), self.body(now_s, size), *below)
+        first, below = reader_header(self.watchlist, now_s), footer(self.watchlist, live=size is not None)
+        if size is None:
+            return Group(first.whole, self.body(now_s), *below)
+        below = [*uncut(first, size), *below]
+        inner = ConsoleDimensions(size.width, lines_between(below, size))
+        return Group(first, self.body(now_s, inner), *below)
 
     def body(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The title, the levels that fit into that ``size``, and the summary; None: a print of all levels."""
         quote, book = self._quote, self._quote.book
         if book is None:
             return Group(self._title(now_s), Text(self.watchlist.not_streamed() or "no book yet", "dim"))
-        note = [] if book.source == "book" else [Text(why_top_of_book(book), "dim", no_wrap=True, overflow="ellipsis")]
+        note = [] if book.source == "book" else [one_line(why_top_of_book(book))]
         depth = self._depth if book.source == "book" else 1
         parts = (summary(quote, book, depth), *note)
         if size is None:
