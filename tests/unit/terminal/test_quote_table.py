@@ -182,7 +182,7 @@ def test_header_distinguishes_redis_from_streamer() -> None:
     shown = watchlist()
     table = QuoteTable(shown)
     shown.outage = "Connection refused"
-    assert "Redis is away  Connection refused; reconnecting" in text_of(table.render(NOW, LIVE))
+    assert "Redis is away: Connection refused; reconnecting" in text_of(table.render(NOW, LIVE))
     shown.outage = None
     shown.take_report(None)
     assert "no streamer is running" in text_of(table.render(NOW, LIVE))
