@@ -5,7 +5,7 @@ Contains no token, secret or account number.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -214,11 +214,8 @@ class StreamerReport(FrozenModel):
     def trouble(self) -> str | None:
         """The problem of a streamer whose state is ``streaming``, as a sentence; None when there is none."""
         # A wish for a symbol that does not exist is no trouble of the streamer.
-        configured = [symbol for symbol in self.symbols if symbol.source == "configured"]
-        missing = sum(not symbol.fresh for symbol in configured)
-        troubles = [f"Redis refuses to write {', '.join(self.refusing)}"] if self.refusing else []
-        troubles += [f"{missing:,} of {len(configured):,} symbols without data"] if missing else []
-        return "; ".join(troubles) or None
+        fresh = [symbol.fresh for symbol in self.symbols if symbol.source == "configured"]
+        return trouble_of(self.refusing, fresh.count(False), len(fresh))
 
     def by_key(self) -> dict[str, SymbolReport]:
         """The report of each symbol by its key; of several aliases, the first, as the configured ones come first."""
@@ -227,6 +224,14 @@ class StreamerReport(FrozenModel):
     def symbol(self, alias: str) -> SymbolReport | None:
         """The report of one symbol, by the alias in its events; None when the streamer does not stream it."""
         return next((symbol for symbol in self.symbols if symbol.symbol == alias), None)
+
+
+def trouble_of(refusing: Iterable[str], missing: int, configured: int) -> str | None:
+    """What is wrong when Redis refuses these keys and so many of the configured symbols lack data; None if nothing."""
+    refused = ", ".join(refusing)
+    troubles = [f"Redis refuses to write {refused}"] if refused else []
+    troubles += [f"{missing:,} of {configured:,} symbols without data"] if missing else []
+    return "; ".join(troubles) or None
 
 
 def parse_report(payload: str | bytes) -> StreamerReport:

@@ -22,8 +22,12 @@ Updates = Annotated[
 
 def quote(
     symbols: Annotated[
-        list[str], typer.Argument(metavar="SYMBOL…", help="Watch these symbols, such as AAPL /MNQ:XCME '$SPX' EUR/USD.")
-    ],
+        list[str] | None,
+        typer.Argument(
+            metavar="SYMBOL…",
+            help="Watch these symbols, such as AAPL /MNQ:XCME '$SPX' EUR/USD, instead of all that are streamed.",
+        ),
+    ] = None,
     *,
     once: Once = False,
     json: options.Json = False,
@@ -43,13 +47,16 @@ def quote(
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """Watch prices: a live table on a terminal, lines in a pipe."""
+    """Watch prices: a live table on a terminal, lines in a pipe.
+
+    Keys of the live table: arrows select a row, b opens its order book, s sorts, / filters, p pauses, ? shows all, q quits.
+    """
     with loading():
         from schwabstream.commands import quotes
 
     verbosity = options.verbosity(verbose, quiet=quiet)
     wanted = quotes.WatchOptions(
-        symbols, once=once, json=json, simulate=simulate, redis=redis, updates=count, verbosity=verbosity
+        symbols or [], once=once, json=json, simulate=simulate, redis=redis, updates=count, verbosity=verbosity
     )
     quotes.quote(wanted, sort)
 
@@ -76,7 +83,10 @@ def book(
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:
-    """Watch one order book: a live ladder on a terminal, lines in a pipe."""
+    """Watch one order book: a live ladder on a terminal, lines in a pipe.
+
+    Keys of the live ladder: arrows scroll, c centres it again, p pauses, ? shows all, q quits.
+    """
     with loading():
         from schwabstream.commands import quotes
 
@@ -110,7 +120,7 @@ def status(
 
 def add_to(app: typer.Typer) -> None:
     """Make these commands part of ``schwabstream``."""
-    quotes = ("schwabstream quote AAPL NVDA /MNQ:XCME", "schwabstream quote AAPL --once --json")
+    quotes = ("schwabstream quote", "schwabstream quote AAPL NVDA /MNQ:XCME", "schwabstream quote AAPL --once --json")
     books = ("schwabstream book NVDA", "schwabstream book NVDA --depth 5 --once")
     pages.command(app, *quotes, section=pages.WATCH)(quote)
     pages.command(app, *books, section=pages.WATCH)(book)

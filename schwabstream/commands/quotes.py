@@ -1,8 +1,8 @@
 """``quote``, ``book`` and ``status``: read Redis, or, while no streamer is running, ask Schwab.
 
 Never opens a second streaming connection while a streamer runs: Schwab allows one (protocol 3.8). It asks that streamer
-for the symbols that are not streamed yet. Without a streamer, ``quote`` asks Schwab once over REST, and ``book`` runs a
-child streamer for as long as it is shown.
+for the symbols that are not streamed yet; ``quote`` without symbols shows what is streamed, and asks for nothing. Without
+a streamer, ``quote`` asks Schwab once over REST, and ``book`` runs a child streamer for as long as it is shown.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from schwabstream.commands.shown_book import ShownBook, subscribe_to_book
 from schwabstream.commands.signals import until_signalled
 from schwabstream.commands.start import settings_and_logs, symbols_of
 from schwabstream.consumer.conflation import ConflatingQueue
@@ -34,6 +35,7 @@ from schwabstream.report import StreamerReport
 from schwabstream.settings import Settings
 from schwabstream.terminal.ladder.view import Ladder
 from schwabstream.terminal.lines import arrival, print_lines, print_once, show_lines
+from schwabstream.terminal.market_screen import MarketScreen
 from schwabstream.terminal.quote_table import QuoteTable
 from schwabstream.terminal.screen.live_screen import watch
 from schwabstream.terminal.watchlist import Watchlist
@@ -48,7 +50,10 @@ HISTORY_LIMIT_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class WatchOptions:
-    """The options of ``quote`` and ``book``; None means the configured value, or no limit."""
+    """The options of ``quote`` and ``book``; None means the configured value, or no limit.
+
+    No ``symbols``: all that are streamed.
+    """
 
     symbols: list[str]
     once: bool = False
@@ -94,6 +99,8 @@ def _settings(options: WatchOptions) -> Settings:
 
 def _watchlist(options: WatchOptions) -> Watchlist:
     """The symbols to watch. A symbol of several words, such as SPY 251219C600, needs no quotation marks."""
+    if not options.symbols:
+        return Watchlist(everything=True)
     return Watchlist(symbols_of([" ".join(options.symbols)]))
 
 
@@ -135,6 +142,7 @@ class _Watch:
 
     async def _without_streamer(self, outage: RedisUnavailable | None) -> None:
         reason = None if outage is None else str(outage)
+        self._show_configured()
         if self._over_rest:
             log.warning("no streamer is running: asking Schwab once", reason=reason)
             await self._once_over_rest()
@@ -142,11 +150,22 @@ class _Watch:
             log.warning("no streamer is running: starting one for this book", reason=reason)
             await self._run_own(embedded=outage is not None, simulate=False)
 
+    def _show_configured(self) -> None:
+        """Show the configured symbols, if none were named and none are streamed; raises ``ConfigurationError``."""
+        if not self._watchlist.everything:
+            return
+        symbols = symbols_of(self._settings.symbols)
+        if not symbols:
+            raise ConfigurationError("no symbols to show: name some, as in schwabstream quote AAPL, or set SCHWAB_SYMBOLS")
+        self._watchlist.everything = False
+        self._watchlist.show(symbols)
+
     async def _run_own(self, *, embedded: bool, simulate: bool) -> None:
         """Run a child streamer and show what it publishes."""
         from schwabstream.commands.child_streamer import own_stream
         from schwabstream.commands.embedded_redis import embedded_redis
 
+        self._show_configured()
         if simulate and not embedded:
             from schwabstream.commands.resources import keep_from_live
 
@@ -164,28 +183,43 @@ class _Watch:
     async def _show(
         self, url: str, check: Callable[[], None] = lambda: None, *, patience_s: float = 0.0, request: bool = False
     ) -> None:
-        """Show what is in that Redis, and ``request`` what is not streamed.
+        """Show what is in that Redis, and ``request`` the symbols on the watchlist that are not streamed.
 
         ``--once`` waits up to ``patience_s`` for data of every symbol.
         """
-        updates = self._options.updates
-        queue = ConflatingQueue(keys=self._watchlist.keys, newest_only=self._options.live)
-        prefix = self._settings.schwab_redis_prefix
-        kinds, symbols = self._view.channels, [quote.symbol for quote in self._watchlist.quotes]
+        symbols = [] if self._watchlist.everything else [quote.symbol for quote in self._watchlist.quotes]
+        queue = ConflatingQueue(keys={symbol.key for symbol in symbols}, newest_only=self._options.live)
+        kinds, prefix = self._view.channels, self._settings.schwab_redis_prefix
         async with (
             Subscription(queue, kinds=kinds, symbols=symbols, redis_url=url, prefix=prefix) as subscription,
             contextlib.AsyncExitStack() as stack,
         ):
-            if request:
+            if request and symbols:
                 await stack.enter_async_context(self._wishes(subscription))
             if self._options.once:
                 await (self._await_answers(subscription) if request else self._gather(subscription, check, patience_s))
                 await self._print_streamed()
             elif self._options.live:
                 await self._show_history(subscription)
-                await watch(subscription, self._watchlist, self._view, updates=updates, check=check)
+                await self._watch(subscription, url, check)
             else:
-                await show_lines(subscription, self._line_of, updates=updates, check=check)
+                await show_lines(subscription, self._line_of, updates=self._options.updates, check=check)
+
+    async def _watch(self, subscription: Subscription, url: str, check: Callable[[], None]) -> None:
+        """Draw until cancelled, or for the number of updates; beside quotes, also the book that the user opens."""
+        watchlist, updates = self._watchlist, self._options.updates
+        if isinstance(self._view, Ladder):
+            await watch(subscription, watchlist, self._view, updates=updates, check=check)
+            return
+
+        def take(event: Event) -> None:
+            watchlist.take_book(event)
+            subscription.notify()
+
+        prefix = self._settings.schwab_redis_prefix
+        async with ShownBook(lambda quote: subscribe_to_book(quote, url, prefix), take) as book:
+            view = MarketScreen(self._view, book.show)
+            await watch(subscription, watchlist, view, updates=updates, check=check)
 
     async def _show_history(self, subscription: Subscription) -> None:
         """Take in the bars of the last minutes; a screen without them shows its prices from now on."""
@@ -247,7 +281,7 @@ class _Watch:
         missing = watchlist.not_streamed()
         if not missing or any(quote.report or quote.tick or quote.book for quote in watchlist.quotes):
             await self._print_once()
-        if missing:
+        if missing and not watchlist.everything:
             raise SchwabUnavailable(missing)
 
     async def _await_report(self, subscription: Subscription, patience_s: float) -> None:
@@ -295,6 +329,8 @@ class _Watch:
             log.warning(event.reason, state=event.state)
             return None
         self._watchlist.apply(event, time.time())
+        if self._watchlist.quote(event) is None:  # the last value of a symbol that is no longer streamed
+            return None
         if self._options.json:
             return self._view.json_of(event)
         return self._view.line_of(event, time.time())

@@ -73,8 +73,9 @@ class Instrument:
     """The state of one key.
 
     ``fresh``: whether an entry of this session has confirmed it, ``first_us`` and ``first_update``: the time and number
-    of that entry; ``hours``: when it trades; ``book_service``: the service of its last book; ``info``: level-1 fields
-    that no tick has, by name; ``info_changed``: whether one of them has changed since :meth:`take_events`.
+    of that entry; ``hours``: when it trades; ``book_service``: the service of its last book; ``newest_book``: the event
+    of that book; ``info``: level-1 fields that no tick has, by name; ``info_changed``: whether one of them has changed
+    since :meth:`take_events`.
     """
 
     __slots__ = (
@@ -88,6 +89,7 @@ class Instrument:
         "info_changed",
         "is_contract",
         "key",
+        "newest_book",
         "symbol",
         "tick",
         "top_of_book",
@@ -103,6 +105,7 @@ class Instrument:
         self.first_us = self.first_update = 0
         self.top_of_book = False
         self.book_service: str | None = None
+        self.newest_book: dict[str, Any] | None = None
         self.updates = 0
         self.info: dict[str, Any] = {}
         self.info_changed = False

@@ -237,7 +237,7 @@ class LastValues:
 
     def _publish_top(self, instrument: Instrument) -> None:
         tick, instrument.book_service = instrument.tick, str(LEVEL_ONE[instrument.symbol.asset])
-        event = {
+        instrument.newest_book = event = {
             **event_head("level2", instrument.key, tick["timestamp"], tick["received_us"]),
             "service": instrument.book_service,
             "source": "top_of_book",
@@ -258,7 +258,7 @@ class LastValues:
                 self.counts[Count.BAD_BOOKS] += 1
                 continue
             time = book.time
-            event = {
+            instrument.newest_book = event = {
                 **event_head(
                     "level2", instrument.key, time if type(time) is int and time > 0 else timestamp, received_us
                 ),

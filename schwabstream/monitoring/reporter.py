@@ -22,7 +22,7 @@ from schwabstream.protocol.futures import Hours
 from schwabstream.protocol.subscriptions import LEVEL_ONE
 from schwabstream.protocol.symbols import tick_size
 from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.report import REPORT_VERSION, Count, StreamerReport, parse_report
+from schwabstream.report import REPORT_VERSION, Count, StreamerReport, parse_report, trouble_of
 from schwabstream.streaming.supervisor import SchwabStreamClient
 from schwabstream.streaming.wanted_symbols import MOST_REPORTED
 
@@ -60,6 +60,13 @@ class Reporter:
     def report(self, keys: Iterable[str] | None = None) -> StreamerReport:
         """A new report as its readers get it; with ``keys``, only these and the keys with missing data."""
         return parse_report(self._encoded(keys))
+
+    @property
+    def trouble(self) -> str | None:
+        """The problem of a streamer whose state is ``streaming``, as in its report; None when there is none."""
+        source, instruments = self._client.stream.wanted.source, self._client.market.instruments.values()
+        fresh = [each.fresh for each in instruments for alias in each.aliases if source(alias) == "configured"]
+        return trouble_of(self._publisher.refusing, fresh.count(False), len(fresh))
 
     async def run(self) -> None:
         """Renew and publish the report until cancelled.

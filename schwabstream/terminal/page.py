@@ -1,85 +1,187 @@
-"""The frame of every screen: headline, notes and keys around the table, and how many rows fit between them."""
+"""What all screens share: the header with what needs attention, the health line, the notes below, and how rows fit.
 
-from collections.abc import Iterable, Sequence
-from typing import Final
+The header has the state and how long it has lasted, the trouble, whether prices are simulated, and the delay.
+"""
 
-from rich.console import ConsoleDimensions, RenderableType
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from schwabstream.escapes import safe
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
-from schwabstream.terminal.grid import Cell, Column, Grid
+from schwabstream.terminal.grid import GAP, Cell, Column, Grid
 from schwabstream.terminal.watchlist import Watchlist
 
-_LINES_ABOVE: Final = 2  # the headline and the titles of the columns
+_GOOD, _BAD, _SIMULATED = "bold green", "bold red", "bold magenta"
+_LEAST_LEAD: Final = 24
+HEALTH_FROM: Final = 12
+"""Lines of a screen that has a health line; on a lower one, another row is worth more."""
+_NOT_OPEN: Final = ("break", "closed")
 
 
-def headline(watchlist: Watchlist, now_s: float) -> Text:
-    """One line for a screen that reads Redis: the state of the streamer and its lag."""
-    report = watchlist.report
-    line = Text(no_wrap=True, overflow="ellipsis")
+class Header:
+    """One line: the ``lead``, cut where the line is too narrow, and the ``facts``, of which the last give way first.
+
+    ``note`` is at the right end and never cut.
+    """
+
+    def __init__(self, lead: Text, *facts: Text | str, note: str = "") -> None:
+        self.lead, self._facts, self.note = lead, facts, note
+
+    @property
+    def whole(self) -> Text:
+        """The line uncut, for a print."""
+        return self._joined(self.lead, self._facts)
+
+    def fitted(self, width: int) -> Text:
+        """The line in that ``width``."""
+        room = width - (len(GAP) + len(self.note) if self.note else 0)
+        facts = list(self._facts)
+        least = min(self.lead.cell_len, _LEAST_LEAD)
+        while facts and least + _length(facts) > room:
+            facts.pop()
+        lead = self.lead.copy()
+        lead.truncate(max(1, room - _length(facts)), overflow="ellipsis")
+        line = self._joined(lead, facts)
+        if self.note:
+            line.append(" " * max(len(GAP), width - line.cell_len - len(self.note))).append(self.note, "bold")
+        line.truncate(width)
+        return line
+
+    def is_cut(self, width: int) -> bool:
+        """Whether the lead does not fit into that ``width``."""
+        return not self.fitted(width).plain.startswith(self.lead.plain)
+
+    def _joined(self, lead: Text, facts: Sequence[Text | str]) -> Text:
+        line = lead.copy()
+        for fact in facts:
+            line.append(GAP).append(fact)
+        return line
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.fitted(options.max_width)
+
+
+def _length(facts: Sequence[Text | str]) -> int:
+    return sum(len(GAP) + (len(fact) if isinstance(fact, str) else fact.cell_len) for fact in facts)
+
+
+class Parts(Protocol):
+    """The parts of a screen of one table, each for a screen of that ``size``; None: for a print."""
+
+    def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
+        """The first line; asked for before the other parts."""
+
+    def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
+        """The rows, in that ``size``."""
+
+    def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
+        """The notes."""
+
+    def note(self, now_s: float) -> str:
+        """What keys have changed, for the right end of the header; asked for after the rows."""
+
+    def prompt(self, now_s: float) -> str | None:
+        """What waits for a key, in place of the last line; None when nothing does."""
+
+
+def compose(
+    parts: Parts,
+    now_s: float,
+    size: ConsoleDimensions | None,
+    body: Callable[[float, ConsoleDimensions | None], RenderableType] | None = None,
+) -> RenderableType:
+    """The screen of these parts, with another ``body`` if one is given, which gets the lines that the others leave."""
+    first, below = parts.header(now_s, size), parts.below(now_s, size)
+    body = body or parts.body
+    if size is None:
+        return Group(first.whole, body(now_s, None), *below)
+    if prompt := parts.prompt(now_s):
+        below[-1:] = [one_line(safe(prompt), "bold")]
+    rows = body(now_s, ConsoleDimensions(size.width, lines_between(below, size)))
+    first.note = parts.note(now_s)
+    return Group(first, rows, *below)
+
+
+def header(report: StreamerReport, now_s: float, *, trouble: str | None = None, note: str = "") -> Header:
+    """The header of a streamer with that report and that ``trouble``; None: the trouble in the report."""
+    trouble = report.trouble if trouble is None else trouble
+    simulated = [Text("simulated prices", _SIMULATED)] if report.simulated else []
+    lasted = f"{report.state.replace('_', ' ')} for {text.age(now_s - report.since / 1000)}"
+    if report.state != "streaming":
+        reason = f": {safe(report.reason)}" if report.reason else ""
+        return Header(Text.assemble((lasted, _BAD), reason), *simulated, note=note)
+    delay = _delay(report)
+    facts = [*simulated, *([delay] if delay else [])]
+    if trouble:
+        return Header(Text(f"unhealthy: {safe(trouble)}", _BAD), lasted, *facts, note=note)
+    return Header(Text(lasted, _GOOD), *facts, note=note)
+
+
+def reader_header(watchlist: Watchlist, now_s: float, *, note: str = "") -> Header:
+    """The header of a screen that reads Redis, or that has asked Schwab over REST."""
     if watchlist.outage:
-        return line.append("Redis is away", "bold red").append(f"  {safe(watchlist.outage)}; reconnecting")
-    if report is None and watchlist.starting:
-        return line.append("starting a streamer", "bold").append("  it stops with this screen")
-    if report is None and watchlist.asked_at is not None:
-        at = text.clock(int(watchlist.asked_at * 1000), now_s)
-        return line.append("no streamer is running", "bold").append(f"  asked Schwab at {at}")
-    if report is None:
-        return line.append("no streamer is running", "bold red").append("  showing the last values")
-    line.append_text(state(report, now_s))
-    if report.state != "streaming" and report.reason:
-        line.append(f": {safe(report.reason)}")
-    if report.simulated:
-        line.append("  simulated prices", "bold magenta")
-    return line.append(lag(report))
+        lead = Text.assemble(("Redis is away", _BAD), f": {safe(watchlist.outage)}; reconnecting")
+        return Header(lead, note=note)
+    if watchlist.report is not None:
+        return header(watchlist.report, now_s, note=note)
+    if watchlist.starting:
+        return Header(Text("starting a streamer", "bold"), "it stops with this screen", note=note)
+    none = "no streamer is running"
+    if watchlist.asked_at is not None:
+        return Header(Text(none, "bold"), f"asked Schwab at {text.clock(int(watchlist.asked_at * 1000), now_s)}")
+    return Header(Text(none, _BAD), "showing the last values", note=note)
 
 
-def state(report: StreamerReport, now_s: float, style: str | None = None) -> Text:
-    """The state in words, green while it streams unless ``style`` says otherwise, and how long it has lasted."""
-    colour = "bold green" if report.state == "streaming" else "bold red"
-    shown = Text().append(report.state.replace("_", " "), colour if style is None else style)
-    return shown.append(f" for {text.age(now_s - report.since / 1000)}")
-
-
-def lag(report: StreamerReport) -> str:
-    """The lag from the exchange to the streamer and from there to Redis, each once it has been measured."""
+def _delay(report: StreamerReport) -> str | None:
+    """The time from the exchange to Redis; None before it is measured, and while no market is open."""
     exchange, redis = report.lag.exchange_to_here_ms, report.lag.here_to_redis_ms
-    shown = "" if exchange is None else f"  lag {exchange:,.0f} ms"
-    return shown if redis is None else f"{shown}, {redis:.1f} ms to Redis"
+    # The last trade before a break or a weekend comes again with each new session, hours late.
+    if exchange is None or all(symbol.session in _NOT_OPEN for symbol in report.symbols):
+        return None
+    return f"delay {text.delay(exchange + (redis or 0.0))}"
+
+
+def health(report: StreamerReport, now_s: float, *, rate: float | None = None, redis: str | None = None) -> Text:
+    """One line of figures of the run.
+
+    ``rate`` is the number of updates a second, ``redis`` the address that is written to; None: those in the report.
+    """
+    rate = sum(symbol.rate for symbol in report.by_key().values()) if rate is None else rate
+    redis = report.redis.master if redis is None else redis
+    events = f"{text.counted(report.published, 'event')} in {text.age(now_s - report.started / 1000)}"
+    parts = [f"{rate:,.1f} updates/s", events, f"{report.dropped:,} dropped"]
+    parts += [text.counted(report.gaps, "gap")] if report.gaps else []
+    parts += [f"Redis {safe(redis)}"] if redis else []
+    return one_line(GAP.join(parts))
+
+
+def one_line(shown: str, style: str = "dim") -> Text:
+    """A note of one line, cut where the screen ends."""
+    return Text(shown, style, no_wrap=True, overflow="ellipsis")
 
 
 def footer(watchlist: Watchlist, *, live: bool) -> list[Text]:
-    """The last lines: how many messages could not be shown, and how to leave a ``live`` screen."""
-    lines = [Text("q: leave   ?: keys", "dim", no_wrap=True, overflow="ellipsis")] if live else []
+    """The last lines: how many messages could not be shown, and the keys of a ``live`` screen."""
+    lines = [one_line("q: leave   ?: keys")] if live else []
     if watchlist.invalid:
         unread = f"{text.counted(watchlist.invalid, 'message')} could not be parsed as events"
-        lines.insert(0, Text(unread, "bold red", no_wrap=True, overflow="ellipsis"))
+        lines.insert(0, one_line(unread, _BAD))
     return lines
 
 
-def lines_for_rows(below: Sequence[Text], size: ConsoleDimensions | None) -> int | None:
-    """How many rows fit on a screen of that size, with those lines ``below``; None on a print."""
-    if size is None:
-        return None
-    taken = _LINES_ABOVE + sum(1 if line.no_wrap else -(-line.cell_len // size.width) for line in below)
-    return max(1, size.height - taken)
+def uncut(header: Header, size: ConsoleDimensions | None) -> list[Text]:
+    """The lead of the header as a note, if it does not fit into the first line of a screen of that ``size``."""
+    return [Text(header.lead.plain, _BAD)] if size is not None and header.is_cut(size.width) else []
 
 
-def noted(line: Text, notes: Iterable[str], size: ConsoleDimensions | None) -> Text:
-    """The headline with notes at its right end, which are never cut; None: a print, which has none."""
-    note = "  ".join(filter(None, notes))
-    if size is None or not note:
-        return line
-    width = max(1, size.width - len(note) - 2)
-    line.truncate(width, overflow="ellipsis", pad=True)
-    return line.append("  ").append(note, "bold")
-
-
-def prompted(below: list[Text], prompt: str | None) -> list[Text]:
-    """The lines below a table with the last one replaced by what waits for a key, if anything does."""
-    return below if prompt is None else [*below[:-1], Text(safe(prompt), "bold", no_wrap=True, overflow="ellipsis")]
+def lines_between(below: Sequence[Text], size: ConsoleDimensions) -> int:
+    """How many lines a screen of that ``size`` has between the header and the notes ``below``."""
+    taken = sum(1 if line.no_wrap else -(-line.cell_len // size.width) for line in below)
+    return max(0, size.height - 1 - taken)
 
 
 def paused(watchlist: Watchlist, now_s: float) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from rich.console import ConsoleDimensions, Group, RenderableType
+from rich.console import ConsoleDimensions, RenderableType
 from rich.text import Text
 
 from schwabstream.escapes import safe
@@ -12,7 +12,18 @@ from schwabstream.market.spark import MINUTES
 from schwabstream.terminal import text
 from schwabstream.terminal.browsing import TABLE_KEYS, Browse
 from schwabstream.terminal.grid import Cell, Column, Grid
-from schwabstream.terminal.page import footer, headline, key_list, lines_for_rows, noted, paused, prompted
+from schwabstream.terminal.page import (
+    HEALTH_FROM,
+    Header,
+    compose,
+    footer,
+    health,
+    key_list,
+    one_line,
+    paused,
+    reader_header,
+    uncut,
+)
 from schwabstream.terminal.watchlist import SORTS, Quote, Watchlist
 
 _COLUMNS: Final = (
@@ -44,8 +55,8 @@ _DESCRIPTION_WIDTH: Final = 44
 class QuoteTable:
     """Draws one watchlist again and again; columns keep their widths while the streamer's state stays the same.
 
-    ``channels`` have the events that it shows. ``browse`` follows the keys, and leaves at a second press if there is a
-    ``question``.
+    ``channels`` have the events that it shows. ``browse`` follows the keys; with a ``question`` it leaves at the second
+    press only.
     """
 
     channels = frozenset({Channel.TICKS})
@@ -59,13 +70,13 @@ class QuoteTable:
 
     @property
     def left(self) -> bool:
-        """Whether a key has asked to leave."""
+        """Whether keys have asked to leave."""
         return self.browse.left
 
     @property
-    def typing(self) -> bool:
-        """Whether keys are text, as while a filter is typed."""
-        return self.browse.is_typing
+    def takes_all_keys(self) -> bool:
+        """Whether the next key is for the table alone: text of a filter, or the end of the list of keys."""
+        return self.browse.is_typing or self.browse.lists_keys
 
     @property
     def selected(self) -> Quote | None:
@@ -75,6 +86,9 @@ class QuoteTable:
     def press(self, key: str) -> None:
         """Take in a key."""
         self.browse.press(key)
+
+    def _pause(self) -> None:
+        self.watchlist.pause(self._drawn_at)
 
     def shown(self, quote: Quote) -> TickEvent | None:
         """The event that the table shows of a quote; None before the first."""
@@ -91,43 +105,52 @@ class QuoteTable:
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` at ``now_s``; None: a print of all quotes."""
-        below = self._below(live=size is not None)
-        return self.page(headline(self.watchlist, now_s), self.watchlist.quotes, below, now_s, size)
+        return compose(self, now_s, size)
 
-    def page(
-        self, line: Text, quotes: Iterable[Quote], below: list[Text], now_s: float, size: ConsoleDimensions | None
-    ) -> RenderableType:
-        """The page with that headline and those lines below the rows that keys have brought to the screen."""
-        self._drawn_at, browse = now_s, self.browse
-        if size is not None:
-            below = prompted(below, browse.prompt(now_s))
-        lines = lines_for_rows(below, size)
-        shown = browse.window(quotes, lines)
-        line = noted(line, (*browse.notes, paused(self.watchlist, now_s)), size)
-        if browse.lists_keys and lines is not None:
-            return Group(line, key_list(TABLE_KEYS, lines + 1), *below)
-        return Group(line, self.grid(shown, now_s, marks=size is not None), *below)
+    def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
+        """The state of the streamer."""
+        del size
+        return reader_header(self.watchlist, now_s)
 
-    def _pause(self) -> None:
-        self.watchlist.pause(self._drawn_at)
+    def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
+        """The rows that keys have brought into that ``size``, or the list of keys; None: all rows."""
+        self._drawn_at = now_s
+        shown = self.browse.window(self.watchlist.quotes, None if size is None else size.height - 1)
+        if size is not None and self.browse.lists_keys:
+            return key_list(TABLE_KEYS, size.height)
+        return self._grid(shown, now_s, None if size is None else self.browse.selected)
 
-    def grid(self, quotes: Iterable[Quote], now_s: float, *, marks: bool = True) -> Grid:
-        """One row for each of the quotes; ``marks`` the selected one."""
-        now_s, marked = self.watchlist.shown_at(now_s), self.browse.selected if marks else None
+    def note(self, now_s: float) -> str:
+        """How many rows are on the screen, their order, and since when they are paused."""
+        return "  ".join(filter(None, (*self.browse.notes, paused(self.watchlist, now_s))))
+
+    def prompt(self, now_s: float) -> str | None:
+        """A question, or the filter."""
+        return self.browse.prompt(now_s)
+
+    def _grid(self, quotes: Iterable[Quote], now_s: float, marked: Quote | None) -> Grid:
+        """One row for each of the quotes."""
+        now_s = self.watchlist.shown_at(now_s)
         report = self.watchlist.report
         state = None if report is None else report.state
         if state != self._state:  # "disconnected" in each row must not keep its column wide afterwards
             self._state, self._widths = state, {}
-        rows = [self._row(quote, now_s, is_marked=quote is marked) for quote in quotes]
+        rows = [self._row(quote, now_s, "reverse " if quote is marked else "") for quote in quotes]
         return Grid(_COLUMNS, rows, self._widths)
 
-    def _below(self, *, live: bool) -> list[Text]:
-        lines = delayed(self.watchlist.quotes)
-        if live and (missing := self.watchlist.not_streamed()):
-            lines.append(Text(missing, "yellow", no_wrap=True, overflow="ellipsis"))
-        return lines + footer(self.watchlist, live=live)
+    def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
+        """The notes below the rows."""
+        watchlist, lines = self.watchlist, delayed(self.watchlist.quotes)
+        if size is None:
+            return lines + footer(watchlist, live=False)
+        lines += uncut(self.header(now_s, size), size)
+        if missing := watchlist.not_streamed():
+            lines.append(one_line(missing, "bold"))
+        if watchlist.report is not None and size.height >= HEALTH_FROM:
+            lines.append(health(watchlist.report, now_s))
+        return lines + footer(watchlist, live=True)
 
-    def _row(self, quote: Quote, now_s: float, *, is_marked: bool) -> list[Cell]:
+    def _row(self, quote: Quote, now_s: float, mark: str) -> list[Cell]:
         tick, report, notation = quote.tick, quote.report, quote.notation
         stale = self.watchlist.why_stale(quote, now_s)
         style = _STALE if stale else ""
@@ -137,7 +160,6 @@ class QuoteTable:
             (tick.total_volume, tick.low_price, tick.high_price, tick.last_price) if tick else (None, None, None, None)
         )
         description = safe((report and report.description) or "")
-        mark = "reverse " if is_marked else ""
         return [
             Cell(safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), mark + (style or "bold")),
             Cell(safe(quote.contract or ""), style),
@@ -186,11 +208,11 @@ def quote_line(quote: Quote, now_s: float) -> str:
 def delayed(quotes: Iterable[Quote]) -> list[Text]:
     """The meaning of the mark after a symbol, if a symbol has it."""
     marked = any(quote.tick and quote.tick.delayed for quote in quotes)
-    return [Text("d: delayed quotes", "dim", no_wrap=True, overflow="ellipsis")] if marked else []
+    return [one_line("d: delayed quotes")] if marked else []
 
 
 def _searched(quote: Quote) -> str:
-    """What a filter looks in."""
+    """The text that a filter searches."""
     return f"{quote.symbol.alias} {quote.contract or ''}"
 
 

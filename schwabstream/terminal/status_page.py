@@ -14,7 +14,7 @@ from schwabstream.report import RedisReport, StreamerReport, SymbolReport
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import Cell, Column, Grid
 from schwabstream.terminal.lines import print_lines, print_once
-from schwabstream.terminal.page import state
+from schwabstream.terminal.page import header
 from schwabstream.terminal.watchlist import why_stale
 
 _FACTS: Final = (Column("Fact", 0, left=True), Column("Value", 1, left=True, cut=True))
@@ -45,17 +45,9 @@ async def print_status(report: StreamerReport | None, *, json: bool) -> None:
 
 def render_status(report: StreamerReport, now_s: float) -> RenderableType:
     """The whole report at ``now_s``."""
-    lead = Text()
-    if report.state == "streaming" and report.trouble:
-        lead.append(f"unhealthy: {safe(report.trouble)}", "bold yellow").append("  ")
-    lead.append_text(state(report, now_s, "" if lead else None))
-    if report.reason:
-        lead.append(f": {safe(report.reason)}")
-    if report.simulated:
-        lead.append("  simulated prices", "bold magenta")
     facts = Grid(_FACTS, [[Cell(name, "dim"), Cell(value)] for name, value in _facts(report, now_s)], header=False)
     symbols = Grid(_SYMBOLS, [_row(symbol, report) for symbol in report.symbols])
-    return Group(lead, facts, Text(), symbols)
+    return Group(header(report, now_s).whole, facts, Text(), symbols)
 
 
 def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
@@ -63,12 +55,12 @@ def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:
     counted = ", ".join(f"{safe(name)} {number:,}" for name, number in sorted(report.counts.items()) if number)
     unsaved = f"the new tokens are only in the streamer's memory: {safe(report.token_unsaved or '')}"
     return [
-        ("runs", f"{text.age(now_s - report.started / 1000)} as pid {report.pid} on {safe(report.host)}"),
+        ("running", f"{text.age(now_s - report.started / 1000)} as pid {report.pid} on {safe(report.host)}"),
         ("version", safe(report.version)),
         ("sessions", f"{report.sessions:,}, {reconnects}, {gaps}"),
         ("events", f"{report.published:,} published, {report.queued:,} queued, {report.dropped:,} dropped"),
         *_redis(report.redis),
-        ("lag", f"{_ms(lag.exchange_to_here_ms)} from the exchange, {_ms(lag.here_to_redis_ms)} to Redis"),
+        ("delay", f"{_ms(lag.exchange_to_here_ms)} from the exchange, {_ms(lag.here_to_redis_ms)} to Redis"),
         ("token", f"expires {_at(report.token_expires_at)}"),
         *([("unsaved", unsaved)] if report.token_unsaved else []),
         ("login", f"{_at(report.login_at)}, next one due {_at(report.login_due_at)}"),

@@ -6,21 +6,22 @@ Does not read the streamer or the publisher: it gets their last values and their
 import contextlib
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+import orjson
 from rich.console import Console, ConsoleDimensions, Group, RenderableType
 from rich.text import Text
 
 from schwabstream.escapes import safe
-from schwabstream.events import TickEvent
+from schwabstream.events import TickEvent, parse_event
 from schwabstream.market.instruments import Instrument
 from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
-from schwabstream.terminal.page import lag, state
+from schwabstream.terminal.page import HEALTH_FROM, Header, compose, header, health, one_line, uncut
 from schwabstream.terminal.quote_table import QuoteTable, delayed
-from schwabstream.terminal.screen.live_screen import STREAMER_SHARE, LiveScreen
+from schwabstream.terminal.screen.live_screen import STREAMER_SHARE, LiveScreen, View
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 LOG_LINES = 6
@@ -52,16 +53,44 @@ class StreamTable:
         logs: Sequence[str] = (),
     ) -> None:
         self._symbols, self._shown = symbols, symbols()
-        self._watchlist = Watchlist(self._shown)
-        self._table = QuoteTable(self._watchlist, question=QUESTION)
+        self.watchlist = Watchlist(self._shown)
+        self._table = QuoteTable(self.watchlist, question=QUESTION)
         self._instruments, self._reporter, self._redis, self._logs = instruments, reporter, redis, logs
+        self._report = reporter.report(())
+        self._with_book: Quote | None = None
+        self._book: Mapping[str, Any] | None = None
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` as it is at ``now_s``, newest log lines last; None: a print of all symbols."""
+        return compose(self, now_s, size)
+
+    def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
+        """The state of the streamer, as of now."""
         self._follow_symbols()
-        report = self._sample(self._expected(size), now_s)
-        below = self._below(report)
-        return self._table.page(self._headline(report, now_s), self._watchlist.quotes, below, now_s, size)
+        self._report = self._sample(self._expected(size), now_s)
+        return header(self._report, now_s, trouble=self._trouble())
+
+    def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
+        """The rows that keys have brought into that ``size``, or the list of keys; None: all rows."""
+        return self._table.body(now_s, size)
+
+    def note(self, now_s: float) -> str:
+        """That of the table."""
+        return self._table.note(now_s)
+
+    def prompt(self, now_s: float) -> str | None:
+        """That of the table."""
+        return self._table.prompt(now_s)
+
+    @property
+    def selected(self) -> Quote | None:
+        """The quote of the selected row, or of the first; None without rows."""
+        return self._table.selected
+
+    @property
+    def takes_all_keys(self) -> bool:
+        """Whether the next key is for the table alone."""
+        return self._table.takes_all_keys
 
     @property
     def left(self) -> bool:
@@ -72,30 +101,35 @@ class StreamTable:
         """Take in a key."""
         self._table.press(key)
 
-    def _expected(self, size: ConsoleDimensions | None) -> Sequence[Quote]:
-        """The quotes that the next frame shows, or all if that depends on their values."""
-        quotes, browse = self._watchlist.quotes, self._table.browse
-        if size is None or browse.is_narrowed:
-            return quotes
-        return browse.window(quotes, browse.fit or size.height)
+    def show_book(self, quote: Quote | None) -> None:
+        """Take in the books of this quote from now on; None: of none."""
+        if self._with_book is not None and self._with_book is not quote:
+            self._with_book.book = None
+        self._with_book, self._book = quote, None
 
     def _follow_symbols(self) -> None:
         """Show the symbols that are streamed now; a symbol that stays keeps its quotes."""
         symbols = self._symbols()
         if symbols is not self._shown:
             self._shown = symbols
-            self._watchlist.show(symbols)
+            self.watchlist.show(symbols)
+
+    def _expected(self, size: ConsoleDimensions | None) -> Sequence[Quote]:
+        """The quotes that the next frame shows; all of them if that depends on their values."""
+        quotes, browse = self.watchlist.quotes, self._table.browse
+        if size is None or browse.is_narrowed:
+            return quotes
+        return browse.window(quotes, browse.fit or size.height)
 
     def last_page(self, now_s: float) -> RenderableType:
-        """What stays on the terminal after the screen has closed: the table, if it has prices, and the last line."""
-        if not self._watchlist.updates:
+        """What stays on the terminal after the screen has closed: the table if it had prices, and what the run did."""
+        if not self.watchlist.updates:
             return self.last_line(now_s)
-        self._sample(self._watchlist.quotes, now_s)
-        rows = self._table.browse.window(self._watchlist.quotes, None)
-        return Group(self._table.grid(rows, now_s, marks=False), self.last_line(now_s))
+        self._sample(self.watchlist.quotes, now_s)
+        return Group(self.body(now_s, None), self.last_line(now_s))
 
     def last_line(self, now_s: float) -> Text:
-        """The line that stays on the terminal after the screen has closed: what the run did."""
+        """What the run did, in one line."""
         report = self._reporter.report(())
         lasted = text.age(now_s - report.started / 1000)
         published = text.counted(report.published, "event")
@@ -104,54 +138,70 @@ class StreamTable:
     def _sample(self, quotes: Sequence[Quote], now_s: float) -> StreamerReport:
         """Take in the report and the last values of these quotes."""
         report = self._reporter.report([quote.symbol.key for quote in quotes])
-        self._watchlist.take_report(report)
+        self.watchlist.take_report(report)
+        self._sample_book()
         for quote in quotes:
             instrument = self._instruments[quote.symbol.key]
             tick = instrument.tick
             new = quote.tick is None or quote.tick.received_us != tick["received_us"]
             if new and instrument.has_price:
-                self._watchlist.apply(TickEvent.model_construct(**tick), now_s)
+                self.watchlist.apply(TickEvent.model_construct(**tick), now_s)
         return report
 
-    def _headline(self, report: StreamerReport, now_s: float) -> Text:
-        line = Text(no_wrap=True, overflow="ellipsis").append_text(state(report, now_s))
-        redis = report.redis.master if report.redis.mode != "single" else self._redis.url
-        line.append(f"  Redis {safe(redis)}" if self._redis.outage is None else "  Redis is away")
-        line.append(f"  {text.counted(report.published, 'event')} in {text.age(now_s - report.started / 1000)}")
-        return line.append(lag(report))
+    def _sample_book(self) -> None:
+        """Take in the newest book of the quote whose ladder is shown, if it is another than before."""
+        instrument = self._with_book and self._instruments.get(self._with_book.symbol.key)
+        if instrument and (book := instrument.newest_book) is not None and book is not self._book:
+            self._book = book
+            self.watchlist.take_book(parse_event(orjson.dumps(book)))
 
-    def _below(self, report: StreamerReport) -> list[Text]:
-        lines = delayed(self._watchlist.quotes)
-        if problem := self._problem(report):
-            lines.append(Text(safe(problem), "bold red"))
+    def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
+        """The notes below the rows: what is wrong with which symbol, what is due, figures of the run, the newest logs."""
+        report, lines = self._report, delayed(self.watchlist.quotes)
+        lines += uncut(header(report, now_s, trouble=self._trouble()), size)
+        if problems := self._problems():
+            lines.append(Text(safe(problems), "bold red"))
         if reminder := self._reporter.login_reminder:
-            lines.append(Text(reminder, "bold yellow"))
+            lines.append(Text(reminder, "bold"))
         if report.simulated:
-            lines.append(Text("Simulated prices. Unlike the real Schwab, the simulator has futures depth.", "yellow"))
-        keys = "Ctrl-C: log out and stop   Ctrl-C twice: stop at once   ?: keys"
-        lines.append(Text(keys, "dim", no_wrap=True, overflow="ellipsis"))
+            lines.append(one_line("Unlike the real Schwab, the simulator has futures depth."))
+        if size is None or size.height >= HEALTH_FROM:
+            rate = sum(self._reporter.rates.values())
+            url = self._redis.url if report.redis.mode == "single" else report.redis.master
+            lines.append(health(report, now_s, rate=rate, redis=url))
+        lines.append(one_line("Ctrl-C: log out and stop   Ctrl-C twice: stop at once   ?: keys"))
         newest = list(self._logs)[-LOG_LINES:]
         return lines + [Text.from_ansi(line, style="dim", no_wrap=True, overflow="ellipsis") for line in newest]
 
-    def _problem(self, report: StreamerReport) -> str | None:
-        if self._redis.outage is not None:
-            return f"{self._redis.outage} ({text.counted(report.queued, 'event')} queued, {report.dropped:,} dropped)"
-        if report.state != "streaming":
-            return report.reason
-        problems = {line.key: line.problem for line in report.symbols if line.problem}
+    def _trouble(self) -> str | None:
+        """What is wrong while the streamer streams; its report has only the symbols that are shown."""
+        if self._redis.outage is None:
+            return self._reporter.trouble
+        queued, dropped = text.counted(self._report.queued, "event"), f"{self._report.dropped:,} dropped"
+        return f"Redis is away: {self._redis.outage} ({queued} queued, {dropped})"
+
+    def _problems(self) -> str:
+        if self._report.state != "streaming":  # the header has the reason for the state
+            return self._trouble() or "" if self._redis.outage is not None else ""
+        problems = {line.key: line.problem for line in self._report.symbols if line.problem}
         return "; ".join(f"{key}: {problem}" for key, problem in problems.items())
 
 
 @contextlib.contextmanager
-def on_screen(table: StreamTable, stop: Callable[[], None], console: Console | None = None) -> Iterator[KeepDrawn]:
-    """Show the table for the duration of the block, which gets the coroutine that redraws it until cancelled.
+def on_screen(
+    view: View,
+    last_page: Callable[[float], RenderableType],
+    stop: Callable[[], None],
+    console: Console | None = None,
+) -> Iterator[KeepDrawn]:
+    """Show the view for the duration of the block, which gets the coroutine that redraws it until cancelled.
 
-    ``stop`` is called when keys have asked to stop the run.
+    ``stop`` is called when keys have asked to leave; ``last_page`` stays on the terminal.
     """
-    screen = LiveScreen(table, console, share=STREAMER_SHARE)
+    screen = LiveScreen(view, console, share=STREAMER_SHARE)
 
     async def keep_drawn() -> None:
-        while not table.left:
+        while not view.left:
             await screen.draw(time.time())
         stop()
         while True:
@@ -160,4 +210,4 @@ def on_screen(table: StreamTable, stop: Callable[[], None], console: Console | N
     try:
         yield keep_drawn
     finally:
-        screen.close(table.last_page(time.time()))
+        screen.close(last_page(time.time()))

@@ -65,6 +65,11 @@ def age(seconds: float) -> str:
     return f"{whole // 86_400}d"
 
 
+def delay(milliseconds: float) -> str:
+    """A delay in milliseconds, or as an age from ten seconds on."""
+    return f"{max(milliseconds, 0.0):,.0f} ms" if milliseconds < 10_000 else age(milliseconds / 1000)
+
+
 def clock(milliseconds: int | None, now_s: float, zone: tzinfo | None = None) -> str:
     """A time of day in the zone (None: the local one), or the date when it is not within a day of ``now_s``."""
     if not milliseconds:

@@ -4,7 +4,7 @@ Pure: events, reports and the time come in. Two symbols of one key share its tic
 """
 
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -16,7 +16,7 @@ from schwabstream.market.spark import PriceCourse
 from schwabstream.market.trading_hours import NEW_YORK
 from schwabstream.market.volume_profile import VolumeProfile
 from schwabstream.protocol.notation import Notation
-from schwabstream.protocol.symbols import Symbol, future_meant, notation_of, tick_size
+from schwabstream.protocol.symbols import Asset, Symbol, future_meant, notation_of, tick_size
 from schwabstream.report import StreamerReport, SymbolReport
 from schwabstream.terminal import text
 
@@ -25,6 +25,7 @@ STALE_AFTER_S: Final = 90.0
 _MOST_NAMED: Final = 5
 _PAUSED: Final = {"Halted": "halted", "Closed": "closed"}
 _NOT_OPEN: Final = ("break", "closed")
+_ASSETS: Final = {str(asset): asset for asset in Asset}
 
 
 @dataclass(slots=True)
@@ -106,7 +107,7 @@ class Quote:
 
 
 class Watchlist:
-    """The quotes, in the order given.
+    """The quotes, in the order given, or, with ``everything``, of all symbols that the streamer streams.
 
     ``outage`` is the reason while Redis is away, ``invalid`` the number of messages that could not be parsed as events,
     ``report`` the newest of the streamer, ``starting`` whether a child streamer has been started, ``requested`` whether
@@ -115,7 +116,8 @@ class Watchlist:
     None while they follow the events.
     """
 
-    def __init__(self, symbols: Iterable[Symbol]) -> None:
+    def __init__(self, symbols: Iterable[Symbol] = (), *, everything: bool = False) -> None:
+        self.everything = everything
         self.quotes: list[Quote] = []
         self._by_key: dict[str, list[Quote]] = {}
         self.show(symbols)
@@ -143,38 +145,22 @@ class Watchlist:
         return frozenset(self._by_key)
 
     def quote(self, event: Event) -> Quote | None:
-        """The first quote that the event is about."""
-        return next(iter(self._by_key.get(event.key or "", ())), None)
+        """The quote that the event is about: of several aliases of its key, the one in the event, else the first."""
+        quotes = self._by_key.get(event.key or "", [])
+        return next((quote for quote in quotes if quote.symbol.alias == event.symbol), quotes[0] if quotes else None)
 
     def apply(self, event: Event, now_s: float) -> None:
         """Take in one event; only ticks and books are kept."""
         if not isinstance(event, TickEvent | Level2Event):
             return
-        self.updates += 1
         if self.paused_at is not None:
             self._held[event.key, event.type] = event, now_s
-        else:
-            self._take_in(event, now_s)
-
-    def pause(self, now_s: float) -> None:
-        """Leave the quotes as they are, or, if they are paused, take in the newest events since."""
-        if self.paused_at is None:
-            self.paused_at = now_s
-            for quote in self.quotes:
-                quote.changed_at = 0.0  # a price that flashed would do so all the time
+            self.updates += 1 if event.key in self._by_key else 0
             return
-        self.paused_at = None
-        held, self._held = self._held, {}
-        for event, arrived_at in held.values():
-            self._take_in(event, arrived_at)
-        self.take_report(self.report)
-
-    def shown_at(self, now_s: float) -> float:
-        """The time that the quotes show: ``now_s``, or when they were paused."""
-        return now_s if self.paused_at is None else self.paused_at
-
-    def _take_in(self, event: TickEvent | Level2Event, now_s: float) -> None:
-        for quote in self._by_key.get(event.key, ()):
+        self._add_if_streamed(event)
+        quotes = self._by_key.get(event.key, ())
+        self.updates += 1 if quotes else 0
+        for quote in quotes:
             if isinstance(event, Level2Event):
                 quote.book = event
                 continue
@@ -186,6 +172,34 @@ class Watchlist:
             quote.profile.add(event)
             if event.last_price is not None:
                 quote.course.add(event.received_us / 1e6, event.last_price)
+
+    def take_book(self, event: Event) -> None:
+        """Take in a book that is shown beside the quotes; other events are ignored, and none is counted."""
+        if isinstance(event, Level2Event):
+            if self.paused_at is not None:
+                self._held[event.key, event.type] = event, self.paused_at
+                return
+            for quote in self._by_key.get(event.key, ()):
+                quote.book = event
+
+    def pause(self, now_s: float) -> None:
+        """Leave the quotes as they are, or, if they are paused, take in the newest events since."""
+        if self.paused_at is None:
+            self.paused_at = now_s
+            for quote in self.quotes:
+                quote.changed_at = 0.0  # a price that flashed would do so all the time
+            return
+        self.paused_at = None
+        held, self._held = self._held, {}
+        updates = self.updates
+        for event, arrived_at in held.values():
+            self.apply(event, arrived_at)
+        self.updates = updates  # they have been counted
+        self.take_report(self.report)
+
+    def shown_at(self, now_s: float) -> float:
+        """The time that the quotes show: ``now_s``, or when they were paused."""
+        return now_s if self.paused_at is None else self.paused_at
 
     def apply_history(self, bars: Iterable[BarEvent]) -> None:
         """Take in the bars of the last minutes, for the time before the first tick."""
@@ -199,8 +213,28 @@ class Watchlist:
         if self.paused_at is not None:
             return
         by_key = {line.key: line for line in report.symbols} if report else {}
+        if self.everything and by_key:
+            self._show_streamed(by_key)
         for quote in self.quotes:
             quote.report = by_key.get(quote.symbol.key)
+
+    def _show_streamed(self, by_key: Mapping[str, SymbolReport]) -> None:
+        """Show the symbols of the report, and those that have data newer than the report."""
+        symbols = [_symbol(line.symbol, line.key, line.asset) for line in (self.report.symbols if self.report else ())]
+        others = (quote for quote in self.quotes if quote.symbol.key not in by_key)
+        symbols += [quote.symbol for quote in others if self._is_newer(quote)]
+        if symbols != [quote.symbol for quote in self.quotes]:
+            self.show(symbols)
+
+    def _add_if_streamed(self, event: TickEvent | Level2Event) -> None:
+        """Show one more symbol if ``everything`` is to be shown; an old last value shows no symbol as streamed."""
+        report = self.report
+        if not self.everything or event.key in self._by_key or report is None or not isinstance(event, TickEvent):
+            return
+        # The report of a replay lists no symbols.
+        if not report.symbols or event.received_us > report.reported * 1000:
+            added = _symbol(event.symbol, event.key, event.asset)
+            self.show([*(quote.symbol for quote in self.quotes), added])
 
     def why_stale(self, quote: Quote, now_s: float) -> str | None:
         """Why the row is not current, in a word or two; None when it is."""
@@ -291,6 +325,11 @@ def why_stale(report: StreamerReport, line: SymbolReport | None, age_s: float | 
     if not line.fresh:
         return "unconfirmed"
     return "quiet" if age_s > STALE_AFTER_S else None
+
+
+def _symbol(alias: str, key: str, asset: str) -> Symbol:
+    """A symbol as the streamer names it, which may be newer and have other kinds of assets."""
+    return Symbol(alias, key, _ASSETS.get(asset, Asset.EQUITY))
 
 
 def _with_hint(symbol: Symbol) -> str:

@@ -280,16 +280,18 @@ class _Run:
         if not options.live or options.json or options.verbosity < 0 or not can_draw():
             yield None
             return
+        from schwabstream.terminal.market_screen import MarketScreen
         from schwabstream.terminal.stream_table import StreamTable, on_screen
-
-        def stop() -> None:
-            log.info("stopping", reason="q")
-            self.stop()
 
         with logs_kept_aside() as logs:
             table = StreamTable(lambda: client.symbols, client.market.instruments, reporter, publisher, logs)
-            with on_screen(table, stop) as keep_drawn:
+            with on_screen(MarketScreen(table, table.show_book), table.last_page, self._on_key) as keep_drawn:
                 yield keep_drawn
+
+    def _on_key(self) -> None:
+        """Stop cleanly, as at a signal."""
+        log.info("stopping", reason="q")
+        self.stop()
 
     async def _announce(self, client: SchwabStreamClient, publisher: TradingEventPublisher) -> None:
         """Announce once that everything is subscribed, then stop after the duration asked for, if any."""

@@ -15,7 +15,7 @@ from schwabstream.terminal import text
 from schwabstream.terminal.browsing import SCREEN_KEYS, Controls
 from schwabstream.terminal.grid import CUT_TO, GAP, Cell, Column, Grid
 from schwabstream.terminal.ladder.layout import Line, Side, bar_width, fit
-from schwabstream.terminal.page import footer, headline, key_list, noted, paused
+from schwabstream.terminal.page import footer, key_list, lines_between, one_line, paused, reader_header, uncut
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -101,21 +101,22 @@ class Ladder:
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` at ``now_s``, with the levels that fit; None: a print of all levels."""
-        self._drawn_at, below = now_s, footer(self.watchlist, live=size is not None)
-        line = noted(headline(self.watchlist, now_s), [paused(self.watchlist, now_s)], size)
+        self._drawn_at = now_s
+        first = reader_header(self.watchlist, now_s, note=paused(self.watchlist, now_s))
+        below = footer(self.watchlist, live=size is not None)
         if size is None:
-            return Group(line, self.body(now_s), *below)
-        inner = ConsoleDimensions(size.width, size.height - 1 - len(below))
-        if self._controls.lists_keys:
-            return Group(line, key_list(_KEYS, inner.height), *below)
-        return Group(line, self.body(now_s, inner), *below)
+            return Group(first.whole, self.body(now_s), *below)
+        below = [*uncut(first, size), *below]
+        inner = ConsoleDimensions(size.width, lines_between(below, size))
+        shown = key_list(_KEYS, inner.height) if self._controls.lists_keys else self.body(now_s, inner)
+        return Group(first, shown, *below)
 
     def body(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The title, the levels that fit into that ``size``, and the summary; None: a print of all levels."""
         quote, book, now_s = self._quote, self._quote.book, self.watchlist.shown_at(now_s)
         if book is None:
             return Group(self._title(now_s), Text(self.watchlist.not_streamed() or "no book yet", "dim"))
-        note = [] if book.source == "book" else [Text(why_top_of_book(book), "dim", no_wrap=True, overflow="ellipsis")]
+        note = [] if book.source == "book" else [one_line(why_top_of_book(book))]
         depth = self._depth if book.source == "book" else 1
         parts = (summary(quote, book, depth), *note)
         if size is None:

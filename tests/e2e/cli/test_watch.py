@@ -185,6 +185,37 @@ def test_once_shows_a_snapshot_and_ends(streamer: FakeStreamer) -> None:
     assert "AMD" in missing.stderr
 
 
+def test_quote_without_symbols_shows_what_is_streamed(streamer: FakeStreamer, redis_server: RedisServer) -> None:
+    """All symbols of the streamer, none that only an earlier run has left in Redis; the screen follows its changes."""
+    streamer.tick(110.25)
+    old = {"v": 1, "type": "tick", "symbol": "OLD", "key": "OLD", "seq": 1, "asset": "EQUITY", "is_trade": True}
+    old |= {"timestamp": 1, "received_us": 1, "last_price": 5.0}
+    redis_server.client.hset("market_data:last:ticks", "OLD", orjson.dumps(old).decode())
+    once = run("quote", "--once")
+    assert (once.returncode, once.stderr) == (0, "")
+    assert [line.split()[0] for line in once.stdout.splitlines()[2:]] == ["/MNQ:XCME", "AMD"]
+    lines = run("quote", "--json", "--count", "1")
+    assert orjson.loads(lines.stdout)["symbol"] == "/MNQ:XCME"
+    with terminal("quote") as shown:
+        shown.block_until(lambda text: "110.25" in text and "AMD" in text)
+        streamer.report(symbols=[SymbolReport(symbol=name, key=name, asset="EQUITY") for name in ("AMD", "NVDA")])
+        last = shown.block_until(lambda text: "NVDA" in text and "/MNQ:XCME" not in text)
+        assert "OLD" not in last
+        shown.process.send_signal(signal.SIGINT)
+        assert shown.block_until_end() == 0
+
+
+def test_quote_without_symbols_needs_a_streamer_or_configured_symbols(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With nothing streamed and nothing configured it is a usage error that names both ways to go on."""
+    monkeypatch.setenv("SCHWAB_SYMBOLS", "")
+    done = run("quote", "--redis", redis_server.url)
+    assert (done.returncode, done.stdout) == (2, "")
+    said = "schwabstream: no symbols to show: name some, as in schwabstream quote AAPL, or set SCHWAB_SYMBOLS\n"
+    assert done.stderr == said
+
+
 def test_a_symbol_that_the_streamer_refuses_is_named_with_the_reason(streamer: FakeStreamer) -> None:
     """``--once`` prints what is streamed, names what is refused and why, and exits with 4; so do lines."""
     streamer.tick(110.25)

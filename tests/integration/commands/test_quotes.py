@@ -50,16 +50,19 @@ async def command(*arguments: str) -> tuple[int, str, str]:
     return process.returncode or 0, output.decode(), messages.decode()
 
 
-async def test_quote_without_a_streamer_asks_schwab_once(schwab: SchwabSimulator, redis_server: RedisServer) -> None:
-    """With no report in Redis the answer comes over REST, and no streamer connection is opened."""
+async def test_quote_without_a_streamer_asks_schwab_once(
+    schwab: SchwabSimulator, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no report in Redis the answer comes over REST, without symbols for the configured ones."""
     code, output, messages = await command("quote", "/MNQ:XCME", "AAPL", "--json", "--redis", redis_server.url)
     ticks = [TickEvent.model_validate_json(line) for line in output.splitlines()]
     assert code == 0
     assert [tick.symbol for tick in ticks] == ["/MNQ:XCME", "AAPL"]
     assert all(tick.last_price is not None and tick.last_price > 0 for tick in ticks)
     assert "no streamer is running" in messages
-    table = await command("quote", "AAPL", "--redis", redis_server.url)
-    assert "AAPL" in table[1]
+    monkeypatch.setenv("SCHWAB_SYMBOLS", "AAPL,NVDA")
+    table = await command("quote", "--redis", redis_server.url)
+    assert [line.split()[0] for line in table[1].splitlines()[2:]] == ["AAPL", "NVDA"]
 
 
 @pytest.mark.parametrize("answer", ["contract", "root"])

@@ -182,7 +182,7 @@ def test_header_distinguishes_redis_from_streamer() -> None:
     shown = watchlist()
     table = QuoteTable(shown)
     shown.outage = "Connection refused"
-    assert "Redis is away  Connection refused; reconnecting" in text_of(table.render(NOW, LIVE))
+    assert "Redis is away: Connection refused; reconnecting" in text_of(table.render(NOW, LIVE))
     shown.outage = None
     shown.take_report(None)
     assert "no streamer is running" in text_of(table.render(NOW, LIVE))
@@ -227,8 +227,8 @@ def test_as_many_quotes_are_shown_as_the_screen_has_lines_for(height: int) -> No
     lines = text_of(QuoteTable(shown).render(NOW, ConsoleDimensions(80, height)), 80).splitlines()
     rows = [line for line in lines if re.match(r"S\d+ ", line)]
     assert len(lines) == height
-    assert any(line == f"… and {100 - len(rows)} more, which need a taller terminal" for line in lines)
-    assert lines[-1] == "Ctrl-C: leave"
+    assert lines[0].endswith(f"  {len(rows)} of 100")
+    assert lines[-1] == "q: leave   ?: keys"
     assert "S99" in text_of(QuoteTable(shown).render(NOW), 80)
 
 

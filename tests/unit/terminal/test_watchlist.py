@@ -248,6 +248,72 @@ def test_a_replay_names_no_symbols_and_misses_none() -> None:
     assert shown.not_streamed() is None
 
 
+def everything(*lines: SymbolReport, **changes: Any) -> Watchlist:
+    """A watchlist of all that is streamed, with the report of a minute ago."""
+    shown = Watchlist(everything=True)
+    shown.take_report(report(*lines, reported=int(NOW * 1000) - 60_000, **changes))
+    return shown
+
+
+def names(shown: Watchlist) -> list[str]:
+    """The symbols of the rows."""
+    return [quote.symbol.alias for quote in shown.quotes]
+
+
+def test_everything_is_what_the_report_lists() -> None:
+    """Rows come and go with the symbols of the report, in its order; a row that stays keeps its data."""
+    shown = everything(line("/MNQ", symbol="/MNQ:XCME"), line("AAPL", asset="EQUITY"))
+    assert names(shown) == ["/MNQ:XCME", "AAPL"]
+    shown.apply(tick("AAPL", 10.0, asset="EQUITY"), NOW)
+    shown.take_report(report(line("NVDA"), line("AAPL", asset="EQUITY"), reported=int(NOW * 1000) + 1))
+    assert names(shown) == ["NVDA", "AAPL"]
+    assert shown.quotes[1].tick is not None
+    assert shown.not_streamed() is None
+    shown.take_report(None)
+    assert names(shown) == ["NVDA", "AAPL"]
+
+
+def test_a_symbol_that_has_just_been_added_shows_its_first_tick() -> None:
+    """Data newer than the report adds a row at once, which the next, older report does not remove again."""
+    shown = everything(line("AAPL"))
+    shown.apply(tick("NVDA", 10.0, symbol="nvda"), NOW)
+    assert names(shown) == ["AAPL", "nvda"]
+    assert shown.updates == 1
+    shown.take_report(shown.report)
+    assert names(shown) == ["AAPL", "nvda"]
+    shown.take_report(report(line("AAPL"), reported=int(NOW * 1000) + 1))
+    assert names(shown) == ["AAPL"]
+
+
+def test_the_last_value_of_a_symbol_that_is_not_streamed_adds_no_row() -> None:
+    """What an earlier run left in Redis is not streamed; nor is anything without a report."""
+    shown = everything(line("AAPL"))
+    shown.apply(tick("NVDA", 10.0, received_us=int(NOW * 1e6) - 61_000_000), NOW)
+    assert names(shown) == ["AAPL"]
+    assert shown.updates == 0
+    shown = Watchlist(everything=True)
+    shown.apply(tick("NVDA", 10.0), NOW)
+    assert names(shown) == []
+
+
+def test_everything_of_a_replay_is_what_it_publishes() -> None:
+    """Its report lists no symbols, so each tick adds its row, whatever its time and kind of asset."""
+    shown = everything()
+    for asset in ("EQUITY", "BOND"):
+        shown.apply(tick(asset, 10.0, asset=asset, received_us=1), NOW)
+    shown.take_report(shown.report)
+    assert names(shown) == ["EQUITY", "BOND"]
+
+
+def test_an_event_is_about_the_row_of_its_alias() -> None:
+    """Of two aliases of a key, the line for an event has the one in the event, else the first."""
+    shown = watchlist("/MNQ", "/MNQ:XCME")
+    for alias, found in (("/MNQ:XCME", "/MNQ:XCME"), ("/MNQ", "/MNQ"), ("MNQ", "/MNQ")):
+        quote = shown.quote(tick("/MNQ", 1.0, symbol=alias))
+        assert quote is not None
+        assert quote.symbol.alias == found
+
+
 def test_what_schwab_was_asked_for_is_as_old_as_the_market_made_it() -> None:
     """Without a streamer the age is that of the quote, not of our question, and the row is not stale."""
     shown = watchlist("/MNQ", "AAPL")
