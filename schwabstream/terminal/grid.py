@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
+from rich.style import Style
 
 
 class Column(NamedTuple):
@@ -51,8 +52,8 @@ class Grid:
         self._columns, self._rows, self._header = columns, list(rows), header
         self._widths = {} if widths is None else widths
         for index, column in enumerate(columns):
-            widest = max((cell_len(row[index].text) for row in self._rows), default=0)
-            title = cell_len(column.title) if header and (widest or not column.sparse) else 0
+            widest = max((_width(row[index].text) for row in self._rows), default=0)
+            title = _width(column.title) if header and (widest or not column.sparse) else 0
             self._widths[index] = max(self._widths.get(index, 0), widest, title)
 
     def shown(self, width: int) -> dict[int, int]:
@@ -86,19 +87,20 @@ class Grid:
         return min(self._widths[index], CUT_TO) if self._columns[index].cut else self._widths[index]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        del console
         shown = self.shown(options.max_width)
         if self._header:
             titles = [Cell(column.title, "bold") for column in self._columns]
-            yield from self._line(console, titles, shown, options.max_width)
+            yield from self._line(titles, shown, options.max_width)
         for row in self._rows:
-            yield from self._line(console, row, shown, options.max_width)
+            yield from self._line(row, shown, options.max_width)
 
-    def _line(self, console: Console, row: Sequence[Cell], shown: dict[int, int], width: int) -> Iterable[Segment]:
+    def _line(self, row: Sequence[Cell], shown: dict[int, int], width: int) -> Iterable[Segment]:
         """One line in as few segments as its styles allow: Rich measures every segment several times."""
         plain = ""
         for position, (index, wanted) in enumerate(shown.items()):
             column, (text, style) = self._columns[index], row[index]
-            length, room = cell_len(text), min(wanted, width)
+            length, room = _width(text), min(wanted, width)
             if length > room:
                 text, length = set_cell_size(text, room - 1) + "…", room
             padding = " " * (room - length)
@@ -109,8 +111,13 @@ class Grid:
                 continue
             if plain or before:
                 yield Segment(plain + before)
-            yield Segment(text, console.get_style(style))
+            yield Segment(text, Style.parse(style))
             plain = after
         if plain:
             yield Segment(plain)
         yield Segment.line()
+
+
+def _width(text: str) -> int:
+    """Cells that a text takes; most texts are ASCII, for which this is quicker than to look each character up."""
+    return len(text) if text.isascii() else cell_len(text)

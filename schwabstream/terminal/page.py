@@ -85,7 +85,7 @@ class Parts(Protocol):
         """What keys have changed, for the right end of the header; asked for after the rows."""
 
     def prompt(self, now_s: float) -> str | None:
-        """What waits for a key, in place of the last line; None when nothing does."""
+        """A question or a filter, in place of the last line; None when there is neither."""
 
 
 def compose(

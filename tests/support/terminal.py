@@ -1,6 +1,7 @@
 """A program on a pseudo-terminal of its own: what its screen shows, and a person who types, walks away or hangs up."""
 
 import codecs
+import contextlib
 import fcntl
 import os
 import pty
@@ -218,7 +219,8 @@ class Terminal:
 
     def _close_slave(self) -> None:
         if self._slave >= 0:
-            self._modes = termios.tcgetattr(self._slave)
+            with contextlib.suppress(termios.error):  # a terminal whose session has ended has none
+                self._modes = termios.tcgetattr(self._slave)
             os.close(self._slave)
             self._slave = -1
 

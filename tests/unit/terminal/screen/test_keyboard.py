@@ -3,6 +3,7 @@
 import asyncio
 import os
 import pty
+import select
 import termios
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
@@ -22,8 +23,9 @@ class Line:
         self.keys: list[str] = []
 
     def type(self, sent: bytes) -> None:
-        """Press keys."""
+        """Press keys, and wait until the kernel has passed them on."""
         os.write(self.person, sent)
+        assert select.select([self.descriptor], [], [], 5.0)[0]
 
     def flags(self) -> int:
         """The local modes."""
@@ -103,7 +105,7 @@ def test_in_the_background_nothing_is_read_and_no_mode_is_changed(line: Line) ->
 
 
 def test_a_pipe_is_not_read() -> None:
-    """Without a terminal on standard input there are no keys, and what comes stays unread."""
+    """Standard input that is not a terminal stays unread."""
     read, write = os.pipe()
     os.write(write, b"q")
 
@@ -127,6 +129,7 @@ def test_a_closed_terminal_ends_the_reading(line: Line) -> None:
         keyboard.take()
         os.close(line.person)
         line.person = -1
+        assert select.select([line.descriptor], [], [], 5.0)[0]
         await asyncio.sleep(0.01)
         assert not asyncio.get_running_loop().remove_reader(line.descriptor)
         keyboard.release()

@@ -5,6 +5,7 @@ import contextlib
 import io
 import os
 import pty
+import select
 from collections.abc import Iterator
 from datetime import date
 from itertools import pairwise
@@ -133,64 +134,75 @@ def test_a_screen_that_is_costly_to_draw_is_drawn_less_often(cost_s: float, paus
     assert len(frames.drawn) == 1
 
 
+class Keys:
+    """A terminal for standard input, with a person at its other end."""
+
+    def __init__(self) -> None:
+        self.person, self.stdin = pty.openpty()
+
+    def type(self, sent: bytes) -> None:
+        """Press keys, and wait until the kernel has passed them on."""
+        os.write(self.person, sent)
+        assert select.select([self.stdin], [], [], 5.0)[0]
+
+
 @pytest.fixture
-def terminal() -> Iterator[tuple[int, int]]:
-    """Both ends of a terminal: the person's and the program's."""
-    ends = pty.openpty()
-    yield ends
-    for end in ends:
-        os.close(end)
+def keys() -> Iterator[Keys]:
+    """A terminal for standard input."""
+    made = Keys()
+    yield made
+    os.close(made.person)
+    os.close(made.stdin)
 
 
-def test_a_key_is_passed_on_and_shown_at_once(terminal: tuple[int, int]) -> None:
+def test_a_key_is_passed_on_and_shown_at_once(keys: Keys) -> None:
     """The view gets the key, and the next frame does not wait for the market; Ctrl-L only draws again."""
     subscription, watchlist, frames, console = stage()
-    person, stdin = terminal
 
     async def main() -> None:
-        watched = watch(cast("Subscription", subscription), watchlist, frames, console=console, stdin=stdin)
+        watched = watch(cast("Subscription", subscription), watchlist, frames, console=console, stdin=keys.stdin)
         showing = asyncio.ensure_future(watched)
         await asyncio.sleep(0.3)
         for sent in (b"s", b"\x0c", b"\x1b[B"):
             drawn, at = len(frames.drawn), asyncio.get_running_loop().time()
-            os.write(person, sent)
+            keys.type(sent)
             await asyncio.sleep(0.1)
             assert frames.drawn[drawn][0] - at < 0.05
-        os.write(person, b"q")
+        keys.type(b"q")
         await asyncio.wait_for(showing, IDLE_FRAME_S / 2)
 
     run_virtual(main(), VirtualLoop())
     assert [key for _, key in frames.pressed] == ["s", "down", "q"]
 
 
-def test_an_arrow_in_pieces_does_not_leave_the_screen(terminal: tuple[int, int]) -> None:
+def test_an_arrow_in_pieces_does_not_leave_the_screen(keys: Keys) -> None:
     """Over a slow connection the rest of the sequence may come half a second after its escape."""
     subscription, watchlist, frames, console = stage()
-    person, stdin = terminal
 
     async def main() -> None:
-        watched = watch(cast("Subscription", subscription), watchlist, frames, console=console, stdin=stdin)
+        watched = watch(cast("Subscription", subscription), watchlist, frames, console=console, stdin=keys.stdin)
         showing = asyncio.ensure_future(watched)
         for sent in (b"\x1b", b"[", b"A"):
-            os.write(person, sent)
+            keys.type(sent)
             await asyncio.sleep(ESCAPE_AFTER_S * 0.9)
-        os.write(person, b"q")
+        keys.type(b"q")
         await showing
 
     run_virtual(main(), VirtualLoop())
     assert [key for _, key in frames.pressed] == ["up", "q"]
 
 
-def test_the_last_table_stays_on_the_terminal(terminal: tuple[int, int]) -> None:
+def test_the_last_table_stays_on_the_terminal(keys: Keys) -> None:
     """Whatever ends the screen, its last content is printed; nothing is before the first data."""
     subscription, watchlist, frames, console = stage()
-    person, stdin = terminal
 
     async def main() -> None:
-        watched = watch(cast("Subscription", subscription), watchlist, frames, console=console, stdin=stdin)
+        watched = watch(cast("Subscription", subscription), watchlist, frames, console=console, stdin=keys.stdin)
+        showing = asyncio.ensure_future(watched)
         subscription.deliver(233.25)
-        os.write(person, b"q")
-        await watched
+        await asyncio.sleep(0.01)
+        keys.type(b"q")
+        await showing
 
     run_virtual(main(), VirtualLoop())
     assert "233.25" in cast("io.StringIO", console.file).getvalue().rpartition("\x1b[?25h")[2]
