@@ -107,9 +107,9 @@ def _screens(results: dict[str, Any]) -> str:
     tables = [[count, *(_text(figures[key]) for key in keys)] for count, figures in results["table"].items()]
     head = ("symbols in the live table", "CPU % without it", "with it", "ratio")
     table = _table(head, tables)
-    keys = ("drawings_per_s", "p50_ms", "worst_ms", "cpu_percent", "waiting_kib")
+    keys = ("drawings_per_s", "p50_ms", "waited_p95_ms", "waited_worst_ms", "kb_per_s", "cpu_percent")
     quotes = [[count, *(_text(figures[key]) for key in keys)] for count, figures in results["quote"].items()]
-    head = ("symbols of quote", "drawings/s", "price's age p50 ms", "worst ms", "CPU %", "waiting in Redis KiB")
+    head = ("symbols of quote", "drawings/s", "price's age p50 ms", "longest wait p95 ms", "worst ms", "kB/s", "CPU %")
     return f"### Screens\n\n{table}\n{_table(head, quotes)}"
 
 

@@ -1,8 +1,8 @@
 """What the screens cost and whether they keep up: the live table of ``stream run``, and ``quote`` on a busy channel.
 
 The live table is drawn on a pseudo-terminal that takes everything; next to each such run is one without a table.
-``quote`` gets numbered prices at a rate, from a process that does nothing else: each drawing shows how old the price in
-it was, compared with what had been published when it came.
+``quote`` gets numbered prices at a rate, from a process that does nothing else. The number on the screen, read from its
+cells, shows how old it was when it was drawn, and how long the price after the one before it had waited.
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pyte
 import redis
 from rich.console import Console
 from rich.progress import track
@@ -33,11 +34,10 @@ from benchmarks.rig import Client, Load, measure
 from benchmarks.tally import Spread, ratios, spread
 
 TABLE_RATE, TABLE_SYMBOLS = 5_000, (10, 200)
-QUOTE_RATE, QUOTE_SYMBOLS = 10_000, (10, 200)
+QUOTE_RATE, QUOTE_SYMBOLS = 10_000, (3, 60, 200)
 QUOTE_S = 10.0
-ROWS, COLUMNS = 50, 160
-_PRICE = re.compile(rb"AAPL\S*\s[^0-9]*?([\d,]+\.\d\d)")
-_ESCAPES = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
+ROWS, COLUMNS = 64, 160
+_PRICE = re.compile(r"AAPL\s.*?([\d,]+\.\d\d)")
 
 
 @dataclass(slots=True)
@@ -57,7 +57,7 @@ class Terminal:
 
 @contextlib.contextmanager
 def terminal() -> Iterator[Terminal]:
-    """A terminal of 50 lines for the length of the block."""
+    """A terminal for the length of the block."""
     other, screen = pty.openpty()
     fcntl.ioctl(screen, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     made = Terminal(screen, other)
@@ -129,14 +129,37 @@ def _quote(count: int) -> dict[str, float]:
 
 
 def _ages(screen: Terminal, started_ns: int) -> dict[str, float]:
-    """The age of the price in each drawing; a price's number gives its time of publication."""
-    ages = []
+    """What each new price on the screen shows, after the first tenth; its number gives its time of publication."""
+    cells = pyte.Screen(COLUMNS, ROWS)
+    stream = pyte.ByteStream(cells)
+    ages, waits, written, before = [], [], 0, 0.0
     for at_ns, chunk in screen.seen:
-        for found in _PRICE.finditer(_ESCAPES.sub(b"", chunk)):
-            number = float(found[1].replace(b",", b"")) * 100
-            ages.append((at_ns - started_ns) / 1e6 - number / QUOTE_RATE * 1e3)
-    ages = sorted(ages[len(ages) // 10 :])
-    return {"drawings_per_s": len(ages) / QUOTE_S / 0.9, "p50_ms": ages[len(ages) // 2], "worst_ms": ages[-1]}
+        stream.feed(chunk)
+        at_ms = (at_ns - started_ns) / 1e6
+        number = _number(cells)
+        if not QUOTE_S * 100 < at_ms < QUOTE_S * 1000:
+            before = number
+            continue
+        written += len(chunk)
+        if number != before:
+            ages.append(at_ms - number / QUOTE_RATE * 1e3)
+            waits.append(at_ms - (before + 2) / QUOTE_RATE * 1e3)  # it has every other number
+            before = number
+    ages, waits = sorted(ages), sorted(waits)
+    return {
+        "drawings_per_s": len(ages) / QUOTE_S / 0.9,
+        "p50_ms": ages[len(ages) // 2],
+        "waited_p50_ms": waits[len(waits) // 2],
+        "waited_p95_ms": waits[len(waits) * 95 // 100],
+        "waited_worst_ms": waits[-1],
+        "kb_per_s": written / QUOTE_S / 0.9 / 1e3,
+    }
+
+
+def _number(cells: pyte.Screen) -> float:
+    """The number of the event whose price is on the screen; 0 while there is none."""
+    found = next(filter(None, (_PRICE.match(line) for line in cells.display[:4])), None)
+    return 0.0 if found is None else round(float(found[1].replace(",", "")) * 100)
 
 
 def show(results: dict[str, Any], console: Console) -> None:
@@ -149,11 +172,13 @@ def show(results: dict[str, Any], console: Console) -> None:
         table.add_row(str(count), *cells)
     console.print(table)
     table = Table(title=f"quote, {QUOTE_RATE:,} events/s", title_justify="left")
-    for column in ("symbols", "drawings/s", "price's age p50 ms", "worst ms", "CPU %", "waiting in Redis KiB"):
+    titles = ("drawings/s", "price's age p50 ms", "wait p50 ms", "p95 ms", "worst ms", "kB/s", "CPU %", "in Redis KiB")
+    names = ("drawings_per_s", "p50_ms", "waited_p50_ms", "waited_p95_ms", "waited_worst_ms", "kb_per_s")
+    for column in ("symbols", *titles):
         table.add_column(column, justify="right")
     for count, figures in results["quote"].items():
-        names = ("drawings_per_s", "p50_ms", "worst_ms", "cpu_percent", "waiting_kib")
-        table.add_row(str(count), *(str(Spread(**figures[name])) for name in names))
+        cells = (str(Spread(**figures[name])) for name in (*names, "cpu_percent", "waiting_kib"))
+        table.add_row(str(count), *cells)
     console.print(table)
 
 

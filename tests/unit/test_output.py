@@ -3,6 +3,7 @@
 import fcntl
 import functools
 import os
+import pty
 import sys
 import threading
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from schwabstream.errors import OutputUnwritable
-from schwabstream.output import MAX_LINES, FrameWriter, LineWriter, put_all, safe_lines
+from schwabstream.output import MAX_LINES, FrameWriter, LineWriter, can_draw, put_all, safe_lines
 from tests.support.waiting import DEADLINE_S
 
 
@@ -223,3 +224,21 @@ def test_frames_to_a_terminal_that_went_away_are_nobodys_trouble(pipe: Pipe) -> 
     frames = FrameWriter(functools.partial(put_all, pipe.write_end), b"<first>")
     frames.show(b"frame")
     assert frames.close(b"<last>", DEADLINE_S)
+
+
+@pytest.mark.parametrize(
+    ("term", "draws"),
+    [("xterm-256color", True), ("linux", True), ("vt100", True), ("dumb", False), ("unknown", False), ("", False)],
+)
+def test_a_terminal_without_cursor_movement_gets_lines(term: str, draws: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TERM names the terminal; ``dumb``, ``unknown`` and none mean that one frame cannot replace another."""
+    monkeypatch.setenv("TERM", term)
+    _, terminal = pty.openpty()
+    with os.fdopen(terminal, "w") as screen:
+        monkeypatch.setattr(sys, "stdout", screen)
+        assert can_draw() is draws
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        assert not can_draw()
+    os.close(read)

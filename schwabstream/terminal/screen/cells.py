@@ -32,8 +32,10 @@ def lines_of(segments: Iterable[Segment], width: int, height: int, sequence_of: 
     """What Rich has drawn, as a screen of that size: cut where it is larger, blank where it is smaller."""
     screen: Screen = []
     line = Line([], [])
-    for text, style, _ in segments:
-        sequence = sequence_of(style) if style else ""
+    for text, style, control in segments:
+        if control:
+            continue
+        sequence = "" if style is None else sequence_of(style)
         for number, part in enumerate(text.split("\n") if "\n" in text else (text,)):
             if number:
                 screen.append(line)

@@ -99,7 +99,7 @@ def test_quote_on_a_terminal_moves_and_leaves_it_as_it_was(streamer: FakeStreame
 
 
 def test_book_on_a_terminal_moves(streamer: FakeStreamer) -> None:
-    """The ladder follows the books, also on 8 lines of 40 columns, and Ctrl-C leaves it with exit 0."""
+    """The ladder follows the books, also on 8 lines of 40 columns; q leaves it with exit 0, and its last state stays."""
     streamer.book(221.38)
     with terminal("book", "AMD", "--depth", "3", "--venues") as shown:
         shown.block_until(lambda text: "221.38" in text and "NSDQ:300" in text and "no asks" in text)
@@ -108,8 +108,9 @@ def test_book_on_a_terminal_moves(streamer: FakeStreamer) -> None:
         shown.resize(40, 8)
         streamer.book(221.5)
         shown.block_until(lambda text: "221.50" in text and "no asks" in text and "221.40" not in text)
-        shown.process.send_signal(signal.SIGINT)
+        shown.type(b"q")
         assert shown.block_until_end() == 0
+        assert "221.50" in shown.written.rpartition(LEAVE_SCREEN.decode())[2]
 
 
 def test_redis_killed_again_and_again_is_shown_and_survived(streamer: FakeStreamer, redis_server: RedisServer) -> None:

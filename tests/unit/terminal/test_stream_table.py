@@ -26,7 +26,7 @@ from schwabstream.streaming.status import Status
 from schwabstream.streaming.supervisor import Authorizer, SchwabStreamClient
 from schwabstream.terminal.quote_table import QuoteTable
 from schwabstream.terminal.screen.live_screen import View
-from schwabstream.terminal.stream_table import StreamTable, on_screen
+from schwabstream.terminal.stream_table import QUESTION, StreamTable, on_screen
 from schwabstream.terminal.watchlist import Watchlist
 
 if TYPE_CHECKING:
@@ -347,6 +347,55 @@ async def test_the_newest_log_lines_are_below(monkeypatch: pytest.MonkeyPatch) -
     written = stage.console.file.getvalue()
     assert written.count("\x1b[?1049h") == written.count("\x1b[?1049l") == 1
     assert "connecting: 12,345 events in " in written.rpartition("\x1b[?1049l")[2]
+
+
+def test_a_key_must_be_pressed_twice_to_stop_the_run() -> None:
+    """A service or a recording does not end by accident: the last line asks for a second press for three seconds."""
+    stage = Stage()
+    lines = stage.drawn().splitlines()
+    stage.table.press("q")
+    asked = stage.drawn().splitlines()
+    assert asked[-1] == "press q again to stop the run"
+    assert len(asked) == len(lines)
+    stage.table.press("s")
+    assert QUESTION not in stage.drawn()
+    stage.table.press("q")
+    assert not stage.table.left
+    stage.drawn()
+    stage.table.press("q")
+    assert stage.table.left
+
+
+async def test_leaving_the_table_stops_the_run_and_leaves_the_table_on_the_terminal() -> None:
+    """The run is asked to stop; the prices and what the run did stay below the closed screen."""
+    stage, stopped = Stage(), asyncio.Event()
+    stage.take()
+    with on_screen(stage.table, stage.table.last_page, stopped.set, stage.console) as keep_drawn:
+        task = asyncio.create_task(keep_drawn())
+        await asyncio.sleep(0)
+        for _ in range(2):
+            stage.table.press("q")
+            stage.drawn()
+        await asyncio.wait_for(stopped.wait(), 10)
+        assert not task.done()  # it shows how the run ends
+        task.cancel()
+    assert isinstance(stage.console.file, io.StringIO)
+    left = stage.console.file.getvalue().rpartition("\x1b[?1049l")[2]
+    assert "20,000.25" in left
+    assert "12,345 events in " in left
+
+
+def test_rows_that_are_scrolled_to_have_their_prices() -> None:
+    """Only the symbols on the screen are read from memory; those that a key brings there are, too."""
+    stage = Stage(",".join([*(f"S{n}" for n in range(100)), "/NQ:XCME"]))
+    stage.take()
+    stage.drawn()
+    stage.table.press("end")
+    stage.drawn()
+    assert "20,000.25" in stage.row()
+    stage.table.press("s")
+    stage.drawn()
+    assert "20,000.25" in stage.row()
 
 
 @pytest.mark.parametrize(
