@@ -49,7 +49,8 @@ def quote(
 ) -> None:
     """Watch prices: a live table on a terminal, lines in a pipe.
 
-    Keys of the live table: arrows select a row, b opens its order book, s sorts, / filters, p pauses, ? shows all, q quits.
+    Keys of the live table: arrows select a row, b opens its order book, s sorts, / filters, p pauses, ? lists all keys,
+    q quits.
     """
     with loading():
         from schwabstream.commands import quotes
@@ -85,7 +86,7 @@ def book(
 ) -> None:
     """Watch one order book: a live ladder on a terminal, lines in a pipe.
 
-    Keys of the live ladder: arrows scroll, c centres it again, p pauses, ? shows all, q quits.
+    Keys of the live ladder: arrows scroll, c centres it again, p pauses, ? lists all keys, q quits.
     """
     with loading():
         from schwabstream.commands import quotes

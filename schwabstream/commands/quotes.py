@@ -1,8 +1,8 @@
 """``quote``, ``book`` and ``status``: read Redis, or, while no streamer is running, ask Schwab.
 
 Never opens a second streaming connection while a streamer runs: Schwab allows one (protocol 3.8). It asks that streamer
-for the symbols that are not streamed yet; ``quote`` without symbols shows what is streamed, and asks for nothing. Without
-a streamer, ``quote`` asks Schwab once over REST, and ``book`` runs a child streamer for as long as it is shown.
+for the symbols that are not streamed yet; ``quote`` without symbols shows what is streamed and asks for nothing.
+Without a streamer, ``quote`` asks Schwab once over REST, and ``book`` runs a child streamer for as long as it is shown.
 """
 
 import asyncio
@@ -46,6 +46,7 @@ FIRST_DATA_LIMIT_S = 20.0
 ANSWER_LIMIT_S = 8.0
 REPORT_LIMIT_S = 2.0
 HISTORY_LIMIT_S = 0.5
+_NO_SYMBOLS = "no symbols to show: name some, as in schwabstream quote AAPL, or set SCHWAB_SYMBOLS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +157,7 @@ class _Watch:
             return
         symbols = symbols_of(self._settings.symbols)
         if not symbols:
-            raise ConfigurationError("no symbols to show: name some, as in schwabstream quote AAPL, or set SCHWAB_SYMBOLS")
+            raise ConfigurationError(_NO_SYMBOLS)
         self._watchlist.everything = False
         self._watchlist.show(symbols)
 

@@ -21,6 +21,8 @@ TABLE_KEYS: Final = (
     ("s", "next order"),
     ("/", "filter"),
     ("b Enter", "book of the row"),
+    ("Tab", "arrows scroll the book"),
+    ("c", "centre the book"),
     *SCREEN_KEYS,
 )
 

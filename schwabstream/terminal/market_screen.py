@@ -62,7 +62,7 @@ class MarketScreen:
         return self._table.left
 
     def press(self, key: str) -> None:
-        """``b`` and Enter open or close the ladder, Esc closes it, Tab lets the arrows scroll it; the rest as before."""
+        """``b`` and Enter open or close the ladder, Esc closes it, Tab lets the arrows scroll it, ``c`` centres it."""
         if self._table.takes_all_keys:
             self._table.press(key)
         elif key in ("b", "enter"):

@@ -67,6 +67,7 @@ class QuoteTable:
         self._widths: dict[int, int] = {}
         self._state: str | None = None
         self._drawn_at = 0.0
+        self._header = Header(Text())
 
     @property
     def left(self) -> bool:
@@ -110,7 +111,8 @@ class QuoteTable:
     def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
         """The state of the streamer."""
         del size
-        return reader_header(self.watchlist, now_s)
+        self._header = reader_header(self.watchlist, now_s)
+        return self._header
 
     def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
         """The rows that keys have brought into that ``size``, or the list of keys; None: all rows."""
@@ -143,7 +145,7 @@ class QuoteTable:
         watchlist, lines = self.watchlist, delayed(self.watchlist.quotes)
         if size is None:
             return lines + footer(watchlist, live=False)
-        lines += uncut(self.header(now_s, size), size)
+        lines += uncut(self._header, size)
         if missing := watchlist.not_streamed():
             lines.append(one_line(missing, "bold"))
         if watchlist.report is not None and size.height >= HEALTH_FROM:

@@ -57,6 +57,7 @@ class StreamTable:
         self._table = QuoteTable(self.watchlist, question=QUESTION)
         self._instruments, self._reporter, self._redis, self._logs = instruments, reporter, redis, logs
         self._report = reporter.report(())
+        self._header = header(self._report, 0.0)
         self._with_book: Quote | None = None
         self._book: Mapping[str, Any] | None = None
 
@@ -68,7 +69,8 @@ class StreamTable:
         """The state of the streamer, as of now."""
         self._follow_symbols()
         self._report = self._sample(self._expected(size), now_s)
-        return header(self._report, now_s, trouble=self._trouble())
+        self._header = header(self._report, now_s, trouble=self._trouble())
+        return self._header
 
     def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
         """The rows that keys have brought into that ``size``, or the list of keys; None: all rows."""
@@ -156,9 +158,9 @@ class StreamTable:
             self.watchlist.take_book(parse_event(orjson.dumps(book)))
 
     def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
-        """The notes below the rows: what is wrong with which symbol, what is due, figures of the run, the newest logs."""
+        """The notes below the rows: problems of symbols, what is due, figures of the run, the keys, the newest logs."""
         report, lines = self._report, delayed(self.watchlist.quotes)
-        lines += uncut(header(report, now_s, trouble=self._trouble()), size)
+        lines += uncut(self._header, size)
         if problems := self._problems():
             lines.append(Text(safe(problems), "bold red"))
         if reminder := self._reporter.login_reminder:

@@ -174,13 +174,17 @@ class Watchlist:
                 quote.course.add(event.received_us / 1e6, event.last_price)
 
     def take_book(self, event: Event) -> None:
-        """Take in a book that is shown beside the quotes; other events are ignored, and none is counted."""
-        if isinstance(event, Level2Event):
-            if self.paused_at is not None:
-                self._held[event.key, event.type] = event, self.paused_at
-                return
-            for quote in self._by_key.get(event.key, ()):
+        """Take in a book that is shown beside the quotes; other events are ignored, and none is counted.
+
+        While the quotes are paused, only the first book of a row is shown: its ladder has just been opened.
+        """
+        if not isinstance(event, Level2Event):
+            return
+        for quote in self._by_key.get(event.key, ()):
+            if self.paused_at is None or quote.book is None:
                 quote.book = event
+            else:
+                self._held[event.key, event.type] = event, self.paused_at
 
     def pause(self, now_s: float) -> None:
         """Leave the quotes as they are, or, if they are paused, take in the newest events since."""

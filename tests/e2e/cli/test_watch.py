@@ -187,7 +187,10 @@ def test_once_shows_a_snapshot_and_ends(streamer: FakeStreamer) -> None:
 
 
 def test_quote_without_symbols_shows_what_is_streamed(streamer: FakeStreamer, redis_server: RedisServer) -> None:
-    """All symbols of the streamer, none that only an earlier run has left in Redis; the screen follows its changes."""
+    """All symbols of the streamer, none that only an earlier run has left in Redis; the screen follows its changes.
+
+    ``b`` opens the book of a row beside them, which is read from Redis and moves.
+    """
     streamer.tick(110.25)
     old = {"v": 1, "type": "tick", "symbol": "OLD", "key": "OLD", "seq": 1, "asset": "EQUITY", "is_trade": True}
     old |= {"timestamp": 1, "received_us": 1, "last_price": 5.0}
@@ -202,7 +205,14 @@ def test_quote_without_symbols_shows_what_is_streamed(streamer: FakeStreamer, re
         streamer.report(symbols=[SymbolReport(symbol=name, key=name, asset="EQUITY") for name in ("AMD", "NVDA")])
         last = shown.block_until(lambda text: "NVDA" in text and "/MNQ:XCME" not in text)
         assert "OLD" not in last
-        shown.process.send_signal(signal.SIGINT)
+        streamer.book(221.38)
+        shown.type(b"b")
+        shown.block_until(lambda text: "221.38" in text and "no asks" in text and "NVDA" in text)
+        streamer.book(221.4)
+        shown.block_until(lambda text: "221.40" in text)
+        shown.type(b"b")
+        shown.block_until(lambda text: "221.40" not in text and "NVDA" in text)
+        shown.type(b"q")
         assert shown.block_until_end() == 0
 
 

@@ -80,7 +80,8 @@ class Stage:
         self.screen = MarketScreen(self.table, self._show_book)
         lines = [SymbolReport(symbol=name, key=name, asset="EQUITY", fresh=True) for name in SYMBOLS]
         known: dict[str, Any] = {"state": "streaming", "since": 1, "reported": NOW_MS, "started": 1, "symbols": lines}
-        self.table.watchlist.take_report(StreamerReport.model_validate({**known, "pid": 1, "host": "h", "version": "1"}))
+        report = StreamerReport.model_validate({**known, "pid": 1, "host": "h", "version": "1"})
+        self.table.watchlist.take_report(report)
 
     def _show_book(self, quote: Quote | None) -> None:
         self.asked.append(quote and quote.symbol.alias)

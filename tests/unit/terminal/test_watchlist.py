@@ -305,6 +305,22 @@ def test_everything_of_a_replay_is_what_it_publishes() -> None:
     assert names(shown) == ["EQUITY", "BOND"]
 
 
+def test_a_paused_screen_shows_the_first_book_of_a_row_that_is_opened() -> None:
+    """Further books wait for the end of the pause; none counts as an update of a quote."""
+    shown = watchlist("AMD")
+    known = {"symbol": "AMD", "key": "AMD", "timestamp": 1, "received_us": 1, "bids": (), "asks": ()}
+    books = [
+        Level2Event.model_validate({**known, "seq": seq, "service": "NASDAQ_BOOK", "source": "book"}) for seq in (1, 2)
+    ]
+    shown.pause(NOW)
+    for book in books:
+        shown.take_book(book)
+    assert shown.quotes[0].book is books[0]
+    shown.pause(NOW + 1)
+    assert shown.quotes[0].book is books[1]
+    assert shown.updates == 0
+
+
 def test_an_event_is_about_the_row_of_its_alias() -> None:
     """Of two aliases of a key, the line for an event has the one in the event, else the first."""
     shown = watchlist("/MNQ", "/MNQ:XCME")
