@@ -12,16 +12,16 @@ _TO_THE_END: Final = 10**9
 
 Row = TypeVar("Row")
 
-SCREEN_KEYS: Final = (("p", "pause"), ("?", "these keys"), ("Ctrl-L", "draw again"), ("q Esc", "leave"))
+SCREEN_KEYS: Final = (("p", "pause"), ("?", "keys"), ("Ctrl-L", "draw again"), ("q", "leave"))
 """The keys of every screen, with their meanings."""
 TABLE_KEYS: Final = (
     ("↑ ↓", "select a row"),
-    ("PgUp PgDn", "a page up, down"),
-    ("Home End", "first, last row"),
+    ("PgUp PgDn", "scroll"),
+    ("Home End", "first, last"),
     ("s", "next order"),
     ("/", "filter"),
-    ("b Enter", "book of the row"),
-    ("Tab", "arrows scroll the book"),
+    ("b", "book of the row"),
+    ("Tab", "scroll the book"),
     ("c", "centre the book"),
     *SCREEN_KEYS,
 )

@@ -191,8 +191,8 @@ def paused(watchlist: Watchlist, now_s: float) -> str:
 
 
 def key_list(keys: Sequence[tuple[str, str]], lines: int) -> RenderableType:
-    """The keys with their meanings, one to a line if they fit into so many lines."""
+    """The keys with their meanings, one to a line if they fit into so many lines, else as a paragraph."""
     if len(keys) <= lines:
         columns = Column("", 0, left=True), Column("", 0, left=True)
         return Grid(columns, [(Cell(key, "bold"), Cell(meaning)) for key, meaning in keys], header=False)
-    return Text("   ".join(f"{key}: {meaning}" for key, meaning in keys))
+    return Text("  ".join(f"{key}: {meaning}" for key, meaning in keys))

@@ -25,7 +25,7 @@ from tests.support.terminal import (
 from tests.support.waiting import block_until
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = [sys.executable, "-m", "tests.support.small_screen"]
+PROGRAM = [sys.executable, str(ROOT / "tests" / "support" / "small_screen.py")]
 SHELL = ["bash", "--norc", "--noprofile", "--noediting", "-i"]
 ENDS: dict[str, tuple[Callable[[Terminal], object], int]] = {
     "q": (lambda shown: shown.type(b"q"), 0),

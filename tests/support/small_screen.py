@@ -1,6 +1,6 @@
 """A full-screen program that shows a counter, in a fraction of the time that a command takes to start.
 
-Run as ``python -m tests.support.small_screen``: q leaves it, x makes it fail, and every ending signal ends it.
+Run it as a script: q leaves it, x makes it fail, and every ending signal ends it.
 """
 
 import asyncio

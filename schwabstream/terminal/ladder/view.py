@@ -43,7 +43,7 @@ _VENUES_WIDTH: Final = 2 * (CUT_TO + len(GAP))
 _TO_THE_END: Final = 10**6
 _KEYS: Final = (
     ("↑ ↓", "scroll"),
-    ("PgUp PgDn", "half a page up, down"),
+    ("PgUp PgDn", "half a page"),
     ("Home End", "far asks, far bids"),
     ("c", "centre"),
     *SCREEN_KEYS,

@@ -83,7 +83,7 @@ def have_same_size(one: Screen, other: Screen) -> bool:
 
 def whole(screen: Screen) -> str:
     """What draws every line, whatever the terminal shows."""
-    pen = _Pen()
+    pen = _Pen(RESET)
     for row, line in enumerate(screen):
         last = len(line.texts)
         while last and line.texts[last - 1] == " " and not line.styles[last - 1]:
@@ -114,8 +114,8 @@ def changes(before: Screen, after: Screen) -> str:
 class _Pen:
     """Writes cells; knows where the cursor is and which style is on."""
 
-    def __init__(self) -> None:
-        self._parts: list[str] = []
+    def __init__(self, first: str = "") -> None:
+        self._parts = [first]
         self._style = ""
         self._row, self._column = -1, -1
 

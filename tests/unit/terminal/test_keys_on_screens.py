@@ -69,6 +69,10 @@ class Stage:
         pyte.Stream(self.terminal).feed(whole(drawn))
         return [line.rstrip() for line in self.terminal.display]
 
+    def prompt(self) -> str:
+        """The last line of the screen."""
+        return [line for line in self.lines() if line][-1]
+
     def press(self, *keys: str) -> list[str]:
         """Press keys, each after a drawing."""
         for key in keys:
@@ -123,12 +127,12 @@ def test_what_is_typed_filters_and_is_shown(size: tuple[int, int]) -> None:
     stage = Stage(size)
     before = stage.lines()
     stage.press("/", "s", "4")
-    assert stage.lines()[-1].startswith("filter: s4▏")
+    assert stage.prompt().startswith("filter: s4▏")
     assert set(stage.symbols()) <= {name for name in SYMBOLS if name.startswith("S4")}
     stage.press("7", "enter")
     assert stage.symbols() == ["S47"]
     assert "1 of 62" in stage.lines()[0]
-    assert stage.lines()[-1].startswith("filter: s47 ")
+    assert stage.prompt().startswith("filter: s47 ")
     assert stage.press("escape") == before
 
 

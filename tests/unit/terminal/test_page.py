@@ -211,7 +211,7 @@ def test_a_print_has_every_row() -> None:
     assert capture.get().splitlines() == ["streaming", *["row"] * 9, "q: leave", "last line"]
 
 
-@pytest.mark.parametrize(("lines", "drawn"), [(2, ["q   leave", "Esc  clear"]), (1, ["q: leave   Esc: clear"])])
+@pytest.mark.parametrize(("lines", "drawn"), [(2, ["q   leave", "Esc  clear"]), (1, ["q: leave  Esc: clear"])])
 def test_keys_are_listed_one_to_a_line_where_they_fit(lines: int, drawn: list[str]) -> None:
     """On a low screen they are a paragraph."""
     console = Console(width=60, color_system=None)

@@ -182,6 +182,7 @@ def test_an_arrow_in_pieces_does_not_leave_the_screen(keys: Keys) -> None:
     async def main() -> None:
         watched = watch(cast("Subscription", subscription), watchlist, frames, console=console, stdin=keys.stdin)
         showing = asyncio.ensure_future(watched)
+        await asyncio.sleep(0.01)
         for sent in (b"\x1b", b"[", b"A"):
             keys.type(sent)
             await asyncio.sleep(ESCAPE_AFTER_S * 0.9)
