@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from schwabstream.consumer.event_header import Break, Chains, read_header
+from schwabstream.consumer.event_header import Break, Chains, read_header, read_symbol
 from schwabstream.consumer.repeats import RUN_APART
 from schwabstream.consumer.selection import Selection
 from schwabstream.escapes import safe
@@ -42,8 +42,8 @@ class _Message(NamedTuple):
 class ConflatingQueue:
     """Queues the messages of the ``symbols`` or ``keys`` (see ``Selection``); neither means all.
 
-    ``newest_only`` keeps only the newest tick and book of each symbol from the start, for screens. ``counts`` contains
-    ``received``, ``invalid``, ``repeated``, ``dropped``, ``lost`` and ``gaps``.
+    ``newest_only`` keeps only the newest tick and book of each symbol from the start, for screens, and reports no gaps:
+    the header of a message that is replaced before it is taken is not even read. ``counts`` contains ``received``, ``invalid``, ``repeated``, ``dropped``, ``lost`` and ``gaps``.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class ConflatingQueue:
         self._selection = Selection(symbols, keys=keys)
         self._max_pending = max_pending
         self._newest_wanted = self._newest_only = newest_only
+        self._unread: dict[tuple[Channel, bytes], bytes] = {}
         self._pending: dict[_Slot, _Message] = {}
         self._held: list[_Message] | None = []
         self._seen: dict[Channel, _Message] = {}
@@ -75,7 +76,7 @@ class ConflatingQueue:
 
     def __len__(self) -> int:
         notices = len(self._notices) + len(self._absences) + len(self._overtaken)
-        return len(self._pending) + notices + bool(self._unreported_drops)
+        return len(self._pending) + len(self._unread) + notices + bool(self._unreported_drops)
 
     def hold(self) -> None:
         """Hold back live messages from now on, until :meth:`catch_up` brings the last values."""
@@ -86,6 +87,12 @@ class ConflatingQueue:
         """Queue one live message that arrived at ``now_us``, in microseconds since the epoch."""
         self._now_us = now_us
         self.counts["received"] += 1
+        if self._newest_wanted and channel in LAST_VALUE_CHANNELS and (symbol := read_symbol(payload)) is not None:
+            self._unread[channel, symbol] = payload
+        else:
+            self._receive(channel, payload, now_us)
+
+    def _receive(self, channel: Channel, payload: bytes, now_us: int) -> None:
         message = self._read(channel, payload, now_us, live=True)
         if message is None:
             return
@@ -97,6 +104,7 @@ class ConflatingQueue:
 
     def catch_up(self, last_values: Mapping[Channel, Collection[bytes]], now_us: int) -> None:
         """Merge the last values read since :meth:`hold` with the messages held back, in the order of ``seq``."""
+        self._receive_unread()
         self._now_us = now_us
         self._connections += 1
         if self._connections > 1:
@@ -115,6 +123,7 @@ class ConflatingQueue:
 
     def holds(self, key: str) -> bool:
         """Whether an event of that key is queued."""
+        self._receive_unread()
         return any(message.key == key for message in self._pending.values())
 
     def report_absent(self, symbol: Symbol, reason: str) -> None:
@@ -126,6 +135,7 @@ class ConflatingQueue:
 
     def take(self) -> Event | None:
         """The next event, or None when the queue is empty; an invalid message is counted and skipped."""
+        self._receive_unread()
         if self._unreported_drops:
             count, self._unreported_drops = self._unreported_drops, 0
             self._notify("dropped", f"this reader was too slow: newer values replaced {count} older", count)
@@ -143,6 +153,12 @@ class ConflatingQueue:
         self._newest_only = self._newest_wanted
         return None
 
+    def _receive_unread(self) -> None:
+        if self._unread:
+            unread, self._unread = self._unread, {}
+            for (channel, _), payload in unread.items():
+                self._receive(channel, payload, self._now_us)
+
     def _read(self, channel: Channel, payload: bytes, now_us: int, *, live: bool) -> _Message | None:
         """The message with its header parsed; None, and counted, when it is not an event."""
         seq, symbol, key, prev = read_header(payload)
@@ -152,8 +168,9 @@ class ConflatingQueue:
         return _Message(channel, seq, symbol, payload, now_us, live, key, prev if type(prev) is int else None)
 
     def _accept(self, message: _Message) -> None:
-        chained = message.prev is not None and message.channel in SYMBOL_CHANNELS and not self._selection.everything
-        is_new = message.live and not chained and self._note_jump(message)
+        is_followed = message.channel in SYMBOL_CHANNELS and not self._selection.everything
+        chained = message.prev is not None and is_followed and not self._newest_wanted
+        is_new = message.live and not chained and not self._newest_wanted and self._note_jump(message)
         if not self._selection.takes(message.symbol, message.key, live=message.live):
             return
         owner = (message.channel, message.symbol)

@@ -19,6 +19,15 @@ _USUAL_START: Final = re.compile(
 )
 
 
+_USUAL_SYMBOL: Final = re.compile(rb'\{"v":1,"type":"[a-z0-9]+","symbol":"([ -!#-\[\]-~]*)"')
+
+
+def read_symbol(payload: bytes) -> bytes | None:
+    """The ``symbol`` of an event of the streamer; None when the payload starts in another way."""
+    usual = _USUAL_SYMBOL.match(payload)
+    return None if usual is None else usual[1]
+
+
 def read_header(payload: bytes) -> tuple[object, object, object, object]:
     """``seq``, ``symbol``, ``key`` and ``prev``, not validated; all None when the payload is not a JSON object.
 

@@ -21,7 +21,9 @@ class PriceCourse:
         prices, minute = self._prices, int(at_s // _MINUTE_S)
         if prices.get(minute) == price:
             return
-        prices[minute], self._window = price, None
+        prices[minute] = price
+        # A live price nearly always belongs to the last minute of the window.
+        self._window = (*self._window[:-1], price) if self._window and minute == self._last else None
         if len(prices) > 4 * MINUTES:
             self._prices = dict(sorted(prices.items())[-2 * MINUTES :])
 

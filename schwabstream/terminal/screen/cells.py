@@ -5,7 +5,8 @@ Does not write. A character that is two cells wide has its text in the first cel
 
 from collections.abc import Callable, Iterable
 from functools import lru_cache
-from itertools import repeat
+from itertools import compress, count, repeat
+from operator import ne
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len
@@ -100,15 +101,22 @@ def changes(before: Screen, after: Screen) -> str:
     for row, (old, new) in enumerate(zip(before, after, strict=True)):
         if old.texts == new.texts and old.styles == new.styles:
             continue
-        cells = enumerate(zip(old.texts, new.texts, old.styles, new.styles, strict=True))
         first = last = -_WORTH_A_MOVE - 1
-        for place in [place for place, (was, text, styled, style) in cells if was != text or styled != style]:
+        for place in _differing(old, new):
             if place - last > _WORTH_A_MOVE:
                 pen.write(new, row, first, last + 1)
                 first = place
             last = place
         pen.write(new, row, first, last + 1)
     return pen.written()
+
+
+def _differing(old: Line, new: Line) -> list[int]:
+    """The cells that differ; found without a loop in Python, as most do not."""
+    places = list(compress(count(), map(ne, old.texts, new.texts)))
+    if old.styles != new.styles:
+        places = sorted({*places, *compress(count(), map(ne, old.styles, new.styles))})
+    return places
 
 
 class _Pen:
