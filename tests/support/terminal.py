@@ -182,6 +182,11 @@ class Terminal:
             self._modes = termios.tcgetattr(self._slave)
         return self._modes == self._modes_found
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the terminal has been closed."""
+        return self._master < 0
+
     def close(self) -> None:
         """Let go of everything."""
         if self.process.poll() is None:
@@ -234,6 +239,7 @@ def terminal(*arguments: str, environment: Mapping[str, str] = os.environ, **opt
     running = Terminal([*COMMAND, *arguments], given, **options)
     try:
         yield running
-        assert running.unchanged()
+        # A full-screen program restores them when it ends, unless its terminal has gone.
+        assert running.process.poll() is None or running.is_gone or running.unchanged()
     finally:
         running.close()

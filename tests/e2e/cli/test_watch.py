@@ -220,7 +220,7 @@ def test_quote_without_symbols_needs_a_streamer_or_configured_symbols(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With nothing streamed and nothing configured it is a usage error that names both ways to go on."""
-    monkeypatch.setenv("SCHWAB_SYMBOLS", "")
+    monkeypatch.setenv("SCHWAB_SYMBOLS", ",")
     done = run("quote", "--redis", redis_server.url)
     assert (done.returncode, done.stdout) == (2, "")
     said = "schwabstream: no symbols to show: name some, as in schwabstream quote AAPL, or set SCHWAB_SYMBOLS\n"
