@@ -25,9 +25,7 @@ def book(symbol: str, price: float) -> Level2Event:
     bids = [{"price": price - step, "size": 100 + step, "makers": 1, "venues": []} for step in range(12)]
     asks = [{"price": price + 1 + step, "size": 100 + step, "makers": 1, "venues": []} for step in range(12)]
     known = {"symbol": symbol, "key": symbol, "seq": 1, "timestamp": NOW_MS, "received_us": NOW_MS * 1000}
-    return Level2Event.model_validate(
-        {**known, "service": "NASDAQ_BOOK", "source": "book", "bids": bids, "asks": asks}
-    )
+    return Level2Event.model_validate({**known, "service": "NASDAQ_BOOK", "source": "book", "bids": bids, "asks": asks})
 
 
 class Rows:

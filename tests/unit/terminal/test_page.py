@@ -1,6 +1,5 @@
 """What surrounds the table of every screen, and how many rows fit between."""
 
-from datetime import date
 from typing import Any
 
 import pytest
