@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import structlog
 
-from schwabstream.commands.shown_book import ShownBook, subscribe_to_book
 from schwabstream.commands.signals import until_signalled
 from schwabstream.commands.start import settings_and_logs, symbols_of
 from schwabstream.consumer.conflation import ConflatingQueue
@@ -38,6 +37,7 @@ from schwabstream.terminal.lines import arrival, print_lines, print_once, show_l
 from schwabstream.terminal.market_screen import MarketScreen
 from schwabstream.terminal.quote_table import QuoteTable
 from schwabstream.terminal.screen.live_screen import watch
+from schwabstream.terminal.shown_book import ShownBook, subscribe_to_book
 from schwabstream.terminal.watchlist import Watchlist
 
 log = structlog.get_logger(__name__)

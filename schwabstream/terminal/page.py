@@ -109,31 +109,34 @@ def compose(
 def header(report: StreamerReport, now_s: float, *, trouble: str | None = None, note: str = "") -> Header:
     """The header of a streamer with that report and that ``trouble``; None: the trouble in the report."""
     trouble = report.trouble if trouble is None else trouble
-    simulated = [Text("simulated prices", _SIMULATED)] if report.simulated else []
+    facts: list[Text | str] = [Text("simulated prices", _SIMULATED)] if report.simulated else []
     lasted = f"{report.state.replace('_', ' ')} for {text.age(now_s - report.since / 1000)}"
     if report.state != "streaming":
         reason = f": {safe(report.reason)}" if report.reason else ""
-        return Header(Text.assemble((lasted, _BAD), reason), *simulated, note=note)
-    delay = _delay(report)
-    facts = [*simulated, *([delay] if delay else [])]
+        return Header(_lead(lasted, _BAD, reason), *facts, note=note)
+    facts += [delay] if (delay := _delay(report)) else []
     if trouble:
-        return Header(Text(f"unhealthy: {safe(trouble)}", _BAD), lasted, *facts, note=note)
-    return Header(Text(lasted, _GOOD), *facts, note=note)
+        return Header(_lead(f"unhealthy: {safe(trouble)}", _BAD), lasted, *facts, note=note)
+    return Header(_lead(lasted, _GOOD), *facts, note=note)
+
+
+def _lead(marked: str, style: str, rest: str = "") -> Text:
+    """Text in a style that what follows it does not get."""
+    return Text.assemble((marked, style), rest)
 
 
 def reader_header(watchlist: Watchlist, now_s: float, *, note: str = "") -> Header:
     """The header of a screen that reads Redis, or that has asked Schwab over REST."""
     if watchlist.outage:
-        lead = Text.assemble(("Redis is away", _BAD), f": {safe(watchlist.outage)}; reconnecting")
-        return Header(lead, note=note)
+        return Header(_lead("Redis is away", _BAD, f": {safe(watchlist.outage)}; reconnecting"), note=note)
     if watchlist.report is not None:
         return header(watchlist.report, now_s, note=note)
     if watchlist.starting:
-        return Header(Text("starting a streamer", "bold"), "it stops with this screen", note=note)
+        return Header(_lead("starting a streamer", "bold"), "it stops with this screen", note=note)
     none = "no streamer is running"
     if watchlist.asked_at is not None:
-        return Header(Text(none, "bold"), f"asked Schwab at {text.clock(int(watchlist.asked_at * 1000), now_s)}")
-    return Header(Text(none, _BAD), "showing the last values", note=note)
+        return Header(_lead(none, "bold"), f"asked Schwab at {text.clock(int(watchlist.asked_at * 1000), now_s)}")
+    return Header(_lead(none, _BAD), "showing the last values", note=note)
 
 
 def _delay(report: StreamerReport) -> str | None:

@@ -103,7 +103,7 @@ def test_every_command_takes_the_same_short_options(words: str) -> None:
 
 @pytest.mark.parametrize(
     ("parameter", "spelled"),
-    [("schwabstream quote", "SYMBOL…"), ("schwabstream book", "SYMBOL"), ("schwabstream simulate", "[FILE]")],
+    [("schwabstream quote", "[SYMBOL…]"), ("schwabstream book", "SYMBOL"), ("schwabstream simulate", "[FILE]")],
 )
 def test_an_argument_is_spelled_in_one_way(parameter: str, spelled: str) -> None:
     """The usage line and the section of the arguments use the same name; brackets mean that it may be left out."""

@@ -82,7 +82,7 @@ class Stage:
         self.table.watchlist.take_report(report)
 
     def _show_book(self, quote: Quote | None) -> None:
-        self.asked.append(quote and quote.symbol.alias)
+        self.asked.append(None if quote is None else quote.symbol.alias)
         for number, each in enumerate(self.table.watchlist.quotes, 1):
             each.book = book(each.symbol.alias, 100.0 * number) if each is quote else None
 

@@ -66,7 +66,7 @@ def test_the_header_has_state_trouble_and_delay(changes: dict[str, Any], line: s
     """What is wrong comes first and in red, the delay last and only while streaming; never the host or the pid."""
     shown = header(report(**changes), NOW)
     assert shown.whole.plain == shown.fitted(200).plain == line
-    assert shown.lead.style == style or shown.lead.spans[0].style == style
+    assert (shown.lead.style, shown.lead.spans[0].style) == ("", style)
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_the_headline_agrees_with_the_exit_code(changes: dict[str, object], head
     drawn = cast("Group", render_status(shown, NOW_MS / 1000)).renderables[0]
     assert isinstance(drawn, Text)
     assert drawn.plain.startswith(headline)
-    assert style in (drawn.style, *(span.style for span in drawn.spans[:1]))
+    assert drawn.spans[0].style == style
     assert (style == "bold green") is shown.healthy
 
 

@@ -282,7 +282,7 @@ def test_the_book_of_an_opened_row_comes_from_memory() -> None:
 
     def bids() -> list[float] | None:
         stage.drawn()
-        return quote.book and [level.price for level in quote.book.bids]
+        return None if quote.book is None else [level.price for level in quote.book.bids]
 
     assert bids() is None
     stage.table.show_book(quote)
