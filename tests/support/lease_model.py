@@ -105,7 +105,7 @@ class Rules:
     atomic: bool = True
     follows: bool = True
     probes: bool = True
-    """A look that finds the lease free also writes."""
+    """Each look also writes."""
     max_lag: int = 9
     """Seconds after which a former master refuses writes."""
 
@@ -400,7 +400,7 @@ def _stand_by(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State
     if not rules.atomic and streamer.timer:
         yield from _take(state, who, where, rules, candidate)
         return
-    if rules.probes and not copy.holder and not _writable(state, where, rules):
+    if rules.probes and not _writable(state, where, rules):
         refused = streamer._replace(link="", candidate=_kept(candidate.away()))
         yield f"{name} looks and is refused", _with(state, who, refused)
         return
