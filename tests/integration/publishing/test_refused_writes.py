@@ -23,7 +23,7 @@ from tests.support.virtual_time import run_virtual
     ],
 )
 def test_a_standby_leaves_the_leader_time_after_redis_refused_its_renewals(refusal: str, lasts_s: float) -> None:
-    """A lease whose renewals were refused is reserved after they are accepted again, whether it has expired or not yet."""
+    """A lease whose renewals were refused is reserved after they are accepted again, expired or not."""
     loop = NetworkLoop(random.Random(1).uniform)
 
     async def scenario() -> float:
