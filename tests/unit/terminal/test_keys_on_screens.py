@@ -188,11 +188,13 @@ def test_a_ladder_is_paused_and_scrolled() -> None:
 
 
 def test_the_book_of_the_selected_row_is_opened_and_closed() -> None:
-    """The key b opens the ladder of the selected row, which follows the arrows; Esc closes it before it leaves the screen."""
+    """The key b opens the ladder of the selected row, which follows the arrows; Esc closes it first."""
     asked: list[str | None] = []
 
     def screen(watchlist: Watchlist) -> View:
-        return MarketScreen(QuoteTable(watchlist), lambda quote: asked.append(None if quote is None else quote.symbol.alias))
+        return MarketScreen(
+            QuoteTable(watchlist), lambda quote: asked.append(None if quote is None else quote.symbol.alias)
+        )
 
     stage = Stage((120, 30), screen)
     stage.press("down", "down", "b", "down", "escape")
