@@ -43,7 +43,8 @@ class ConflatingQueue:
     """Queues the messages of the ``symbols`` or ``keys`` (see ``Selection``); neither means all.
 
     ``newest_only`` keeps only the newest tick and book of each symbol from the start, for screens, and reports no gaps:
-    the header of a message that is replaced before it is taken is not even read. ``counts`` contains ``received``, ``invalid``, ``repeated``, ``dropped``, ``lost`` and ``gaps``.
+    a message that is replaced before it is taken costs next to nothing. ``counts`` contains ``received``, ``invalid``,
+    ``repeated``, ``dropped``, ``lost`` and ``gaps``.
     """
 
     def __init__(
@@ -73,6 +74,11 @@ class ConflatingQueue:
         self._unreported_drops = 0
         self._now_us = 0
         self.counts: Counter[str] = Counter()
+
+    @property
+    def newest_only(self) -> bool:
+        """Whether only the newest tick and book of each symbol are kept."""
+        return self._newest_wanted
 
     def __len__(self) -> int:
         notices = len(self._notices) + len(self._absences) + len(self._overtaken)

@@ -31,6 +31,8 @@ class SubscribedConnection:
         self._parser = hiredis.Reader()
         self._confirmed: list[list[Any]] = []
         self._left = ""
+        self.is_drained = True
+        """Whether the last read took everything that had arrived."""
 
     async def open(self, subscriptions: Mapping[str, Collection[bytes]]) -> None:
         """Connect and subscribe to channels, by command; returns once Redis has confirmed every channel."""
@@ -91,6 +93,7 @@ class SubscribedConnection:
         replies: list[list[Any]] = []
         while not replies:
             received = await stream.read(_READ_BYTES) if stream else b""
+            self.is_drained = len(received) < _READ_BYTES
             if not received:
                 raise ConnectionResetError(self._left or "Redis closed the connection")
             self._parser.feed(received)

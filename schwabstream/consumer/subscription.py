@@ -43,6 +43,8 @@ EVERYTHING = frozenset(Channel) - {Channel.SCREENERS, Channel.ACCOUNT}
 """All that concerns symbols. Screeners and account activity have their own readers, which name these channels."""
 CONNECT_TIMEOUT_S = 3.0
 PROBE_AFTER_S = 5.0
+NEWEST_PAUSE_S = 0.02
+"""How long a reader of the newest values lets messages gather: it spends less on fewer and larger reads."""
 _MESSAGE = (b"message", b"smessage")
 
 
@@ -228,6 +230,8 @@ class Subscription:
                 self._arrived.set()
             if self._symbols and self._looks.due(time_of()) and await self._is_elsewhere():
                 return
+            if self.queue.newest_only and connection.is_drained:
+                await asyncio.sleep(NEWEST_PAUSE_S)
 
     def _take(self, replies: list[list[Any]]) -> None:
         channels, kinds = self._channels, self._kinds

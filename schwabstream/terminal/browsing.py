@@ -107,7 +107,7 @@ class Browse(Controls, Generic[Row]):
 
     def press(self, key: str) -> bool:
         """Take in a key; returns whether it was one of the table's."""
-        if self.is_typing and (key.isprintable() and len(key) == 1 or key in ("enter", "escape", "backspace")):
+        if self.is_typing and ((key.isprintable() and len(key) == 1) or key in ("enter", "escape", "backspace")):
             self._type(key)
         elif key == "escape" and self.filter and not self.lists_keys:
             self.filter = ""

@@ -152,7 +152,6 @@ def test_a_shell_that_is_killed_takes_the_program_with_it() -> None:
 def is_alive(pid: int) -> bool:
     """Whether a process runs; one that has ended may wait for its parent to notice."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as status:
-            return status.read().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False

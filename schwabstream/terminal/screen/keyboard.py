@@ -1,6 +1,6 @@
 """The keyboard of a terminal: single keys without echo, for as long as a screen is shown.
 
-Reads in the event loop, without a thread. Ctrl-C, Ctrl-Z and Ctrl-\\ stay signals, and Ctrl-S stays a stop of the
+Reads in the event loop, without a thread. Ctrl-C and Ctrl-Z stay signals, and Ctrl-S stays a stop of the
 output. Reads nothing where standard input is not a terminal, and nothing in the background: the kernel would stop the
 program.
 """

@@ -670,7 +670,7 @@ async def test_no_color_is_obeyed(redis_server: RedisServer) -> None:
 
 
 async def test_logs_in_a_file_are_complete_beside_the_table(redis_server: RedisServer, clean: Path) -> None:
-    """``2>log``: the table is on the terminal, until q is pressed twice; every log line is in the file, none between."""
+    """``2>log``: the table is on the terminal, until q is pressed twice; the file has every log line."""
     log = clean / "log"
     with (
         log.open("wb") as file,

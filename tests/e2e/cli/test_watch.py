@@ -99,7 +99,7 @@ def test_quote_on_a_terminal_moves_and_leaves_it_as_it_was(streamer: FakeStreame
 
 
 def test_book_on_a_terminal_moves(streamer: FakeStreamer) -> None:
-    """The ladder follows the books, also on 8 lines of 40 columns; q leaves it with exit 0, and its last state stays."""
+    """The ladder follows the books, also on 8 lines of 40 columns; q leaves it, exit 0, and its last state stays."""
     streamer.book(221.38)
     with terminal("book", "AMD", "--depth", "3", "--venues") as shown:
         shown.block_until(lambda text: "221.38" in text and "NSDQ:300" in text and "no asks" in text)

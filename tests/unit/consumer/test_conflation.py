@@ -297,6 +297,30 @@ def test_newest_only_keeps_one_of_each_without_a_notice() -> None:
     assert queue.counts["dropped"] == 0
 
 
+def test_newest_only_is_not_misled_by_another_order_of_names() -> None:
+    """Messages of other publishers, repeated ones and rubbish are treated as in any queue, and no gap is reported."""
+    queue = ready(newest_only=True)
+    odd = orjson.dumps({"seq": FIRST + 9, **orjson.loads(payload(Channel.TICKS, FIRST + 9, "B"))})
+    for message in (payload(Channel.TICKS, FIRST + 1), odd, b"rubbish", payload(Channel.TICKS, FIRST + 20)):
+        queue.receive(Channel.TICKS, message, 1)
+    assert len(queue) == 2
+    events = everything(queue)
+    assert sorted(seqs(events)) == [FIRST + 9, FIRST + 20]
+    assert notices(events) == []
+    assert (queue.counts["received"], queue.counts["invalid"]) == (4, 1)
+    queue.receive(Channel.TICKS, payload(Channel.TICKS, FIRST + 3), 1)
+    assert everything(queue) == []
+
+
+def test_newest_only_merges_last_values_with_what_came_before_them() -> None:
+    """A message that came while the last values were read wins if it is newer, and else gives way."""
+    for live, last in ((FIRST + 5, FIRST + 4), (FIRST + 5, FIRST + 6)):
+        queue = ConflatingQueue(newest_only=True)
+        queue.receive(Channel.TICKS, payload(Channel.TICKS, live), 1)
+        queue.catch_up({Channel.TICKS: [payload(Channel.TICKS, last)]}, 1)
+        assert seqs(everything(queue)) == [max(live, last)]
+
+
 def test_only_the_wanted_symbols_come_but_every_number_counts() -> None:
     """Others' events are passed over without opening a gap; an event of no symbol concerns everybody."""
     queue = ready(symbols={"A"}, keys={"/K"})

@@ -154,7 +154,7 @@ def test_a_pause_holds_everything_and_shows_since_when() -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("view", [QuoteTable, lambda watchlist: Ladder(watchlist)], ids=["table", "ladder"])
+@pytest.mark.parametrize("view", [QuoteTable, Ladder], ids=["table", "ladder"])
 def test_the_keys_are_listed_on_every_screen(size: tuple[int, int], view: Callable[[Watchlist], View]) -> None:
     """? lists the keys in place of the rows, and any key closes the list."""
     stage = Stage(size, view)
@@ -166,9 +166,9 @@ def test_the_keys_are_listed_on_every_screen(size: tuple[int, int], view: Callab
 
 
 @pytest.mark.parametrize("key", ["q", "escape"])
-@pytest.mark.parametrize("view", [QuoteTable, lambda watchlist: Ladder(watchlist)], ids=["table", "ladder"])
+@pytest.mark.parametrize("view", [QuoteTable, Ladder], ids=["table", "ladder"])
 def test_every_screen_is_left_with_a_key(key: str, view: Callable[[Watchlist], View]) -> None:
-    """q and Esc leave the table and the ladder."""
+    """Both q and Esc leave the table and the ladder."""
     stage = Stage(view=view)
     assert not stage.view.left
     stage.press(key)
@@ -188,11 +188,13 @@ def test_a_ladder_is_paused_and_scrolled() -> None:
 
 
 def test_the_book_of_the_selected_row_is_opened_and_closed() -> None:
-    """b opens the ladder of the selected row, which follows the arrows; Esc closes it before it leaves the screen."""
+    """The key b opens the ladder of the selected row, which follows the arrows; Esc closes it first."""
     asked: list[str | None] = []
 
     def screen(watchlist: Watchlist) -> View:
-        return MarketScreen(QuoteTable(watchlist), lambda quote: asked.append(quote and quote.symbol.alias))
+        return MarketScreen(
+            QuoteTable(watchlist), lambda quote: asked.append(None if quote is None else quote.symbol.alias)
+        )
 
     stage = Stage((120, 30), screen)
     stage.press("down", "down", "b", "down", "escape")
@@ -201,4 +203,3 @@ def test_the_book_of_the_selected_row_is_opened_and_closed() -> None:
     stage.press("/", "b", "escape", "escape")
     assert asked == ["S01", "S02", None]
     assert stage.view.left
-

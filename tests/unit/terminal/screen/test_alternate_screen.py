@@ -158,15 +158,15 @@ async def test_a_shell_that_has_the_terminal_back_is_not_drawn_over() -> None:
         console = Console(file=output, force_terminal=True, width=20, height=3)
         screen = AlternateScreen(console, has_terminal=lambda _: has_it)
         screen.show(Text("started behind"))
-        assert not screen.is_hidden
+        hidden = [screen.is_hidden]
         has_it = True
         screen.show(Text("in front"))
         has_it = False
         screen.show(Text("over the shell"))
-        assert screen.is_hidden
+        hidden.append(screen.is_hidden)
         has_it = True
         screen.show(Text("in front again"))
-        assert not screen.is_hidden
+        assert [*hidden, screen.is_hidden] == [False, True, False]
         screen.close()
         output.flush()
         os.set_blocking(terminal.fileno(), False)

@@ -1,5 +1,7 @@
 """Cells of a screen: what is written turns one screen into another, in few bytes."""
 
+from itertools import pairwise
+
 import pyte
 import pytest
 from hypothesis import given
@@ -20,9 +22,9 @@ def sequence_of(style: Style) -> str:
 
 def screen_of(lines: list[list[tuple[str, str]]], width: int, height: int) -> Screen:
     """A screen from texts with the codes of their styles."""
-    segments = [
-        segment for line in lines for segment in [*(Segment(text, STYLES[codes]) for text, codes in line), Segment("\n")]
-    ]
+    segments = []
+    for line in lines:
+        segments += [*(Segment(text, STYLES[codes]) for text, codes in line), Segment("\n")]
     return lines_of(segments, width, height, sequence_of)
 
 
@@ -50,7 +52,7 @@ def test_changes_lead_to_the_same_screen_as_drawing_it_whole(
     stream = pyte.Stream(terminal)
     screens = [screen_of(lines, width, height) for lines in frames]
     stream.feed(whole(screens[0]))
-    for before, after in zip(screens, screens[1:], strict=False):
+    for before, after in pairwise(screens):
         stream.feed(changes(before, after))
     assert shown(terminal) == wanted(screens[-1])
 

@@ -110,7 +110,7 @@ def test_a_pipe_is_not_read() -> None:
     os.write(write, b"q")
 
     async def main() -> None:
-        keyboard = Keyboard(lambda key: pytest.fail(key), read)
+        keyboard = Keyboard(pytest.fail, read)
         assert not keyboard.take()
         await asyncio.sleep(0.01)
         keyboard.release()
