@@ -145,10 +145,12 @@ class Browse(Controls, Generic[Row]):
         self.fit = len(shown)
         return shown
 
-    @property
-    def first(self) -> Row | None:
-        """The first row of the last drawing; None without rows."""
-        return next(iter(self._rows), None)
+    def choose(self) -> Row | None:
+        """The selected row, which is the first on the screen if none has been selected; None without rows."""
+        if self._place is None and self._rows:
+            self._place = self._offset
+            self._selected = self._rows[self._place]
+        return self._selected
 
     @property
     def notes(self) -> list[str]:

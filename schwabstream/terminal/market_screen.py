@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from schwabstream.terminal.ladder.view import Ladder
-from schwabstream.terminal.page import Header, Parts, compose, one_line
+from schwabstream.terminal.page import HEALTH_FROM, Header, Parts, compose, one_line
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 BESIDE_FROM: Final = 110
@@ -33,7 +33,10 @@ class Table(Parts, Protocol):
 
     @property
     def selected(self) -> Quote | None:
-        """The quote of the selected row; None without rows."""
+        """The quote of the selected row; None without one."""
+
+    def choose(self) -> Quote | None:
+        """The same, after selecting a row if none was; None without rows."""
 
     @property
     def takes_all_keys(self) -> bool:
@@ -66,7 +69,7 @@ class MarketScreen:
         if self._table.takes_all_keys:
             self._table.press(key)
         elif key in ("b", "enter"):
-            self._open(self._table.selected if self._ladder is None else None)
+            self._open(self._table.choose() if self._ladder is None else None)
         elif self._ladder is None:
             self._table.press(key)
         elif key == "escape":
@@ -95,7 +98,7 @@ class MarketScreen:
     def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
         """The notes of the table, and the keys of the ladder while it is open."""
         below = self._table.below(now_s, size)
-        if self._ladder is None:
+        if self._ladder is None or size is None or size.height < HEALTH_FROM:
             return below
         arrows = "the table" if self._scrolls_ladder else "the book"
         return [*below, one_line(f"b: close the book   Tab: arrow keys scroll {arrows}")]

@@ -143,7 +143,8 @@ def _delay(report: StreamerReport) -> str | None:
     """The time from the exchange to Redis; None before it is measured, and while no market is open."""
     exchange, redis = report.lag.exchange_to_here_ms, report.lag.here_to_redis_ms
     # The last trade before a break or a weekend comes again with each new session, hours late.
-    if exchange is None or all(symbol.session in _NOT_OPEN for symbol in report.symbols):
+    is_open = report.simulated or any(symbol.session not in _NOT_OPEN for symbol in report.symbols)
+    if exchange is None or not is_open:
         return None
     return f"delay {text.delay(exchange + (redis or 0.0))}"
 

@@ -81,8 +81,12 @@ class QuoteTable:
 
     @property
     def selected(self) -> Quote | None:
-        """The quote of the selected row, or of the first; None without rows."""
-        return self.browse.selected or self.browse.first
+        """The quote of the selected row; None without one."""
+        return self.browse.selected
+
+    def choose(self) -> Quote | None:
+        """The quote of the selected row, or of the first, which is selected from now on; None without rows."""
+        return self.browse.choose()
 
     def press(self, key: str) -> None:
         """Take in a key."""

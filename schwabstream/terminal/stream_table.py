@@ -6,7 +6,7 @@ Does not read the streamer or the publisher: it gets their last values and their
 import contextlib
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import orjson
 from rich.console import Console, ConsoleDimensions, Group, RenderableType
@@ -25,6 +25,8 @@ from schwabstream.terminal.screen.live_screen import STREAMER_SHARE, LiveScreen,
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 LOG_LINES = 6
+_LOGS_FROM: Final = 18
+"""Lines of a screen that has log lines, more on a higher one; on a lower one, another row is worth more."""
 QUESTION = "press q again to stop the run"
 KeepDrawn = Callable[[], Coroutine[None, None, None]]
 
@@ -86,8 +88,12 @@ class StreamTable:
 
     @property
     def selected(self) -> Quote | None:
-        """The quote of the selected row, or of the first; None without rows."""
+        """The quote of the selected row; None without one."""
         return self._table.selected
+
+    def choose(self) -> Quote | None:
+        """The quote of the selected row, or of the first, which is selected from now on; None without rows."""
+        return self._table.choose()
 
     @property
     def takes_all_keys(self) -> bool:
@@ -165,14 +171,15 @@ class StreamTable:
             lines.append(Text(safe(problems), "bold red"))
         if reminder := self._reporter.login_reminder:
             lines.append(Text(reminder, "bold"))
-        if report.simulated:
+        if report.simulated and (size is None or size.height >= _LOGS_FROM):
             lines.append(one_line("Unlike the real Schwab, the simulator has futures depth."))
         if size is None or size.height >= HEALTH_FROM:
             rate = sum(self._reporter.rates.values())
             url = self._redis.url if report.redis.mode == "single" else report.redis.master
             lines.append(health(report, now_s, rate=rate, redis=url))
         lines.append(one_line("Ctrl-C: log out and stop   Ctrl-C twice: stop at once   ?: keys"))
-        newest = list(self._logs)[-LOG_LINES:]
+        room = LOG_LINES if size is None else min(LOG_LINES, (size.height - _LOGS_FROM) // 2)
+        newest = list(self._logs)[-room:] if room > 0 else []
         return lines + [Text.from_ansi(line, style="dim", no_wrap=True, overflow="ellipsis") for line in newest]
 
     def _trouble(self) -> str | None:

@@ -42,6 +42,10 @@ class Rows:
         """The quote at the place of the selection."""
         return self.watchlist.quotes[self.place] if self.watchlist.quotes else None
 
+    def choose(self) -> Quote | None:
+        """The same, as a row is always selected."""
+        return self.selected
+
     def press(self, key: str) -> None:
         """Move, leave, or take text."""
         self.pressed.append(key)

@@ -86,10 +86,14 @@ def test_the_delay_is_one_figure(exchange_ms: float | None, redis_ms: float | No
 
 
 def test_a_closed_market_has_no_delay() -> None:
-    """The last trade of Friday, sent again on Sunday, is not two days late; one open market is enough for a delay."""
+    """The last trade of Friday, sent again on Sunday, is not two days late; one open market is enough for a delay.
+
+    Simulated prices move at any time.
+    """
     closed, opened = (FRESH.model_copy(update={"session": session}) for session in ("closed", "open"))
     assert "delay" not in header(report(lag=lag(172_800_000, 1), symbols=[closed]), NOW).whole.plain
     assert "delay 45 ms" in header(report(lag=lag(44, 1), symbols=[closed, opened]), NOW).whole.plain
+    assert "delay 45 ms" in header(report(lag=lag(44, 1), symbols=[closed], simulated=True), NOW).whole.plain
 
 
 @pytest.mark.parametrize(

@@ -270,3 +270,19 @@ def test_the_pictures_are_kept() -> None:
     """The pictures of both screens stand beside the tests."""
     kept = {path.name for path in (Path(__file__).parents[2] / "fixtures" / "screens").iterdir()}
     assert kept >= {"quote.txt", "quote.ansi", "quote-waiting.txt", "quote-waiting.ansi"}
+
+
+def test_the_row_of_an_opened_book_is_selected() -> None:
+    """A book opened before any row was selected is that of the first row on the screen, which is marked from then on."""
+    shown = watchlist()
+    table = QuoteTable(shown, sort="volume")
+    table.render(NOW, LIVE)
+    assert table.selected is None
+    chosen = table.choose()
+    assert chosen is not None
+    assert (chosen.symbol.alias, table.selected) == ("NVDA", chosen)
+    table.press("down")
+    assert table.choose() is table.selected is shown.quotes[0]
+    shown.show([])
+    table.render(NOW, LIVE)
+    assert table.choose() is None

@@ -423,3 +423,16 @@ def test_as_many_symbols_are_shown_as_the_terminal_has_lines_for(trouble: str) -
     assert len(shown) > 10
     assert lines[0].endswith(f" {len(shown)} of 100")
     assert "Ctrl-C" in lines[-1]
+
+
+@pytest.mark.parametrize(("height", "logs"), [(8, 0), (14, 0), (20, 1), (24, 3), (30, 6), (60, 6)])
+def test_a_low_screen_keeps_its_lines_for_rows(height: int, logs: int) -> None:
+    """Log lines give way first, so that a table of 14 lines is not mostly notes."""
+    stage = Stage(",".join(f"S{n}" for n in range(100)), simulated=True)
+    stage.console.height = height
+    arguments = (lambda: stage.client.symbols, stage.client.market.instruments, stage.reporter, stage.shelf)
+    stage.table = StreamTable(*arguments, [f"line {n}" for n in range(9)])
+    lines = stage.drawn().splitlines()
+    assert sum(line.startswith("line ") for line in lines) == logs
+    assert sum(bool(re.match(r"S\d+ ", line)) for line in lines) >= height // 2 - 1
+    assert len(lines) <= height
