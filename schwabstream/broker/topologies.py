@@ -30,6 +30,7 @@ class _Topology(ABC):
     """
 
     mode: Mode
+    no_failover: str | None = None
     _asked: str
     _announce: str
 
@@ -43,6 +44,7 @@ class _Topology(ABC):
     async def find(self) -> Address:
         """The address of the master now, or of a replica for readers that want one; raises ``NoRoute``."""
         found = await self._majority.ask_all()
+        self.no_failover = self._obstacle(found)
         if found.elected is None:
             raise self._none_elected(found)
         replicas = await self._confirm(found.elected, found)
@@ -58,6 +60,10 @@ class _Topology(ABC):
     @abstractmethod
     async def _ask(self, node: Address) -> Answer:
         """Ask one Sentinel or node; raises redis-py's errors, OSError and ``NoRoute``."""
+
+    def _obstacle(self, found: Round) -> str | None:  # noqa: ARG002 - in a Cluster, the masters alone decide
+        """Why no failover is possible, judged by the number of answers; None if one is, or if that is unknown."""
+        return None
 
     async def _why_no_failover(self, asked: Round) -> str:  # noqa: ARG002 - a Cluster does not report it
         """Why the Sentinels cannot promote another node, as the end of a sentence; empty when unknown."""
@@ -127,7 +133,7 @@ class Sentinels(_Topology):
 
     def __init__(self, url: RedisUrl, *, reads: bool = False, choose: Choose = random.choice) -> None:
         super().__init__(url, reads=reads, choose=choose)
-        self._name = url.master_name
+        self._name, self._total = url.master_name, len(url.seeds)
         self._sentinels = Nodes(
             url.connection_url, username=url.sentinel_username, password=url.sentinel_password, client_name=None
         )
@@ -169,12 +175,27 @@ class Sentinels(_Topology):
             others=tuple(each for each in named if each),
         )
 
+    def _obstacle(self, found: Round) -> str | None:
+        """Whether too few Sentinels answer; each names all others, the unreachable ones included."""
+        if found.answers:
+            others = max(len(set(each.others)) for each in found.answers.values())
+            # Without the right to ask for the others, only the addresses are known.
+            self._total = max(others + 1, len(found.answers)) if others else len(found.nodes)
+        silent = self._total - len(found.answers)
+        if silent * 2 < self._total:
+            return None
+        return (
+            f"{silent} of {self._total} Sentinels do not answer" if self._total > 1 else "the Sentinel does not answer"
+        )
+
     async def _why_no_failover(self, asked: Round) -> str:
-        for node in asked.reached:
-            with contextlib.suppress(RedisError, OSError):
-                (answer,) = await self._sentinels.ask(node, ("SENTINEL", "CKQUORUM", self._name))
-                if isinstance(answer, ResponseError) and str(answer).startswith("NOQUORUM"):
-                    return f", and too few Sentinels agree to promote another node ({answer})"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ASK_LIMIT_S):
+                for node in asked.reached:
+                    with contextlib.suppress(RedisError, OSError):
+                        (answer,) = await self._sentinels.ask(node, ("SENTINEL", "CKQUORUM", self._name))
+                        if isinstance(answer, ResponseError) and str(answer).startswith("NOQUORUM"):
+                            return f", and too few Sentinels agree to promote another node ({answer})"
         return ""
 
 
