@@ -17,6 +17,8 @@ from schwabstream.events.base import FrozenModel
 REPORT_VERSION: Final = 1
 REPORT_LIFE_S: Final = 15
 
+_TO_ALLOW: Final = "allow them in the ACL of the streamer's Redis user, or rename a key of another type"
+
 Source = Literal["configured", "added", "wanted"]
 """Why a symbol is streamed."""
 
@@ -208,7 +210,7 @@ class StreamerReport(FrozenModel):
         # A wish for a symbol that does not exist is no trouble of the streamer.
         configured = [symbol for symbol in self.symbols if symbol.source == "configured"]
         missing = sum(not symbol.fresh for symbol in configured)
-        troubles = [f"Redis refuses to write {', '.join(self.refusing)}"] if self.refusing else []
+        troubles = [f"Redis refuses writes to {', '.join(self.refusing)}: {_TO_ALLOW}"] if self.refusing else []
         troubles += [f"{missing:,} of {len(configured):,} symbols without data"] if missing else []
         return "; ".join(troubles) or None
 
