@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from schwabstream.broker.url import START, Address, parse_redis_url, prefix_at, slot_of
 from schwabstream.commands.doctor.findings import Finding, failed, ok, unchecked, warning
-from schwabstream.commands.doctor.nodes import Asked, Member, Nodes, Sentinel, Server
+from schwabstream.commands.doctor.inspection import Asked, Inspection, Member, Sentinel, Server
 from schwabstream.terminal.text import counted
 
 TOPOLOGY_FINDINGS = ("redis topology", "redis failover", "redis replicas")
@@ -31,17 +31,17 @@ class Outlook:
 async def examine_topology(url: str, prefix: str) -> list[Finding]:
     """The findings about Sentinels, the Cluster and replicas; a single one for a single Redis."""
     parsed, prefix = parse_redis_url(url), prefix_at(url, prefix)
-    nodes = Nodes(parsed, prefix)
+    inspection = Inspection(parsed, prefix)
     if parsed.mode == "single":
         return [ok(TOPOLOGY_FINDINGS[0], "a single Redis; while it is down, the streamer buffers events")]
     if parsed.mode == "sentinel":
-        finding, outlook = look_at_sentinels(parsed.master_name, await nodes.ask_sentinels())
+        finding, outlook = look_at_sentinels(parsed.master_name, await inspection.ask_sentinels())
     else:
         slot = slot_of(prefix)
-        finding, outlook = look_at_members(slot, prefix, await nodes.ask_members(slot))
+        finding, outlook = look_at_members(slot, prefix, await inspection.ask_members(slot))
     if outlook is None:
         return [finding, *(unchecked(name, "the master is unknown") for name in TOPOLOGY_FINDINGS[1:])]
-    servers = await nodes.ask_servers((outlook.master, *outlook.replicas))
+    servers = await inspection.ask_servers((outlook.master, *outlook.replicas))
     return [finding, look_at_failover(outlook, servers), look_at_replicas(outlook, servers)]
 
 

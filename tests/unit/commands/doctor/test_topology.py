@@ -4,7 +4,7 @@ import pytest
 
 from schwabstream.broker.url import Address
 from schwabstream.commands.doctor.findings import Finding, Verdict
-from schwabstream.commands.doctor.nodes import Member, Sentinel, Server
+from schwabstream.commands.doctor.inspection import Member, Sentinel, Server
 from schwabstream.commands.doctor.topology import (
     Outlook,
     look_at_failover,
