@@ -16,7 +16,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 from schwabstream.broker.majority import Answer, Majority, Round
 from schwabstream.broker.nodes import ASK_LIMIT_S, Ask, Nodes, address_in, masters_of, pairs_in, text_of, url_for
 from schwabstream.broker.routes import NoRoute
-from schwabstream.broker.url import START, Address, Mode, RedisUrl, cause_of
+from schwabstream.broker.url import RENEW, START, Address, Mode, RedisUrl, cause_of, flaw_of_certificate
 
 _PAUSE: Final = "wait until the change of master has ended"
 _LOGIN: Final = "correct the user and password in REDIS_URL or --redis; every server needs the same users"
@@ -83,7 +83,8 @@ class _Topology(ABC):
             if isinstance(failure, NoRoute):
                 return failure
         causes = ", ".join(dict.fromkeys(map(cause_of, found.failures.values()))) or "no answer in time"
-        return NoRoute(f"none of the {self._asked} answers ({', '.join(map(str, found.nodes))}: {causes})", START)
+        step = RENEW if any(map(flaw_of_certificate, found.failures.values())) else START
+        return NoRoute(f"none of the {self._asked} answers ({', '.join(map(str, found.nodes))}: {causes})", step)
 
     async def _confirm(self, master: Address, asked: Round) -> list[Address]:
         """The replicas that the master names; raises ``NoRoute`` if it does not answer or is not a master."""
@@ -96,13 +97,16 @@ class _Topology(ABC):
         except AuthenticationError as error:
             raise NoRoute(f"the master {master} does not accept the login", _LOGIN) from error
         except (RedisError, OSError, TimeoutError) as error:
-            trouble = f"the {self._asked} name {master} as the master, but it does not answer ({cause_of(error)})"
+            named = f"the {self._asked} name {master} as the master"
+            if (flaw := flaw_of_certificate(error)) is not None:
+                raise NoRoute(f"{named}, but its certificate cannot be trusted ({flaw})", RENEW) from error
+            trouble = f"{named}, but it does not answer ({cause_of(error)})"
             step = f"start it, or let it announce an address that can be reached from here ({self._announce})"
             raise NoRoute(trouble + await self._why_no_failover(asked), step) from error
         if not isinstance(role, list) or not role or text_of(role[0]) != "master":
             raise NoRoute(f"the {self._asked} name {master}, which is not a master now", _PAUSE)
-        named = role[2] if len(role) > 2 and isinstance(role[2], list) else []
-        return [found for each in named if (found := address_in(each, master))]
+        replicas = role[2] if len(role) > 2 and isinstance(role[2], list) else []
+        return [found for each in replicas if (found := address_in(each, master))]
 
     async def _first_healthy(self, replicas: list[Address]) -> Address | None:
         """A replica that is connected to its master, preferably the one used last; None without any."""

@@ -18,7 +18,7 @@ from schwabstream.escapes import safe
 
 T = TypeVar("T")
 
-ANSWER_LIMIT_S = 1.5
+ANSWER_LIMIT_S = 3.0
 SETTINGS = (
     *("maxmemory", "maxmemory-policy", "client-output-buffer-limit"),
     *("min-replicas-to-write", "min-replicas-max-lag", "cluster-node-timeout"),
