@@ -18,11 +18,11 @@ async def test_the_simulator_serves_a_recording(file: Path, tmp_path: Path) -> N
         SchwabSimulator(faults=Faults(changes_per_s=30, books_per_s=15)) as simulator,
         streaming(simulator, tmp_path, file) as (_, live),
     ):
-        await until(lambda: all(len(live.content(*each)) > 10 for each in each_symbol), every_s=0.1)
+        await until(lambda: all(len(live.content(*each)) > 6 for each in each_symbol), every_s=0.1)
     recorded = Collector()
     recorded.lines = played(file)
     then = {each: recorded.content(*each) for each in each_symbol}
-    tape, subscribed = load_tape(file, speed=2.0), asyncio.Event()
+    tape, subscribed = load_tape(file, speed=4.0), asyncio.Event()
     assert "FUTURES_BOOK" not in tape.services
 
     def reel() -> Iterator[tuple[int, str | bytes]]:
@@ -40,7 +40,9 @@ async def test_the_simulator_serves_a_recording(file: Path, tmp_path: Path) -> N
         streaming(simulator, tmp_path, None) as (_, served),
     ):
         subscribed.set()
-        await until(lambda: all(served.content(*each)[-1:] == events[-1:] for each, events in then.items()), every_s=0.1)
+        await until(
+            lambda: all(served.content(*each)[-1:] == events[-1:] for each, events in then.items()), every_s=0.1
+        )
     for each, events in then.items():
         # What came before a subscription was served is merged into its snapshot, and the first top of book tells how
         # things stood when depth was refused, which may be in the middle of the recording.
