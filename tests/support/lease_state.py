@@ -11,7 +11,7 @@ NOTICE, RETRY, WATCH, CONNECT, REFUSED = 9, 7, 3, 4, 1
 """Seconds in which a leader has noticed and reconnected, reconnected after a failed attempt, left a former master,
 reconnected after that, and tried again after a Redis that answers has refused."""
 UNTROUBLED = NOTICE + 1
-"""Seconds without trouble after which a leader must be connected."""
+"""Seconds without trouble, in which Redis accepts writes, after which a leader must be connected."""
 SETTLED = 30
 ALIVE, PAUSED, CUT, ASIDE = range(4)
 NAMES = ("A", "B")
