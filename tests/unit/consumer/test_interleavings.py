@@ -13,7 +13,7 @@ from tests.support.channel_messages import FIRST, everything, payload
 
 
 class Streamer:
-    """A publisher as the channels show it, and one reader's link to it."""
+    """A publisher as the channels show it, and one reader's link to it; ``first`` is the first one that caught up."""
 
     def __init__(self) -> None:
         self.seq = dict.fromkeys(Channel, FIRST)
@@ -23,6 +23,7 @@ class Streamer:
         self.received: dict[Channel, set[int]] = defaultdict(set)
         self.early: dict[Channel, set[int]] = defaultdict(set)
         self.connections = 0
+        self.first: int | None = None
 
     def publish(self, channel: Channel, symbol: str) -> None:
         self.seq[channel] += 1
@@ -36,7 +37,7 @@ class Streamer:
     def deliver(self, queue: ConflatingQueue, count: int) -> None:
         for channel, message in (self.wire or [])[:count]:
             self.received[channel].add(orjson.loads(message)["seq"])
-            if self.connections == 1:
+            if self.first in (None, self.connections):
                 self.early[channel].add(orjson.loads(message)["seq"])
             queue.receive(channel, message, 1)
         self.wire = None if self.wire is None else self.wire[count:]
@@ -83,7 +84,7 @@ class Reader:
     def deliver(self, count: int) -> None:
         """Let some messages arrive; what arrives before the last values is held back."""
         self.streamer.deliver(self.queue, count)
-        if not self.behind:
+        if self.streamer.wire is not None and not self.behind:
             self._hear()
 
     def _hear(self) -> None:
@@ -103,6 +104,7 @@ class Reader:
                 self.begun[channel] = self.values[channel]
             self.heard |= self.begun.keys()
             self.queue.catch_up(last, 1)
+            self.streamer.first = self.streamer.first or self.streamer.connections
             self._hear()
             self.values = {
                 channel: max(number for number, _ in self.streamer.published[channel])
