@@ -17,6 +17,8 @@ from schwabstream.events.base import FrozenModel
 REPORT_VERSION: Final = 1
 REPORT_LIFE_S: Final = 15
 
+_TO_ALLOW: Final = "allow them in the ACL of the streamer's Redis user, or rename a key of another type"
+
 Source = Literal["configured", "added", "wanted"]
 """Why a symbol is streamed."""
 
@@ -229,7 +231,7 @@ class StreamerReport(FrozenModel):
 def trouble_of(refusing: Iterable[str], missing: int, configured: int) -> str | None:
     """What is wrong when Redis refuses these keys and so many of the configured symbols lack data; None if nothing."""
     refused = ", ".join(refusing)
-    troubles = [f"Redis refuses to write {refused}"] if refused else []
+    troubles = [f"Redis refuses writes to {refused}: {_TO_ALLOW}"] if refused else []
     troubles += [f"{missing:,} of {configured:,} symbols without data"] if missing else []
     return "; ".join(troubles) or None
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from schwabstream.broker.nodes import ASK_LIMIT_S
+from schwabstream.broker.nodes import ASK_LIMIT_S, FIRST_LIMIT_S
 from schwabstream.broker.url import Address
 
 SETTLE_S: Final = 0.1
@@ -75,7 +75,9 @@ class Round:
 class Majority:
     """Asks the ``seeds``, and the servers that their answers name, with ``ask``; remembers them.
 
-    It remembers and asks at most ``MOST`` of them, and all seeds.
+    It remembers and asks at most ``MOST`` of them, and all seeds. A round takes at most ``ASK_LIMIT_S``. Until a server
+    has answered for the first time, a round without any answer takes ``FIRST_LIMIT_S``, because its failure ends the
+    program.
     """
 
     def __init__(self, seeds: Iterable[Address], ask: Callable[[Address], Awaitable[Answer]]) -> None:
@@ -85,7 +87,8 @@ class Majority:
     async def ask_all(self) -> Round:
         """Ask all of them at the same time, until all have answered, a majority agrees or the time is up."""
         time_of = asyncio.get_running_loop().time
-        ends_at = time_of() + ASK_LIMIT_S
+        began = time_of()
+        ends_at = began + (ASK_LIMIT_S if self._named else FIRST_LIMIT_S)
         result = Round(dict.fromkeys(self._seeds))
         result.add(self._named)
         tasks: dict[Address, asyncio.Task[Answer]] = {}
@@ -101,6 +104,8 @@ class Majority:
                 for node, task in waiting.items():
                     if task.done():
                         _note(result, node, task)
+                if result.answers:
+                    ends_at = min(ends_at, max(began + ASK_LIMIT_S, time_of() + SETTLE_S))
                 if result.agreed:
                     ends_at = min(ends_at, time_of() + SETTLE_S)
         finally:

@@ -20,6 +20,8 @@ from schwabstream.escapes import safe
 
 ASK_LIMIT_S: Final = 1.0
 """The limit for one question, and for a round of questions that are asked at the same time."""
+FIRST_LIMIT_S: Final = 2.5
+"""The limit for the first answer of all: a busy machine may take longer than usual while a program starts."""
 _LONGEST_HOST: Final = 253  # of a name in DNS
 _UNUSED: Final = frozenset({"host", "port", "db", "max_connections", "health_check_interval", "retry_on_timeout"})
 Command = tuple[str, ...]
@@ -33,7 +35,7 @@ class Nodes:
     def __init__(self, connection_url: str, **login: str | None) -> None:
         options: dict[str, Any] = dict(parse_url(connection_url))
         self._kind: Callable[..., AbstractConnection] = options.pop("connection_class", Connection)
-        limits = {"socket_connect_timeout": ASK_LIMIT_S, "socket_timeout": ASK_LIMIT_S, "protocol": 2}
+        limits = {"socket_connect_timeout": FIRST_LIMIT_S, "socket_timeout": FIRST_LIMIT_S, "protocol": 2}
         self._options = {name: value for name, value in options.items() if name not in _UNUSED} | login | limits
         self._kept: dict[Address, AbstractConnection] = {}
         self.secure = self._kind is SSLConnection

@@ -18,9 +18,13 @@ class NoRoute(RedisConnectionError):
 
 
 class Route(Protocol):
-    """Finds the server to which a new connection should lead."""
+    """Finds the server to which a new connection should lead.
+
+    ``no_failover`` is why no failover is possible, as the last question showed; None if one is, or if that is unknown.
+    """
 
     mode: Mode
+    no_failover: str | None
 
     async def find(self) -> Address:
         """The address of that server now; raises ``NoRoute``."""
@@ -33,6 +37,7 @@ class Plain:
     """The route to a single Redis: always the address in the URL."""
 
     mode: Mode = "single"
+    no_failover: str | None = None
 
     def __init__(self, connection_url: str) -> None:
         parts = urlsplit(connection_url)

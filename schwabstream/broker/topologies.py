@@ -16,7 +16,7 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 from schwabstream.broker.majority import Answer, Majority, Round
 from schwabstream.broker.nodes import ASK_LIMIT_S, Ask, Nodes, address_in, masters_of, pairs_in, text_of, url_for
 from schwabstream.broker.routes import NoRoute
-from schwabstream.broker.url import START, Address, Mode, RedisUrl, cause_of
+from schwabstream.broker.url import RENEW, START, Address, Mode, RedisUrl, cause_of, flaw_of_certificate
 
 _PAUSE: Final = "wait until the change of master has ended"
 _LOGIN: Final = "correct the user and password in REDIS_URL or --redis; every server needs the same users"
@@ -30,6 +30,7 @@ class _Topology(ABC):
     """
 
     mode: Mode
+    no_failover: str | None = None
     _asked: str
     _announce: str
 
@@ -43,6 +44,7 @@ class _Topology(ABC):
     async def find(self) -> Address:
         """The address of the master now, or of a replica for readers that want one; raises ``NoRoute``."""
         found = await self._majority.ask_all()
+        self.no_failover = self._obstacle(found)
         if found.elected is None:
             raise self._none_elected(found)
         replicas = await self._confirm(found.elected, found)
@@ -58,6 +60,10 @@ class _Topology(ABC):
     @abstractmethod
     async def _ask(self, node: Address) -> Answer:
         """Ask one Sentinel or node; raises redis-py's errors, OSError and ``NoRoute``."""
+
+    def _obstacle(self, found: Round) -> str | None:  # noqa: ARG002 - in a Cluster, the masters alone decide
+        """Why no failover is possible, judged by the number of answers; None if one is, or if that is unknown."""
+        return None
 
     async def _why_no_failover(self, asked: Round) -> str:  # noqa: ARG002 - a Cluster does not report it
         """Why the Sentinels cannot promote another node, as the end of a sentence; empty when unknown."""
@@ -77,7 +83,8 @@ class _Topology(ABC):
             if isinstance(failure, NoRoute):
                 return failure
         causes = ", ".join(dict.fromkeys(map(cause_of, found.failures.values()))) or "no answer in time"
-        return NoRoute(f"none of the {self._asked} answers ({', '.join(map(str, found.nodes))}: {causes})", START)
+        step = RENEW if any(map(flaw_of_certificate, found.failures.values())) else START
+        return NoRoute(f"none of the {self._asked} answers ({', '.join(map(str, found.nodes))}: {causes})", step)
 
     async def _confirm(self, master: Address, asked: Round) -> list[Address]:
         """The replicas that the master names; raises ``NoRoute`` if it does not answer or is not a master."""
@@ -90,13 +97,16 @@ class _Topology(ABC):
         except AuthenticationError as error:
             raise NoRoute(f"the master {master} does not accept the login", _LOGIN) from error
         except (RedisError, OSError, TimeoutError) as error:
-            trouble = f"the {self._asked} name {master} as the master, but it does not answer ({cause_of(error)})"
+            named = f"the {self._asked} name {master} as the master"
+            if (flaw := flaw_of_certificate(error)) is not None:
+                raise NoRoute(f"{named}, but its certificate cannot be trusted ({flaw})", RENEW) from error
+            trouble = f"{named}, but it does not answer ({cause_of(error)})"
             step = f"start it, or let it announce an address that can be reached from here ({self._announce})"
             raise NoRoute(trouble + await self._why_no_failover(asked), step) from error
         if not isinstance(role, list) or not role or text_of(role[0]) != "master":
             raise NoRoute(f"the {self._asked} name {master}, which is not a master now", _PAUSE)
-        named = role[2] if len(role) > 2 and isinstance(role[2], list) else []
-        return [found for each in named if (found := address_in(each, master))]
+        replicas = role[2] if len(role) > 2 and isinstance(role[2], list) else []
+        return [found for each in replicas if (found := address_in(each, master))]
 
     async def _first_healthy(self, replicas: list[Address]) -> Address | None:
         """A replica that is connected to its master, preferably the one used last; None without any."""
@@ -127,7 +137,7 @@ class Sentinels(_Topology):
 
     def __init__(self, url: RedisUrl, *, reads: bool = False, choose: Choose = random.choice) -> None:
         super().__init__(url, reads=reads, choose=choose)
-        self._name = url.master_name
+        self._name, self._total = url.master_name, len(url.seeds)
         self._sentinels = Nodes(
             url.connection_url, username=url.sentinel_username, password=url.sentinel_password, client_name=None
         )
@@ -169,12 +179,27 @@ class Sentinels(_Topology):
             others=tuple(each for each in named if each),
         )
 
+    def _obstacle(self, found: Round) -> str | None:
+        """Whether too few Sentinels answer; each names all others, the unreachable ones included."""
+        if found.answers:
+            others = max(len(set(each.others)) for each in found.answers.values())
+            # Without the right to ask for the others, only the addresses are known.
+            self._total = max(others + 1, len(found.answers)) if others else len(found.nodes)
+        silent = self._total - len(found.answers)
+        if silent * 2 < self._total:
+            return None
+        return (
+            f"{silent} of {self._total} Sentinels do not answer" if self._total > 1 else "the Sentinel does not answer"
+        )
+
     async def _why_no_failover(self, asked: Round) -> str:
-        for node in asked.reached:
-            with contextlib.suppress(RedisError, OSError):
-                (answer,) = await self._sentinels.ask(node, ("SENTINEL", "CKQUORUM", self._name))
-                if isinstance(answer, ResponseError) and str(answer).startswith("NOQUORUM"):
-                    return f", and too few Sentinels agree to promote another node ({answer})"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(ASK_LIMIT_S):
+                for node in asked.reached:
+                    with contextlib.suppress(RedisError, OSError):
+                        (answer,) = await self._sentinels.ask(node, ("SENTINEL", "CKQUORUM", self._name))
+                        if isinstance(answer, ResponseError) and str(answer).startswith("NOQUORUM"):
+                            return f", and too few Sentinels agree to promote another node ({answer})"
         return ""
 
 

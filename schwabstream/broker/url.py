@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from schwabstream.broker.routes import NoRoute
 
 START: Final = "start it, correct REDIS_URL or --redis, or try schwabstream stream run --redis embedded"
+RENEW: Final = "replace that certificate, or correct ssl_ca_certs in REDIS_URL or --redis"
 _SET_URL: Final = "set REDIS_URL or --redis to"
 OTHER_URL: Final = f"{_SET_URL} the URL of its master"
 IS_NODE: Final = "is a node of a Redis Cluster"
@@ -219,6 +220,8 @@ def diagnose(url: str, error: BaseException) -> tuple[str, str]:
         step = "grant its user that right (ACL), or correct REDIS_URL or --redis"
     elif isinstance(error, redis.ResponseError):
         trouble, step = f"refuses a command ({cause_of(error)})", "run schwabstream doctor to find the cause"
+    elif (flaw := flaw_of_certificate(error)) is not None:
+        trouble, step = f"has a certificate that cannot be trusted ({flaw})", RENEW
     else:
         trouble, step = f"does not answer ({cause_of(error)})", START
     return f"Redis at {url} {trouble}", step
@@ -243,13 +246,25 @@ def translated(url: str) -> Iterator[None]:
         raise unavailable(url, error) from error
 
 
+def flaw_of_certificate(error: BaseException) -> str | None:
+    """Why the certificate of a server cannot be trusted; None for an error of another kind."""
+    origin = _origin_of(error)
+    if not isinstance(origin, ssl.SSLCertVerificationError):
+        return None
+    return safe(origin.verify_message).rstrip(".")
+
+
+def _origin_of(error: BaseException) -> BaseException | None:
+    """The error of the system that caused one of redis-py, if there is one."""
+    origin = error.__cause__ or error.__context__
+    return error if not isinstance(origin, OSError) and isinstance(error, OSError) else origin
+
+
 def cause_of(error: BaseException) -> str:
     """The shortest accurate reason: the system's message where there is one."""
-    origin = error.__cause__ or error.__context__
-    if not isinstance(origin, OSError) and isinstance(error, OSError):
-        origin = error
+    origin = _origin_of(error)
     if isinstance(origin, ssl.SSLError):
-        return f"TLS: {getattr(origin, 'verify_message', '') or origin.reason}"
+        return f"TLS: {flaw_of_certificate(error) or origin.reason}"
     if isinstance(origin, socket.gaierror):
         return f"{origin.strerror}"
     if isinstance(origin, OSError) and origin.errno:

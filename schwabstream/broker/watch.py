@@ -22,7 +22,8 @@ EVERY_S: Final = 1.0
 class MasterWatch:
     """Asks the route once a second, and calls ``moved`` when two answers in a row name the same other address.
 
-    ``leads_to``: where the connection in use leads, None without one.
+    ``leads_to``: where the connection in use leads, None without one. ``asked`` is called after each question, with or
+    without an answer.
     """
 
     def __init__(
@@ -31,9 +32,10 @@ class MasterWatch:
         leads_to: Callable[[], Address | None],
         moved: Callable[[Address], None],
         *,
+        asked: Callable[[], None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._route, self._leads_to, self._moved, self._sleep = route, leads_to, moved, sleep
+        self._route, self._leads_to, self._moved, self._asked, self._sleep = route, leads_to, moved, asked, sleep
 
     async def run(self) -> None:
         """Watch until cancelled; returns at once where the address never changes."""
@@ -49,6 +51,7 @@ class MasterWatch:
                     self._moved(found)
                 else:
                     other = found
+            self._asked()
 
 
 @contextlib.asynccontextmanager

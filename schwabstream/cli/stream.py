@@ -12,6 +12,47 @@ app = pages.group(
     "schwabstream stream add NVDA",
 )
 
+SimulateFrom = Annotated[
+    Path | None,
+    options.value(
+        "--simulate-from",
+        "FILE",
+        "Use a simulated Schwab that serves this recording at its original speed.",
+        options.SOURCE,
+    ),
+]
+JsonToo = Annotated[
+    bool, options.flag("--json", "Also write every event to standard output as a JSON line.", options.OUTPUT)
+]
+Live = Annotated[
+    bool, options.flag("--live/--no-live", "Show a live table when standard output is a terminal.", options.OUTPUT)
+]
+Record = Annotated[
+    Path | None, options.value("--record", "FILE", "Also record every frame into this file.", options.RECORDING)
+]
+Standby = Annotated[
+    bool,
+    options.flag(
+        "--standby/--no-standby",
+        "Wait while another streamer holds this account and take over when it ends; or exit 6 at once.",
+        options.STREAMERS,
+    ),
+]
+TakeOver = Annotated[
+    bool,
+    options.flag(
+        "--take-over",
+        "Take the account from the streamer that holds it; that streamer stops publishing.",
+        options.STREAMERS,
+    ),
+]
+EnsureEnv = Annotated[
+    bool,
+    options.flag(
+        "--ensure-env", "Check every required setting and file first; if any is missing, name them all and exit 2."
+    ),
+]
+
 
 @pages.command(
     app,
@@ -24,49 +65,16 @@ def run(
     symbols: options.Symbols = None,
     duration: options.Duration = None,
     simulate: options.Simulate = False,
-    simulate_from: Annotated[
-        Path | None,
-        options.value(
-            "--simulate-from",
-            "FILE",
-            "Use a simulated Schwab that serves this recording at its original speed.",
-            options.SOURCE,
-        ),
-    ] = None,
+    simulate_from: SimulateFrom = None,
     redis: options.RedisToFill = None,
-    json: Annotated[
-        bool, options.flag("--json", "Also write every event to standard output as a JSON line.", options.OUTPUT)
-    ] = False,
-    live: Annotated[
-        bool, options.flag("--live/--no-live", "Show a live table when standard output is a terminal.", options.OUTPUT)
-    ] = True,
-    record: Annotated[
-        Path | None, options.value("--record", "FILE", "Also record every frame into this file.", options.RECORDING)
-    ] = None,
+    json: JsonToo = False,
+    live: Live = True,
+    record: Record = None,
     rotate: options.Rotate = None,
     keep: options.Keep = None,
-    standby: Annotated[
-        bool,
-        options.flag(
-            "--standby/--no-standby",
-            "Wait while another streamer holds this account and take over when it ends; or exit 6 at once.",
-            options.STREAMERS,
-        ),
-    ] = True,
-    take_over: Annotated[
-        bool,
-        options.flag(
-            "--take-over",
-            "Take the account from the streamer that holds it; that streamer stops publishing.",
-            options.STREAMERS,
-        ),
-    ] = False,
-    ensure_env: Annotated[
-        bool,
-        options.flag(
-            "--ensure-env", "Check every required setting and file first; if any is missing, name them all and exit 2."
-        ),
-    ] = False,
+    standby: Standby = True,
+    take_over: TakeOver = False,
+    ensure_env: EnsureEnv = False,
     verbose: options.Verbose = 0,
     quiet: options.Quiet = False,
 ) -> None:

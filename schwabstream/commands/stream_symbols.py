@@ -203,7 +203,8 @@ async def _remove_one(wanted: WantedSet, symbol: Symbol, lines: list[SymbolRepor
         return f"{symbol.alias} is removed; the streamer releases it a minute after its last reader has ended"
     if any(line.key == symbol.key for line in lines):
         return (
-            f"{symbol.alias} was not added: readers want it, and it is released a minute after the last one has ended"
+            f"{symbol.alias} is not among the added symbols; the streamer releases it a minute after its last reader "
+            "has ended"
         )
     return f"{symbol.alias} was not added"
 

@@ -23,6 +23,7 @@ from schwabstream.backoff import Backoff
 from schwabstream.broker.arguments import check_channels, check_texts
 from schwabstream.broker.client import RoutedPool, redis_client
 from schwabstream.broker.kind import reach, refuse_unsuitable
+from schwabstream.broker.outage import Outage
 from schwabstream.broker.url import Address, is_away, parse_redis_url, prefix_at, redact_url, translated, unavailable
 from schwabstream.broker.watch import following
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
@@ -54,8 +55,8 @@ class Subscription:
     With ``symbols``, it listens only to the channels of these symbols while the streamer publishes them and Redis
     allows it; the ``queue`` must select them in any case.
 
-    ``outage`` is the reason why Redis is away, None when it is not; ``outages`` counts the outages.
-    A connection that is silent for ``probe_after_s`` gets a PING; without an answer in the same time it is lost.
+    ``outages`` counts the outages of Redis. A connection that is silent for ``probe_after_s`` gets a PING; without an
+    answer in the same time it is lost.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Subscription:
         prefix = prefix_at(redis_url, prefix)
         self.queue = ConflatingQueue() if queue is None else queue
         self.url = redact_url(redis_url)
-        self.outage: str | None = None
+        self._outage = Outage(self.url)
         self.outages = 0
         self._prefix, self._probe_after_s = prefix, probe_after_s
         self._kinds, self._symbols = frozenset(check_channels("kinds", kinds)), symbols
@@ -123,6 +124,11 @@ class Subscription:
         self._arrived.clear()
         if self._reader is not None and self._reader.done():
             self._reader.result()
+
+    @property
+    def outage(self) -> str | None:
+        """Why Redis is away, or None."""
+        return self._outage.reason
 
     async def fetch_report(self) -> StreamerReport | None:
         """The running streamer's report; None when none is running. Raises ``RedisUnavailable``."""
@@ -194,9 +200,8 @@ class Subscription:
         while True:
             try:
                 connection = self._connection = self._connection or await self._open()
-                if self.outage:
-                    log.info("redis is back", url=self.url)
-                self.outage, opened_at = None, time_of()
+                self._outage.end()
+                opened_at = time_of()
                 try:
                     await self._read(connection)
                 finally:
@@ -265,10 +270,7 @@ class Subscription:
         return False
 
     def _note_outage(self, reason: str) -> None:
-        if self.outage is None:
-            self.outages += 1
-            log.warning("redis is away", url=self.url, reason=reason)
-        self.outage = reason
+        self.outages += self._outage.note(reason)
         self._arrived.set()
 
 

@@ -8,9 +8,10 @@ from typing import Any, Final, Literal
 
 from schwabstream.events import VERSION, TickEvent
 from schwabstream.market.trading_hours import hours_of
-from schwabstream.protocol.fields import FIELDS, Kind, Service
+from schwabstream.protocol.fields import FIELDS, Service
 from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
 from schwabstream.protocol.symbols import Asset, Symbol
+from schwabstream.protocol.values import Kind
 
 _SERVICES: Final = tuple(dict.fromkeys(LEVEL_ONE.values()))
 _NAMES: Final = {service: {field.name for field in FIELDS[service] if field.number} for service in _SERVICES}

@@ -28,9 +28,10 @@ from schwabstream.market.instruments import (
 from schwabstream.market.screeners import screener_event
 from schwabstream.protocol.books import Book, read_book, write_side
 from schwabstream.protocol.codec import Batch
-from schwabstream.protocol.fields import Service, character, whole
+from schwabstream.protocol.fields import Service
 from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
 from schwabstream.protocol.symbols import Asset, Symbol
+from schwabstream.protocol.values import character, whole
 from schwabstream.report import Count
 
 Publish = Callable[[Channel, dict[str, Any]], None]

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from schwabstream.market.instruments import event_head
-from schwabstream.protocol.fields import whole
+from schwabstream.protocol.values import whole
 from schwabstream.report import Count
 
 _TEXT, _NUMBER, _INTEGER = (str,), (float, int), (int,)

@@ -11,7 +11,7 @@ import msgspec
 import orjson
 from msgspec import Meta, Struct, field
 
-from schwabstream.protocol.fields import whole
+from schwabstream.protocol.values import whole
 
 BookService = Literal["NYSE_BOOK", "NASDAQ_BOOK", "OPTIONS_BOOK", "FUTURES_BOOK"]
 

@@ -12,6 +12,8 @@ from schwabstream.errors import LeaseLost
 from schwabstream.escapes import safe
 
 LIFE_MS = 10_000
+SIMULATION = "simulation"
+"""The account of simulated prices, in place of a customer id."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from schwabstream.escapes import safe
 from schwabstream.publishing.election import POLL_S, Candidate, Found, Rival, Step, Verdict, judge
 from schwabstream.publishing.fence import (
     LIFE_MS,
+    SIMULATION,
     Fence,
     Holder,
     describe,
@@ -44,7 +45,6 @@ T = TypeVar("T")
 
 ANSWER_LIMIT_S = 3.0
 CONFIRM_LIMIT_S = 1.0
-_SIMULATION = "simulation"
 
 
 class Lease:
@@ -94,7 +94,7 @@ class Lease:
 
     async def of_simulation(self) -> None:
         """Set a simulation in place of an account; raises ``LeaseLost`` while a live streamer uses the prefix."""
-        self.of_account(_SIMULATION)
+        self.of_account(SIMULATION)
         with translated(self._url):
             text: Any = await self._redis.get(f"{self._prefix}:streamer")
         try:

@@ -18,6 +18,7 @@ import orjson
 import structlog
 
 from schwabstream.backoff import Backoff
+from schwabstream.broker.outage import Outage
 from schwabstream.broker.url import prefix_at
 from schwabstream.clock import LIVE_CLOCK, Clock
 from schwabstream.errors import LeaseLost, RedisUnavailable
@@ -25,7 +26,6 @@ from schwabstream.events import Channel
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.life import TRANSITIONS, UNREACHED, State, Trigger
 from schwabstream.publishing.master import Master
-from schwabstream.publishing.outage import Outage
 from schwabstream.publishing.queue.batch import Batch
 from schwabstream.publishing.queue.bounds import Bounds
 from schwabstream.publishing.queue.channel import EVENT_OVERHEAD, ChannelQueue, weight
@@ -86,7 +86,7 @@ class TradingEventPublisher:
         self.symbol_channels = SymbolChannels(self._queues, wanted=symbol_channels)
         self._report = ReportCommand(prefix, fence)
         self.counts: Counter[str] = Counter()
-        self._outage = Outage(self.url, self.counts)
+        self._outage = Outage(self.url)
         queues = self._queues.values()
         self._batch = Batch(queues, self._report, self.instruments, self.counts, maxage_s=stream_maxage_s)
         self.refusing = self._batch.refusing
@@ -152,7 +152,7 @@ class TradingEventPublisher:
         self._move(Trigger.CONNECTED)
         self._failure = None
         if not self.queued and self._report.newest is None:
-            self._outage.end(0)
+            self._outage.end(queued=0)
 
     def publish(self, channel: Channel, event: dict[str, Any]) -> None:
         """Number, encode and queue one event; the dictionary may be reused as soon as this returns."""
@@ -195,7 +195,7 @@ class TradingEventPublisher:
                     await self._write_until_stopped()
                     return
                 except RedisUnavailable as error:
-                    self._outage.note(error)
+                    self.counts[Count.OUTAGES] += self._outage.note(str(error))
                     await self._writer.disconnect()
                     # Always pause: a Redis that refuses a batch accepts the new connection and refuses the batch again.
                     await self._clock.sleep(self._backoff.next_delay(RETRY_FIRST_S))
@@ -290,7 +290,7 @@ class TradingEventPublisher:
             self._batch.note_refusals(replies)
             self.symbol_channels.leave_out(self.refusing)
         if self._outage.reason is not None:
-            self._outage.end(self.queued)
+            self._outage.end(queued=self.queued)
         total = 0
         for queue in self._queues.values():
             if count := len(queue.in_flight):

@@ -29,70 +29,44 @@ What holds in every state:
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from schwabstream.publishing.election import VANISHED_GRACE_S, Candidate, Found, Rival, Step, Verdict, judge
-from schwabstream.publishing.fence import LIFE_MS, Fence
+from schwabstream.publishing.fence import Fence
+from tests.support.lease_state import (
+    ALIVE,
+    ASIDE,
+    CLOSED,
+    CONNECT,
+    CUT,
+    LAST,
+    LIFE,
+    MASTER,
+    NAMES,
+    NOTICE,
+    OLD,
+    PAUSED,
+    REFUSED,
+    RETRY,
+    SETTLED,
+    UNTROUBLED,
+    WATCH,
+    Copy,
+    State,
+    Streamer,
+    canonical,
+    forgotten,
+    start,
+    with_streamer,
+    write,
+)
+from tests.support.lease_troubles import course, troubles
 
-LIFE = LIFE_MS // 1000
-LAG = 2
-"""Writes that the replica may lack."""
-NOTICE, RETRY, WATCH, CONNECT, REFUSED = 9, 7, 3, 4, 1
-"""Seconds in which a leader has noticed and reconnected, reconnected after a failed attempt, left a former master,
-reconnected after that, and tried again after a Redis that answers has refused."""
-UNTROUBLED = NOTICE + 1
-"""Seconds without trouble, in which Redis accepts writes, after which a leader must be connected."""
-SETTLED = 30
-ALIVE, PAUSED, CUT, ASIDE = range(4)
 FENCES = (Fence("key", "A", "owner", "account"), Fence("key", "B", "owner", "account"))
-NAMES = ("A", "B")
-NEVER, LAST, CLOSED = range(3)
 
 
 class Violation(Exception):
     """A rule of the model is broken."""
-
-
-class Copy(NamedTuple):
-    """One copy of the data: the lease's holder and seconds left, the place of each tenure in the stream, the newest."""
-
-    holder: str = ""
-    left: int = 0
-    wrote: tuple[int, int] = (NEVER, NEVER)
-    newest: int = 0
-
-
-class Streamer(NamedTuple):
-    """One streamer. ``link``: m for the master, o for the former one; ``timer``: seconds until it must act."""
-
-    role: str = "candidate"
-    trouble: int = ALIVE
-    due: bool = False
-    link: str = ""
-    timer: int = 0
-    led: bool = False
-    rival: tuple[Any, ...] = ()
-    candidate: tuple[Any, ...] = (0, 0.0, 0.0)
-    untroubled: int = UNTROUBLED
-
-
-class State(NamedTuple):
-    """Everything. ``copies``: the master, its replica and the former master, each empty when there is none.
-
-    ``numbers``: the tenures of the two streamers. Only their order matters, so they count from 1 without a gap.
-    ``refusing``: the master answers, and refuses every write.
-    """
-
-    streamers: tuple[Streamer, ...]
-    copies: tuple[tuple[Any, ...], ...]
-    lag: int
-    old_age: int
-    budget: int
-    leaderless: int
-    numbers: tuple[int, int]
-    refusing: bool = False
-    left_behind: bool = False
-    """Whether a leader was connected to the master when that became a former one."""
 
 
 @dataclass(frozen=True)
@@ -123,23 +97,12 @@ class Explored:
     path: list[str] = field(default_factory=list)
 
 
-MASTER, REPLICA, OLD = range(3)
-
-
-def start(budget: int) -> State:
-    """A leads, B waits."""
-    data = Copy("A", LIFE, (LAST, NEVER), 1)
-    a = Streamer(role="leader", link="m", led=True)
-    b = Streamer(link="m", candidate=(1, 0.0, 2.0))
-    return State((a, b), (data, data, ()), 0, 0, budget, 0, (1, 0))
-
-
 def explore(budget: int, rules: Rules, most: int = 10**9) -> Explored:
     """Visit every state that ``budget`` troubles can reach, at most ``most``, until a rule is broken.
 
     In the path, A and B change places where the order of the two streamers does.
     """
-    first = _canonical(start(budget))
+    first = canonical(start(budget))
     came_from: dict[State, tuple[State, str] | None] = {first: None}
     queue: deque[tuple[State, int]] = deque([(first, 0)])
     result = Explored()
@@ -148,7 +111,7 @@ def explore(budget: int, rules: Rules, most: int = 10**9) -> Explored:
         try:
             for label, reached in _successors(state, rules):
                 result.transitions += 1
-                following = _canonical(reached)
+                following = canonical(reached)
                 if following not in came_from:
                     came_from[following] = (state, label)
                     queue.append((following, result.depth + 1))
@@ -172,68 +135,18 @@ def _path(came_from: dict[State, tuple[State, str] | None], state: State) -> lis
     return steps[::-1]
 
 
-_SWAP = {"": "", "A": "B", "B": "A", "x": "x"}
-
-
-def _canonical(state: State) -> State:
-    """The state with the two streamers in a fixed order, and tenures that count without a gap."""
-    used = sorted({0, *state.numbers, *(each[3] for each in state.copies if each)})
-    if used[-1] >= len(used):
-        rank = {number: n for n, number in enumerate(used)}
-        state = state._replace(
-            copies=tuple(each and Copy(each[0], each[1], each[2], rank[each[3]]) for each in state.copies),
-            numbers=(rank[state.numbers[0]], rank[state.numbers[1]]),
-        )
-    a, b = state.streamers
-    if a <= b:
-        return state
-    return state._replace(
-        streamers=(_renamed(b), _renamed(a)),
-        copies=tuple(c and Copy(_SWAP[c[0]], c[1], (c[2][1], c[2][0]), c[3]) for c in state.copies),
-        numbers=(state.numbers[1], state.numbers[0]),
-    )
-
-
-def _renamed(streamer: Streamer) -> Streamer:
-    if not streamer.rival:
-        return streamer
-    holder, *rest = streamer.rival
-    return streamer._replace(rival=(_SWAP[holder], *rest))
-
-
-def _with(state: State, who: int, streamer: Streamer) -> State:
-    a, b = state.streamers
-    return state._replace(streamers=(streamer, b) if who == 0 else (a, streamer))
-
-
-def _put(state: State, where: int, copy: tuple[Any, ...]) -> State:
-    copies = list(state.copies)
-    copies[where] = copy
-    return state._replace(copies=tuple(copies))
-
-
-def _write(state: State, where: int, copy: Copy) -> State:
-    """Store the copy; the replica of a master falls behind, and is brought up to date before it lacks too much."""
-    state = _put(state, where, copy)
-    if where == MASTER and state.copies[REPLICA]:
-        if state.lag + 1 > LAG:
-            return _put(state, REPLICA, copy)._replace(lag=0)
-        return state._replace(lag=state.lag + 1)
-    return state
-
-
 def _successors(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
     for who in (0, 1):
         streamer = state.streamers[who]
         if streamer.due and streamer.trouble != PAUSED:
             act = _lead if streamer.role == "leader" else _stand_by
-            state_without = _with(state, who, streamer._replace(due=False))
+            state_without = with_streamer(state, who, streamer._replace(due=False))
             yield from act(state_without, who, rules)
     if not any(each.due and each.trouble != PAUSED for each in state.streamers):
         yield "tick", _tick(state)
-    yield from _course(state)
+    yield from course(state)
     if state.budget:
-        for label, following in _troubles(state):
+        for label, following in troubles(state):
             yield label, following._replace(budget=state.budget - 1, leaderless=0)
         if state.copies[MASTER] and not state.refusing:
             deleted = Copy("", 0, *state.copies[MASTER][2:])
@@ -243,7 +156,7 @@ def _successors(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
                 each._replace(untroubled=0) if unseen or not each.link else each for each in state.streamers
             )
             without = state._replace(streamers=streamers, budget=0, leaderless=0)
-            yield "lease deleted", _write(without, MASTER, deleted)
+            yield "lease deleted", write(without, MASTER, deleted)
 
 
 def _tick(state: State) -> State:
@@ -302,11 +215,17 @@ def _lead(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State]]:
     where = _open(state, streamer)
     if streamer.link and where is None:
         within = CONNECT if streamer.link == "o" else NOTICE  # Redis closes the connections to a demoted master
-        yield f"{name} loses its connection", _with(state, who, streamer._replace(link="", timer=within, due=True))
+        yield (
+            f"{name} loses its connection",
+            with_streamer(state, who, streamer._replace(link="", timer=within, due=True)),
+        )
         return
     if where is not None:
         if where == OLD and streamer.trouble == ALIVE:
-            yield f"{name} leaves the former master", _with(state, who, streamer._replace(link="", timer=CONNECT))
+            yield (
+                f"{name} leaves the former master",
+                with_streamer(state, who, streamer._replace(link="", timer=CONNECT)),
+            )
             if streamer.timer == 0:
                 return
         yield from _transact(state, who, where, rules)
@@ -315,7 +234,7 @@ def _lead(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State]]:
         yield f"{name} waits", state
     target = _reaches(state, streamer)
     if target is None:
-        yield f"{name} fails to connect", _with(state, who, streamer._replace(timer=RETRY))
+        yield f"{name} fails to connect", with_streamer(state, who, streamer._replace(timer=RETRY))
         return
     yield from _claim(state, who, target, rules, reconnected=streamer.led)
 
@@ -325,13 +244,13 @@ def _transact(state: State, who: int, where: int, rules: Rules) -> Iterator[tupl
     name, copy = NAMES[who], Copy(*state.copies[where])
     if not _writable(state, where, rules):
         streamer = state.streamers[who]
-        yield f"{name} is refused", _with(state, who, streamer._replace(link="", timer=REFUSED))
+        yield f"{name} is refused", with_streamer(state, who, streamer._replace(link="", timer=REFUSED))
     elif copy.holder == name or not rules.fenced:
-        written = _write(state, where, _wrote(copy, who))
+        written = write(state, where, _wrote(copy, who))
         yield f"{name} writes to {'mro'[where]}", written
         if state.budget:
             lost = state.streamers[who]._replace(link="", timer=CONNECT, untroubled=0)
-            yield f"{name} writes, answer lost", _with(written, who, lost)._replace(budget=state.budget - 1)
+            yield f"{name} writes, answer lost", with_streamer(written, who, lost)._replace(budget=state.budget - 1)
     else:
         yield from _claim(state, who, where, rules, reconnected=False)
 
@@ -350,33 +269,33 @@ def _claim(state: State, who: int, where: int, rules: Rules, *, reconnected: boo
     """SET NX, then what the rules make of the answer."""
     streamer, name, copy = state.streamers[who], NAMES[who], Copy(*state.copies[where])
     if not _writable(state, where, rules):
-        yield f"{name} is refused", _with(state, who, streamer._replace(link="", timer=REFUSED))
+        yield f"{name} is refused", with_streamer(state, who, streamer._replace(link="", timer=REFUSED))
         return
     number = state.numbers[who]
     if copy.newest < number:
         copy = copy._replace(newest=number)
-        state = _write(state, where, copy)
+        state = write(state, where, copy)
     if not copy.holder and (copy.newest == number or not rules.numbered):
         copy = Copy(name, LIFE, *copy[2:])
-        state = _write(state, where, copy)
+        state = write(state, where, copy)
     superseded = copy.newest > number and rules.numbered
     found = Found(copy.holder or None, "account", float(copy.left), 0.0, superseded=superseded)
     rival = Rival(*streamer.rival) if streamer.rival else None
     verdict, rival = rules.judge(FENCES[who], found, rival, reconnected=reconnected)
     if verdict is Verdict.OURS:
         streamer = streamer._replace(link="mro"[where], timer=WATCH if where == OLD else 0, led=True, rival=())
-        yield f"{name} connects to {'mro'[where]}", _with(_write(state, where, _wrote(copy, who)), who, streamer)
+        yield f"{name} connects to {'mro'[where]}", with_streamer(write(state, where, _wrote(copy, who)), who, streamer)
     elif verdict is Verdict.UNDECIDED:
         yield (
             f"{name} waits for a rival",
-            _with(state, who, streamer._replace(link="", timer=1, rival=tuple(rival or ()))),
+            with_streamer(state, who, streamer._replace(link="", timer=1, rival=tuple(rival or ()))),
         )
     else:
         _fair(state, who, where, copy)
         deposed = streamer._replace(
             role="candidate", link="", timer=0, led=False, rival=(), candidate=Candidate(-1, 0.0, 0.0)
         )
-        yield f"{name} is deposed at {'mro'[where]}", _with(state, who, deposed)
+        yield f"{name} is deposed at {'mro'[where]}", with_streamer(state, who, deposed)
 
 
 def _fair(state: State, who: int, where: int, copy: Copy) -> None:
@@ -395,7 +314,10 @@ def _stand_by(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State
     if rules.follows or where is None:
         where = _reaches(state, streamer)
     if where is None:
-        yield f"{name} gets no answer", _with(state, who, streamer._replace(link="", candidate=_kept(candidate.away())))
+        yield (
+            f"{name} gets no answer",
+            with_streamer(state, who, streamer._replace(link="", candidate=_kept(candidate.away()))),
+        )
         return
     link, copy = "mro"[where], Copy(*state.copies[where])
     if not rules.atomic and streamer.timer:
@@ -403,19 +325,19 @@ def _stand_by(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State
         return
     if rules.probes and not _writable(state, where, rules):
         refused = streamer._replace(link="", candidate=_kept(candidate.away()))
-        yield f"{name} looks and is refused", _with(state, who, refused)
+        yield f"{name} looks and is refused", with_streamer(state, who, refused)
         return
     after, step = rules.look(candidate, copy.holder or None, 1 if streamer.link == link else 2)
-    state = _with(state, who, streamer._replace(link=link, candidate=_kept(after)))
+    state = with_streamer(state, who, streamer._replace(link=link, candidate=_kept(after)))
     if copy.holder == name:
-        yield f"{name} finds that it has taken the lease", _with(state, who, _elected(state.streamers[who]))
+        yield f"{name} finds that it has taken the lease", with_streamer(state, who, _elected(state.streamers[who]))
     elif step is Step.WAIT:
         yield f"{name} looks", state
     elif not _writable(state, where, rules):
         away = streamer._replace(link="", candidate=_kept(candidate.away()))
-        yield f"{name} is refused", _with(state, who, away)
+        yield f"{name} is refused", with_streamer(state, who, away)
     elif not rules.atomic:
-        yield f"{name} decides", _with(state, who, state.streamers[who]._replace(timer=2))
+        yield f"{name} decides", with_streamer(state, who, state.streamers[who]._replace(timer=2))
     else:
         yield from _take(state, who, where, rules, candidate)
 
@@ -433,7 +355,7 @@ def _elected(streamer: Streamer) -> Streamer:
 def _take(state: State, who: int, where: int, rules: Rules, candidate: Candidate) -> Iterator[tuple[str, State]]:
     """The lease gets a new holder, whose former tenures are over."""
     name, other = NAMES[who], state.streamers[1 - who]
-    copies = [each and _forgotten(Copy(*each), who) for each in state.copies]
+    copies = [each and forgotten(Copy(*each), who) for each in state.copies]
     state = state._replace(copies=tuple(copies))
     lives = other.role == "leader" and other.trouble == ALIVE
     started = candidate.connection is None
@@ -445,68 +367,8 @@ def _take(state: State, who: int, where: int, rules: Rules, candidate: Candidate
     copy = Copy(*state.copies[where])
     number = 1 + max(*state.numbers, *(each[3] for each in state.copies if each))
     state = state._replace(numbers=(number, state.numbers[1]) if who == 0 else (state.numbers[0], number))
-    state = _write(state, where, Copy(name, LIFE, copy.wrote, number))
-    yield f"{name} takes the lease at {'mro'[where]}", _with(state, who, _elected(state.streamers[who]))
+    state = write(state, where, Copy(name, LIFE, copy.wrote, number))
+    yield f"{name} takes the lease at {'mro'[where]}", with_streamer(state, who, _elected(state.streamers[who]))
     if state.budget:
         unanswered = state.streamers[who]._replace(link="", candidate=(-1, 0.0, 0.0))
-        yield f"{name} takes, answer lost", _with(state, who, unanswered)._replace(budget=state.budget - 1)
-
-
-def _forgotten(copy: Copy, who: int) -> Copy:
-    """The copy with a former tenure of this streamer as that of nobody."""
-    wrote = (NEVER, copy.wrote[1]) if who == 0 else (copy.wrote[0], NEVER)
-    return Copy("x" if copy.holder == NAMES[who] else copy.holder, copy.left, wrote, copy.newest)
-
-
-def _course(state: State) -> Iterator[tuple[str, State]]:
-    """What may happen at any time, and is no trouble: replication, and the end of each trouble."""
-    master, replica, old = state.copies
-    if state.lag and master and replica:
-        yield "replicate", _put(state, REPLICA, master)._replace(lag=0)
-    if not master:
-        if replica:
-            yield "promote", state._replace(copies=(replica, (), ()), lag=0)
-        yield "return empty", state._replace(copies=(Copy(), (), ()), lag=0)
-    if state.refusing:
-        yield "writes are accepted", state._replace(refusing=False)
-    if old:
-        demoted = _put(state, OLD, ())._replace(left_behind=False)
-        yield "demote", _put(demoted, REPLICA, master)._replace(lag=0) if master else demoted
-    for who, streamer in enumerate(state.streamers):
-        if streamer.trouble != ALIVE:
-            yield f"{NAMES[who]} recovers", _with(state, who, streamer._replace(trouble=ALIVE, untroubled=0))
-        if streamer.role == "dead":
-            copies = tuple(each and _forgotten(Copy(*each), who) for each in state.copies)
-            yield f"{NAMES[who]} starts", _with(state._replace(copies=copies), who, Streamer(untroubled=0))
-
-
-def _troubles(state: State) -> Iterator[tuple[str, State]]:
-    master, replica, _old = state.copies
-    if master:
-        yield "master dies", _put(_cut_links(state, "m"), MASTER, ())._replace(refusing=False)
-        if not state.refusing:
-            yield "writes are refused", state._replace(refusing=True)
-    if master and replica:
-        streamers = tuple(
-            each._replace(link="o", timer=WATCH) if each.link == "m" else each for each in state.streamers
-        )
-        moved_on = state._replace(streamers=streamers, copies=(replica, (), master), lag=0, old_age=0, refusing=False)
-        yield "failover", moved_on
-        for who in (0, 1):
-            moved = list(streamers)
-            if moved[who].role != "dead":
-                moved[who] = moved[who]._replace(trouble=ASIDE, untroubled=0)
-                led = any(each.role == "leader" and each.link == "m" for each in state.streamers)
-                aside = state._replace(streamers=tuple(moved), copies=(replica, (), master), lag=0, old_age=0)
-                aside = aside._replace(refusing=False, left_behind=led)
-                yield f"failover, {NAMES[who]} left aside", aside
-    for who, streamer in enumerate(state.streamers):
-        if streamer.role != "dead" and streamer.trouble == ALIVE:
-            for label, trouble in (("is paused", PAUSED), ("is cut off", CUT)):
-                yield f"{NAMES[who]} {label}", _with(state, who, streamer._replace(trouble=trouble, untroubled=0))
-            yield f"{NAMES[who]} dies", _with(state, who, Streamer(role="dead"))
-
-
-def _cut_links(state: State, link: str) -> State:
-    a, b = (each._replace(link="", timer=NOTICE) if each.link == link else each for each in state.streamers)
-    return state._replace(streamers=(a, b))
+        yield f"{name} takes, answer lost", with_streamer(state, who, unanswered)._replace(budget=state.budget - 1)

@@ -5,7 +5,8 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from schwabstream.protocol.fields import FIELDS, Kind, Service
+from schwabstream.protocol.fields import FIELDS, Service
+from schwabstream.protocol.values import Kind
 from tests.support.slow_model import BAR_TIMES, BOOK_SERVICES, LEVEL_ONE_OF
 
 ODD: list[Any] = [

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schwabstream.events import BarEvent, Event, Level2Event, TickEvent
-from schwabstream.protocol.fields import FIELDS, Kind, Service
+from schwabstream.protocol.fields import FIELDS, Service
 from schwabstream.protocol.symbols import Symbol
+from schwabstream.protocol.values import Kind
 from tests.support.slow_frames import read_frame
 
 LEVEL_ONE_OF = {

@@ -43,7 +43,13 @@ def test_healthy_means_streaming_and_confirmed() -> None:
     ("changes", "trouble"),
     [
         ({}, None),
-        ({"refusing": ["p:stream:ticks", "p:last:ticks"]}, "Redis refuses to write p:stream:ticks, p:last:ticks"),
+        (
+            {"refusing": ["p:stream:ticks", "p:last:ticks"]},
+            (
+                "Redis refuses writes to p:stream:ticks, p:last:ticks: "
+                "allow them in the ACL of the streamer's Redis user, or rename a key of another type"
+            ),
+        ),
         (
             {"symbols": [{"symbol": name, "key": name, "asset": "EQUITY", "fresh": name == "A"} for name in "ABC"]},
             "2 of 3 symbols without data",

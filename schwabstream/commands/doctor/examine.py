@@ -28,6 +28,7 @@ from schwabstream.commands.resources import redis_for, schwab_for
 from schwabstream.errors import ConfigurationError, SchwabStreamError
 from schwabstream.logs import redact
 from schwabstream.protocol.symbols import Symbol
+from schwabstream.publishing.fence import SIMULATION
 from schwabstream.settings import Settings, origin
 
 _ACCOUNT = ("account", "entitlements", "quotes", "streamer")
@@ -80,7 +81,8 @@ async def _examine(
     )
     streamer = [unchecked(name, "Redis cannot be reached") for name in ("lease", "report")]
     if not server[0].code:
-        streamer = await examiner.examine_streamer(customer_id)
+        # Simulated prices of every simulator share one lease.
+        streamer = await examiner.examine_streamer(SIMULATION if simulate else customer_id)
     directory = look_at_token_directory(settings)
     return [configured, login, directory, *network, *account, *server, *streamer, look_at_alerts(settings)]
 

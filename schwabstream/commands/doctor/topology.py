@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from schwabstream.broker.url import START, Address, parse_redis_url, prefix_at, slot_of
+from schwabstream.broker.url import RENEW, START, Address, parse_redis_url, prefix_at, slot_of
 from schwabstream.commands.doctor.findings import Finding, failed, ok, unchecked, warning
-from schwabstream.commands.doctor.nodes import Asked, Member, Nodes, Sentinel, Server
+from schwabstream.commands.doctor.inspection import Asked, Inspection, Member, Sentinel, Server
 from schwabstream.terminal.text import counted
 
 TOPOLOGY_FINDINGS = ("redis topology", "redis failover", "redis replicas")
@@ -31,17 +31,17 @@ class Outlook:
 async def examine_topology(url: str, prefix: str) -> list[Finding]:
     """The findings about Sentinels, the Cluster and replicas; a single one for a single Redis."""
     parsed, prefix = parse_redis_url(url), prefix_at(url, prefix)
-    nodes = Nodes(parsed, prefix)
+    inspection = Inspection(parsed, prefix)
     if parsed.mode == "single":
         return [ok(TOPOLOGY_FINDINGS[0], "a single Redis; while it is down, the streamer buffers events")]
     if parsed.mode == "sentinel":
-        finding, outlook = look_at_sentinels(parsed.master_name, await nodes.ask_sentinels())
+        finding, outlook = look_at_sentinels(parsed.master_name, await inspection.ask_sentinels())
     else:
         slot = slot_of(prefix)
-        finding, outlook = look_at_members(slot, prefix, await nodes.ask_members(slot))
+        finding, outlook = look_at_members(slot, prefix, await inspection.ask_members(slot))
     if outlook is None:
         return [finding, *(unchecked(name, "the master is unknown") for name in TOPOLOGY_FINDINGS[1:])]
-    servers = await nodes.ask_servers((outlook.master, *outlook.replicas))
+    servers = await inspection.ask_servers((outlook.master, *outlook.replicas))
     return [finding, look_at_failover(outlook, servers), look_at_replicas(outlook, servers)]
 
 
@@ -51,7 +51,7 @@ def look_at_sentinels(name: str, answers: Asked[Sentinel]) -> tuple[Finding, Out
     found = {node: each for node, each in answers.items() if not isinstance(each, str)}
     silent = _silent(answers)
     if not found:
-        return failed(topic, f"no Sentinel answers ({silent})", START, 8), None
+        return failed(topic, f"no Sentinel answers ({silent})", _step(silent, START), 8), None
     master, votes = Counter(each.master for each in found.values()).most_common(1)[0]
     if master is None:
         detail = f"the Sentinels monitor no master named {name}"
@@ -69,9 +69,9 @@ def look_at_sentinels(name: str, answers: Asked[Sentinel]) -> tuple[Finding, Out
     what += f", quorum {quorum}" if quorum else ""
     few = "most Sentinels do not answer" if len(found) * 2 <= total else None
     if trouble := next((each.no_quorum for each in views if each.no_quorum), few):
-        return warning(topic, f"{what}; no failover is possible: {trouble}", _START_SENTINELS), outlook
+        return warning(topic, f"{what}; no failover is possible: {trouble}", _step(silent, _START_SENTINELS)), outlook
     if silent:
-        return warning(topic, f"{what}; no answer from {silent}", _START_SENTINELS), outlook
+        return warning(topic, f"{what}; no answer from {silent}", _step(silent, _START_SENTINELS)), outlook
     if total < 3:
         return warning(topic, what, "run three Sentinels on three hosts, so that one of them may fail"), outlook
     return ok(topic, what), outlook
@@ -82,7 +82,7 @@ def look_at_members(slot: int, prefix: str, answers: Asked[Member]) -> tuple[Fin
     topic, silent = TOPOLOGY_FINDINGS[0], _silent(answers)
     found = {node: each for node, each in answers.items() if not isinstance(each, str)}
     if not found:
-        return failed(topic, f"no node of the Cluster answers ({silent})", START, 8), None
+        return failed(topic, f"no node of the Cluster answers ({silent})", _step(silent, START), 8), None
     owner, votes = Counter(each.owner for each in found.values()).most_common(1)[0]
     if owner is None or votes * 2 <= len(found):
         detail = f"the nodes do not agree on the owner of slot {slot} of {prefix}"
@@ -96,7 +96,7 @@ def look_at_members(slot: int, prefix: str, answers: Asked[Member]) -> tuple[Fin
         detail = f"{what}; cluster_state is not ok at {_listed(bad)}"
         return warning(topic, detail, "find the failed nodes with CLUSTER NODES, and start them"), outlook
     if silent:
-        fix = "start that node, or remove it with CLUSTER FORGET"
+        fix = _step(silent, "start that node, or remove it with CLUSTER FORGET")
         return warning(topic, f"{what}; no answer from {silent}", fix), outlook
     return ok(topic, f"{what}, cluster_state ok"), outlook
 
@@ -106,7 +106,7 @@ def look_at_failover(outlook: Outlook, servers: Asked[Server]) -> Finding:
     topic, master = TOPOLOGY_FINDINGS[1], servers[outlook.master]
     if isinstance(master, str):
         detail = f"the master {outlook.master} does not answer ({master})"
-        return failed(topic, detail, "start it, or wait until a replica has taken over", 8)
+        return failed(topic, detail, _step(master, "start it, or wait until a replica has taken over"), 8)
     needed, replicas = _number(master.settings, "min-replicas-to-write"), master.replicas
     detect_ms = outlook.detect_ms or _number(master.settings, "cluster-node-timeout")
     what = f"{counted(replicas, 'replica')} connected, min-replicas-to-write {_shown(needed)}"
@@ -153,6 +153,11 @@ def _troubles(server: Server | str, masters: Mapping[str, str]) -> list[str]:
         if name in server.settings and server.settings[name] != masters.get(name, server.settings[name])
     ]
     return found
+
+
+def _step(reasons: str, usual: str) -> str:
+    """The next step for servers that do not answer for these reasons."""
+    return RENEW if "TLS: " in reasons else usual
 
 
 def _silent(answers: Mapping[Address, object]) -> str:

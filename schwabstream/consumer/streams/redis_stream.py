@@ -17,6 +17,7 @@ from typing_extensions import TypeVar  # that of typing has no default before Py
 from schwabstream.broker.arguments import check_channel, check_texts
 from schwabstream.broker.client import cancellation_heeded
 from schwabstream.broker.kind import refuse_unsuitable
+from schwabstream.broker.outage import Outage
 from schwabstream.broker.url import cause_of, is_away, prefix_at, redact_url, unavailable
 from schwabstream.broker.watch import FollowingClient
 from schwabstream.clock import today
@@ -195,19 +196,18 @@ class RedisStream:
 
     async def patiently(self, call: Any, *arguments: Any) -> Any:
         """The call's result; repeats the call while Redis is away or out of memory."""
-        backoff, refused = redis_backoff(), False
+        backoff, outage = redis_backoff(), Outage(self._url)
         while True:
             try:
                 async with self._following.call():
                     with cancellation_heeded():
-                        return await call(*arguments)
+                        result = await call(*arguments)
+                outage.end()
+                return result
             except (RedisError, OSError) as error:
-                refusal = isinstance(error, ResponseError)
-                if refusal and not (isinstance(error, OutOfMemoryError) or is_away(error)):
+                if isinstance(error, ResponseError) and not (isinstance(error, OutOfMemoryError) or is_away(error)):
                     raise self.unavailable(error) from error
-                note = log.warning if refusal and not refused else log.debug
-                note("redis does not serve: trying again", url=self._url, reason=cause_of(error))
-                refused = refused or refusal
+                outage.note(cause_of(error))
             # A server that refuses keeps its connections, and the next one must lead to another.
             await self._following.disconnect()
             await asyncio.sleep(backoff.next_delay())

@@ -1,10 +1,16 @@
 """The names whose writes Redis refuses while it accepts the rest of a batch, and the commands to send again."""
 
 from collections.abc import Collection, Iterable
+from typing import Final
 
 import structlog
 
 log = structlog.get_logger(__name__)
+
+_STEPS: Final = {
+    "NOPERM": "allow the command and the name in the ACL of the streamer's Redis user",
+    "WRONGTYPE": "rename or delete the key, which another program uses",
+}
 
 
 class Refusals:
@@ -24,7 +30,8 @@ class Refusals:
                 log.info("redis accepts writes to a name again", name=name)
             return False
         if name not in self.newest:
-            log.error("redis rejects writes to a name; other writes continue", name=name, reason=str(reply))
+            step = _STEPS.get(str(reply).partition(" ")[0], "correct what the reason names")
+            log.error("redis refuses writes to a name; other writes continue", name=name, reason=str(reply), step=step)
         self.newest[name] = newest or self.newest.get(name)
         return True
 

@@ -257,7 +257,7 @@ def test_status_of_a_streamer_without_all_data(streamer: FakeStreamer) -> None:
     streamer.report(refusing=["market_data:stream:ticks"])
     refused = run("status")
     assert refused.returncode == 4
-    assert refused.stdout.startswith("unhealthy: Redis refuses to write market_data:stream:ticks")
+    assert refused.stdout.startswith("unhealthy: Redis refuses writes to market_data:stream:ticks")
     assert orjson.loads(run("status", "--json").stdout)["refusing"] == ["market_data:stream:ticks"]
 
 

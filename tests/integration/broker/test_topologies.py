@@ -130,6 +130,36 @@ async def test_without_the_right_to_ask_for_the_role(servers: contextlib.ExitSta
             await client.route.find()
 
 
+async def test_a_route_knows_when_too_few_sentinels_answer(servers: contextlib.ExitStack) -> None:
+    """All Sentinels count, not only those of the URL: without a majority no failover is possible, until it is back."""
+    master = servers.enter_context(RespServer(redis()))
+    names: list[Address] = []
+    ended: list[int] = []
+
+    def one_of_three(number: int) -> RespServer:
+        def answer(words: Words) -> Any:
+            if number in ended:
+                raise ConnectionAbortedError
+            others = [each for each in names if each != names[number]]
+            if words == ["SENTINEL", "MYID"]:
+                return f"{number:040x}"
+            return sentinel(lambda: pair(master.address), others=others)(words)
+
+        return servers.enter_context(RespServer(answer))
+
+    three = [one_of_three(number) for number in range(3)]
+    names += [each.address for each in three]
+    obstacles = []
+    async with client_of(sentinels_url(three[0])) as client:
+        for gone in ([], [2], [1, 2], [], [0, 1], [0, 1, 2]):
+            ended[:] = gone
+            with contextlib.suppress(NoRoute):
+                await client.route.find()
+            obstacles.append(client.route.no_failover)
+    two = "2 of 3 Sentinels do not answer"
+    assert obstacles == [None, None, two, None, two, "3 of 3 Sentinels do not answer"]
+
+
 @pytest.mark.parametrize(
     "odd",
     [

@@ -60,7 +60,7 @@ def test_what_readers_want_becomes_added_and_stays_theirs_when_removed(redis_ser
     with AnsweringStreamer(redis_server):
         code, output, _ = run("stream", "remove", "NVDA")
         assert code == 0
-        assert output.startswith("NVDA was not added: readers want it")
+        assert output.startswith("NVDA is not among the added symbols; the streamer releases it")
         assert math.isfinite(wishes(redis_server)["nvda"])
         assert run("stream", "add", "NVDA")[0] == 0
         assert wishes(redis_server) == {"nvda": math.inf}

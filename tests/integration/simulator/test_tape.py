@@ -1,6 +1,8 @@
 """A recording served by the simulator."""
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from schwabstream.commands.simulate import load_tape
@@ -11,21 +13,36 @@ from tests.support.waiting import until
 
 async def test_the_simulator_serves_a_recording(file: Path, tmp_path: Path) -> None:
     """A client of the simulator with a tape gets the ticks and books that were recorded, in order."""
+    each_symbol = [(kind, symbol) for kind in ("tick", "level2") for symbol in SYMBOLS]
     async with (
-        SchwabSimulator(faults=Faults(changes_per_s=30, books_per_s=5)) as simulator,
+        SchwabSimulator(faults=Faults(changes_per_s=30, books_per_s=15)) as simulator,
         streaming(simulator, tmp_path, file) as (_, live),
     ):
-        await until(lambda: len(live.lines) > 300)
+        await until(lambda: all(len(live.content(*each)) > 6 for each in each_symbol), every_s=0.1)
     recorded = Collector()
     recorded.lines = played(file)
-    then = {(kind, symbol): recorded.content(kind, symbol) for kind in ("tick", "level2") for symbol in SYMBOLS}
-    tape = load_tape(file, speed=2.0)
+    then = {each: recorded.content(*each) for each in each_symbol}
+    tape, subscribed = load_tape(file, speed=4.0), asyncio.Event()
     assert "FUTURES_BOOK" not in tape.services
+
+    def reel() -> Iterator[tuple[int, str | bytes]]:
+        """The recording, after a silence that lasts until the client has subscribed to everything."""
+        silent_us = 0
+        while not subscribed.is_set():
+            yield silent_us, '{"data":[{"service":"LEVELONE_FUTURES","content":[]}]}'
+            silent_us += 10_000
+        recorded_frames = list(tape.frames())
+        for at_us, frame in recorded_frames:
+            yield silent_us + at_us - recorded_frames[0][0], frame
+
     async with (
-        SchwabSimulator(faults=Faults(futures_depth=True), tape=tape) as simulator,
+        SchwabSimulator(faults=Faults(futures_depth=True), tape=replace(tape, frames=reel)) as simulator,
         streaming(simulator, tmp_path, None) as (_, served),
     ):
-        await until(lambda: all(served.content(*each)[-1:] == events[-1:] for each, events in then.items()))
+        subscribed.set()
+        await until(
+            lambda: all(served.content(*each)[-1:] == events[-1:] for each, events in then.items()), every_s=0.1
+        )
     for each, events in then.items():
         # What came before a subscription was served is merged into its snapshot, and the first top of book tells how
         # things stood when depth was refused, which may be in the middle of the recording.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from schwabstream.broker.majority import SETTLE_S, Answer, Majority, Round
-from schwabstream.broker.nodes import ASK_LIMIT_S
+from schwabstream.broker.nodes import ASK_LIMIT_S, FIRST_LIMIT_S
 from schwabstream.broker.url import Address
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -171,6 +171,39 @@ def test_nobody_is_waited_for_longer_than_the_limit() -> None:
     found, took_s = ask(servers, A, B, C)
     assert found.elected == ONE
     assert ASK_LIMIT_S <= took_s < ASK_LIMIT_S + 0.01
+
+
+def test_the_first_answer_of_all_may_come_late() -> None:
+    """At the start a busy machine may need more than the usual limit; an answer then ends the round soon."""
+    late_s = FIRST_LIMIT_S * 0.9
+    servers = Servers({node: answer(node, ONE) for node in (A, B, C)}, {A: late_s, B: late_s, C: FOREVER})
+    found, took_s = ask(servers, A, B, C)
+    assert found.elected == ONE
+    assert set(found.answers) == {A.host, B.host}
+    assert took_s < late_s + SETTLE_S + 0.01
+
+
+def test_without_any_answer_the_first_round_ends() -> None:
+    """When all are frozen at the start, the error comes after the longer limit, in time for readers that allow 3 s."""
+    servers = Servers({node: answer(node, ONE) for node in (A, B, C)}, dict.fromkeys((A, B, C), FOREVER))
+    found, took_s = ask(servers, A, B, C)
+    assert found.answers == {}
+    assert FIRST_LIMIT_S <= took_s < FIRST_LIMIT_S + 0.01 < 3.0
+
+
+def test_later_rounds_have_the_usual_limit() -> None:
+    """A server that has answered before shows that the address is right: a silent round then ends after a second."""
+    servers = Servers({A: answer(A, ONE)})
+
+    async def run() -> float:
+        majority = Majority([A], servers.ask)
+        await majority.ask_all()
+        servers.delays = {A: FOREVER}
+        began = asyncio.get_running_loop().time()
+        await majority.ask_all()
+        return asyncio.get_running_loop().time() - began
+
+    assert run_virtual(run(), VirtualLoop()) == pytest.approx(ASK_LIMIT_S)
 
 
 def test_an_owner_that_gave_its_slot_away_names_the_next() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,7 +32,9 @@ from schwabstream.broker.routes import NoRoute
 from schwabstream.broker.url import (
     Address,
     RedisUrl,
+    cause_of,
     check_redis_url,
+    diagnose,
     is_away,
     is_away_reply,
     parse_redis_url,
@@ -385,3 +388,15 @@ def test_a_route_that_finds_nothing_has_its_own_words(lasting: bool) -> None:
         raised = unavailable("redis+sentinel://h/m", error)
         assert str(raised) == r"the Sentinels know no \u001b[31mmaster: correct the name"
         assert isinstance(raised, RedisUnsuitable) is lasting
+
+
+def test_a_certificate_that_cannot_be_trusted_is_named_with_its_flaw() -> None:
+    """An expired or foreign certificate is not an outage: the message names the flaw and both remedies."""
+    flaw = ssl.SSLCertVerificationError(1, "certificate verify failed")
+    flaw.verify_message = "certificate is not valid for '10.0.0.1'."
+    error = RedisConnectionError("Error 1 connecting")
+    error.__cause__ = flaw
+    trouble, step = diagnose("rediss://10.0.0.1/0", error)
+    assert trouble.endswith("has a certificate that cannot be trusted (certificate is not valid for '10.0.0.1')")
+    assert step == "replace that certificate, or correct ssl_ca_certs in REDIS_URL or --redis"
+    assert cause_of(error) == "TLS: certificate is not valid for '10.0.0.1'"

@@ -18,6 +18,7 @@ class Route:
     """A route that finds one address after the other."""
 
     mode: Mode = "sentinel"
+    no_failover: str | None = None
 
     def __init__(self, found: Sequence[Found]) -> None:
         self._found = list(found)
@@ -82,3 +83,19 @@ async def test_without_a_connection_nothing_moves() -> None:
 async def test_a_single_redis_is_not_watched() -> None:
     """Its address never changes, so the watch ends at once."""
     await MasterWatch(Plain("redis://h:1/0"), lambda: OLD, lambda _: None).run()
+
+
+async def test_each_question_is_announced() -> None:
+    """After each question, with and without an answer, ``asked`` is called."""
+    asked: list[None] = []
+
+    async def sleep(_seconds: float) -> None:
+        if len(asked) == 3:
+            raise asyncio.CancelledError
+
+    watch = MasterWatch(
+        Route([OLD, OSError, NEW]), lambda: OLD, lambda _: None, asked=lambda: asked.append(None), sleep=sleep
+    )
+    with pytest.raises(asyncio.CancelledError):
+        await watch.run()
+    assert len(asked) == 3

@@ -7,8 +7,9 @@ import pytest
 
 from schwabstream.events import InstrumentEvent, TickEvent, parse_event
 from schwabstream.events.base import MarketEvent
-from schwabstream.protocol.fields import FIELDS, Field, Kind
+from schwabstream.protocol.fields import FIELDS, Field
 from schwabstream.protocol.subscriptions import LEVEL_ONE
+from schwabstream.protocol.values import Kind
 
 TYPES = {Kind.FLOAT: float, Kind.INT: int, Kind.TEXT: str, Kind.CHAR: str, Kind.FLAG: bool}
 OURS = {*MarketEvent.model_fields, "asset"}

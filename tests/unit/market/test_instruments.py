@@ -10,9 +10,10 @@ import pytest
 from schwabstream.events import BarEvent, Channel, Event, InstrumentEvent, Level2Event, TickEvent, parse_event
 from schwabstream.market.last_values import LastValues
 from schwabstream.protocol.codec import Batch, decode
-from schwabstream.protocol.fields import FIELDS, Field, Kind, Service
+from schwabstream.protocol.fields import FIELDS, Field, Service
 from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
 from schwabstream.protocol.symbols import Asset, parse_symbol, parse_symbols
+from schwabstream.protocol.values import Kind
 
 EVERYTHING = 1_000
 NOW_US = 1_790_000_000_000_000

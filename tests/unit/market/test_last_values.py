@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from schwabstream.events import BarEvent, Channel, Level2Event, TickEvent, parse_event
 from schwabstream.market.last_values import LastValues
 from schwabstream.protocol.codec import Batch, decode
-from schwabstream.protocol.fields import FIELDS, Kind, Service
+from schwabstream.protocol.fields import FIELDS, Service
 from schwabstream.protocol.subscriptions import BOOK_SERVICES, LEVEL_ONE
 from schwabstream.protocol.symbols import Asset, parse_symbols
+from schwabstream.protocol.values import Kind
 
 TODAY = date(2025, 12, 7)
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "frames.jsonl"

@@ -2,18 +2,15 @@
 
 from collections import defaultdict
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import pytest
 from schwab.streaming import StreamClient
 
-from schwabstream.protocol.fields import (
-    FIELDS,
-    Field,
-    Kind,
-    Service,
-    field_numbers,
-    whole,
-)
+from schwabstream.protocol.fields import FIELDS, Field, Service, field_numbers
+
+if TYPE_CHECKING:
+    from schwabstream.protocol.values import Kind
 
 RENAMED = {
     "CHANGE_PERCENT": "percent_change",
@@ -138,15 +135,3 @@ def test_field_numbers_ascend_from_zero() -> None:
     assert field_numbers(Service.CHART_FUTURES) == "0,1,2,3,4,5,6"
     assert field_numbers(Service.LEVELONE_FUTURES).startswith("0,1,2,")
     assert field_numbers(Service.ADMIN) == ""
-
-
-@pytest.mark.parametrize("value", [1.5, 1e19, float("inf"), True, "7", None])
-def test_values_that_are_not_whole_numbers(value: object) -> None:
-    """Fractions, integers beyond 64 bits, and texts are refused."""
-    with pytest.raises(TypeError):
-        whole(value)
-
-
-def test_whole_numbers() -> None:
-    """With a point or without."""
-    assert [repr(whole(value)) for value in (5, 5.0, -0.0, -(2.0**62))] == ["5", "5", "0", str(-(2**62))]

@@ -4,6 +4,8 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from schwabstream.broker.url import Address
 from schwabstream.publishing.master import Master
 from schwabstream.report import RedisReport
@@ -17,6 +19,7 @@ class Writer:
     def __init__(self) -> None:
         self.leads_to: Address | None = None
         self.master = ONE
+        self.no_failover: str | None = None
         self.mode, self.master_name, self.route = "sentinel", "mymaster", self
         self.left: list[Address] = []
 
@@ -71,3 +74,30 @@ async def test_a_connection_to_a_former_master_is_given_up() -> None:
                 await asyncio.sleep(0)
             assert writer.left == ([TWO] if writer.leads_to is None else [])
     assert writer.left == [TWO]
+
+
+async def test_a_failover_that_is_impossible_is_logged_once() -> None:
+    """Two questions in a row that too few Sentinels answer are one warning, and their return is one line."""
+    writer, turns = Writer(), asyncio.Semaphore(0)
+    few = "2 of 3 Sentinels do not answer"
+
+    async def sleep(_seconds: float) -> None:
+        await turns.acquire()
+
+    async def logged(*obstacles: str | None) -> list[tuple[str, str]]:
+        with capture_logs() as logs:
+            for obstacle in obstacles:
+                writer.no_failover = obstacle
+                turns.release()
+                for _ in range(5):
+                    await asyncio.sleep(0)
+        return [(each["log_level"], each["event"]) for each in logs]
+
+    writer.leads_to = ONE
+    async with master_of(writer, Counter(), sleep).watched():
+        assert await logged(None, few, None, few, None) == []
+        assert await logged(few, few, few, "3 of 3 Sentinels do not answer") == [
+            ("warning", f"{few}: no failover is possible")
+        ]
+        assert await logged(None, None) == [("info", "most Sentinels answer again: a failover is possible")]
+        assert await logged(few, few) == [("warning", f"{few}: no failover is possible")]

@@ -70,7 +70,7 @@ def test_tokens_that_are_not_in_the_file_are_shown_with_the_reason() -> None:
     ("changes", "headline", "style"),
     [
         ({}, "unhealthy: 1 of 2 symbols without data  streaming for 1m05", "bold red"),
-        ({"refusing": ["p:stream:\x1b"]}, r"unhealthy: Redis refuses to write p:stream:\u001b; 1 of 2", "bold red"),
+        ({"refusing": ["p:stream:\x1b"]}, r"unhealthy: Redis refuses writes to p:stream:\u001b: allow", "bold red"),
         ({"symbols": []}, "streaming for 1m05", "bold green"),
         ({"state": "evicted"}, "evicted for 1m05", "bold red"),
     ],

@@ -1,6 +1,7 @@
 """``schwabstream doctor`` against a real Redis and the simulator: first all is well, then one thing is wrong."""
 
 import json
+import platform
 import time
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from schwabstream.commands.doctor.examine import examine
 from schwabstream.commands.doctor.findings import Verdict
+from schwabstream.publishing.lease import Lease
 from schwabstream.simulator import SchwabSimulator
 from tests.conftest import RedisServer
 from tests.support.diagnosis import Issue, of, report, verdicts
@@ -81,6 +83,16 @@ async def test_with_nothing_set_it_names_what_it_could_not_check(clean: Path) ->
 async def test_simulated_run_is_well(clean: Path) -> None:
     """``--simulate`` brings its own Schwab and Redis: nothing is needed and nothing is wrong."""
     assert verdicts(await examine(simulate=True)) == {}
+
+
+async def test_a_simulated_run_holds_the_lease_that_is_examined(clean: Path, redis_server: RedisServer) -> None:
+    """``doctor --simulate`` beside ``stream run --simulate`` in the same Redis finds the lease of that run."""
+    lease = Lease(redis_server.url, "market_data")
+    await lease.of_simulation()
+    await lease.take(wait=False)
+    found = of(await examine(simulate=True, redis=redis_server.url), "lease")
+    await lease.close()
+    assert (found.verdict, found.detail.partition(",")[0]) == (Verdict.OK, f"held by host {platform.node()}")
 
 
 async def test_wrong_setting_is_named_and_the_rest_left(good: SchwabSimulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,7 +151,10 @@ async def test_a_prefix_of_another_account(good: SchwabSimulator, redis_server: 
     ("changes", "words"),
     [
         ({"state": "evicted", "reason": "another session"}, "another session"),
-        ({"refusing": ("market_data:stream:bars",)}, "Redis refuses to write market_data:stream:bars"),
+        (
+            {"refusing": ("market_data:stream:bars",)},
+            "Redis refuses writes to market_data:stream:bars: allow them in the ACL",
+        ),
         ({"symbols": (SymbolReport(symbol="X", key="X", asset="EQUITY"),)}, "1 of 1 symbols without data (X)"),
     ],
 )

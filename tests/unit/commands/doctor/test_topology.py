@@ -2,9 +2,9 @@
 
 import pytest
 
-from schwabstream.broker.url import Address
+from schwabstream.broker.url import RENEW, Address
 from schwabstream.commands.doctor.findings import Finding, Verdict
-from schwabstream.commands.doctor.nodes import Member, Sentinel, Server
+from schwabstream.commands.doctor.inspection import Member, Sentinel, Server
 from schwabstream.commands.doctor.topology import (
     Outlook,
     look_at_failover,
@@ -137,3 +137,16 @@ def test_replicas(replica: Server | str, words: str | None) -> None:
     finding = look_at_replicas(outlook(), {A: MASTER, B: REPLICA, C: replica})
     assert (finding.verdict is Verdict.OK) is (words is None)
     assert words is None or words in finding.detail
+
+
+def test_a_server_whose_certificate_cannot_be_trusted_needs_another_certificate() -> None:
+    """Starting a server does not help against its certificate, so the next step names the certificate."""
+    expired = "TLS: certificate has expired"
+    findings = [
+        look_at_sentinels("mymaster", dict(zip(SENTINELS, [AGREED, AGREED, expired], strict=True)))[0],
+        look_at_sentinels("mymaster", dict.fromkeys(SENTINELS, expired))[0],
+        look_at_members(7, "{p}", dict(zip((A, B, C), [VIEW, VIEW, expired], strict=True)))[0],
+        look_at_members(7, "{p}", dict.fromkeys((A, B, C), expired))[0],
+        look_at_failover(outlook(), {A: expired}),
+    ]
+    assert {finding.fix for finding in findings} == {RENEW}

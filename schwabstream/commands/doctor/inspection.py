@@ -18,7 +18,7 @@ from schwabstream.escapes import safe
 
 T = TypeVar("T")
 
-ANSWER_LIMIT_S = 1.5
+ANSWER_LIMIT_S = 3.0
 SETTINGS = (
     *("maxmemory", "maxmemory-policy", "client-output-buffer-limit"),
     *("min-replicas-to-write", "min-replicas-max-lag", "cluster-node-timeout"),
@@ -64,8 +64,8 @@ Asked = dict[Address, T | str]
 """The answer of each server, or the reason why there is none."""
 
 
-class Nodes:
-    """The Sentinels and servers of one URL, asked concurrently."""
+class Inspection:
+    """Asks the Sentinels and servers of one URL, concurrently."""
 
     def __init__(self, url: RedisUrl, prefix: str) -> None:
         self._url, self._prefix = url, prefix

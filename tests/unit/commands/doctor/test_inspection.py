@@ -1,7 +1,7 @@
 """The reply of one node to CLUSTER NODES."""
 
 from schwabstream.broker.url import Address
-from schwabstream.commands.doctor.nodes import Member, read_view
+from schwabstream.commands.doctor.inspection import Member, read_view
 
 ASKED = Address("10.0.0.1", 7001)
 VIEW = """\
