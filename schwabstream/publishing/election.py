@@ -41,7 +41,7 @@ class Candidate(NamedTuple):
     def look(self, holder: str | None, connection: int) -> tuple[Self, Step]:
         """The next step after Redis answered over ``connection``, a number that changes with each new connection.
 
-        If the lease is free, Redis must also have accepted a write: a Redis that refuses writes is away.
+        Redis must also have accepted a write: a Redis that refuses writes is away.
         """
         # A new connection, because Redis may have gone and returned, or another node may be master. The first one, too,
         # unless the lease is free: a streamer that starts does not wait for a leader that nobody has seen.
@@ -57,7 +57,7 @@ class Candidate(NamedTuple):
         ), Step.WAIT
 
     def away(self) -> Self:
-        """After a look that failed: the next answer is that of a Redis that has returned."""
+        """After a look that failed or was refused: the next answer is that of a Redis that has returned."""
         return self if self.connection is None else self._replace(connection=_AWAY)
 
 

@@ -192,10 +192,14 @@ class Lease:
                     await self._refuse_foreign(account)
                     if holder == ours:  # taken, although the answer was lost
                         return ours
-                    if holder is None:
-                        # It may have expired because Redis refuses all writes. This one has no effect; if Redis refuses
-                        # it, that counts as an outage.
-                        await redis.zadd(tenures, {self._account: 0}, xx=True, gt=True)
+                    try:
+                        await redis.zadd(tenures, {self._account: 0}, xx=True, gt=True)  # without effect
+                    except ResponseError:
+                        # A lease that nobody can renew expires although its holder lives: this counts as an outage.
+                        if holder is None or by_force:
+                            raise
+                        self._candidate = self._candidate.away()
+                        return cast("str", holder)
                     self._candidate, step = self._candidate.look(holder, self._connections)
                     if step is Step.WAIT and not by_force:
                         return cast("str | None", holder)

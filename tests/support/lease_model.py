@@ -13,7 +13,8 @@ last trouble of a path, because a key that is deleted again and again protects n
 What holds in every state:
 
 1. In no copy of the data does a write of one tenure follow one of a later tenure: of two writers only one survives.
-2. No candidate takes the lease at the master from a living leader that had no trouble of its own in the last 10 s.
+2. No candidate takes the lease at the master from a living leader that had no trouble of its own in the last 10 s,
+   not counting seconds in which Redis refuses writes.
    Trouble of its own: it was paused, could not reach a Redis that the candidate reached, or its lease was deleted while
    it was not connected or before the candidate had seen that it holds it. A streamer that is *started* and finds the
    lease free at its first look takes it at once, and so may depose a leader that is on its way back.
@@ -40,7 +41,7 @@ NOTICE, RETRY, WATCH, CONNECT, REFUSED = 9, 7, 3, 4, 1
 """Seconds in which a leader has noticed and reconnected, reconnected after a failed attempt, left a former master,
 reconnected after that, and tried again after a Redis that answers has refused."""
 UNTROUBLED = NOTICE + 1
-"""Seconds without trouble after which a leader must be connected."""
+"""Seconds without trouble, in which Redis accepts writes, after which a leader must be connected."""
 SETTLED = 30
 ALIVE, PAUSED, CUT, ASIDE = range(4)
 FENCES = (Fence("key", "A", "owner", "account"), Fence("key", "B", "owner", "account"))
@@ -105,7 +106,7 @@ class Rules:
     atomic: bool = True
     follows: bool = True
     probes: bool = True
-    """A look that finds the lease free also writes."""
+    """Each look also writes."""
     max_lag: int = 9
     """Seconds after which a former master refuses writes."""
 
@@ -253,7 +254,7 @@ def _tick(state: State) -> State:
             due=each.role != "dead",
             timer=max(0, each.timer - 1),
             rival=each.rival and (each.rival[0], max(-1.0, each.rival[1] - 1)),
-            untroubled=min(UNTROUBLED, each.untroubled + 1) if each.trouble == ALIVE else 0,
+            untroubled=min(UNTROUBLED, each.untroubled + (not state.refusing)) if each.trouble == ALIVE else 0,
         )
         for each in state.streamers
     )
@@ -400,7 +401,7 @@ def _stand_by(state: State, who: int, rules: Rules) -> Iterator[tuple[str, State
     if not rules.atomic and streamer.timer:
         yield from _take(state, who, where, rules, candidate)
         return
-    if rules.probes and not copy.holder and not _writable(state, where, rules):
+    if rules.probes and not _writable(state, where, rules):
         refused = streamer._replace(link="", candidate=_kept(candidate.away()))
         yield f"{name} looks and is refused", _with(state, who, refused)
         return
