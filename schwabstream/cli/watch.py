@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from schwabstream.cli import options, pages
+from schwabstream.cli import completion, options, pages
 from schwabstream.cli.loading import loading
 
 Once = Annotated[bool, options.flag("--once", "Show one snapshot and exit.", options.OUTPUT)]
@@ -22,7 +22,12 @@ Updates = Annotated[
 
 def quote(
     symbols: Annotated[
-        list[str], typer.Argument(metavar="SYMBOL…", help="Watch these symbols, such as AAPL /MNQ:XCME '$SPX' EUR/USD.")
+        list[str],
+        typer.Argument(
+            metavar="SYMBOL…",
+            help="Watch these symbols, such as AAPL /MNQ:XCME '$SPX' EUR/USD.",
+            autocompletion=completion.symbols,
+        ),
     ],
     *,
     once: Once = False,
@@ -55,7 +60,14 @@ def quote(
 
 
 def book(
-    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Watch this symbol, such as NVDA or /NQ:XCME.")],
+    symbol: Annotated[
+        str,
+        typer.Argument(
+            metavar="SYMBOL",
+            help="Watch this symbol, such as NVDA or /NQ:XCME.",
+            autocompletion=completion.symbols,
+        ),
+    ],
     *,
     depth: Annotated[
         int,
