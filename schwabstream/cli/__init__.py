@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from schwabstream import __version__
-from schwabstream.cli import auth, doctor, options, pages, record, simulate, stream, symbols, watch
+from schwabstream.cli import auth, doctor, options, pages, record, shells, simulate, stream, symbols, watch
 from schwabstream.errors import SchwabStreamError
 from schwabstream.output import guarded_stdout, show
 
@@ -16,6 +16,7 @@ app = pages.group(
     "schwabstream stream run --simulate",
     "schwabstream quote AAPL --once --simulate",
     "schwabstream stream run --help",
+    cls=shells.RootGroup,
     context_settings=pages.CONTEXT,
     pretty_exceptions_enable=False,  # its panels could show a secret from a local variable
 )

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from schwabstream.cli import completion
 from schwabstream.errors import ConfigurationError
 
 LOGIN, SOURCE, OUTPUT, RECORDING, PLAYBACK, STREAMERS = (
@@ -76,7 +77,13 @@ def _not_blank(given: str) -> str:
 
 Symbols = Annotated[
     list[str] | None,
-    value("--symbols -s", "A,B", "Stream these symbols instead of the configured ones; repeatable.", SOURCE),
+    value(
+        "--symbols -s",
+        "A,B",
+        "Stream these symbols instead of the configured ones; repeatable.",
+        SOURCE,
+        autocompletion=completion.symbols,
+    ),
 ]
 Simulate = Annotated[
     bool,
@@ -86,10 +93,14 @@ Simulate = Annotated[
         SOURCE,
     ),
 ]
-Redis = Annotated[str | None, value("--redis", "URL", "Use this Redis instead of REDIS_URL.", SOURCE)]
+Redis = Annotated[
+    str | None,
+    value("--redis", "URL", "Use this Redis instead of REDIS_URL.", SOURCE, autocompletion=completion.redis),
+]
 _REDIS_OR_EMBEDDED = "Use this Redis instead of REDIS_URL; 'embedded' starts one for the duration of the command."
-RedisOrEmbedded = Annotated[str | None, value("--redis", "URL", _REDIS_OR_EMBEDDED, SOURCE)]
-RedisToFill = Annotated[str | None, value("--redis", "URL", _REDIS_OR_EMBEDDED, OUTPUT)]
+_EMBEDDED_COMPLETED = {"autocompletion": completion.redis_or_embedded}
+RedisOrEmbedded = Annotated[str | None, value("--redis", "URL", _REDIS_OR_EMBEDDED, SOURCE, **_EMBEDDED_COMPLETED)]
+RedisToFill = Annotated[str | None, value("--redis", "URL", _REDIS_OR_EMBEDDED, OUTPUT, **_EMBEDDED_COMPLETED)]
 Duration = Annotated[
     float | None,
     value(

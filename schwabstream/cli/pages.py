@@ -24,9 +24,8 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 def group(help_text: str, *examples: str, **settings: Any) -> typer.Typer:
     """A group of commands with pages of this kind."""
     epilog = "\n".join(examples)
-    return typer.Typer(
-        cls=Group, rich_markup_mode=None, no_args_is_help=True, help=help_text, epilog=epilog, **settings
-    )
+    settings = {"cls": Group, **settings}
+    return typer.Typer(rich_markup_mode=None, no_args_is_help=True, help=help_text, epilog=epilog, **settings)
 
 
 def command(

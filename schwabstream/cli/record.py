@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from schwabstream.cli import options, pages
+from schwabstream.cli import completion, options, pages
 from schwabstream.output import show
 from schwabstream.terminal.text import counted
 
@@ -85,6 +85,7 @@ def replay(
             "URL",
             "Use this Redis; 'embedded' (the default) starts one for the duration of the command.",
             options.OUTPUT,
+            autocompletion=completion.redis_or_embedded,
         ),
     ] = None,
     json: options.Json = False,

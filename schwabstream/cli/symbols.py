@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from schwabstream.cli import options, pages
+from schwabstream.cli import completion, options, pages
 from schwabstream.cli.loading import loading
 from schwabstream.output import show
 
@@ -20,7 +20,14 @@ def add_to(app: typer.Typer) -> None:
 
 
 def add(
-    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL…", help="Stream these symbols, such as NVDA /ES.")],
+    symbols: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SYMBOL…",
+            help="Stream these symbols, such as NVDA /ES.",
+            autocompletion=completion.symbols,
+        ),
+    ],
     *,
     redis: options.Redis = None,
     verbose: options.Verbose = 0,
@@ -41,7 +48,14 @@ def add(
 
 
 def remove(
-    symbols: Annotated[list[str], typer.Argument(metavar="SYMBOL…", help="Remove these symbols, such as NVDA /ES.")],
+    symbols: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SYMBOL…",
+            help="Remove these symbols, such as NVDA /ES.",
+            autocompletion=completion.added_symbols,
+        ),
+    ],
     *,
     redis: options.Redis = None,
     verbose: options.Verbose = 0,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from schwabstream.cli import options, pages
+from schwabstream.cli import completion, options, pages
 from schwabstream.cli.loading import loading
 
 Once = Annotated[bool, options.flag("--once", "Show one snapshot and exit.", options.OUTPUT)]
@@ -26,6 +26,7 @@ def quote(
         typer.Argument(
             metavar="SYMBOL…",
             help="Watch these symbols, such as AAPL /MNQ:XCME '$SPX' EUR/USD, instead of all that are streamed.",
+            autocompletion=completion.symbols,
         ),
     ] = None,
     *,
@@ -63,7 +64,14 @@ def quote(
 
 
 def book(
-    symbol: Annotated[str, typer.Argument(metavar="SYMBOL", help="Watch this symbol, such as NVDA or /NQ:XCME.")],
+    symbol: Annotated[
+        str,
+        typer.Argument(
+            metavar="SYMBOL",
+            help="Watch this symbol, such as NVDA or /NQ:XCME.",
+            autocompletion=completion.symbols,
+        ),
+    ],
     *,
     depth: Annotated[
         int,

@@ -1,12 +1,14 @@
 """The metrics and the health of a run, read from its counters on request.
 
 Counts nothing itself, so a tick takes no extra time. docs/operations/alerts.md lists the names. No metric contains a
-token, an account or a symbol.
+token, an account or a symbol, except the gauges of the market, which have a path of their own.
 """
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
@@ -16,6 +18,8 @@ from prometheus_client.registry import Collector
 from schwabstream import __version__
 from schwabstream.auth.client import SchwabAuthClient
 from schwabstream.errors import SessionLost
+from schwabstream.market.sessions import session_at
+from schwabstream.monitoring.market_gauges import market_exposition
 from schwabstream.publishing.fence import describe
 from schwabstream.publishing.publisher import TradingEventPublisher
 from schwabstream.report import Count, Histogram
@@ -62,8 +66,17 @@ class Monitor(Collector):
         return STANDBY if self.lease is not None and self.lease.waiting_for else Status.CONNECTING.value
 
     def exposition(self) -> bytes:
-        """All metrics in Prometheus's text format."""
+        """All metrics of the run in Prometheus's text format."""
         return generate_latest(self._registry)
+
+    def market_exposition(self) -> bytes:
+        """The gauges of the market in the same format; without symbols while the run does not stream."""
+        if self.lead is None or self.lead.client.state is not Status.STREAMING:
+            return market_exposition((), lambda _hours: None)
+        client, now = self.lead.client, datetime.fromtimestamp(self._wall(), UTC)
+        return market_exposition(
+            client.market.instruments.values(), functools.partial(session_at, client.stream.schedule, at=now)
+        )
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether the run is healthy, and the JSON for ``/healthz``; a waiting standby is healthy."""

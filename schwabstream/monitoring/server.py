@@ -1,4 +1,4 @@
-"""Answers ``GET /metrics`` and ``GET /healthz`` on loopback, and no other requests.
+"""Answers ``GET /metrics``, ``/metrics/market`` and ``/healthz`` on loopback, and no other requests.
 
 Each connection has one request, limited in size and time, and only a few are open at once; the others wait in the
 system's queue. Clients therefore cannot delay the streamer, use up its file descriptors or fill its log.
@@ -112,11 +112,12 @@ def _reply(monitor: Monitor, head: bytes) -> bytes:
     """The whole answer to one request."""
     method, _, rest = head.split(b"\r\n", 1)[0].decode("latin-1").partition(" ")
     path = rest.partition(" ")[0].partition("?")[0]
-    status, kind, body = HTTPStatus.NOT_FOUND, "text/plain", b"there are /metrics and /healthz\n"
+    status, kind, body = HTTPStatus.NOT_FOUND, "text/plain", b"there are /metrics, /metrics/market and /healthz\n"
     if method not in ("GET", "HEAD"):
         status, body = HTTPStatus.METHOD_NOT_ALLOWED, b"only GET is answered\n"
-    elif path == "/metrics":
-        status, kind, body = HTTPStatus.OK, CONTENT_TYPE_LATEST, monitor.exposition()
+    elif path in ("/metrics", "/metrics/market"):
+        body = monitor.exposition() if path == "/metrics" else monitor.market_exposition()
+        status, kind = HTTPStatus.OK, CONTENT_TYPE_LATEST
     elif path == "/healthz":
         healthy, content = monitor.health()
         status = HTTPStatus.OK if healthy else HTTPStatus.SERVICE_UNAVAILABLE

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from schwabstream.simulator import SchwabSimulator
+from tests.support.dashboards import panels, series_of, unmatched, variables
 from tests.support.waiting import until
 
 COMMAND = shutil.which("schwabstream", path=str(Path(sys.executable).parent)) or "schwabstream"
@@ -48,6 +49,14 @@ def environment(pointed: dict[str, str], clean: Path) -> dict[str, str]:
     return os.environ | pointed | {"SCHWAB_ALERT_COMMAND": command}
 
 
+def empty_panels(port: int) -> list[str]:
+    """What the two dashboards ask for and the run does not expose."""
+    series = series_of(fetch(port, "/metrics")[1], "schwabstream")
+    series += series_of(fetch(port, "/metrics/market")[1], "schwabstream-market")
+    boards = ("grafana.json", "grafana-market.json")
+    return [each for board in boards for each in unmatched([*panels(board), *variables(board)], series)]
+
+
 def alerts(clean: Path) -> list[Any]:
     """The alerts sent so far."""
     path = clean / "alerts"
@@ -57,7 +66,7 @@ def alerts(clean: Path) -> list[Any]:
 async def test_eviction_shows_and_calls_a_person(
     simulator: SchwabSimulator, environment: dict[str, str], clean: Path
 ) -> None:
-    """While it streams it is healthy; once evicted it is not, the metrics show it, and one alert is sent."""
+    """While it streams it is healthy and every panel has data; once evicted it is not, and one alert is sent."""
     port = free_port()
     environment["SCHWAB_METRICS_PORT"] = str(port)
     run = await asyncio.create_subprocess_exec(
@@ -69,6 +78,7 @@ async def test_eviction_shows_and_calls_a_person(
         assert status == 200
         assert 'schwabstream_received_frames_total{service="LEVELONE_FUTURES"}' in text
         assert simulator.customer_id not in text
+        await until(lambda: not empty_panels(port), show=lambda: empty_panels(port))
         simulator.evict_all()
         await until(lambda: 'schwabstream_state{state="evicted"} 1.0' in fetch(port, "/metrics")[1])
         assert fetch(port, "/healthz")[0] == 503

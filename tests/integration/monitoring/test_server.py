@@ -59,6 +59,15 @@ async def test_metrics_are_in_prometheus_format(port: int) -> None:
     assert b'schwabstream_state{state="connecting"} 1.0' in body
 
 
+async def test_prices_have_a_path_of_their_own(port: int) -> None:
+    """``/metrics/market`` answers in the same format; ``/metrics`` has none of its gauges."""
+    status, headers, body = await ask(port, "GET /metrics/market HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert status == 200
+    assert headers["Content-Type"].startswith("text/plain; version=")
+    assert b"\nschwabstream_market_symbols 0\n" in body
+    assert b"schwabstream_market" not in (await ask(port, "GET /metrics HTTP/1.1\r\n\r\n"))[2]
+
+
 async def test_health_is_a_status_and_json(port: int, monitor: Monitor) -> None:
     """``/healthz`` answers 503 until the run streams, then 200; its JSON agrees."""
     status, headers, body = await ask(port, "GET /healthz HTTP/1.1\r\n\r\n")

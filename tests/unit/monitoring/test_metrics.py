@@ -1,28 +1,15 @@
 """The names and numbers that Prometheus gets, and that rules, dashboard and documentation speak of the same ones."""
 
-import datetime as dt
-import json
 import re
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from schwabstream import __version__, errors
-from schwabstream.auth.client import SchwabAuthClient
-from schwabstream.auth.store import TokenStore
-from schwabstream.auth.tokens import TokenSet
-from schwabstream.monitoring.metrics import Lead, Monitor
-from schwabstream.protocol.codec import Batch
-from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.publishing.lease import Lease
 from schwabstream.publishing.life import State
-from schwabstream.publishing.publisher import TradingEventPublisher
-from schwabstream.settings import load_settings
-from schwabstream.streaming.state import StreamState
 from schwabstream.streaming.status import Status
-from schwabstream.streaming.supervisor import SchwabStreamClient
+from tests.support.watched_run import ACCESS, REFRESH, WatchedRun
 
 ERRORS = [
     errors.SchwabStreamError,
@@ -43,54 +30,15 @@ ERRORS = [
 ]
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 OPERATIONS = Path(__file__).parents[3] / "docs" / "operations"
-NOW = 1_795_000_000.0
-ACCESS, REFRESH = "I0.access-token-of-nobody@", "refresh-token-of-nobody@"
-
-
-class Watched:
-    """A run that is watched, without a Schwab and without a Redis."""
-
-    def __init__(self, folder: Path) -> None:
-        settings = load_settings(schwab_client_id="key", schwab_client_secret="secret")
-        self.auth = SchwabAuthClient(settings, TokenStore(folder / "token.json"), clock=lambda: NOW)
-        self.publisher = TradingEventPublisher("redis://127.0.0.1:1/0")
-        symbols = parse_symbols(["/MNQ:XCME", "AAPL"], dt.date(2026, 11, 20))
-        self.client = SchwabStreamClient(cast("Any", self.auth), StreamState(symbols, self.publisher.publish))
-        self.monitor = Monitor(self.auth, wall=lambda: NOW)
-
-    def stream(self) -> None:
-        """Pretend that it streams, with something of everything."""
-        client, publisher = self.client, self.publisher
-        self.monitor.lead = Lead(client, publisher)
-        client.announcer.enter(Status.STREAMING, "2 symbols subscribed")
-        client.announcer.since = NOW - 90
-        publisher.state = State.CONNECTED
-        for key, service in (("/MNQ", "LEVELONE_FUTURES"), ("AAPL", "LEVELONE_EQUITIES")):
-            batch = Batch(service, int(NOW * 1000), [{"key": key, "3": 1.0}])
-            client.market.apply(batch, int(NOW * 1e6))
-            client.meter.note(batch, client.market.instruments, int(NOW * 1e6), 100)
-
-    def log_in(self) -> None:
-        """Have tokens: the access token for ten minutes, the login for two more days."""
-        self.auth.tokens = TokenSet(ACCESS, REFRESH, NOW + 600, NOW - 5 * 86_400)
-
-    def samples(self) -> dict[tuple[str, str], float]:
-        """Everything exposed, by name and the value of its label."""
-        families = text_string_to_metric_families(self.monitor.exposition().decode())
-        return {
-            (sample.name, next(iter(sample.labels.values()), "")): sample.value
-            for family in families
-            for sample in family.samples
-        }
 
 
 @pytest.fixture
-def watched(tmp_path: Path) -> Watched:
+def watched(tmp_path: Path) -> WatchedRun:
     """A run that has not begun."""
-    return Watched(tmp_path)
+    return WatchedRun(tmp_path)
 
 
-def test_numbers_are_those_of_the_run(watched: Watched) -> None:
+def test_numbers_are_those_of_the_run(watched: WatchedRun) -> None:
     """The counts of streamer, publisher and login appear under the documented names."""
     watched.stream()
     watched.log_in()
@@ -113,7 +61,7 @@ def test_numbers_are_those_of_the_run(watched: Watched) -> None:
     assert samples["schwabstream_published_total", "ticks"] == 0
 
 
-def test_exposition_stays_as_it_is(watched: Watched) -> None:
+def test_exposition_stays_as_it_is(watched: WatchedRun) -> None:
     """Dashboards and rules read these lines: names, help, types, labels, order and values stay to the byte."""
     watched.stream()
     watched.log_in()
@@ -133,7 +81,7 @@ def test_exposition_stays_as_it_is(watched: Watched) -> None:
     assert found == (FIXTURES / "metrics.txt").read_text()
 
 
-def test_what_was_given_up_outlives_its_lead(watched: Watched) -> None:
+def test_what_was_given_up_outlives_its_lead(watched: WatchedRun) -> None:
     """A streamer that lost its lease still shows what it gave up, and adds what it gives up later."""
     watched.monitor.dropped_before = 4
     assert watched.samples()["schwabstream_dropped_total", ""] == 4
@@ -142,7 +90,7 @@ def test_what_was_given_up_outlives_its_lead(watched: Watched) -> None:
     assert watched.samples()["schwabstream_dropped_total", ""] == 7
 
 
-def test_histograms_are_cumulative(watched: Watched) -> None:
+def test_histograms_are_cumulative(watched: WatchedRun) -> None:
     """Each bucket counts the values up to its bound, and the last one counts all."""
     watched.stream()
     for seconds in (0.0001, 0.002, 0.03, 99):
@@ -154,7 +102,7 @@ def test_histograms_are_cumulative(watched: Watched) -> None:
     assert samples["schwabstream_publish_seconds_sum", ""] == pytest.approx(99.0321)
 
 
-def test_nothing_secret_is_exposed(watched: Watched) -> None:
+def test_nothing_secret_is_exposed(watched: WatchedRun) -> None:
     """Neither a token nor a secret nor a symbol is in the exposition."""
     watched.stream()
     watched.log_in()
@@ -175,7 +123,7 @@ def test_nothing_secret_is_exposed(watched: Watched) -> None:
     ],
 )
 def test_healthy_is_streaming_everything_into_redis(
-    watched: Watched, state: Status, connected: bool, fresh: bool, healthy: bool
+    watched: WatchedRun, state: Status, connected: bool, fresh: bool, healthy: bool
 ) -> None:
     """Healthy is: it streams, every symbol is confirmed by this session, and Redis takes it."""
     watched.stream()
@@ -190,7 +138,7 @@ def test_healthy_is_streaming_everything_into_redis(
     assert watched.samples()["schwabstream_healthy", ""] == healthy
 
 
-def test_a_wish_for_a_symbol_without_data_leaves_the_run_healthy(watched: Watched) -> None:
+def test_a_wish_for_a_symbol_without_data_leaves_the_run_healthy(watched: WatchedRun) -> None:
     """Only configured symbols decide on health."""
     watched.stream()
     watched.client.announcer.state, watched.publisher.state = Status.STREAMING, State.CONNECTED
@@ -201,7 +149,7 @@ def test_a_wish_for_a_symbol_without_data_leaves_the_run_healthy(watched: Watche
     assert (healthy, body["not_fresh"]) == (True, [])
 
 
-def test_a_name_that_redis_refuses_is_unhealthy_until_it_is_taken(watched: Watched) -> None:
+def test_a_name_that_redis_refuses_is_unhealthy_until_it_is_taken(watched: WatchedRun) -> None:
     """While a stream or hash cannot be written the run is not healthy, and names the key."""
     watched.stream()
     watched.publisher.refusing["market_data:stream:ticks"] = None
@@ -211,7 +159,7 @@ def test_a_name_that_redis_refuses_is_unhealthy_until_it_is_taken(watched: Watch
     assert watched.monitor.health()[0] is True
 
 
-def test_standby_is_healthy_and_names_whom_it_waits_for(watched: Watched) -> None:
+def test_standby_is_healthy_and_names_whom_it_waits_for(watched: WatchedRun) -> None:
     """A standby does what it is for; a run that has only begun does not yet."""
     found, body = watched.monitor.health()
     assert (found, body["state"]) == (False, "connecting")
@@ -222,7 +170,7 @@ def test_standby_is_healthy_and_names_whom_it_waits_for(watched: Watched) -> Non
     assert watched.samples()["schwabstream_state", "standby"] == 1
 
 
-def exposed(watched: Watched) -> set[str]:
+def exposed(watched: WatchedRun) -> set[str]:
     """Every metric name of a run that has something of everything."""
     watched.stream()
     watched.log_in()
@@ -234,20 +182,7 @@ def named_in(text: str) -> set[str]:
     return set(re.findall(r"\b(?:schwabstream_[a-z_]+|process_[a-z_]+)", text))
 
 
-@pytest.mark.parametrize("file", ["schwabstream.rules.yml", "grafana.json"])
-def test_what_is_asked_for_exists(watched: Watched, file: str) -> None:
-    """Every metric in an alert or a panel is one that a run exposes."""
-    text = (OPERATIONS / file).read_text()
-    expressions = re.findall(r"expr: (.*)", text)
-    if file.endswith(".json"):
-        dashboard = json.loads(text)
-        expressions = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    assert len(expressions) >= 25
-    names = named_in("\n".join(expressions))
-    assert names <= exposed(watched)
-
-
-def test_every_metric_has_an_alert_a_panel_and_a_description(watched: Watched) -> None:
+def test_every_metric_has_an_alert_a_panel_and_a_description(watched: WatchedRun) -> None:
     """Nothing is exposed that no rule, no panel and no line of the documentation speaks of."""
     names = {re.sub(r"_(bucket|count|sum)$", "", name) for name in exposed(watched) if name.startswith("schwabstream_")}
     documented = named_in((OPERATIONS / "alerts.md").read_text())
@@ -260,7 +195,7 @@ def test_every_metric_has_an_alert_a_panel_and_a_description(watched: Watched) -
 
 def test_alerts_and_their_documentation_agree() -> None:
     """Every alert is documented under its name with its severity, and nothing else is."""
-    rules = (OPERATIONS / "schwabstream.rules.yml").read_text()
+    rules = "".join(path.read_text() for path in OPERATIONS.glob("*.rules.yml"))
     alerts = dict(re.findall(r"alert: (\w+)(?:.|\n)*?severity: (\w+)", rules))
     documented = dict(
         re.findall(r"^\| (\w+) \| (page|ticket) \|", (OPERATIONS / "alerts.md").read_text(), re.MULTILINE)
