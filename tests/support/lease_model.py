@@ -13,7 +13,7 @@ last trouble of a path, because a key that is deleted again and again protects n
 What holds in every state:
 
 1. In no copy of the data does a write of one tenure follow one of a later tenure: of two writers only one survives.
-2. No candidate takes the lease at the master from a living leader that had no trouble of its own in the last 10 s,
+2. No candidate takes the lease at the master from a living leader that had no trouble of its own in the last 11 s,
    not counting seconds in which Redis refuses writes.
    Trouble of its own: it was paused, could not reach a Redis that the candidate reached, or its lease was deleted while
    it was not connected or before the candidate had seen that it holds it. A streamer that is *started* and finds the

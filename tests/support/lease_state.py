@@ -10,7 +10,7 @@ LAG = 2
 NOTICE, RETRY, WATCH, CONNECT, REFUSED = 9, 7, 3, 4, 1
 """Seconds in which a leader has noticed and reconnected, reconnected after a failed attempt, left a former master,
 reconnected after that, and tried again after a Redis that answers has refused."""
-UNTROUBLED = NOTICE + 1
+UNTROUBLED = NOTICE + REFUSED + 1
 """Seconds without trouble, in which Redis accepts writes, after which a leader must be connected."""
 SETTLED = 30
 ALIVE, PAUSED, CUT, ASIDE = range(4)

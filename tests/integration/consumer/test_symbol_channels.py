@@ -82,7 +82,7 @@ async def test_a_symbol_that_is_not_streamed_is_listened_to_as_written(redis_ser
 
 @pytest.mark.parametrize("before", ["none", "off"])
 async def test_a_reader_follows_a_new_run_to_other_channels(redis_server: RedisServer, before: str) -> None:
-    """Without symbol channels it listens to the shared ones, and moves when a new run publishes by symbol."""
+    """Without symbol channels it listens to the shared ones, and moves when a new run, which it reports, has them."""
     async with contextlib.AsyncExitStack() as stack:
         if before == "off":
             async with writing(redis_server.url, symbol_channels=False) as publisher:
@@ -99,6 +99,10 @@ async def test_a_reader_follows_a_new_run_to_other_channels(redis_server: RedisS
         moved = {"market_data:ticks:AAPL", "market_data:status"}
         await until(lambda: listened(redis_server) == moved, show=lambda: listened(redis_server))
         publisher.publish(Channel.TICKS, tick("AAPL", 2.0))
+        if before == "off":
+            gap = await anext(events)
+            assert isinstance(gap, StatusEvent)
+            assert gap.reason == "a new run of the streamer on ticks"
         assert getattr(await anext(events), "last_price", None) == 2.0
 
 
