@@ -16,7 +16,7 @@ import sys
 import tempfile
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +29,7 @@ SYMBOLS = ["/NQ:XCME", "/MES:XCME", "AAPL", "NVDA", "AMD"]
 STREAM = "schwabstream stream run --simulate"
 QUOTE = f"schwabstream quote {' '.join(SYMBOLS)}"
 BOOK = "schwabstream book NVDA"
+DOWN = "\x1b[B"
 COLUMNS, ROWS = 54, 15  # what a phone can show: 360 pixels wide, letters of 10 pixels
 LIMIT_S, TYPED_PER_S = 30.0, 14
 CELL, LINE, FONT_SIZE, MARGIN, BAR = 9.6, 20.0, 16, 14.0, 30.0
@@ -100,6 +101,12 @@ class Terminal:
         for _ in range(int(seconds * per_second)):
             self.read(1 / per_second)
             yield Frame(self.lines(), 1 / per_second)
+
+    def press(self, keys: Sequence[str]) -> None:
+        """Press keys, one after the other, as a person would."""
+        for key in keys:
+            os.write(self._master, key.encode())
+            self.read(0.5)
 
     def stop(self) -> None:
         """Press Ctrl-C, and wait for the end."""
@@ -209,10 +216,13 @@ def save(name: str, frames: list[Frame], title: str) -> None:
     (PICTURES / f"{name}.svg").write_text(svg(merged, title), encoding="utf-8")
 
 
-def still(command: str, environment: dict[str, str], name: str, shows: str, columns: int, rows: int) -> None:
-    """A picture of one screen, some seconds after it first shows this."""
+def still(
+    command: str, environment: dict[str, str], name: str, shows: str, columns: int, rows: int, keys: Sequence[str] = ()
+) -> None:
+    """A picture of one screen, some seconds after it first showed this and got these keys."""
     with running(command, environment, columns, rows) as terminal:
         terminal.until(shows)
+        terminal.press(keys)
         terminal.read(6)
         lines = list(terminal.lines())
     while lines and not "".join(cell.data for cell in lines[-1]).strip():
@@ -227,16 +237,20 @@ def main() -> None:
     environment = {**inherited, "TERM": "xterm-256color", "SCHWAB_SYMBOLS": ",".join(SYMBOLS)}
     os.chdir(tempfile.mkdtemp())  # where no .env is
     with running(STREAM, environment) as stream:
-        environment["REDIS_URL"] = stream.until(r"AMD.*ready: streaming", r"redis://127\.0\.0\.1:\d+/0")
+        redis = stream.until("AMD.*updates/s", r"127\.0\.0\.1:\d+")
+        environment["REDIS_URL"] = f"redis://{redis}/0"
         frames = [*typed(STREAM), *stream.watch(6)]
-        for command, shows in ((QUOTE, "AMD"), (BOOK, "spread")):
-            with running(command, environment) as terminal:
-                terminal.until(shows)
-                terminal.read(1.5)
-                frames += [*typed(command), *terminal.watch(6)]
+        with running(QUOTE, environment) as terminal:
+            terminal.until("AMD")
+            terminal.read(1.5)
+            frames += [*typed(QUOTE), *terminal.watch(4)]
+            terminal.press([*[DOWN] * 4, "b"])
+            frames += terminal.watch(6)
         save("demo", frames, "schwabstream in a terminal: a stream, a quote board and an order book")
         still(QUOTE, environment, "quote", "AMD", 62, 12)
         still(BOOK, environment, "book", "spread", 58, 26)
+        still("schwabstream quote", environment, "market", "AMD", 110, 22, [*[DOWN] * 4, "b"])
+        still("schwabstream status", environment, "status", "AMD", 76, 24)
 
 
 if __name__ == "__main__":

@@ -157,10 +157,10 @@ def health(report: StreamerReport, now_s: float, *, rate: float | None = None, r
     rate = sum(symbol.rate for symbol in report.by_key().values()) if rate is None else rate
     redis = report.redis.master if redis is None else redis
     events = f"{text.counted(report.published, 'event')} in {text.age(now_s - report.started / 1000)}"
-    parts = [f"{rate:,.1f} updates/s", events, f"{report.dropped:,} dropped"]
+    parts = [f"{rate:,.1f} updates/s", f"{report.dropped:,} dropped"]
     parts += [text.counted(report.gaps, "gap")] if report.gaps else []
     parts += [f"Redis {safe(redis)}"] if redis else []
-    return one_line(GAP.join(parts))
+    return one_line(GAP.join([*parts, events]))
 
 
 def one_line(shown: str, style: str = "dim") -> Text:
@@ -170,7 +170,7 @@ def one_line(shown: str, style: str = "dim") -> Text:
 
 def footer(watchlist: Watchlist, *, live: bool) -> list[Text]:
     """The last lines: how many messages could not be shown, and the keys of a ``live`` screen."""
-    lines = [one_line("q: leave   ?: keys")] if live else []
+    lines = [one_line("?: keys   q: leave")] if live else []
     if watchlist.invalid:
         unread = f"{text.counted(watchlist.invalid, 'message')} could not be parsed as events"
         lines.insert(0, one_line(unread, _BAD))

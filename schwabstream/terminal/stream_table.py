@@ -175,9 +175,8 @@ class StreamTable:
             lines.append(one_line("Unlike the real Schwab, the simulator has futures depth."))
         if size is None or size.height >= HEALTH_FROM:
             rate = sum(self._reporter.rates.values())
-            url = self._redis.url if report.redis.mode == "single" else report.redis.master
-            lines.append(health(report, now_s, rate=rate, redis=url))
-        lines.append(one_line("Ctrl-C: log out and stop   Ctrl-C twice: stop at once   ?: keys"))
+            lines.append(health(report, now_s, rate=rate, redis=report.redis.master or self._redis.url))
+        lines.append(one_line("?: keys   Ctrl-C: log out and stop   Ctrl-C twice: stop at once"))
         room = LOG_LINES if size is None else min(LOG_LINES, (size.height - _LOGS_FROM) // 2)
         newest = list(self._logs)[-room:] if room > 0 else []
         return lines + [Text.from_ansi(line, style="dim", no_wrap=True, overflow="ellipsis") for line in newest]

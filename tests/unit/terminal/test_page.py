@@ -153,10 +153,10 @@ def test_the_health_line_has_the_figures_of_the_run() -> None:
     """Updates a second over all keys, events, losses and the Redis; two aliases of a key count once."""
     alias = FRESH.model_copy(update={"symbol": "a"})
     shown = report(symbols=[FRESH, alias], published=12_345, dropped=7, redis=RedisReport(master="10.0.0.2:6379"))
-    line = "2.5 updates/s  12,345 events in 2h10  7 dropped  Redis 10.0.0.2:6379"
+    line = "2.5 updates/s  7 dropped  Redis 10.0.0.2:6379  12,345 events in 2h10"
     assert health(shown, NOW).plain == line
     shown = report(gaps=1, redis=RedisReport(master="10.0.0.2:6379"))
-    line = "1,234.5 updates/s  0 events in 2h10  0 dropped  1 gap  Redis redis://h:1/0"
+    line = "1,234.5 updates/s  0 dropped  1 gap  Redis redis://h:1/0  0 events in 2h10"
     assert health(shown, NOW, rate=1234.5, redis="redis://h:1/0").plain == line
 
 

@@ -228,7 +228,7 @@ def test_as_many_quotes_are_shown_as_the_screen_has_lines_for(height: int) -> No
     rows = [line for line in lines if re.match(r"S\d+ ", line)]
     assert len(lines) == height
     assert lines[0].endswith(f"  {len(rows)} of 100")
-    assert lines[-1] == "q: leave   ?: keys"
+    assert lines[-1] == "?: keys   q: leave"
     assert "S99" in text_of(QuoteTable(shown).render(NOW), 80)
 
 

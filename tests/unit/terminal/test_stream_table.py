@@ -126,9 +126,9 @@ def test_a_row_shows_what_is_known() -> None:
 def test_the_health_line_names_the_master() -> None:
     """Behind Sentinels or in a Cluster the line has the address that is written to; otherwise the URL."""
     stage = Stage()
-    assert "0 dropped  Redis redis://127.0.0.1:6379/0\n" in stage.drawn()
+    assert "0 dropped  Redis redis://127.0.0.1:6379/0  12,345 events in" in stage.drawn()
     stage.shelf.redis = RedisReport(mode="sentinel", name="mymaster", master="10.0.0.2:6379")
-    assert "0 dropped  Redis 10.0.0.2:6379\n" in stage.drawn()
+    assert "0 dropped  Redis 10.0.0.2:6379  12,345 events in" in stage.drawn()
 
 
 def test_a_change_of_price_flashes() -> None:
@@ -242,7 +242,7 @@ def test_the_screen_shows_the_state() -> None:
     for part in (
         "streaming for 0.0s",
         "Redis redis://127.0.0.1:6379/0",
-        "0.0 updates/s  12,345 events in 0.",
+        "0.0 updates/s  0 dropped  Redis redis://127.0.0.1:6379/0  12,345 events in 0.",
         "Ctrl-C",
     ):
         assert part in text

@@ -177,7 +177,7 @@ def test_a_low_screen_cuts_the_far_levels_of_both_sides() -> None:
     screen = lines_of(ladder, 40, 15)
     assert len(screen) == 15
     assert row_of(screen, "101.00") + 1 == row_of(screen, "100.00") == 8
-    assert screen[-1] == "q: leave   ?: keys"
+    assert screen[-1] == "?: keys   q: leave"
 
 
 def test_keys_scroll_to_the_far_levels_and_back() -> None:
