@@ -174,7 +174,7 @@ class TransactionWriter:
     async def notify(self, publish: Sequence[bytes], record: Sequence[bytes]) -> None:
         """Send notices outside of any batch, on a new connection, when batches no longer succeed.
 
-        ``publish`` and ``record`` have one command for each notice; the second are sent only while nobody else has claims.
+        ``publish`` and ``record`` have one command for each notice; the second are sent only if nobody else leads.
         """
         unanswered = self._sent_at is not None and self._now() - self._sent_at > NOTICE_TIMEOUT_S
         await self.disconnect()
