@@ -62,11 +62,13 @@ class ConflatingQueue:
         self._pending: dict[_Slot, _Message] = {}
         self._held: list[_Message] | None = []
         self._seen: dict[Channel, _Message] = {}
+        self._seen_below: dict[Channel, _Message] = {}
         self._values: dict[Channel, _Message] = {}
         self._filled: dict[Channel, set[int]] = {}
         self._chains = Chains()
         self._breaks: list[Break] = []
         self._newest: dict[tuple[Channel, str | None], int] = {}
+        self._newest_below: dict[tuple[Channel, str | None], int] = {}
         self._connections = 0
         self._overtaken: dict[Channel, tuple[int, int, int]] = {}
         self._notices: deque[StatusEvent] = deque(maxlen=_MAX_NOTICES)
@@ -180,15 +182,19 @@ class ConflatingQueue:
         if not self._selection.takes(message.symbol, message.key, live=message.live):
             return
         owner = (message.channel, message.symbol)
+        # A live message far below is not a repetition: the streamer was restarted with a clock that had been set back,
+        # or an earlier one publishes that it gives up. Last values far below belong to an earlier run, which a failover
+        # has brought back.
         newest = self._newest.get(owner)
-        # A live message far below is not a repetition: the streamer was restarted with a clock that had been set back.
-        # Last values far below belong to an earlier run, which a failover has brought back.
-        if newest is not None and message.seq <= newest and not (message.live and message.seq <= newest - RUN_APART):
+        is_below = message.live and newest is not None and message.seq <= newest - RUN_APART
+        numbers = self._newest_below if is_below else self._newest
+        newest = numbers.get(owner)
+        if newest is not None and message.seq <= newest and not (is_below and message.seq <= newest - RUN_APART):
             self.counts["repeated"] += 1
             if is_new and message.seq < newest:
                 self._note_overtaken(message)
             return
-        self._newest[owner] = message.seq
+        numbers[owner] = message.seq
         if chained:
             self._follow(message)
         self._keep(message)
@@ -259,10 +265,14 @@ class ConflatingQueue:
 
         Returns whether the message's own number is new, that is neither repeated nor filled.
         """
-        seen, filled = self._seen.get(message.channel), self._filled.get(message.channel, set())
+        newest, filled = self._seen.get(message.channel), self._filled.get(message.channel, set())
+        is_below = newest is not None and message.seq <= newest.seq - RUN_APART
+        numbers = self._seen_below if is_below else self._seen
+        seen = numbers.get(message.channel)
         if seen is not None and seen.seq - RUN_APART < message.seq <= seen.seq:
             return False
-        self._seen[message.channel] = message
+        numbers[message.channel] = message
+        seen = seen or newest
         if filled:
             self._filled[message.channel] = {seq for seq in filled if seq > message.seq}
         is_new = message.seq not in filled

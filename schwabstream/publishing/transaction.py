@@ -174,7 +174,7 @@ class TransactionWriter:
     async def notify(self, publish: Sequence[bytes], record: Sequence[bytes]) -> None:
         """Send notices outside of any batch, on a new connection, when batches no longer succeed.
 
-        ``publish`` and ``record`` have one command for each notice; the second are sent only while the claims hold.
+        ``publish`` and ``record`` have one command for each notice; the second are sent only if nobody else leads.
         """
         unanswered = self._sent_at is not None and self._now() - self._sent_at > NOTICE_TIMEOUT_S
         await self.disconnect()
@@ -187,8 +187,10 @@ class TransactionWriter:
                 if self._fence is None:
                     await link.ask(b"".join((*publish, *record)), len(publish) + len(record))
                     return
-                *_, found = await link.ask(b"".join((*publish, self._watch)), len(publish) + 2)
-                if isinstance(found, list) and {*found} <= {None, *self._ours}:
+                questions = self._watch + command("ZMSCORE", self._fence.tenures_key, self._fence.account)
+                *_, found, newest = await link.ask(b"".join((*publish, questions)), len(publish) + 3)
+                free = isinstance(found, list) and {*found} <= {None, *self._ours}
+                if free and isinstance(newest, list) and float(newest[0] or 0) <= self._fence.tenure:
                     recording = b"".join((_MULTI, *record, _EXEC, self._watch))
                     *_, found = await link.ask(recording, len(record) + 4)
                 self._held = found == self._ours

@@ -295,7 +295,9 @@ def _claim(state: State, who: int, where: int, rules: Rules, *, reconnected: boo
         deposed = streamer._replace(
             role="candidate", link="", timer=0, led=False, rival=(), candidate=Candidate(-1, 0.0, 0.0)
         )
-        yield f"{name} is deposed at {'mro'[where]}", with_streamer(state, who, deposed)
+        # The next tenure has another name, so that a lease of this one is somebody else's.
+        copies = tuple(Copy(*each)._replace(holder="x") if each and each[0] == name else each for each in state.copies)
+        yield f"{name} is deposed at {'mro'[where]}", with_streamer(state._replace(copies=copies), who, deposed)
 
 
 def _fair(state: State, who: int, where: int, copy: Copy) -> None:

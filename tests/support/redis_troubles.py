@@ -51,7 +51,10 @@ class Play:
         self.hindered[name].append(self.now)
 
     def start_streamer(self, base: str) -> None:
-        """Start a streamer in place of a killed one."""
+        """Start a streamer in place of a killed one; it may depose a leader that is on its way back (docs/adr/0007)."""
+        for each in self.deployment.streamers.values():
+            if each.run is not None and each.run.publisher.outage:
+                self.hinder(each.name)
         self.deployment.add_streamer(f"{base[0]}{next(self._named)}")
 
 

@@ -387,6 +387,9 @@ async def test_a_streamer_that_slept_through_a_later_tenure_writes_nothing_more(
         await publisher.run()
     with pytest.raises(LeaseLost, match="meanwhile"):
         await leases[0].confirm(fence)
+    publisher.give_up()
+    publisher.publish(Channel.STATUS, status("given up"))
+    await publisher.send_notices()  # which would hide from the later streamer what it has written itself
     await publisher.close()
     assert redis_server.client.xlen("market_data:stream:status") == 1
     assert not redis_server.client.exists(key())

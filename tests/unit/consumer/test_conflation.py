@@ -86,6 +86,17 @@ def test_a_new_run_is_reported_as_such(step: int) -> None:
     assert queue.counts["lost"] == 0
 
 
+def test_a_notice_of_an_earlier_run_brings_no_event_back() -> None:
+    """A streamer that gives up may still publish; what the present run then writes again is a repetition, as before."""
+    queue, present = ready(), FIRST + 5 * RUN_APART
+    for seq in (present, FIRST, FIRST + 1, FIRST + 1, present, present + 1):
+        queue.receive(Channel.STATUS, payload(Channel.STATUS, seq), 1)
+    events = everything(queue)
+    assert seqs(events) == [present, FIRST, FIRST + 1, present + 1]
+    assert [notice.count for notice in notices(events)] == [None]
+    assert queue.counts["repeated"] == 2
+
+
 def test_last_values_of_an_earlier_run_come_no_second_time() -> None:
     """After a failover to data of an earlier run, its last values are ignored, and the present run continues."""
     queue = ready()
