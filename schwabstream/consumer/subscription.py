@@ -45,7 +45,7 @@ EVERYTHING = frozenset(Channel) - {Channel.SCREENERS, Channel.ACCOUNT}
 """All that concerns symbols. Screeners and account activity have their own readers, which name these channels."""
 CONNECT_TIMEOUT_S = 3.0
 PROBE_AFTER_S = 5.0
-NEWEST_PAUSE_S = 0.02
+NEWEST_PAUSE_S = 0.04
 """How long a reader of the newest values lets messages gather: it spends less on fewer and larger reads."""
 _MESSAGE = (b"message", b"smessage")
 
