@@ -97,8 +97,8 @@ class LiveScreen:
             self._rested_s = clock_s + min(RAREST_S, rest_s)
             self._layout_due_s = clock_s + min(RAREST_S, max(LAYOUT_S, rest_s / LAYOUT_PART))
             pause_s = FRAME_S
-        else:
-            pause_s = self._rested_s - clock_s
+        else:  # changes that have not been shown are in the next whole frame
+            self._layout_due_s, pause_s = clock_s, self._rested_s - clock_s
         pause_s = min(RAREST_S, max(FRAME_S, pause_s))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):

@@ -14,7 +14,6 @@ from rich.style import Style
 from schwabstream.events import BarEvent, TickEvent
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import LagReport, StreamerReport, SymbolReport
-from schwabstream.terminal.lines import quote_line
 from schwabstream.terminal.quote_table import QuoteTable
 from schwabstream.terminal.screen.cells import Screen, lines_of, put
 from schwabstream.terminal.watchlist import Watchlist
@@ -255,19 +254,6 @@ def test_foreign_text_is_shown_as_text() -> None:
     assert "[red]\\u001b[2J" in drawn
     assert "[bold]\\u001b]0;t\\u0007\\n" in drawn
     assert "[/]\\u009b" in drawn
-
-
-@pytest.mark.usefixtures("utc")
-def test_lines_for_pipes() -> None:
-    """One update is one line without escape codes; a symbol without data has a line that states it."""
-    shown = watchlist()
-    assert quote_line(shown.quotes[0], NOW) == (
-        "14:13:20  /MNQ:XCME  25,211.75  +61.75  +0.25%  3 × 25,211.25  25,211.75 × 15  vol 812,345"
-    )
-    assert quote_line(shown.quotes[2], NOW).endswith("delayed")
-    assert quote_line(shown.quotes[5], NOW) == "EUR/USD  no data yet"
-    shown.apply(tick("EUR/USD", None, bid_price=1.1, ask_price=1.2, security_status="Halted"), NOW)
-    assert quote_line(shown.quotes[5], NOW) == "14:13:20  EUR/USD  –  –  –  – × 1.10000  1.20000 × –  vol –  halted"
 
 
 def test_the_pictures_are_kept() -> None:
