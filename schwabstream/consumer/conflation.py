@@ -8,12 +8,12 @@ not arrive does. When the reader is too slow, the newest tick and book of a symb
 """
 
 from collections import Counter, deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import ValidationError
 
-from schwabstream.consumer.event_header import Break, Chains, read_header, read_symbol
+from schwabstream.consumer.event_header import Break, Chains, read_header, read_symbols
 from schwabstream.consumer.repeats import RUN_APART
 from schwabstream.consumer.selection import Selection
 from schwabstream.escapes import safe
@@ -58,7 +58,7 @@ class ConflatingQueue:
         self._selection = Selection(symbols, keys=keys)
         self._max_pending = max_pending
         self._newest_wanted = self._newest_only = newest_only
-        self._unread: dict[tuple[Channel, bytes], bytes] = {}
+        self._unread: dict[Channel, dict[bytes | None, bytes]] = {}
         self._pending: dict[_Slot, _Message] = {}
         self._held: list[_Message] | None = []
         self._seen: dict[Channel, _Message] = {}
@@ -84,7 +84,8 @@ class ConflatingQueue:
 
     def __len__(self) -> int:
         notices = len(self._notices) + len(self._absences) + len(self._overtaken)
-        return len(self._pending) + len(self._unread) + notices + bool(self._unreported_drops)
+        unread = sum(map(len, self._unread.values()))
+        return len(self._pending) + unread + notices + bool(self._unreported_drops)
 
     def hold(self) -> None:
         """Hold back live messages from now on, until :meth:`catch_up` brings the last values."""
@@ -93,11 +94,22 @@ class ConflatingQueue:
 
     def receive(self, channel: Channel, payload: bytes, now_us: int) -> None:
         """Queue one live message that arrived at ``now_us``, in microseconds since the epoch."""
+        self.receive_all(channel, (payload,), now_us)
+
+    def receive_all(self, channel: Channel, payloads: Sequence[bytes], now_us: int) -> None:
+        """Queue live messages of one channel that arrived at ``now_us``, oldest first.
+
+        A screen skips most of its messages, so nothing here runs once for each of them that C can do for all.
+        """
         self._now_us = now_us
-        self.counts["received"] += 1
-        if self._newest_wanted and channel in LAST_VALUE_CHANNELS and (symbol := read_symbol(payload)) is not None:
-            self._unread[channel, symbol] = payload
-        else:
+        self.counts["received"] += len(payloads)
+        if self._newest_wanted and channel in LAST_VALUE_CHANNELS:
+            symbols = read_symbols(payloads)
+            self._unread.setdefault(channel, {}).update(zip(symbols, payloads, strict=True))
+            if self._unread[channel].pop(None, None) is None:
+                return
+            payloads = [payload for symbol, payload in zip(symbols, payloads, strict=True) if symbol is None]
+        for payload in payloads:
             self._receive(channel, payload, now_us)
 
     def _receive(self, channel: Channel, payload: bytes, now_us: int) -> None:
@@ -164,8 +176,9 @@ class ConflatingQueue:
     def _receive_unread(self) -> None:
         if self._unread:
             unread, self._unread = self._unread, {}
-            for (channel, _), payload in unread.items():
-                self._receive(channel, payload, self._now_us)
+            for channel, payloads in unread.items():
+                for payload in payloads.values():
+                    self._receive(channel, payload, self._now_us)
 
     def _read(self, channel: Channel, payload: bytes, now_us: int, *, live: bool) -> _Message | None:
         """The message with its header parsed; None, and counted, when it is not an event."""

@@ -5,6 +5,7 @@ from one of another symbol. ``prev`` names the event before of the same symbol.
 """
 
 import re
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import orjson
@@ -22,10 +23,9 @@ _USUAL_START: Final = re.compile(
 _USUAL_SYMBOL: Final = re.compile(rb'\{"v":1,"type":"[a-z0-9]+","symbol":"([ -!#-\[\]-~]*)"')
 
 
-def read_symbol(payload: bytes) -> bytes | None:
-    """The ``symbol`` of an event of the streamer; None when the payload starts in another way."""
-    usual = _USUAL_SYMBOL.match(payload)
-    return None if usual is None else usual[1]
+def read_symbols(payloads: Iterable[bytes]) -> list[bytes | None]:
+    """The ``symbol`` of each event of the streamer; None for a payload that starts in another way."""
+    return [usual and usual[1] for usual in map(_USUAL_SYMBOL.match, payloads)]
 
 
 def read_header(payload: bytes) -> tuple[object, object, object, object]:

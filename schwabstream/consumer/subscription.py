@@ -11,6 +11,8 @@ import functools
 import random
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from types import TracebackType
 from typing import Any, Self, cast
 
@@ -44,7 +46,7 @@ EVERYTHING = frozenset(Channel) - {Channel.SCREENERS, Channel.ACCOUNT}
 """All that concerns symbols. Screeners and account activity have their own readers, which name these channels."""
 CONNECT_TIMEOUT_S = 3.0
 PROBE_AFTER_S = 5.0
-NEWEST_PAUSE_S = 0.02
+NEWEST_PAUSE_S = 0.04
 """How long a reader of the newest values lets messages gather: it spends less on fewer and larger reads."""
 _MESSAGE = (b"message", b"smessage")
 
@@ -239,15 +241,19 @@ class Subscription:
                 await asyncio.sleep(NEWEST_PAUSE_S)
 
     def _take(self, replies: list[list[Any]]) -> None:
-        channels, kinds = self._channels, self._kinds
-        for reply in replies:
-            if len(reply) == 3 and reply[0] in _MESSAGE and (channel := channels.get(reply[1])):
-                if channel is Channel.STATUS:
-                    self._looks.take_status(reply[2], asyncio.get_running_loop().time())
-                if channel in kinds:
-                    self.queue.receive(channel, reply[2], _now_us())
-            elif reply[0] == b"sunsubscribe":
+        """Queue the messages among these replies, all of one channel that follow each other at once."""
+        now_us = _now_us()
+        for (kind, name), run in groupby(replies, itemgetter(0, 1)):
+            if kind == b"sunsubscribe":
                 raise ConnectionResetError("the slot of the channels has moved to another node")
+            if kind not in _MESSAGE or (channel := self._channels.get(name)) is None:
+                continue
+            payloads = [payload for _, _, payload in run]
+            if channel is Channel.STATUS:
+                for payload in payloads:
+                    self._looks.take_status(payload, asyncio.get_running_loop().time())
+            if channel in self._kinds:
+                self.queue.receive_all(channel, payloads, now_us)
 
     async def _readable_report(self) -> StreamerReport | None:
         """The report, where it matters; None also for a user who may not read it. Raises redis-py's errors."""

@@ -4,13 +4,15 @@ A Rich renderable that lays out plain cells itself: Rich's own table costs ten t
 screen that is redrawn eight times a second.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
+
+from schwabstream.terminal.screen.cells import Run
 
 
 class Column(NamedTuple):
@@ -49,7 +51,8 @@ class Grid:
         *,
         header: bool = True,
     ) -> None:
-        self._columns, self._rows, self._header = columns, list(rows), header
+        self._columns, self._rows, self._header = columns, [list(row) for row in rows], header
+        self._places: dict[int, tuple[int, int]] = {}
         self._widths = {} if widths is None else widths
         for index, column in enumerate(columns):
             widest = max((_width(row[index].text) for row in self._rows), default=0)
@@ -89,20 +92,45 @@ class Grid:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         del console
         shown = self.shown(options.max_width)
+        start = 0
+        for index, room in shown.items():
+            self._places[index] = start, min(room, options.max_width)
+            start += room + len(GAP)
         if self._header:
             titles = [Cell(column.title, "bold") for column in self._columns]
             yield from self._line(titles, shown, options.max_width)
         for row in self._rows:
             yield from self._line(row, shown, options.max_width)
 
+    def change(self, row: int, cells: Mapping[int, Cell], *, below: int) -> list[Run] | None:
+        """Change cells of a row, by column, after it has been drawn ``below`` so many lines; returns what differs.
+
+        None when a cell has become too wide for its column: the grid must be drawn anew.
+        """
+        runs: list[Run] = []
+        before, line, places = self._rows[row], row + self._header + below, self._places
+        for index, cell in cells.items():
+            old = before[index]
+            if cell == old or index not in places:
+                continue
+            before[index] = cell
+            (start, room), column = places[index], self._columns[index]
+            text, length = _fitted(cell.text, room)
+            if text is not cell.text and not column.cut:
+                return None
+            at = start if column.left else start + room - length
+            rest = min(_width(old.text), room) - length
+            if rest > 0:
+                runs.append(Run(line, at + length if column.left else at - rest, " " * rest))
+            runs.append(Run(line, at, text, cell.style))
+        return runs
+
     def _line(self, row: Sequence[Cell], shown: dict[int, int], width: int) -> Iterable[Segment]:
         """One line in as few segments as its styles allow: Rich measures every segment several times."""
         plain = ""
         for position, (index, wanted) in enumerate(shown.items()):
-            column, (text, style) = self._columns[index], row[index]
-            length, room = _width(text), min(wanted, width)
-            if length > room:
-                text, length = set_cell_size(text, room - 1) + "…", room
+            column, style, room = self._columns[index], row[index].style, min(wanted, width)
+            text, length = _fitted(row[index].text, room)
             padding = " " * (room - length)
             before = (GAP if position else "") + ("" if column.left else padding)
             after = padding if column.left and position < len(shown) - 1 else ""
@@ -116,6 +144,12 @@ class Grid:
         if plain:
             yield Segment(plain)
         yield Segment.line()
+
+
+def _fitted(text: str, room: int) -> tuple[str, int]:
+    """The text, cut to the cells that there is room for, and how many it takes."""
+    length = _width(text)
+    return (text, length) if length <= room else (set_cell_size(text, room - 1) + "…", room)
 
 
 def _width(text: str) -> int:

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console, RenderableType
 
+from schwabstream.escapes import safe
 from schwabstream.events import Event
 from schwabstream.output import LineWriter, safe_lines
+from schwabstream.terminal import text
+from schwabstream.terminal.watchlist import Quote
 
 if TYPE_CHECKING:  # a run that only draws loads no client for Redis
     from schwabstream.consumer.subscription import Subscription
@@ -60,6 +63,26 @@ async def arrival(subscription: "Subscription", limit_s: float) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(limit_s):
             await subscription.arrived()
+
+
+def quote_line(quote: Quote, now_s: float) -> str:
+    """One update as plain text, for pipes."""
+    tick = quote.tick
+    if tick is None:
+        return f"{safe(quote.symbol.alias)}  no data yet"
+    parts = (
+        text.clock(tick.timestamp, now_s),
+        safe(quote.symbol.alias),
+        text.price(tick.last_price, quote.notation),
+        text.signed(quote.net_change, quote.notation),
+        text.percent(quote.percent_change),
+        f"{text.count(tick.bid_size)} × {text.price(tick.bid_price, quote.notation)}",
+        f"{text.price(tick.ask_price, quote.notation)} × {text.count(tick.ask_size)}",
+        f"vol {text.count(tick.total_volume)}",
+        "delayed" if tick.delayed else "",
+        "halted" if tick.security_status == "Halted" else "",
+    )
+    return "  ".join(part for part in parts if part)
 
 
 async def print_lines(lines: Iterable[str]) -> None:

@@ -4,7 +4,7 @@ The ladder is beside the table on a wide screen, below it on a tall one, else in
 from is up to the command.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderableType, RenderResult
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from schwabstream.terminal.ladder.view import Ladder
 from schwabstream.terminal.page import HEALTH_FROM, Header, Parts, compose, one_line
+from schwabstream.terminal.screen.cells import Run
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 BESIDE_FROM: Final = 110
@@ -48,6 +49,9 @@ class Table(Parts, Protocol):
 
     def press(self, key: str) -> None:
         """Act on a key."""
+
+    def changes(self, now_s: float) -> Sequence[Run] | None:
+        """What has changed in the last frame; None: draw another."""
 
 
 class MarketScreen:
@@ -86,6 +90,10 @@ class MarketScreen:
         if size is None:
             return compose(self._table, now_s, None)
         return compose(self, now_s, size)
+
+    def changes(self, now_s: float) -> Sequence[Run] | None:
+        """Those of the table; None while the ladder is open."""
+        return self._table.changes(now_s) if self._ladder is None else None
 
     def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
         """The header of the table."""

@@ -1,7 +1,9 @@
 """The quote screen: a watchlist as a Rich renderable, from 60 columns up, and as one plain line per update."""
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 from rich.console import ConsoleDimensions, RenderableType
 from rich.text import Text
@@ -9,9 +11,11 @@ from rich.text import Text
 from schwabstream.escapes import safe
 from schwabstream.events import Channel, Event, TickEvent
 from schwabstream.market.spark import MINUTES
+from schwabstream.protocol.notation import Notation
 from schwabstream.terminal import text
 from schwabstream.terminal.browsing import TABLE_KEYS, Browse
 from schwabstream.terminal.grid import Cell, Column, Grid
+from schwabstream.terminal.lines import quote_line
 from schwabstream.terminal.page import (
     HEALTH_FROM,
     Header,
@@ -24,6 +28,7 @@ from schwabstream.terminal.page import (
     reader_header,
     uncut,
 )
+from schwabstream.terminal.screen.cells import Run
 from schwabstream.terminal.watchlist import SORTS, Quote, Watchlist
 
 _COLUMNS: Final = (
@@ -48,6 +53,7 @@ _COLUMNS: Final = (
     Column("Rate", 16),
     Column("Description", 17, left=True, cut=True, sparse=True),
 )
+_LAST: Final = 3
 _UP, _DOWN, _STALE, _ROLL = "green", "red", "dim", "bold magenta"
 _DESCRIPTION_WIDTH: Final = 44
 
@@ -68,6 +74,8 @@ class QuoteTable:
         self._state: str | None = None
         self._drawn_at = 0.0
         self._header = Header(Text())
+        self._grid: Grid | None = None
+        self._drawn: list[_Row] = []
 
     @property
     def left(self) -> bool:
@@ -123,8 +131,9 @@ class QuoteTable:
         self._drawn_at = now_s
         shown = self.browse.window(self.watchlist.quotes, None if size is None else size.height - 1)
         if size is not None and self.browse.lists_keys:
+            self._grid = None
             return key_list(TABLE_KEYS, size.height)
-        return self._grid(shown, now_s, None if size is None else self.browse.selected)
+        return self._rows(shown, now_s, None if size is None else self.browse.selected)
 
     def note(self, now_s: float) -> str:
         """How many rows are on the screen, their order, and since when they are paused."""
@@ -134,15 +143,48 @@ class QuoteTable:
         """A question, or the filter."""
         return self.browse.prompt(now_s)
 
-    def _grid(self, quotes: Iterable[Quote], now_s: float, marked: Quote | None) -> Grid:
+    def changes(self, now_s: float) -> list[Run] | None:
+        """What new ticks and the ends of flashes have changed in the prices; None when the rows must be drawn anew.
+
+        The figures of the day and the ages of a fast market are renewed with the rows: they would double the cost.
+        """
+        if self._grid is None or self.watchlist.paused_at is not None:
+            return None
+        runs: list[Run] = []
+        for line, row in enumerate(self._drawn):
+            if row.quote.tick is row.tick and row.flashes == row.quote.flashes(now_s):
+                continue
+            cells = self._changed(row, now_s)
+            changed = None if cells is None else self._grid.change(line, cells, below=1)
+            if changed is None:
+                return None
+            runs += changed
+        return runs
+
+    def _changed(self, row: "_Row", now_s: float) -> dict[int, Cell] | None:
+        """The cells, by column, that may differ from those of the row; None when it is to be drawn anew."""
+        quote, before = row.quote, row.tick
+        if before is None or row.look.stale:
+            return None
+        tick, row.tick, row.flashes = quote.tick, quote.tick, quote.flashes(now_s)
+        look = _Look(now_s, row.look.notation, None, "", _trend(quote))
+        cells = {_LAST: _last(quote, look)}
+        for first, shown, cells_of in _PRICES:
+            if shown(tick) != shown(before):
+                cells.update(enumerate(cells_of(quote, look), first))
+        return cells
+
+    def _rows(self, quotes: Iterable[Quote], now_s: float, marked: Quote | None) -> Grid:
         """One row for each of the quotes."""
         now_s = self.watchlist.shown_at(now_s)
         report = self.watchlist.report
         state = None if report is None else report.state
         if state != self._state:  # "disconnected" in each row must not keep its column wide afterwards
             self._state, self._widths = state, {}
+        self._drawn = []
         rows = [self._row(quote, now_s, "reverse " if quote is marked else "") for quote in quotes]
-        return Grid(_COLUMNS, rows, self._widths)
+        self._grid = Grid(_COLUMNS, rows, self._widths)
+        return self._grid
 
     def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
         """The notes below the rows."""
@@ -157,58 +199,56 @@ class QuoteTable:
         return lines + footer(watchlist, live=True)
 
     def _row(self, quote: Quote, now_s: float, mark: str) -> list[Cell]:
-        tick, report, notation = quote.tick, quote.report, quote.notation
-        stale = self.watchlist.why_stale(quote, now_s)
-        style = _STALE if stale else ""
-        trend = _STALE if stale else _trend(quote)
-        bid, bid_size, ask, ask_size = _top(quote)
-        volume, low, high, last = (
-            (tick.total_volume, tick.low_price, tick.high_price, tick.last_price) if tick else (None, None, None, None)
-        )
-        description = safe((report and report.description) or "")
-        return [
+        tick, report, look = quote.tick, quote.report, self._look(quote, now_s)
+        style = look.style
+        self._drawn.append(_Row(quote, tick, look, quote.flashes(now_s)))
+        cells = [
             Cell(safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), mark + (style or "bold")),
             Cell(safe(quote.contract or ""), style),
-            _expiration(quote, now_s, style),
-            _last(quote, now_s, stale=bool(stale)),
+            _expiration(quote, look),
+            _last(quote, look),
             Cell(text.course(quote.course.last_minutes(now_s)), style),
-            Cell(text.signed(quote.net_change, notation), trend),
-            Cell(text.percent(quote.percent_change), trend),
-            Cell(f"{text.count(bid_size)} ×", style),
-            Cell(text.price(bid, notation), style),
-            Cell(text.price(ask, notation), style),
-            Cell(f"× {text.count(ask_size)}", style),
-            Cell(_spread(quote), style),
-            Cell(text.count(volume), style),
-            Cell(text.price(low, notation), style),
-            Cell(text.position(last, low, high), style),
-            Cell(text.price(high, notation), style),
-            Cell(text.clock(tick.trade_time if tick else None, now_s), style),
-            Cell(_age(self.watchlist.age_s(quote, now_s), stale), style),
+        ]
+        return [
+            *cells,
+            *_change(quote, look),
+            *_touch(quote, look),
+            *_day(quote, look),
+            self._age(quote, look),
             Cell(text.rate(report.rate) if report else text.UNKNOWN, style),
-            Cell(description[:_DESCRIPTION_WIDTH], style),
+            Cell(safe((report and report.description) or "")[:_DESCRIPTION_WIDTH], style),
         ]
 
+    def _look(self, quote: Quote, now_s: float) -> "_Look":
+        stale = self.watchlist.why_stale(quote, now_s)
+        return _Look(now_s, quote.notation, stale, _STALE if stale else "", _STALE if stale else _trend(quote))
 
-def quote_line(quote: Quote, now_s: float) -> str:
-    """One update as plain text, for pipes."""
-    tick = quote.tick
-    if tick is None:
-        return f"{safe(quote.symbol.alias)}  no data yet"
-    bid, bid_size, ask, ask_size = _top(quote)
-    parts = (
-        text.clock(tick.timestamp, now_s),
-        safe(quote.symbol.alias),
-        text.price(tick.last_price, quote.notation),
-        text.signed(quote.net_change, quote.notation),
-        text.percent(quote.percent_change),
-        f"{text.count(bid_size)} × {text.price(bid, quote.notation)}",
-        f"{text.price(ask, quote.notation)} × {text.count(ask_size)}",
-        f"vol {text.count(tick.total_volume)}",
-        "delayed" if tick.delayed else "",
-        "halted" if tick.security_status == "Halted" else "",
-    )
-    return "  ".join(part for part in parts if part)
+    def _age(self, quote: Quote, look: "_Look") -> Cell:
+        """The age and why the row is stale; a session that is not open explains any age."""
+        age_s, stale = self.watchlist.age_s(quote, look.now_s), look.stale
+        if stale and stale.startswith(("break", "closed")):
+            return Cell(stale, look.style)
+        return Cell(" ".join(filter(None, (None if age_s is None else text.age(age_s), stale))), look.style)
+
+
+class _Look(NamedTuple):
+    """How a row is drawn: the time, the notation of its prices, why it is stale, its styles."""
+
+    now_s: float
+    notation: Notation
+    stale: str | None
+    style: str
+    trend: str
+
+
+@dataclass(slots=True)
+class _Row:
+    """What a row on the screen shows: the tick of its quote, how it is drawn, and whether it flashes."""
+
+    quote: Quote
+    tick: TickEvent | None
+    look: _Look
+    flashes: bool
 
 
 def delayed(quotes: Iterable[Quote]) -> list[Text]:
@@ -228,26 +268,61 @@ def _trend(quote: Quote) -> str:
     return _UP if change > 0 else _DOWN if change < 0 else ""
 
 
-def _last(quote: Quote, now_s: float, *, stale: bool) -> Cell:
+def _last(quote: Quote, look: _Look) -> Cell:
     """The price in the colour of the day's change, with an arrow for the last tick, whose colour flashes."""
     if quote.tick is None:
         return Cell(f"{text.UNKNOWN}  ", _STALE)
     arrow = {1: "▲", -1: "▼"}.get(quote.direction, " ")
-    shown = f"{text.price(quote.tick.last_price, quote.notation)} {arrow}"
-    if stale:
+    shown = f"{text.price(quote.tick.last_price, look.notation)} {arrow}"
+    if look.stale:
         return Cell(shown, _STALE)
-    if quote.flashes(now_s):
+    if quote.flashes(look.now_s):
         return Cell(shown, f"bold reverse {_UP if quote.direction > 0 else _DOWN}")
-    return Cell(shown, f"bold {_trend(quote)}".rstrip())
+    return Cell(shown, f"bold {look.trend}".rstrip())
 
 
-def _expiration(quote: Quote, now_s: float, style: str) -> Cell:
+def _expiration(quote: Quote, look: _Look) -> Cell:
     """The days to the expiration, marked in the week in which traders move to the next contract."""
-    left = quote.expires_in(now_s)
+    left = quote.expires_in(look.now_s)
     if left is None:
-        return Cell("", style)
+        return Cell("", look.style)
     days, is_roll_week = left
-    return Cell(text.days(days), _ROLL if is_roll_week and not style else style)
+    return Cell(text.days(days), _ROLL if is_roll_week and not look.style else look.style)
+
+
+def _change(quote: Quote, look: _Look) -> list[Cell]:
+    """Net, %."""
+    return [
+        Cell(text.signed(quote.net_change, look.notation), look.trend),
+        Cell(text.percent(quote.percent_change), look.trend),
+    ]
+
+
+def _touch(quote: Quote, look: _Look) -> list[Cell]:
+    """The size and the price of the bid, the price and the size of the ask, the spread."""
+    bid, bid_size, ask, ask_size = _top(quote)
+    return [
+        Cell(f"{text.count(bid_size)} ×", look.style),
+        Cell(text.price(bid, look.notation), look.style),
+        Cell(text.price(ask, look.notation), look.style),
+        Cell(f"× {text.count(ask_size)}", look.style),
+        Cell(_spread(quote), look.style),
+    ]
+
+
+def _day(quote: Quote, look: _Look) -> list[Cell]:
+    """Volume, low, the last price between low and high, high, the time of the last trade."""
+    tick, notation, style = quote.tick, look.notation, look.style
+    volume, low, high, last = (
+        (tick.total_volume, tick.low_price, tick.high_price, tick.last_price) if tick else (None, None, None, None)
+    )
+    return [
+        Cell(text.count(volume), style),
+        Cell(text.price(low, notation), style),
+        Cell(text.position(last, low, high), style),
+        Cell(text.price(high, notation), style),
+        Cell(text.clock(tick.trade_time if tick else None, look.now_s), style),
+    ]
 
 
 def _top(quote: Quote) -> tuple[float | None, int | None, float | None, int | None]:
@@ -263,8 +338,8 @@ def _spread(quote: Quote) -> str:
     return f"{spread:g}t" if quote.tick_size else text.price(spread, quote.notation)
 
 
-def _age(age_s: float | None, stale: str | None) -> str:
-    """The age and why the row is stale; a session that is not open explains any age."""
-    if stale and stale.startswith(("break", "closed")):
-        return stale
-    return " ".join(filter(None, (None if age_s is None else text.age(age_s), stale)))
+_PRICES: Final[tuple[tuple[int, Callable[[Any], object], Callable[[Quote, _Look], list[Cell]]], ...]] = (
+    (5, attrgetter("net_change", "last_price", "close_price"), _change),
+    (7, attrgetter("bid_price", "bid_size", "ask_price", "ask_size"), _touch),
+)
+"""Neighbouring columns that change together: the first of them, the values of a tick that they show, their cells."""

@@ -62,10 +62,14 @@ class StreamTable:
         self._header = header(self._report, 0.0)
         self._with_book: Quote | None = None
         self._book: Mapping[str, Any] | None = None
+        self._is_kept = False
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` as it is at ``now_s``, newest log lines last; None: a print of all symbols."""
         return compose(self, now_s, size)
+
+    def changes(self, now_s: float) -> None:
+        """A run has no core to spare for more than whole frames."""
 
     def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
         """The state of the streamer, as of now."""
@@ -136,6 +140,11 @@ class StreamTable:
         self._sample(self.watchlist.quotes, now_s)
         return Group(self.body(now_s, None), self.last_line(now_s))
 
+    def keep_rows(self, now_s: float) -> None:
+        """Leave the rows as they are from now on: after the logout they would only show that there is no session."""
+        self._sample(self.watchlist.quotes, now_s)
+        self._is_kept = True
+
     def last_line(self, now_s: float) -> Text:
         """What the run did, in one line."""
         report = self._reporter.report(())
@@ -146,6 +155,8 @@ class StreamTable:
     def _sample(self, quotes: Sequence[Quote], now_s: float) -> StreamerReport:
         """Take in the report and the last values of these quotes."""
         report = self._reporter.report([quote.symbol.key for quote in quotes])
+        if self._is_kept:
+            return report
         self.watchlist.take_report(report)
         self._sample_book()
         for quote in quotes:

@@ -74,11 +74,16 @@ def clock(milliseconds: int | None, now_s: float, zone: tzinfo | None = None) ->
     """A time of day in the zone (None: the local one), or the date when it is not within a day of ``now_s``."""
     if not milliseconds:
         return UNKNOWN
+    return _clock(milliseconds // 1000, zone, is_date=abs(now_s * 1000 - milliseconds) >= _SHORT_DAYS_MS)
+
+
+@lru_cache(1024)  # a fast market has many trades in one second
+def _clock(seconds: int, zone: tzinfo | None, *, is_date: bool) -> str:
     try:
-        at = datetime.fromtimestamp(milliseconds / 1000, zone)
+        at = datetime.fromtimestamp(seconds, zone)
     except (ValueError, OverflowError, OSError):
         return UNKNOWN
-    return f"{at:%H:%M:%S}" if abs(now_s * 1000 - milliseconds) < _SHORT_DAYS_MS else f"{at:%Y-%m-%d}"
+    return f"{at:%Y-%m-%d}" if is_date else f"{at:%H:%M:%S}"
 
 
 def opening(milliseconds: int | None, now_s: float, zone: tzinfo | None = None) -> str:

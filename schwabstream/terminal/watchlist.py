@@ -88,8 +88,8 @@ class Quote:
         tick = self.tick
         if tick is None or not tick.bid_price or not tick.ask_price:
             return None
-        spread = tick.ask_price - tick.bid_price
-        return round(spread / self.tick_size, 2) if self.tick_size else spread
+        spread, step = tick.ask_price - tick.bid_price, self.tick_size
+        return round(spread / step, 2) if step else spread
 
     def flashes(self, now_s: float) -> bool:
         """Whether its price changed just now."""

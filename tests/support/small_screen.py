@@ -28,6 +28,9 @@ class Counter:
         self._keys += f"<{key}>"
         self.left = key == "q"
 
+    def changes(self, now_s: float) -> None:
+        """Each frame is whole."""
+
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The counter, the size and the keys."""
         if "<x>" in self._keys:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import signal
+import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,7 @@ class _Run:
         self.interrupted = False
         self.loss: RedisUnavailable | None = None
         self._client: SchwabStreamClient | None = None
+        self._before_logout: Callable[[], None] = lambda: None
         self._recorder: FileRecorder | None = None
         self._monitors = Monitors()
         self._task: asyncio.Task[None] | None = None
@@ -132,6 +134,7 @@ class _Run:
         if self._stopping:
             return
         self._stopping = True
+        self._before_logout()
         if self._client is not None:
             self._client.stop()
         elif self._task is not None:
@@ -285,6 +288,7 @@ class _Run:
 
         with logs_kept_aside() as logs:
             table = StreamTable(lambda: client.symbols, client.market.instruments, reporter, publisher, logs)
+            self._before_logout = lambda: table.keep_rows(time.time())
             with on_screen(MarketScreen(table, table.show_book), table.last_page, self._on_key) as keep_drawn:
                 yield keep_drawn
 

@@ -111,6 +111,9 @@ class Ladder:
         shown = key_list(_KEYS, inner.height) if self._controls.lists_keys else self.body(now_s, inner)
         return Group(first, shown, *below)
 
+    def changes(self, now_s: float) -> None:
+        """A new book changes most of the ladder."""
+
     def body(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The title, the levels that fit into that ``size``, and the summary; None: a print of all levels."""
         quote, book, now_s = self._quote, self._quote.book, self.watchlist.shown_at(now_s)

@@ -7,7 +7,7 @@ takes no output loses frames and delays nothing. Does not decide what is drawn, 
 import asyncio
 import io
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from rich.console import COLOR_SYSTEMS, Console, ConsoleDimensions, RenderableTy
 from rich.style import Style
 
 from schwabstream.output import FrameWriter, put_all
-from schwabstream.terminal.screen.cells import Screen, changes, have_same_size, lines_of, whole
+from schwabstream.terminal.screen.cells import Run, Screen, changes, have_same_size, lines_of, put, whole
 from schwabstream.terminal.screen.keyboard import Keyboard, in_foreground
 
 LEAVE_LIMIT_S = 0.5
@@ -41,7 +41,8 @@ class AlternateScreen:
         # Drawn in memory: even an empty write to a stuck terminal would block.
         colors: Any = terminal.color_system  # Any: rich declares the property less precisely than the parameter
         self._canvas = Console(file=io.StringIO(), force_terminal=True, color_system=colors, no_color=terminal.no_color)
-        self._sequence_of = _sequences(colors, is_plain=terminal.no_color)
+        self._sequence_of = sequence_of = _sequences(colors, is_plain=terminal.no_color)
+        self._sequence_named = lru_cache(256)(lambda style: sequence_of(Style.parse(style)))
         self._keyboard, self._has_terminal = keyboard, has_terminal
         self._frames: FrameWriter | None = None
         self._shown: Screen | None = None
@@ -82,6 +83,16 @@ class AlternateScreen:
             self._frames.show(whole(screen).encode())
         elif written := changes(before, screen):
             self._frames.show(written.encode())
+
+    def change(self, runs: Sequence[Run]) -> bool:
+        """Show these runs in the frame that is shown; returns False when only another frame can show them."""
+        self._follow_foreground()
+        shown = self._shown
+        if self._frames is None or shown is None or self.is_behind or self.size != (len(shown[0].texts), len(shown)):
+            return False
+        if runs:
+            self._frames.show(put(shown, runs, self._sequence_named).encode())
+        return True
 
     def redraw(self) -> None:
         """Draw every cell of the next frame, whatever the terminal shows."""

@@ -29,6 +29,15 @@ class Line(NamedTuple):
 Screen = list[Line]
 
 
+class Run(NamedTuple):
+    """Text of one style at a place of a screen, counted from 0; its style is one of Rich, empty for plain text."""
+
+    row: int
+    column: int
+    text: str
+    style: str = ""
+
+
 def lines_of(segments: Iterable[Segment], width: int, height: int, sequence_of: Callable[[Style], str]) -> Screen:
     """What Rich has drawn, as a screen of that size: cut where it is larger, blank where it is smaller."""
     screen: Screen = []
@@ -109,6 +118,19 @@ def changes(before: Screen, after: Screen) -> str:
             last = place
         pen.write(new, row, first, last + 1)
     return pen.written()
+
+
+def put(screen: Screen, runs: Iterable[Run], sequence_of: Callable[[str], str]) -> str:
+    """Change the screen by these runs, which are inside it, and return what shows them."""
+    parts: list[str] = []
+    for row, column, text, style in runs:
+        cells = text if text.isascii() else _cells(text)
+        sequence, end = sequence_of(style), column + len(cells)
+        texts, styles = screen[row]
+        texts[column:end] = cells
+        styles[column:end] = [sequence] * len(cells)
+        parts.append(f"\x1b[{row + 1};{column + 1}H{sequence}{text}{RESET if sequence else ''}")
+    return "".join(parts)
 
 
 def _differing(old: Line, new: Line) -> list[int]:

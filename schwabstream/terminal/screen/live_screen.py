@@ -1,7 +1,8 @@
 """One live loop for all screens: frames at a steady pace, drawn less often where drawing is costly, and keys.
 
 Draws at most twelve times a second, however fast the market is, and at once when a key has been pressed or the window
-has another size. What is drawn is a ``View``; where it goes is ``alternate_screen``.
+has another size. A whole frame costs several times as much as the prices that have changed in it: a view that can name
+its changes is laid out only every second or two. What is drawn is a ``View``; where it goes is ``alternate_screen``.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, Self
 
 from rich.console import Console, ConsoleDimensions, RenderableType
@@ -17,6 +18,7 @@ from rich.console import Console, ConsoleDimensions, RenderableType
 from schwabstream.errors import RedisUnavailable
 from schwabstream.terminal.lines import arrival
 from schwabstream.terminal.screen.alternate_screen import AlternateScreen
+from schwabstream.terminal.screen.cells import Run
 from schwabstream.terminal.screen.keyboard import STDIN, Keyboard
 from schwabstream.terminal.screen.keys import REDRAW
 from schwabstream.terminal.watchlist import Watchlist
@@ -25,8 +27,10 @@ if TYPE_CHECKING:  # a run that only draws loads no client for Redis
     from schwabstream.consumer.subscription import Subscription
 
 FRAME_S, RAREST_S = 1 / 12, 2.0
+LAYOUT_S, LAYOUT_PART = 1.0, 1 / 4
+"""How often a view that names its changes is drawn whole at most, and the part of its share that this may take."""
 IDLE_FRAME_S = 1.0
-WATCHER_SHARE, STREAMER_SHARE = 0.03, 0.01
+WATCHER_SHARE, STREAMER_SHARE = 0.02, 0.01
 """The share of a core for drawing: frames that cost more are drawn less often."""
 REPORT_EVERY_S = 1.0
 
@@ -44,6 +48,9 @@ class View(Protocol):
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` at ``now_s``; None: a print with as many lines as it needs."""
 
+    def changes(self, now_s: float) -> Sequence[Run] | None:
+        """What has changed at ``now_s`` in the screen that was rendered last; None: it must be rendered again."""
+
 
 class LiveScreen:
     """Shows one view until closed, with at most that ``share`` of a core for drawing; passes on the keys."""
@@ -60,6 +67,7 @@ class LiveScreen:
         self._view, self._share, self._cpu_s = view, share, cpu_s
         self._parent = os.getppid()
         self._woken = asyncio.Event()
+        self._layout_due_s = self._rested_s = 0.0
         self._on_wake: Callable[[], None] = lambda: None
         self._screen = AlternateScreen(console, Keyboard(self._press, stdin))
         self._follows_size = signal.getsignal(signal.SIGWINCH) is signal.SIG_DFL
@@ -77,11 +85,21 @@ class LiveScreen:
         return self
 
     async def draw(self, now_s: float) -> None:
-        """Draw one frame, and wait until the next may be drawn."""
+        """Draw one frame, unless another one so soon would cost too much, and wait until the next may be drawn."""
+        is_woken = self._woken.is_set()
         self._woken.clear()
-        started = self._cpu_s()
-        self._screen.show(self._view.render(now_s, self._screen.size))
-        pause_s = min(RAREST_S, max(FRAME_S, (self._cpu_s() - started) / self._share))
+        started, clock_s = self._cpu_s(), asyncio.get_running_loop().time()
+        if not is_woken and clock_s < self._layout_due_s and self._show_changes(now_s):
+            pause_s = (self._cpu_s() - started) / self._share
+        elif is_woken or clock_s >= self._rested_s:
+            self._screen.show(self._view.render(now_s, self._screen.size))
+            rest_s = (self._cpu_s() - started) / self._share
+            self._rested_s = clock_s + min(RAREST_S, rest_s)
+            self._layout_due_s = clock_s + min(RAREST_S, max(LAYOUT_S, rest_s / LAYOUT_PART))
+            pause_s = FRAME_S
+        else:  # changes that have not been shown are in the next whole frame
+            self._layout_due_s, pause_s = clock_s, self._rested_s - clock_s
+        pause_s = min(RAREST_S, max(FRAME_S, pause_s))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await self._woken.wait()
@@ -91,6 +109,11 @@ class LiveScreen:
         if self._follows_size:
             asyncio.get_running_loop().remove_signal_handler(signal.SIGWINCH)
         self._screen.close(last)
+
+    def _show_changes(self, now_s: float) -> bool:
+        """Show what has changed in the last frame; returns False when only another frame can show it."""
+        runs = self._view.changes(now_s)
+        return runs is not None and self._screen.change(runs)
 
     def _press(self, key: str) -> None:
         if key == REDRAW:

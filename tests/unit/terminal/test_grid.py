@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from schwabstream.terminal.grid import Cell, Column, Grid
+from schwabstream.terminal.screen.cells import Run
 
 COLUMNS = (
     Column("Name", 0, left=True),
@@ -104,3 +105,19 @@ def test_a_sparse_column_is_there_while_a_cell_of_it_is_filled_or_was() -> None:
     filled = ["Name  Contract  Last", "A     /NQZ26       1"]
     assert drawn(Grid(columns, [row("A", "/NQZ26", "1")], widths), 80) == filled
     assert drawn(Grid(columns, [row("A", "", "1")], widths), 80)[0] == filled[0]
+
+
+def test_a_changed_cell_is_drawn_in_its_place_with_what_it_leaves_blank() -> None:
+    """Only cells that differ are drawn again; one that is too wide for its column needs the whole grid."""
+    columns = (Column("Name", 0, left=True), Column("Last", 1), Column("Note", 2, left=True))
+    grid = Grid(columns, [row("A", "100.00", "three"), row("B", "9.00", "x")])
+    assert drawn(grid, 80)[1] == "A     100.00  three"
+    same, shorter = {0: Cell("A"), 1: Cell("100.00")}, {1: Cell("99.50", "red"), 2: Cell("one")}
+    assert grid.change(0, same, below=4) == []
+    assert grid.change(0, shorter, below=4) == [
+        Run(5, 6, " "),
+        Run(5, 7, "99.50", "red"),
+        Run(5, 17, "  "),
+        Run(5, 14, "one"),
+    ]
+    assert grid.change(1, {1: Cell("1,000.00")}, below=4) is None

@@ -52,6 +52,9 @@ class Rows:
         self.left = self.left or key == "q"
         self.place = max(0, min(len(SYMBOLS) - 1, self.place + {"down": 1, "up": -1}.get(key, 0)))
 
+    def changes(self, now_s: float) -> None:
+        """Each frame is whole."""
+
     def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
         """A first line."""
         return Header(Text("streaming for 5m00"))

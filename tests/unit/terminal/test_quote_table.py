@@ -1,5 +1,6 @@
 """The quote screen, drawn and held to its pictures."""
 
+import io
 import re
 from collections.abc import Callable
 from datetime import date
@@ -8,11 +9,13 @@ from typing import Any
 
 import pytest
 from rich.console import Console, ConsoleDimensions, RenderableType
+from rich.style import Style
 
 from schwabstream.events import BarEvent, TickEvent
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import LagReport, StreamerReport, SymbolReport
-from schwabstream.terminal.quote_table import QuoteTable, quote_line
+from schwabstream.terminal.quote_table import QuoteTable
+from schwabstream.terminal.screen.cells import Screen, lines_of, put
 from schwabstream.terminal.watchlist import Watchlist
 
 Snapshot = Callable[[str, Callable[[], RenderableType]], None]
@@ -253,19 +256,6 @@ def test_foreign_text_is_shown_as_text() -> None:
     assert "[/]\\u009b" in drawn
 
 
-@pytest.mark.usefixtures("utc")
-def test_lines_for_pipes() -> None:
-    """One update is one line without escape codes; a symbol without data has a line that states it."""
-    shown = watchlist()
-    assert quote_line(shown.quotes[0], NOW) == (
-        "14:13:20  /MNQ:XCME  25,211.75  +61.75  +0.25%  3 × 25,211.25  25,211.75 × 15  vol 812,345"
-    )
-    assert quote_line(shown.quotes[2], NOW).endswith("delayed")
-    assert quote_line(shown.quotes[5], NOW) == "EUR/USD  no data yet"
-    shown.apply(tick("EUR/USD", None, bid_price=1.1, ask_price=1.2, security_status="Halted"), NOW)
-    assert quote_line(shown.quotes[5], NOW) == "14:13:20  EUR/USD  –  –  –  – × 1.10000  1.20000 × –  vol –  halted"
-
-
 def test_the_pictures_are_kept() -> None:
     """The pictures of both screens stand beside the tests."""
     kept = {path.name for path in (Path(__file__).parents[2] / "fixtures" / "screens").iterdir()}
@@ -290,3 +280,49 @@ def test_the_row_of_an_opened_book_is_selected() -> None:
     shown.show([])
     assert selected() is None
     assert table.choose() is None
+
+
+def cells_of(table: QuoteTable, now_s: float) -> Screen:
+    """The table drawn whole on a wide screen, with the codes of its styles."""
+    console, size = (
+        Console(file=io.StringIO(), force_terminal=True, color_system="standard"),
+        ConsoleDimensions(170, 24),
+    )
+    segments = console.render(table.render(now_s, size), console.options.update(width=170, height=24))
+    return lines_of(segments, 170, 24, str)
+
+
+def test_changes_show_the_prices_that_a_whole_frame_would_show() -> None:
+    """The cells of prices are those of a new drawing; the first tick of a symbol and a longer price need one."""
+    shown = watchlist()
+    table = QuoteTable(shown)
+    screen = cells_of(table, NOW)
+    before = len(screen)
+    assert table.changes(NOW) == []
+    shown.apply(tick("NVDA", 178.5, delayed=True, close_price=178.7, bid_price=9.25, ask_price=9.75), NOW + 1)
+    shown.apply(tick("/MNQ", 25211.25, bid_price=25211.0, ask_price=25211.25, close_price=25150.0), NOW + 1)
+    runs = table.changes(NOW + 1)
+    assert runs
+    put(screen, runs, lambda style: str(Style.parse(style)))
+    anew = cells_of(QuoteTable(shown), NOW + 1)
+    assert len(screen) == before
+    prices = slice(screen[1].texts.index("L"), "".join(screen[1].texts).index("Volume") - 8)
+    for row in range(2, 8):
+        assert "".join(screen[row].texts[prices]).split() == "".join(anew[row].texts[prices]).split()
+    assert table.changes(NOW + 1.1) == []
+    assert table.changes(NOW + 1.5)  # the ends of the flashes
+    shown.apply(tick("NVDA", 1_234_567.5, delayed=True, close_price=178.7), NOW + 2)
+    assert table.changes(NOW + 2) is None
+
+
+def test_changes_of_a_stale_row_need_a_whole_frame() -> None:
+    """A row that becomes current again changes all its styles; while paused, nothing changes."""
+    shown = watchlist()
+    table = QuoteTable(shown)
+    assert table.changes(NOW) is None  # nothing has been drawn yet
+    cells_of(table, NOW)
+    shown.apply(tick("GME", 23.2), NOW)
+    assert table.changes(NOW) is None
+    cells_of(table, NOW)
+    table.press("p")
+    assert table.changes(NOW) is None

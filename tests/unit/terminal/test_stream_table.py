@@ -385,6 +385,23 @@ async def test_leaving_the_table_stops_the_run_and_leaves_the_table_on_the_termi
     assert "12,345 events in " in left
 
 
+def test_the_last_page_has_the_rows_of_before_the_logout() -> None:
+    """A run that was asked to stop leaves its prices as current as they were, with the price that no frame showed."""
+    stage = Stage()
+    stage.enter(Status.STREAMING, "subscribed")
+    stage.take()
+    stage.drawn()
+    stage.take(f3=20_001.5)
+    stage.table.keep_rows(time.time())
+    stage.enter(Status.STOPPED, "asked to stop")
+    stage.drawn()
+    with stage.console.capture() as capture:
+        stage.console.print(stage.table.last_page(time.time()))
+    assert "20,001.50" in capture.get()
+    assert "disconnected" not in capture.get()
+    assert "stopped: 12,345 events in " in capture.get()
+
+
 def test_rows_that_are_scrolled_to_have_their_prices() -> None:
     """Only the symbols on the screen are read from memory; those that a key brings there are, too."""
     stage = Stage(",".join([*(f"S{n}" for n in range(100)), "/NQ:XCME"]))

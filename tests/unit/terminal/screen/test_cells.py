@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.segment import Segment
 from rich.style import Style
 
-from schwabstream.terminal.screen.cells import Screen, changes, have_same_size, lines_of, whole
+from schwabstream.terminal.screen.cells import Run, Screen, changes, have_same_size, lines_of, put, whole
 
 STYLES = {"": None, "31": Style(color="red"), "1;7": Style(bold=True, reverse=True)}
 TEXTS = st.text(st.sampled_from("ab 1.▲█漢字é"), max_size=9)
@@ -101,3 +101,15 @@ def test_screens_of_different_sizes_are_distinguished() -> None:
     assert have_same_size(small, small)
     assert not have_same_size(small, wide)
     assert not have_same_size(small, high)
+
+
+def test_runs_change_the_screen_as_they_change_the_terminal() -> None:
+    """What is written shows the screen as it is known afterwards, styles and wide characters included."""
+    screen = screen_of([[("漢字 abc", "31")], [("second", "")]], 12, 2)
+    terminal = pyte.Screen(12, 2)
+    stream = pyte.Stream(terminal)
+    stream.feed(whole(screen))
+    codes = {"": "", "red": "\x1b[31m", "bold reverse": "\x1b[1;7m"}
+    runs = [Run(0, 5, "▲1", "bold reverse"), Run(1, 10, "99", "red"), Run(1, 0, "漢 ")]
+    stream.feed(put(screen, runs, codes.__getitem__))
+    assert shown(terminal) == wanted(screen)

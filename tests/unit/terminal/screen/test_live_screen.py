@@ -6,7 +6,8 @@ import io
 import os
 import pty
 import select
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from datetime import date
 from itertools import pairwise
 from typing import TYPE_CHECKING, cast
@@ -21,8 +22,9 @@ from schwabstream.errors import RedisUnavailable, SchwabUnavailable
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport
+from schwabstream.terminal.screen.cells import Run
 from schwabstream.terminal.screen.keyboard import ESCAPE_AFTER_S
-from schwabstream.terminal.screen.live_screen import FRAME_S, IDLE_FRAME_S, RAREST_S, LiveScreen, watch
+from schwabstream.terminal.screen.live_screen import FRAME_S, IDLE_FRAME_S, RAREST_S, LiveScreen, View, watch
 from schwabstream.terminal.watchlist import Watchlist
 from tests.support.virtual_time import VirtualLoop, run_virtual
 
@@ -79,6 +81,9 @@ class Frames:
         """Note the key."""
         self.pressed.append((asyncio.get_running_loop().time(), key))
 
+    def changes(self, now_s: float) -> None:
+        """Each frame is whole."""
+
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The last price."""
         tick = self._watchlist.quotes[0].tick
@@ -123,15 +128,49 @@ def test_a_fast_market_is_drawn_eight_times_a_second_at_most() -> None:
 def test_a_screen_that_is_costly_to_draw_is_drawn_less_often(cost_s: float, pause_s: float) -> None:
     """Drawing takes at most its share of a core, but the screen moves every two seconds whatever it costs."""
     _, _, frames, console = stage()
-    spent = iter([1.0, 1.0 + cost_s])
+    run_virtual(drawn_for(5.0, frames, console, lambda: cost_s if frames.drawn else 0.0), VirtualLoop())
+    times = [at for at, _ in frames.drawn]
+    pauses = [later - earlier for earlier, later in pairwise(times[1:])]
+    assert pauses == pytest.approx([pause_s] * len(pauses))
+    assert pauses
 
-    async def draw() -> float:
-        with contextlib.closing(LiveScreen(frames, console, share=0.01, cpu_s=lambda: next(spent))) as screen:
-            await screen.draw(0.0)
-        return asyncio.get_running_loop().time()
 
-    assert run_virtual(draw(), VirtualLoop()) == pytest.approx(pause_s)
-    assert len(frames.drawn) == 1
+async def drawn_for(seconds: float, view: View, console: Console, cost_s: Callable[[], float]) -> None:
+    """Draw for that long, on a core that each frame takes for ``cost_s``."""
+    spent, time_of = 0.0, asyncio.get_running_loop().time
+
+    def cpu_s() -> float:
+        nonlocal spent
+        time.sleep(0.001)  # the thread that writes needs time that is not virtual
+        spent += cost_s()
+        return spent
+
+    with contextlib.closing(LiveScreen(view, console, share=0.01, cpu_s=cpu_s)) as screen:
+        while time_of() < seconds:
+            await screen.draw(time_of())
+
+
+class Prices(Frames):
+    """A view that names its changes, each of which costs as much as ``costs`` has for it."""
+
+    def __init__(self, watchlist: Watchlist) -> None:
+        super().__init__(watchlist)
+        self.changed: list[float] = []
+
+    def changes(self, now_s: float) -> list[Run]:  # type: ignore[override]
+        """One character."""
+        self.changed.append(now_s)
+        return [Run(0, 0, str(len(self.changed) % 10))]
+
+
+def test_a_view_that_names_its_changes_is_seldom_laid_out() -> None:
+    """Its changes come at the frame rate, whole frames once a second, or less often where that costs too much."""
+    for cost_s, layouts, changes in ((0.0001, 5, 54), (0.004, 3, 9)):
+        _, watchlist, _, console = stage()
+        prices = Prices(watchlist)
+        run_virtual(drawn_for(4.9, prices, console, lambda cost_s=cost_s: cost_s), VirtualLoop())  # type: ignore[misc]
+        assert len(prices.drawn) == layouts
+        assert len(prices.changed) == pytest.approx(changes, abs=3)
 
 
 class Keys:
