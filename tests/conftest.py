@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import redis
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from schwabstream.simulator import SchwabSimulator
 from tests.support.redis_program import redis_program
@@ -20,7 +20,8 @@ from tests.support.waiting import block_until
 
 PLANTED_ENV = b"# planted by the test suite\nCLIENT_SECRET_OF_NOBODY=untouched\n"
 
-settings.register_profile("suite", deadline=None)  # how long an example takes is the machine's business
+# How long an example takes, and how long it takes to make one, is the machine's business.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
 
