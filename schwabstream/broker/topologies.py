@@ -180,7 +180,7 @@ class Sentinels(_Topology):
         )
 
     def _obstacle(self, found: Round) -> str | None:
-        """Whether too few Sentinels answer; each names all others, the unreachable ones included."""
+        """Which Sentinels are missing for a failover; each names all others, the unreachable ones included."""
         if found.answers:
             others = max(len(set(each.others)) for each in found.answers.values())
             # Without the right to ask for the others, only the addresses are known.

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, NamedTuple
 from pydantic import ValidationError
 
 from schwabstream.consumer.event_header import Break, Chains, read_header, read_symbols
-from schwabstream.consumer.repeats import RUN_APART
+from schwabstream.consumer.repeats import RUN_APART, Mark, Newest, is_repeat
 from schwabstream.consumer.selection import Selection
 from schwabstream.escapes import safe
 from schwabstream.events import SYMBOL_CHANNELS, Channel, Event, StatusEvent, parse_event, status_event
@@ -37,6 +37,11 @@ class _Message(NamedTuple):
     live: bool
     key: str | None
     prev: int | None
+
+    @property
+    def mark(self) -> Mark:
+        """What is remembered of it."""
+        return Mark(self.seq, self.at_us)
 
 
 class ConflatingQueue:
@@ -61,14 +66,12 @@ class ConflatingQueue:
         self._unread: dict[Channel, dict[bytes | None, bytes]] = {}
         self._pending: dict[_Slot, _Message] = {}
         self._held: list[_Message] | None = []
-        self._seen: dict[Channel, _Message] = {}
-        self._seen_below: dict[Channel, _Message] = {}
-        self._values: dict[Channel, _Message] = {}
+        self._seen = Newest[Channel]()
+        self._values: dict[Channel, Mark] = {}
         self._filled: dict[Channel, set[int]] = {}
         self._chains = Chains()
         self._breaks: list[Break] = []
-        self._newest: dict[tuple[Channel, str | None], int] = {}
-        self._newest_below: dict[tuple[Channel, str | None], int] = {}
+        self._newest = Newest[tuple[Channel, str | None]]()
         self._connections = 0
         self._overtaken: dict[Channel, tuple[int, int, int]] = {}
         self._notices: deque[StatusEvent] = deque(maxlen=_MAX_NOTICES)
@@ -137,8 +140,8 @@ class ConflatingQueue:
             messages += values
         for message in sorted(messages, key=lambda message: message.seq):
             self._accept(message)
-            if not message.live and message.channel not in self._seen:
-                self._values[message.channel] = message
+            if not message.live and message.channel not in self._seen.present:
+                self._values[message.channel] = message.mark
         self._report_breaks()
 
     def holds(self, key: str) -> bool:
@@ -195,19 +198,17 @@ class ConflatingQueue:
         if not self._selection.takes(message.symbol, message.key, live=message.live):
             return
         owner = (message.channel, message.symbol)
-        # A live message far below is not a repetition: the streamer was restarted with a clock that had been set back,
-        # or an earlier one publishes that it gives up. Last values far below belong to an earlier run, which a failover
-        # has brought back.
-        newest = self._newest.get(owner)
-        is_below = message.live and newest is not None and message.seq <= newest - RUN_APART
-        numbers = self._newest_below if is_below else self._newest
+        # A last value far below belongs to an earlier run, which a failover has brought back.
+        numbers = self._newest.run_of(owner, message.seq) if message.live else self._newest.present
         newest = numbers.get(owner)
-        if newest is not None and message.seq <= newest and not (is_below and message.seq <= newest - RUN_APART):
+        if newest is not None and (
+            is_repeat(message.seq, newest.seq) or (not message.live and message.seq < newest.seq)
+        ):
             self.counts["repeated"] += 1
-            if is_new and message.seq < newest:
+            if is_new and message.seq < newest.seq:
                 self._note_overtaken(message)
             return
-        numbers[owner] = message.seq
+        numbers[owner] = message.mark
         if chained:
             self._follow(message)
         self._keep(message)
@@ -269,7 +270,7 @@ class ConflatingQueue:
 
     def _expect_after_last_values(self) -> None:
         """Count from the last values of the connection before where no live event came: later ones may be lost."""
-        self._seen = self._values | self._seen
+        self._seen.present = self._values | self._seen.present
         self._values = {}
         self._chains.reconnected()
 
@@ -278,14 +279,13 @@ class ConflatingQueue:
 
         Returns whether the message's own number is new, that is neither repeated nor filled.
         """
-        newest, filled = self._seen.get(message.channel), self._filled.get(message.channel, set())
-        is_below = newest is not None and message.seq <= newest.seq - RUN_APART
-        numbers = self._seen_below if is_below else self._seen
-        seen = numbers.get(message.channel)
-        if seen is not None and seen.seq - RUN_APART < message.seq <= seen.seq:
+        channel = message.channel
+        numbers, filled = self._seen.run_of(channel, message.seq), self._filled.get(channel, set())
+        seen = numbers.get(channel)
+        if seen is not None and is_repeat(message.seq, seen.seq):
             return False
-        numbers[message.channel] = message
-        seen = seen or newest
+        seen = seen or self._seen.present.get(channel)
+        numbers[channel] = message.mark
         if filled:
             self._filled[message.channel] = {seq for seq in filled if seq > message.seq}
         is_new = message.seq not in filled

@@ -1,11 +1,11 @@
-"""Recognizes events that a Redis stream contains twice, so that a reader delivers each of them once. Pure.
+"""Recognizes events that come twice, so that a reader delivers each of them once. Pure.
 
 When a master fails, events that it had acknowledged may be missing on the next one. The streamer writes them again,
-under new ids and with the same ``seq``; a reader may have read them before (docs/adr/0016).
+with the same ``seq``, and in a stream under new ids; a reader may have read them before (docs/adr/0016).
 """
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Hashable, Iterable
+from typing import Final, Generic, NamedTuple, TypeVar
 
 # A jump in ``seq`` of this size means a restart of the streamer and not a loss. A channel's numbers start at the
 # microseconds since the epoch and rise by one for each event, thousands of times slower than the clock (docs/adr/0002):
@@ -15,11 +15,37 @@ RUN_APART: Final = 1_000_000
 
 REMEMBERED: Final = 20_000
 """The most events that a streamer writes again."""
+Key = TypeVar("Key", bound=Hashable)
 
 
 def is_repeat(seq: int | None, newest: int | None) -> bool:
     """Whether an event with this ``seq`` came before the ``newest`` one of the same run."""
     return seq is not None and newest is not None and newest - RUN_APART < seq <= newest
+
+
+class Mark(NamedTuple):
+    """The number of an event, and when it arrived, in microseconds since the epoch."""
+
+    seq: int
+    at_us: int
+
+
+class Newest(Generic[Key]):
+    """The newest number of each key, in the ``present`` run and in an earlier one.
+
+    A number far below the newest belongs to another run: a streamer that gives up still publishes that it does, and one
+    that is restarted after its clock was set back begins below. The numbers of that run are kept apart, so that the
+    present run's events are still recognized.
+    """
+
+    def __init__(self) -> None:
+        self.present: dict[Key, Mark] = {}
+        self._earlier: dict[Key, Mark] = {}
+
+    def run_of(self, key: Key, seq: int) -> dict[Key, Mark]:
+        """The newest numbers of the run that an event with this number belongs to."""
+        newest = self.present.get(key)
+        return self._earlier if newest is not None and seq <= newest.seq - RUN_APART else self.present
 
 
 class Delivered:

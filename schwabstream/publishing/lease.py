@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 
 import structlog
 from pydantic import ValidationError
+from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError, WatchError
 
@@ -192,12 +193,10 @@ class Lease:
                     await self._refuse_foreign(account)
                     if holder == ours:  # taken, although the answer was lost
                         return ours
-                    try:
-                        await redis.zadd(tenures, {self._account: 0}, xx=True, gt=True)  # without effect
-                    except ResponseError:
-                        # A lease that nobody can renew expires although its holder lives: this counts as an outage.
-                        if holder is None or by_force:
-                            raise
+                    refusal = await self._refusal_of_writes(redis)
+                    if refusal and (holder is None or by_force):
+                        raise refusal
+                    if refusal:  # a lease that nobody can renew expires although its holder lives: as in an outage
                         self._candidate = self._candidate.away()
                         return cast("str", holder)
                     self._candidate, step = self._candidate.look(holder, self._connections)
@@ -216,6 +215,14 @@ class Lease:
             raise RedisUnavailable(f"Redis at {self._url} keeps no lease at {self._key}: delete the value stored there")
         log.info("lease taken", **({"replaces": describe(holder)} if holder else {}))
         return ours
+
+    async def _refusal_of_writes(self, redis: Redis) -> ResponseError | None:
+        """Why Redis refuses a write without effect; None when it accepts one."""
+        try:
+            await redis.zadd(tenures_key(self._prefix), {self._account: 0}, xx=True, gt=True)
+        except ResponseError as error:
+            return error
+        return None
 
     async def _claim(self, fence: Fence) -> tuple[Found, ResponseError | None]:
         """Take a free lease back; returns what Redis holds now, and why it may refuse writes."""

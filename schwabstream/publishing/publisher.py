@@ -26,7 +26,7 @@ from schwabstream.events import Channel
 from schwabstream.publishing.fence import Fence
 from schwabstream.publishing.life import TRANSITIONS, UNREACHED, State, Trigger
 from schwabstream.publishing.master import Master
-from schwabstream.publishing.queue.batch import Batch
+from schwabstream.publishing.queue.batch import SIZE_BOUNDS, Batch
 from schwabstream.publishing.queue.bounds import Bounds
 from schwabstream.publishing.queue.channel import EVENT_OVERHEAD, ChannelQueue, weight
 from schwabstream.publishing.queue.instruments import InstrumentHash
@@ -34,14 +34,12 @@ from schwabstream.publishing.queue.kept import KEPT_S
 from schwabstream.publishing.queue.report_command import ReportCommand
 from schwabstream.publishing.queue.symbol_channels import SymbolChannels
 from schwabstream.publishing.resume import Resume
-from schwabstream.publishing.transaction import TransactionWriter
+from schwabstream.publishing.transaction import ROUND_TRIP_BOUNDS_S, TransactionWriter
 from schwabstream.report import Count, Histogram, RedisReport
 
 log = structlog.get_logger(__name__)
 
 RETRY_FIRST_S, CHECK_EVERY_S = 0.1, 1.0
-WRITE_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
-BATCH_BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
 _USUAL_REPLIES = frozenset({int, bytes})
 _IDLE, _WRITING, _BEHIND = State.IDLE, State.WRITING, State.BEHIND  # looked up for every event or batch
 
@@ -91,14 +89,16 @@ class TradingEventPublisher:
         self._batch = Batch(queues, self._report, self.instruments, self.counts, maxage_s=stream_maxage_s)
         self.refusing = self._batch.refusing
         self._resume = Resume(queues, self.counts, self.publish, on_loss, maxage_s=stream_maxage_s, clock=clock)
-        self._kept, self._master = self._resume.kept, Master(self._writer, self.counts, clock.sleep)
+        self._master = Master(self._writer, self.counts, clock.sleep)
         self.queued = self.queued_bytes = 0
         self._bounds = Bounds(max_events, max_bytes)
-        self.state, self._news = State.AWAY, asyncio.Event()
+        self.state = State.AWAY
+        self._news = asyncio.Event()
         self._failure: RedisUnavailable | LeaseLost | None = None
-        self._clock, self._stop_asked = clock, False
+        self._clock = clock
+        self._stop_asked = False
         self._backoff = Backoff(clock.random, base_s=RETRY_FIRST_S, cap_s=1.0, floor_s=RETRY_FIRST_S, healthy_s=1.0)
-        self.batch_sizes, self.write_times = Histogram(BATCH_BOUNDS), Histogram(WRITE_BOUNDS_S)
+        self.batch_sizes, self.write_times = Histogram(SIZE_BOUNDS), Histogram(ROUND_TRIP_BOUNDS_S)
         self._tap, self._on_pressure = tap, on_pressure
 
     @property
@@ -251,7 +251,7 @@ class TradingEventPublisher:
                         await self._news.wait()
                 self._news.clear()
                 self._writer.check()
-                self._kept.forget(self._clock.monotonic() - KEPT_S)
+                self._resume.kept.forget(self._clock.monotonic() - KEPT_S)
                 if self._failure is not None:
                     raise self._failure
         finally:
@@ -298,7 +298,7 @@ class TradingEventPublisher:
                 size = weight(queue.in_flight)
                 self.queued_bytes -= size
                 queue.written_at = self._writer.answered_at
-                self._kept.add(queue.written_at, queue.channel, queue.in_flight, size)
+                self._resume.kept.add(queue.written_at, queue.channel, queue.in_flight, size)
                 queue.in_flight = []
         if total:
             self.queued -= total

@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 CONNECT_TIMEOUT_S = 3.0
 REPLY_TIMEOUT_S = 5.0
 NOTICE_TIMEOUT_S = 0.4
+ROUND_TRIP_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _MULTI, _EXEC = command("MULTI"), command("EXEC")
 Failed = Callable[[RedisUnavailable | LeaseLost], None]
 _TENURE_REPLIES, _CLAIM_REPLIES = 3, 6
@@ -174,7 +175,7 @@ class TransactionWriter:
     async def notify(self, publish: Sequence[bytes], record: Sequence[bytes]) -> None:
         """Send notices outside of any batch, on a new connection, when batches no longer succeed.
 
-        ``publish`` and ``record`` have one command for each notice; the second are sent only if nobody else leads.
+        Both have one command for each notice; those of ``record`` are sent only if no other streamer holds the lease.
         """
         unanswered = self._sent_at is not None and self._now() - self._sent_at > NOTICE_TIMEOUT_S
         await self.disconnect()

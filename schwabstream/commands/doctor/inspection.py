@@ -13,7 +13,7 @@ from redis.exceptions import NoPermissionError, RedisError, ResponseError
 
 from schwabstream.broker.client import RedisClient, redis_client
 from schwabstream.broker.nodes import address_in, pairs_in
-from schwabstream.broker.url import Address, RedisUrl, cause_of
+from schwabstream.broker.url import Address, RedisUrl, cause_of, flaw_of_certificate
 from schwabstream.escapes import safe
 
 T = TypeVar("T")
@@ -60,8 +60,20 @@ class Server:
     settings: dict[str, str] = field(default_factory=dict)
 
 
-Asked = dict[Address, T | str]
-"""The answer of each server, or the reason why there is none."""
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Why a server did not answer."""
+
+    reason: str
+    untrusted: bool = False
+    """Whether it is because of its certificate."""
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+Asked = dict[Address, T | NoAnswer]
+"""The answer of each server, or why there is none."""
 
 
 class Inspection:
@@ -157,7 +169,7 @@ def _holds(range_: str, slot: int) -> bool:
 async def _with_others(seeds: Iterable[Address], ask: Callable[[Address], Awaitable[Any]]) -> Asked[Any]:
     """The answers of the seeds, and then of the others that these name."""
     answers: Asked[Any] = await _ask_all(seeds, ask)
-    named = [other for each in answers.values() if not isinstance(each, str) for other in each.others]
+    named = [other for each in answers.values() if not isinstance(each, NoAnswer) for other in each.others]
     return answers | await _ask_all(dict.fromkeys(other for other in named if other not in answers), ask)
 
 
@@ -167,9 +179,9 @@ async def _ask_all(nodes: Iterable[Address], ask: Callable[[Address], Awaitable[
             async with asyncio.timeout(ANSWER_LIMIT_S):
                 return await ask(node)
         except TimeoutError:
-            return "no answer in time"
+            return NoAnswer("no answer in time")
         except (RedisError, OSError, ValueError, TypeError) as error:
-            return cause_of(error)
+            return NoAnswer(cause_of(error), untrusted=flaw_of_certificate(error) is not None)
 
     asked = list(nodes)
     return dict(zip(asked, await asyncio.gather(*map(answer, asked)), strict=True))

@@ -1,12 +1,12 @@
 """The checks of Sentinels, of a Cluster and of replicas: could a failover succeed, and would it lose anything?"""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from schwabstream.broker.url import RENEW, START, Address, parse_redis_url, prefix_at, slot_of
 from schwabstream.commands.doctor.findings import Finding, failed, ok, unchecked, warning
-from schwabstream.commands.doctor.inspection import Asked, Inspection, Member, Sentinel, Server
+from schwabstream.commands.doctor.inspection import Asked, Inspection, Member, NoAnswer, Sentinel, Server
 from schwabstream.terminal.text import counted
 
 TOPOLOGY_FINDINGS = ("redis topology", "redis failover", "redis replicas")
@@ -48,10 +48,10 @@ async def examine_topology(url: str, prefix: str) -> list[Finding]:
 def look_at_sentinels(name: str, answers: Asked[Sentinel]) -> tuple[Finding, Outlook | None]:
     """Whether enough Sentinels answer and agree, and the master that they name."""
     topic, total = TOPOLOGY_FINDINGS[0], len(answers)
-    found = {node: each for node, each in answers.items() if not isinstance(each, str)}
+    found = {node: each for node, each in answers.items() if not isinstance(each, NoAnswer)}
     silent = _silent(answers)
     if not found:
-        return failed(topic, f"no Sentinel answers ({silent})", _step(silent, START), 8), None
+        return failed(topic, f"no Sentinel answers ({silent})", _step(answers.values(), START), 8), None
     master, votes = Counter(each.master for each in found.values()).most_common(1)[0]
     if master is None:
         detail = f"the Sentinels monitor no master named {name}"
@@ -68,10 +68,11 @@ def look_at_sentinels(name: str, answers: Asked[Sentinel]) -> tuple[Finding, Out
     what = f"sentinel {name}: master {master}, named by {votes} of {counted(total, 'Sentinel')}"
     what += f", quorum {quorum}" if quorum else ""
     few = "most Sentinels do not answer" if len(found) * 2 <= total else None
+    restart = _step(answers.values(), _START_SENTINELS)
     if trouble := next((each.no_quorum for each in views if each.no_quorum), few):
-        return warning(topic, f"{what}; no failover is possible: {trouble}", _step(silent, _START_SENTINELS)), outlook
+        return warning(topic, f"{what}; no failover is possible: {trouble}", restart), outlook
     if silent:
-        return warning(topic, f"{what}; no answer from {silent}", _step(silent, _START_SENTINELS)), outlook
+        return warning(topic, f"{what}; no answer from {silent}", restart), outlook
     if total < 3:
         return warning(topic, what, "run three Sentinels on three hosts, so that one of them may fail"), outlook
     return ok(topic, what), outlook
@@ -80,9 +81,9 @@ def look_at_sentinels(name: str, answers: Asked[Sentinel]) -> tuple[Finding, Out
 def look_at_members(slot: int, prefix: str, answers: Asked[Member]) -> tuple[Finding, Outlook | None]:
     """Whether the Cluster serves the prefix's slot, and the owner of the slot."""
     topic, silent = TOPOLOGY_FINDINGS[0], _silent(answers)
-    found = {node: each for node, each in answers.items() if not isinstance(each, str)}
+    found = {node: each for node, each in answers.items() if not isinstance(each, NoAnswer)}
     if not found:
-        return failed(topic, f"no node of the Cluster answers ({silent})", _step(silent, START), 8), None
+        return failed(topic, f"no node of the Cluster answers ({silent})", _step(answers.values(), START), 8), None
     owner, votes = Counter(each.owner for each in found.values()).most_common(1)[0]
     if owner is None or votes * 2 <= len(found):
         detail = f"the nodes do not agree on the owner of slot {slot} of {prefix}"
@@ -96,7 +97,7 @@ def look_at_members(slot: int, prefix: str, answers: Asked[Member]) -> tuple[Fin
         detail = f"{what}; cluster_state is not ok at {_listed(bad)}"
         return warning(topic, detail, "find the failed nodes with CLUSTER NODES, and start them"), outlook
     if silent:
-        fix = _step(silent, "start that node, or remove it with CLUSTER FORGET")
+        fix = _step(answers.values(), "start that node, or remove it with CLUSTER FORGET")
         return warning(topic, f"{what}; no answer from {silent}", fix), outlook
     return ok(topic, f"{what}, cluster_state ok"), outlook
 
@@ -104,9 +105,9 @@ def look_at_members(slot: int, prefix: str, answers: Asked[Member]) -> tuple[Fin
 def look_at_failover(outlook: Outlook, servers: Asked[Server]) -> Finding:
     """Whether a replica could take over, soon enough, and without losing what an isolated master accepts."""
     topic, master = TOPOLOGY_FINDINGS[1], servers[outlook.master]
-    if isinstance(master, str):
+    if isinstance(master, NoAnswer):
         detail = f"the master {outlook.master} does not answer ({master})"
-        return failed(topic, detail, _step(master, "start it, or wait until a replica has taken over"), 8)
+        return failed(topic, detail, _step([master], "start it, or wait until a replica has taken over"), 8)
     needed, replicas = _number(master.settings, "min-replicas-to-write"), master.replicas
     detect_ms = outlook.detect_ms or _number(master.settings, "cluster-node-timeout")
     what = f"{counted(replicas, 'replica')} connected, min-replicas-to-write {_shown(needed)}"
@@ -131,7 +132,7 @@ def look_at_replicas(outlook: Outlook, servers: Asked[Server]) -> Finding:
     topic, master = TOPOLOGY_FINDINGS[2], servers[outlook.master]
     if not outlook.replicas:
         return ok(topic, "none")
-    theirs = {} if isinstance(master, str) else master.settings
+    theirs = {} if isinstance(master, NoAnswer) else master.settings
     troubles = [f"{node} {what}" for node in outlook.replicas for what in _troubles(servers[node], theirs)]
     names = ", ".join(map(str, outlook.replicas[:_LISTED]))
     if troubles:
@@ -140,9 +141,9 @@ def look_at_replicas(outlook: Outlook, servers: Asked[Server]) -> Finding:
     return ok(topic, f"{names}: in step with the master, with the same limits")
 
 
-def _troubles(server: Server | str, masters: Mapping[str, str]) -> list[str]:
+def _troubles(server: Server | NoAnswer, masters: Mapping[str, str]) -> list[str]:
     """What is wrong with one replica."""
-    if isinstance(server, str):
+    if isinstance(server, NoAnswer):
         return [f"does not answer ({server})"]
     found = [] if server.in_step or not server.role else ["is not connected to its master"]
     if server.settings.get("maxmemory", "0") != "0" and server.settings.get("maxmemory-policy") != "noeviction":
@@ -155,14 +156,14 @@ def _troubles(server: Server | str, masters: Mapping[str, str]) -> list[str]:
     return found
 
 
-def _step(reasons: str, usual: str) -> str:
-    """The next step for servers that do not answer for these reasons."""
-    return RENEW if "TLS: " in reasons else usual
+def _step(answers: Iterable[object], usual: str) -> str:
+    """The next step when some of the servers do not answer; ``usual`` unless it is because of a certificate."""
+    return RENEW if any(isinstance(each, NoAnswer) and each.untrusted for each in answers) else usual
 
 
 def _silent(answers: Mapping[Address, object]) -> str:
     """The servers without an answer, each with the reason."""
-    return _listed([f"{node}: {each}" for node, each in answers.items() if isinstance(each, str)])
+    return _listed([f"{node}: {each}" for node, each in answers.items() if isinstance(each, NoAnswer)])
 
 
 def _listed(texts: list[str]) -> str:

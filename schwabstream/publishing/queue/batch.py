@@ -11,6 +11,8 @@ from schwabstream.publishing.queue.report_command import ReportCommand
 from schwabstream.publishing.queue.symbol_channels import SymbolChannels
 from schwabstream.report import Count
 
+SIZE_BOUNDS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0)
+
 
 class Batch:
     """The batch in flight: the names to which its commands write, in order.

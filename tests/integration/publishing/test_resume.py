@@ -70,7 +70,7 @@ async def test_what_is_no_longer_kept_is_reported_with_its_exact_number(redis_se
     clock = replace(LIVE_CLOCK, monotonic=lambda: LIVE_CLOCK.monotonic() + moved[0])
     async with written(redis_server, 10, clock=clock, on_loss=losses.append) as publisher:
         moved[0] += 20
-        await until(lambda: publisher._kept.events == 0)
+        await until(lambda: publisher._resume.kept.events == 0)
         for n in range(10, 15):
             publisher.publish(Channel.TICKS, event(n=n))
         await until(lambda: publisher.published == 15)

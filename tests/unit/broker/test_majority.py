@@ -51,6 +51,19 @@ def ask(servers: Servers, *seeds: Address, rounds: int = 1) -> tuple[Round, floa
     return run_virtual(run(), VirtualLoop())
 
 
+def after_the_seed_died(servers: Servers) -> Round:
+    """The third round; the only seed, A, dies after the first."""
+
+    async def run() -> Round:
+        majority = Majority([A], servers.ask)
+        await majority.ask_all()
+        del servers.answers[A]
+        await majority.ask_all()
+        return await majority.ask_all()
+
+    return run_virtual(run(), VirtualLoop())
+
+
 @pytest.mark.parametrize(
     ("named", "elected"),
     [
@@ -85,14 +98,7 @@ def test_a_sentinel_that_answered_is_asked_again_although_it_does_not_name_itsel
     """The only Sentinel that still answers, and is no seed, is found in every later round."""
     servers = Servers({A: answer(A, ONE, B, C), B: answer(B, ONE, A, C)})
 
-    async def run() -> Round:
-        majority = Majority([A], servers.ask)
-        await majority.ask_all()
-        del servers.answers[A]
-        await majority.ask_all()
-        return await majority.ask_all()
-
-    assert run_virtual(run(), VirtualLoop()).elected == ONE
+    assert after_the_seed_died(servers).elected == ONE
 
 
 def test_a_server_that_names_thousands_does_not_have_them_all_asked() -> None:
@@ -109,14 +115,7 @@ def test_what_the_topology_named_last_is_asked_when_all_seeds_are_gone() -> None
     """A seed that dies later does not matter, because the others are remembered."""
     servers = Servers({A: answer(A, ONE, B, C), B: answer(B, ONE, C), C: answer(C, ONE, B)})
 
-    async def run() -> Round:
-        majority = Majority([A], servers.ask)
-        await majority.ask_all()
-        del servers.answers[A]
-        await majority.ask_all()
-        return await majority.ask_all()
-
-    found = run_virtual(run(), VirtualLoop())
+    found = after_the_seed_died(servers)
     assert found.elected == ONE
     assert set(found.answers) == {B.host, C.host}
 

@@ -13,7 +13,7 @@ from tests.support.channel_messages import FIRST, everything, payload
 
 
 class Streamer:
-    """A publisher as the channels show it, and one reader's link to it; ``first`` is the first one that caught up."""
+    """A publisher as the channels show it, and one reader's link to it; ``first``: the first connection to catch up."""
 
     def __init__(self) -> None:
         self.seq = dict.fromkeys(Channel, FIRST)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from schwabstream.broker.url import RENEW, Address
+from schwabstream.broker.url import RENEW, START, Address
 from schwabstream.commands.doctor.findings import Finding, Verdict
-from schwabstream.commands.doctor.inspection import Member, Sentinel, Server
+from schwabstream.commands.doctor.inspection import Member, NoAnswer, Sentinel, Server
 from schwabstream.commands.doctor.topology import (
     Outlook,
     look_at_failover,
@@ -43,23 +43,24 @@ def test_sentinels_that_agree() -> None:
     assert (found.master, found.replicas, found.detect_ms) == (A, (B, C), 5000)
 
 
+REFUSED = NoAnswer("refused")
 NO_QUORUM = Sentinel(A, no_quorum="NOQUORUM 1 usable Sentinels")
 
 
 @pytest.mark.parametrize(
     ("answers", "verdict", "words"),
     [
-        ([AGREED, AGREED, "refused"], Verdict.WARNING, "no answer from 10.0.0.3:26379: refused"),
-        ([AGREED, "refused", "refused"], Verdict.WARNING, "no failover is possible: most Sentinels do not answer"),
+        ([AGREED, AGREED, REFUSED], Verdict.WARNING, "no answer from 10.0.0.3:26379: refused"),
+        ([AGREED, REFUSED, REFUSED], Verdict.WARNING, "no failover is possible: most Sentinels do not answer"),
         ([AGREED, NO_QUORUM, AGREED], Verdict.WARNING, "no failover is possible: NOQUORUM 1 usable"),
         ([AGREED, AGREED, Sentinel(B)], Verdict.OK, "master 10.0.0.1:6379, named by 2 of 3 Sentinels"),
         ([AGREED, Sentinel(B)], Verdict.FAILED, "name different masters (10.0.0.1:6379, 10.0.0.2:6379)"),
         ([AGREED, AGREED], Verdict.WARNING, "named by 2 of 2 Sentinels"),
         ([Sentinel(None)] * 3, Verdict.FAILED, "monitor no master named mymaster"),
-        (["refused"] * 3, Verdict.FAILED, "no Sentinel answers"),
+        ([REFUSED] * 3, Verdict.FAILED, "no Sentinel answers"),
     ],
 )
-def test_sentinels_that_do_not(answers: list[Sentinel | str], verdict: Verdict, words: str) -> None:
+def test_sentinels_that_do_not(answers: list[Sentinel | NoAnswer], verdict: Verdict, words: str) -> None:
     """What keeps a run from working fails; what only rules out a failover is a warning; both have a next step."""
     finding, found = look_at_sentinels("mymaster", dict(zip(SENTINELS, answers, strict=False)))
     assert (finding.verdict, finding.code) == (verdict, 8 if verdict is Verdict.FAILED else 0)
@@ -72,14 +73,14 @@ def test_sentinels_that_do_not(answers: list[Sentinel | str], verdict: Verdict, 
     ("answers", "verdict", "words"),
     [
         ([VIEW, VIEW, VIEW], Verdict.OK, "3 nodes, slot 7 of {p} is at 10.0.0.1:6379, cluster_state ok"),
-        ([VIEW, VIEW, "refused"], Verdict.WARNING, "no answer from 10.0.0.3:6379: refused"),
+        ([VIEW, VIEW, REFUSED], Verdict.WARNING, "no answer from 10.0.0.3:6379: refused"),
         ([VIEW, Member("fail", A, (B,), ())], Verdict.WARNING, "cluster_state is not ok at 10.0.0.2:6379"),
         ([VIEW, Member("ok", B, (), ())], Verdict.FAILED, "do not agree on the owner of slot 7"),
         ([Member("ok", None, (), ())] * 3, Verdict.FAILED, "do not agree on the owner of slot 7"),
-        (["refused"] * 3, Verdict.FAILED, "no node of the Cluster answers"),
+        ([REFUSED] * 3, Verdict.FAILED, "no node of the Cluster answers"),
     ],
 )
-def test_nodes_of_a_cluster(answers: list[Member | str], verdict: Verdict, words: str) -> None:
+def test_nodes_of_a_cluster(answers: list[Member | NoAnswer], verdict: Verdict, words: str) -> None:
     """The slot needs an owner that most nodes agree on; a node that is down or unsure is a warning."""
     finding, found = look_at_members(7, "{p}", dict(zip((A, B, C), answers, strict=False)))
     assert finding.verdict is verdict
@@ -107,10 +108,10 @@ def test_nodes_of_a_cluster(answers: list[Member | str], verdict: Verdict, words
         (Server("master", False, 0, {}), 5000, Verdict.WARNING, "start a replica"),
         (Server("master", False, 0, LIMITS), 5000, Verdict.FAILED, "the master refuses all writes"),
         (Server("master", False, 2, {"cluster-node-timeout": "15001"}), None, Verdict.WARNING, "after 15.001 s"),
-        ("refused", 5000, Verdict.FAILED, "the master 10.0.0.1:6379 does not answer (refused)"),
+        (REFUSED, 5000, Verdict.FAILED, "the master 10.0.0.1:6379 does not answer (refused)"),
     ],
 )
-def test_a_failover(master: Server | str, detect_ms: int | None, verdict: Verdict, words: str) -> None:
+def test_a_failover(master: Server | NoAnswer, detect_ms: int | None, verdict: Verdict, words: str) -> None:
     """A replica, min-replicas-to-write and a detection time within what is kept: each has its fix."""
     finding = look_at_failover(outlook(detect_ms), {A: master})
     assert finding.verdict is verdict
@@ -122,7 +123,7 @@ def test_a_failover(master: Server | str, detect_ms: int | None, verdict: Verdic
     [
         (REPLICA, None),
         (Server("", False, 0), None),
-        ("refused", "10.0.0.3:6379 does not answer (refused)"),
+        (REFUSED, "10.0.0.3:6379 does not answer (refused)"),
         (Server("slave", False, 0, LIMITS), "10.0.0.3:6379 is not connected to its master"),
         (Server("slave", True, 0, LIMITS | {"min-replicas-to-write": "0"}), "another min-replicas-to-write than"),
         (Server("slave", True, 0, {"client-output-buffer-limit": "none"}), "another client-output-buffer-limit than"),
@@ -132,7 +133,7 @@ def test_a_failover(master: Server | str, detect_ms: int | None, verdict: Verdic
         ),
     ],
 )
-def test_replicas(replica: Server | str, words: str | None) -> None:
+def test_replicas(replica: Server | NoAnswer, words: str | None) -> None:
     """A replica must be in step and have the master's limits; what this user may not see does not count."""
     finding = look_at_replicas(outlook(), {A: MASTER, B: REPLICA, C: replica})
     assert (finding.verdict is Verdict.OK) is (words is None)
@@ -141,7 +142,7 @@ def test_replicas(replica: Server | str, words: str | None) -> None:
 
 def test_a_server_whose_certificate_cannot_be_trusted_needs_another_certificate() -> None:
     """Starting a server does not help against its certificate, so the next step names the certificate."""
-    expired = "TLS: certificate has expired"
+    expired = NoAnswer("TLS: certificate has expired", untrusted=True)
     findings = [
         look_at_sentinels("mymaster", dict(zip(SENTINELS, [AGREED, AGREED, expired], strict=True)))[0],
         look_at_sentinels("mymaster", dict.fromkeys(SENTINELS, expired))[0],
@@ -150,3 +151,11 @@ def test_a_server_whose_certificate_cannot_be_trusted_needs_another_certificate(
         look_at_failover(outlook(), {A: expired}),
     ]
     assert {finding.fix for finding in findings} == {RENEW}
+
+
+def test_another_trouble_with_tls_does_not_blame_the_certificate() -> None:
+    """A server without TLS behind ``rediss://`` has no certificate to replace."""
+    plain = NoAnswer("TLS: WRONG_VERSION_NUMBER")
+    finding, _ = look_at_sentinels("mymaster", dict.fromkeys(SENTINELS, plain))
+    assert "TLS: WRONG_VERSION_NUMBER" in finding.detail
+    assert finding.fix == START
