@@ -8,7 +8,7 @@ not arrive does. When the reader is too slow, the newest tick and book of a symb
 """
 
 from collections import Counter, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import ValidationError
@@ -143,6 +143,15 @@ class ConflatingQueue:
             if not message.live and message.channel not in self._seen.present:
                 self._values[message.channel] = message.mark
         self._report_breaks()
+
+    def refresh(self, channel: Channel, last_values: Iterable[bytes], now_us: int) -> None:
+        """Queue those of these last values that are newer than the newest event of their symbol."""
+        if self._held is not None:  # catch_up brings newer ones
+            return
+        self._now_us = now_us
+        for payload in last_values:
+            if value := self._read(channel, payload, now_us, live=False):
+                self._accept(value)
 
     def holds(self, key: str) -> bool:
         """Whether an event of that key is queued."""
