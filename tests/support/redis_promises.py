@@ -25,7 +25,7 @@ Written = Mapping[tuple[str, int], Sequence[float]]
 """When Redis wrote each event to its stream."""
 
 
-def judge(deployment: Deployment, hindered: Hindered, lost_after: Losses) -> None:
+def judge(deployment: Deployment, lost_after: Losses) -> None:
     """Hold everything that happened against the promises."""
     ledger = deployment.ledger
     crashed = [line for line in deployment.logs if line["event"] == "a part of the run failed; the stream continues"]
@@ -38,7 +38,7 @@ def judge(deployment: Deployment, hindered: Hindered, lost_after: Losses) -> Non
         _judge_stream(channel, seqs, owners)
     for run in ledger.runs:
         _judge_losses(run, streams, ledger.written, lost_after)
-        _judge_lease(run, hindered)
+        _judge_lease(run, deployment.hindered)
     _judge_last_values(deployment.redis.data)
     for name, heard in ledger.heard.items():
         assert heard.error is None, f"{name} ended: {heard.error}"
