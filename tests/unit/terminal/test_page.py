@@ -112,6 +112,22 @@ def test_a_narrow_header_cuts_the_reason_first(width: int, line: str) -> None:
     assert shown.fitted(width).plain == line
 
 
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (90, "unhealthy: 1 of 2 symbols without data  simulated prices  streaming for 5m00  delay 45 ms"),
+        (80, "unhealthy: 1 of 2 symbols without data  simulated prices  streaming for 5m00"),
+        (60, "unhealthy: 1 of 2 symbols without data  simulated prices"),
+        (50, "unhealthy: 1 of 2 symbols witho…  simulated prices"),
+        (40, "unhealthy: 1 of 2 symbols without data"),
+    ],
+)
+def test_facts_give_way_to_a_trouble(width: int, line: str) -> None:
+    """A trouble is cut for the mark of simulated prices, if enough of it is left to read, but not for other facts."""
+    symbols = [FRESH, SymbolReport(symbol="B", key="B", asset="EQUITY")]
+    assert header(report(symbols=symbols, lag=lag(45, 0), simulated=True), NOW).fitted(width).plain == line
+
+
 def test_the_last_facts_give_way_first() -> None:
     """On a narrow screen simulated prices are still marked when the delay no longer fits."""
     shown = header(report(lag=lag(45, 0), simulated=True), NOW)
