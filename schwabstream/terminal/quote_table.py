@@ -69,7 +69,7 @@ class QuoteTable:
 
     def __init__(self, watchlist: Watchlist, *, sort: str | None = None, question: str | None = None) -> None:
         self.watchlist = watchlist
-        self.browse: Browse[Quote] = Browse(SORTS, _searched, self._pause, order=sort, question=question)
+        self.browse: Browse[Quote] = Browse(SORTS, _matches, self._pause, order=sort, question=question)
         self._widths: dict[int, int] = {}
         self._state: str | None = None
         self._drawn_at = 0.0
@@ -257,9 +257,10 @@ def delayed(quotes: Iterable[Quote]) -> list[Text]:
     return [one_line("d: delayed quotes")] if marked else []
 
 
-def _searched(quote: Quote) -> str:
-    """The text that a filter searches."""
-    return f"{quote.symbol.alias} {quote.contract or ''}"
+def _matches(quote: Quote, part: str) -> bool:
+    """Whether the symbol or the contract has this part, in lower case; the exchange counts once a colon is typed."""
+    symbol = quote.symbol.alias if ":" in part else quote.symbol.alias.partition(":")[0]
+    return part in f"{symbol} {quote.contract or ''}".casefold()
 
 
 def _trend(quote: Quote) -> str:
