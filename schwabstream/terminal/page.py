@@ -3,6 +3,7 @@
 The header has the state and how long it has lasted, the trouble, whether prices are simulated, and the delay.
 """
 
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -19,6 +20,7 @@ _GOOD, _BAD, _SIMULATED = "bold green", "bold red", "bold magenta"
 _LEAST_LEAD: Final = 24
 HEALTH_FROM: Final = 12
 """Lines of a screen that has a health line; on a lower one, another row is worth more."""
+_UNBROKEN: Final = "\N{NO-BREAK SPACE}"
 _NOT_OPEN: Final = ("break", "closed")
 
 
@@ -194,9 +196,11 @@ def paused(watchlist: Watchlist, now_s: float) -> str:
     return "" if at is None else f"paused since {text.clock(int(at * 1000), now_s)}"
 
 
-def key_list(keys: Sequence[tuple[str, str]], lines: int) -> RenderableType:
-    """The keys with their meanings, one to a line if they fit into so many lines, else as a paragraph."""
-    if len(keys) <= lines:
+def key_list(keys: Sequence[tuple[str, str]], size: ConsoleDimensions) -> RenderableType:
+    """The keys with their meanings, one to a line if they fit into that ``size``, else as many as fit on each."""
+    if len(keys) <= size.height:
         columns = Column("", 0, left=True), Column("", 0, left=True)
         return Grid(columns, [(Cell(key, "bold"), Cell(meaning)) for key, meaning in keys], header=False)
-    return Text("  ".join(f"{key}: {meaning}" for key, meaning in keys))
+    joined = GAP.join(f"{key}: {meaning}".replace(" ", _UNBROKEN) for key, meaning in keys)
+    lines = textwrap.wrap(joined, max(1, size.width), break_on_hyphens=False)
+    return Text("\n".join(lines).replace(_UNBROKEN, " "), no_wrap=True)

@@ -132,7 +132,7 @@ class QuoteTable:
         shown = self.browse.window(self.watchlist.quotes, None if size is None else size.height - 1)
         if size is not None and self.browse.lists_keys:
             self._grid = None
-            return key_list(TABLE_KEYS, size.height)
+            return key_list(TABLE_KEYS, size)
         return self._rows(shown, now_s, None if size is None else self.browse.selected)
 
     def note(self, now_s: float) -> str:

@@ -108,7 +108,7 @@ class Ladder:
             return Group(first.whole, self.body(now_s), *below)
         below = [*uncut(first, size), *below]
         inner = ConsoleDimensions(size.width, lines_between(below, size))
-        shown = key_list(_KEYS, inner.height) if self._controls.lists_keys else self.body(now_s, inner)
+        shown = key_list(_KEYS, inner) if self._controls.lists_keys else self.body(now_s, inner)
         return Group(first, shown, *below)
 
     def changes(self, now_s: float) -> None:

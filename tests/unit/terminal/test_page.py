@@ -235,8 +235,18 @@ def test_keys_are_listed_one_to_a_line_where_they_fit(lines: int, drawn: list[st
     """On a low screen they are a paragraph."""
     console = Console(width=60, color_system=None)
     with console.capture() as capture:
-        console.print(key_list([("q", "leave"), ("Esc", "clear")], lines))
+        console.print(key_list([("q", "leave"), ("Esc", "clear")], ConsoleDimensions(60, lines)))
     assert [line.split() for line in capture.get().splitlines()] == [line.split() for line in drawn]
+
+
+def test_a_line_of_keys_ends_between_two_keys() -> None:
+    """A paragraph of keys does not split a key from its meaning, nor either of them."""
+    console = Console(width=24, color_system=None)
+    with console.capture() as capture:
+        console.print(
+            key_list([("↑ ↓", "select a row"), ("Ctrl-L", "draw again"), ("q", "leave")], ConsoleDimensions(24, 2))
+        )
+    assert capture.get().splitlines() == ["↑ ↓: select a row", "Ctrl-L: draw again", "q: leave"]
 
 
 @pytest.mark.usefixtures("utc")
