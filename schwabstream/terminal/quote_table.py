@@ -55,7 +55,6 @@ _COLUMNS: Final = (
 )
 _LAST: Final = 3
 _UP, _DOWN, _STALE, _ROLL = "green", "red", "dim", "bold magenta"
-_DESCRIPTION_WIDTH: Final = 44
 
 
 class QuoteTable:
@@ -216,7 +215,7 @@ class QuoteTable:
             *_day(quote, look),
             self._age(quote, look),
             Cell(text.rate(report.rate) if report else text.UNKNOWN, style),
-            Cell(safe((report and report.description) or "")[:_DESCRIPTION_WIDTH], style),
+            Cell(safe((report and report.description) or ""), style),
         ]
 
     def _look(self, quote: Quote, now_s: float) -> "_Look":
