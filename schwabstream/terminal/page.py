@@ -4,7 +4,7 @@ The header has the state and how long it has lasted, the trouble, whether prices
 """
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderableType, RenderResult
@@ -14,7 +14,7 @@ from schwabstream.escapes import safe
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import GAP, Cell, Column, Grid
-from schwabstream.terminal.watchlist import Watchlist
+from schwabstream.terminal.watchlist import Quote, Watchlist
 
 _GOOD, _BAD, _SIMULATED = "bold green", "bold red", "bold magenta"
 _LEAST_LEAD: Final = 24
@@ -168,6 +168,12 @@ def health(report: StreamerReport, now_s: float, *, rate: float | None = None, r
 def one_line(shown: str, style: str = "dim") -> Text:
     """A note of one line, cut where the screen ends."""
     return Text(shown, style, no_wrap=True, overflow="ellipsis")
+
+
+def delayed(quotes: Iterable[Quote]) -> list[Text]:
+    """The meaning of the mark after a symbol, if a symbol has it."""
+    marked = any(quote.tick and quote.tick.delayed for quote in quotes)
+    return [one_line("d: delayed quotes")] if marked else []
 
 
 def footer(watchlist: Watchlist, *, live: bool) -> list[Text]:

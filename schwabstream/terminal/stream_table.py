@@ -19,8 +19,8 @@ from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
-from schwabstream.terminal.page import HEALTH_FROM, Header, compose, header, health, one_line, uncut
-from schwabstream.terminal.quote_table import QuoteTable, delayed
+from schwabstream.terminal.page import HEALTH_FROM, Header, compose, delayed, header, health, one_line, uncut
+from schwabstream.terminal.quote_table import QuoteTable
 from schwabstream.terminal.screen.live_screen import STREAMER_SHARE, LiveScreen, View
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
