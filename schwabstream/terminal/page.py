@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
@@ -151,8 +152,15 @@ def _delay(report: StreamerReport) -> str | None:
     return f"delay {text.delay(exchange + (redis or 0.0))}"
 
 
-def health(report: StreamerReport, now_s: float, *, rate: float | None = None, redis: str | None = None) -> Text:
-    """One line of figures of the run.
+def health(
+    report: StreamerReport,
+    now_s: float,
+    size: ConsoleDimensions | None = None,
+    *,
+    rate: float | None = None,
+    redis: str | None = None,
+) -> Text:
+    """One line of figures of the run, as many as fit on a screen of that ``size``; None: all.
 
     ``rate`` is the number of updates a second, ``redis`` the address that is written to; None: those in the report.
     """
@@ -162,7 +170,23 @@ def health(report: StreamerReport, now_s: float, *, rate: float | None = None, r
     parts = [f"{rate:,.1f} updates/s", f"{report.dropped:,} dropped"]
     parts += [text.counted(report.gaps, "gap")] if report.gaps else []
     parts += [f"Redis {safe(redis)}"] if redis else []
-    return one_line(GAP.join([*parts, events]))
+    return _fitting([*parts, events], size)
+
+
+def keys_line(size: ConsoleDimensions | None, *keys: str) -> Text:
+    """One line of keys with their meanings, as many as fit on a screen of that ``size``; None: all."""
+    return _fitting(keys, size, "   ")
+
+
+def _fitting(parts: Sequence[str], size: ConsoleDimensions | None, gap: str = GAP) -> Text:
+    """As many of the parts as fit, from the first, which is always there."""
+    shown = parts[0]
+    for part in parts[1:]:
+        wider = f"{shown}{gap}{part}"
+        if size is not None and cell_len(wider) > size.width:
+            break
+        shown = wider
+    return one_line(shown)
 
 
 def one_line(shown: str, style: str = "dim") -> Text:

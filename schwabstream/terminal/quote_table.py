@@ -197,7 +197,7 @@ class QuoteTable:
         if missing := watchlist.not_streamed():
             lines.append(one_line(missing, "bold"))
         if watchlist.report is not None and size.height >= HEALTH_FROM:
-            lines.append(health(watchlist.report, now_s))
+            lines.append(health(watchlist.report, now_s, size))
         return lines + footer(watchlist, live=True)
 
     def _row(self, quote: Quote, now_s: float, mark: str) -> list[Cell]:
