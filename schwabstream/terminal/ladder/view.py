@@ -11,6 +11,7 @@ from rich.text import Text
 
 from schwabstream.escapes import safe
 from schwabstream.events import Channel, Event, Level, Level2Event
+from schwabstream.protocol.subscriptions import book_services
 from schwabstream.terminal import text
 from schwabstream.terminal.browsing import SCREEN_KEYS, Controls
 from schwabstream.terminal.grid import CUT_TO, GAP, Cell, Column, Grid
@@ -37,6 +38,7 @@ _COLUMNS: Final = (
 _BLANK: Final = (_EMPTY,) * 5  # the columns on one side of the price
 _BID, _ASK = "green", "red"
 _LAST_TRADE: Final = "◂"
+_NO_BOOK: Final = "Schwab streams no order book for this symbol"
 _TITLES_FROM: Final = 7  # lines for levels; with fewer, another level is worth more than the titles of the columns
 _PRINT_WIDTH: Final = 80
 _VENUES_WIDTH: Final = 2 * (CUT_TO + len(GAP))
@@ -119,7 +121,8 @@ class Ladder:
         quote, book, now_s = self._quote, self._quote.book, self.watchlist.shown_at(now_s)
         title = self._title(now_s)
         if book is None:
-            return Group(title, Text(self.watchlist.not_streamed() or "no book yet", "dim"))
+            awaited = "no book yet" if book_services(quote.symbol, {}) else _NO_BOOK
+            return Group(title, Text(self.watchlist.not_streamed() or awaited, "dim"))
         note = [] if book.source == "book" else [one_line(why_top_of_book(book))]
         depth = self._depth if book.source == "book" else 1
         parts = (summary(quote, book, depth), *note)

@@ -289,6 +289,14 @@ def test_a_missing_book_and_invalid_messages_are_shown() -> None:
     assert "Ctrl-C" not in drawn
 
 
+@pytest.mark.parametrize("symbol", ["$SPX", "EUR/USD", "./ESZ26C6900"])
+def test_a_symbol_without_a_book_at_schwab_is_not_awaited(symbol: str) -> None:
+    """Indices, currencies and options on futures have no book service, so that no book is on its way."""
+    drawn = text_of(Ladder(watchlist(None, symbol)).body(NOW, LIVE))
+    assert "Schwab streams no order book for this symbol" in drawn
+    assert "no book yet" not in drawn
+
+
 def test_foreign_text_is_shown_as_text() -> None:
     """A venue's name or a service's cannot draw."""
     drawn = text_of(
