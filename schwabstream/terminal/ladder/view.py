@@ -35,6 +35,7 @@ _COLUMNS: Final = (
     Column("Venues", 5, left=True, cut=True, sparse=True),
     Column("Traded", 4, sparse=True),
 )
+_BARS: Final = (3, 7)
 _BLANK: Final = (_EMPTY,) * 5  # the columns on one side of the price
 _BID, _ASK = "green", "red"
 _LAST_TRADE: Final = "◂"
@@ -154,13 +155,15 @@ class Ladder:
         asks, bids = book.asks[:depth], book.bids[:depth]
         # Lines are kept for as many levels as there were, so that the best prices stay in place.
         self._most_asks, self._most_bids = max(self._most_asks, len(asks)), max(self._most_bids, len(bids))
+        bar = self._bar(width)
         if width != self._width:
-            self._width, self._widths = width, {}
+            # Bars that grow into their columns would move the prices.
+            self._width, self._widths = width, dict.fromkeys(_BARS, bar)
         titled = lines > _TITLES_FROM
         lines -= titled
         layout = fit(Side(len(asks), self._most_asks), Side(len(bids), self._most_bids), lines, self._scroll)
         self._scroll, self._page = layout.scroll, max(1, lines // 2)
-        rows = self._rows(asks, layout.asks, bids, layout.bids, self._bar(width))
+        rows = self._rows(asks, layout.asks, bids, layout.bids, bar)
         return Grid(_COLUMNS, rows, self._widths, header=titled)
 
     def _rows(
