@@ -57,6 +57,7 @@ _COLUMNS: Final = (
 _SORTED_BY: Final = {"change": "%", "volume": "Volume"}
 _RANK_OF_ORDER: Final = 5
 _LAST: Final = 3
+_NET: Final = 5
 _UP, _DOWN, _STALE, _ROLL = "green", "red", "dim", "bold magenta"
 
 
@@ -171,9 +172,9 @@ class QuoteTable:
         tick, row.tick, row.flashes = quote.tick, quote.tick, quote.flashes(now_s)
         look = _Look(now_s, row.look.notation, None, "", _trend(quote))
         cells = {_LAST: _last(quote, look)}
-        for first, shown, cells_of in _PRICES:
+        for index, (shown, cell_of) in enumerate(_PRICES, _NET):
             if shown(tick) != shown(before):
-                cells.update(enumerate(cells_of(quote, look), first))
+                cells[index] = cell_of(quote, look)
         return cells
 
     def _rows(self, quotes: Iterable[Quote], now_s: float, marked: Quote | None) -> Grid:
@@ -213,8 +214,7 @@ class QuoteTable:
         ]
         return [
             *cells,
-            *_change(quote, look),
-            *_touch(quote, look),
+            *(cell_of(quote, look) for _, cell_of in _PRICES),
             *_day(quote, look),
             self._age(quote, look),
             Cell(text.rate(report.rate) if report else text.UNKNOWN, style),
@@ -293,24 +293,35 @@ def _expiration(quote: Quote, look: _Look) -> Cell:
     return Cell(text.days(days), _ROLL if is_roll_week and not look.style else look.style)
 
 
-def _change(quote: Quote, look: _Look) -> list[Cell]:
-    """Net, %."""
-    return [
-        Cell(text.signed(quote.net_change, look.notation), look.trend),
-        Cell(text.percent(quote.percent_change), look.trend),
-    ]
+def _net(quote: Quote, look: _Look) -> Cell:
+    return Cell(text.signed(quote.net_change, look.notation), look.trend)
 
 
-def _touch(quote: Quote, look: _Look) -> list[Cell]:
-    """The size and the price of the bid, the price and the size of the ask, the spread."""
-    bid, bid_size, ask, ask_size = _top(quote)
-    return [
-        Cell(f"{text.count(bid_size)} ×", look.style),
-        Cell(text.price(bid, look.notation), look.style),
-        Cell(text.price(ask, look.notation), look.style),
-        Cell(f"× {text.count(ask_size)}", look.style),
-        Cell(_spread(quote), look.style),
-    ]
+def _percent(quote: Quote, look: _Look) -> Cell:
+    return Cell(text.percent(quote.percent_change), look.trend)
+
+
+def _bid_size(quote: Quote, look: _Look) -> Cell:
+    return Cell(f"{text.count(quote.tick.bid_size if quote.tick else None)} ×", look.style)
+
+
+def _bid(quote: Quote, look: _Look) -> Cell:
+    return Cell(text.price(quote.tick.bid_price if quote.tick else None, look.notation), look.style)
+
+
+def _ask(quote: Quote, look: _Look) -> Cell:
+    return Cell(text.price(quote.tick.ask_price if quote.tick else None, look.notation), look.style)
+
+
+def _ask_size(quote: Quote, look: _Look) -> Cell:
+    return Cell(f"× {text.count(quote.tick.ask_size if quote.tick else None)}", look.style)
+
+
+def _spread(quote: Quote, look: _Look) -> Cell:
+    spread = quote.spread
+    if spread is None:
+        return Cell(text.UNKNOWN, look.style)
+    return Cell(f"{spread:g}t" if quote.tick_size else text.price(spread, look.notation), look.style)
 
 
 def _day(quote: Quote, look: _Look) -> list[Cell]:
@@ -328,21 +339,13 @@ def _day(quote: Quote, look: _Look) -> list[Cell]:
     ]
 
 
-def _top(quote: Quote) -> tuple[float | None, int | None, float | None, int | None]:
-    """Bid, its size, ask, its size."""
-    tick = quote.tick
-    return (tick.bid_price, tick.bid_size, tick.ask_price, tick.ask_size) if tick else (None, None, None, None)
-
-
-def _spread(quote: Quote) -> str:
-    spread = quote.spread
-    if spread is None:
-        return text.UNKNOWN
-    return f"{spread:g}t" if quote.tick_size else text.price(spread, quote.notation)
-
-
-_PRICES: Final[tuple[tuple[int, Callable[[Any], object], Callable[[Quote, _Look], list[Cell]]], ...]] = (
-    (5, attrgetter("net_change", "last_price", "close_price"), _change),
-    (7, attrgetter("bid_price", "bid_size", "ask_price", "ask_size"), _touch),
+_PRICES: Final[tuple[tuple[Callable[[Any], object], Callable[[Quote, _Look], Cell]], ...]] = (
+    (attrgetter("net_change", "last_price", "close_price"), _net),
+    (attrgetter("net_change", "last_price", "close_price"), _percent),
+    (attrgetter("bid_size"), _bid_size),
+    (attrgetter("bid_price"), _bid),
+    (attrgetter("ask_price"), _ask),
+    (attrgetter("ask_size"), _ask_size),
+    (attrgetter("bid_price", "ask_price"), _spread),
 )
-"""Neighbouring columns that change together: the first of them, the values of a tick that they show, their cells."""
+"""The columns from ``_NET`` on: the values of a tick that each of them shows, and its cell."""
