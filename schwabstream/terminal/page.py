@@ -3,9 +3,11 @@
 The header has the state and how long it has lasted, the trouble, whether prices are simulated, and the delay.
 """
 
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
@@ -13,19 +15,21 @@ from schwabstream.escapes import safe
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import GAP, Cell, Column, Grid
-from schwabstream.terminal.watchlist import Watchlist
+from schwabstream.terminal.watchlist import Quote, Watchlist
 
 _GOOD, _BAD, _SIMULATED = "bold green", "bold red", "bold magenta"
 _LEAST_LEAD: Final = 24
 HEALTH_FROM: Final = 12
 """Lines of a screen that has a health line; on a lower one, another row is worth more."""
+_UNBROKEN: Final = "\N{NO-BREAK SPACE}"
 _NOT_OPEN: Final = ("break", "closed")
 
 
 class Header:
-    """One line: the ``lead``, cut where the line is too narrow, and the ``facts``, of which the last give way first.
+    """One line: the ``lead``, and the ``facts``, of which the last give way first.
 
-    ``note`` is at the right end and never cut.
+    The lead is cut for the first fact alone, and only while enough of it is left to read. ``note`` is at the right end
+    and never cut.
     """
 
     def __init__(self, lead: Text, *facts: Text | str, note: str = "") -> None:
@@ -39,9 +43,8 @@ class Header:
     def fitted(self, width: int) -> Text:
         """The line in that ``width``."""
         room = width - (len(GAP) + len(self.note) if self.note else 0)
-        facts = list(self._facts)
-        least = min(self.lead.cell_len, _LEAST_LEAD)
-        while facts and least + _length(facts) > room:
+        facts, whole = list(self._facts), self.lead.cell_len
+        while facts and (min(whole, _LEAST_LEAD) if len(facts) == 1 else whole) + _length(facts) > room:
             facts.pop()
         lead = self.lead.copy()
         lead.truncate(max(1, room - _length(facts)), overflow="ellipsis")
@@ -109,15 +112,15 @@ def compose(
 def header(report: StreamerReport, now_s: float, *, trouble: str | None = None, note: str = "") -> Header:
     """The header of a streamer with that report and that ``trouble``; None: the trouble in the report."""
     trouble = report.trouble if trouble is None else trouble
-    facts: list[Text | str] = [Text("simulated prices", _SIMULATED)] if report.simulated else []
+    simulated = [Text("simulated prices", _SIMULATED)] if report.simulated else []
     lasted = f"{report.state.replace('_', ' ')} for {text.age(now_s - report.since / 1000)}"
     if report.state != "streaming":
         reason = f": {safe(report.reason)}" if report.reason else ""
-        return Header(_lead(lasted, _BAD, reason), *facts, note=note)
-    facts += [delay] if (delay := _delay(report)) else []
+        return Header(_lead(lasted, _BAD, reason), *simulated, note=note)
+    delay = [shown] if (shown := _delay(report)) else []
     if trouble:
-        return Header(_lead(f"unhealthy: {safe(trouble)}", _BAD), lasted, *facts, note=note)
-    return Header(_lead(lasted, _GOOD), *facts, note=note)
+        return Header(_lead(f"unhealthy: {safe(trouble)}", _BAD), *simulated, lasted, *delay, note=note)
+    return Header(_lead(lasted, _GOOD), *simulated, *delay, note=note)
 
 
 def _lead(marked: str, style: str, rest: str = "") -> Text:
@@ -149,8 +152,15 @@ def _delay(report: StreamerReport) -> str | None:
     return f"delay {text.delay(exchange + (redis or 0.0))}"
 
 
-def health(report: StreamerReport, now_s: float, *, rate: float | None = None, redis: str | None = None) -> Text:
-    """One line of figures of the run.
+def health(
+    report: StreamerReport,
+    now_s: float,
+    size: ConsoleDimensions | None = None,
+    *,
+    rate: float | None = None,
+    redis: str | None = None,
+) -> Text:
+    """One line of figures of the run, as many as fit on a screen of that ``size``; None: all.
 
     ``rate`` is the number of updates a second, ``redis`` the address that is written to; None: those in the report.
     """
@@ -160,12 +170,34 @@ def health(report: StreamerReport, now_s: float, *, rate: float | None = None, r
     parts = [f"{rate:,.1f} updates/s", f"{report.dropped:,} dropped"]
     parts += [text.counted(report.gaps, "gap")] if report.gaps else []
     parts += [f"Redis {safe(redis)}"] if redis else []
-    return one_line(GAP.join([*parts, events]))
+    return _fitting([*parts, events], size)
+
+
+def keys_line(size: ConsoleDimensions | None, *keys: str) -> Text:
+    """One line of keys with their meanings, as many as fit on a screen of that ``size``; None: all."""
+    return _fitting(keys, size, "   ")
+
+
+def _fitting(parts: Sequence[str], size: ConsoleDimensions | None, gap: str = GAP) -> Text:
+    """As many of the parts as fit, from the first, which is always there."""
+    shown = parts[0]
+    for part in parts[1:]:
+        wider = f"{shown}{gap}{part}"
+        if size is not None and cell_len(wider) > size.width:
+            break
+        shown = wider
+    return one_line(shown)
 
 
 def one_line(shown: str, style: str = "dim") -> Text:
     """A note of one line, cut where the screen ends."""
     return Text(shown, style, no_wrap=True, overflow="ellipsis")
+
+
+def delayed(quotes: Iterable[Quote]) -> list[Text]:
+    """The meaning of the mark after a symbol, if a symbol has it."""
+    marked = any(quote.tick and quote.tick.delayed for quote in quotes)
+    return [one_line("d: delayed quotes")] if marked else []
 
 
 def footer(watchlist: Watchlist, *, live: bool) -> list[Text]:
@@ -194,9 +226,11 @@ def paused(watchlist: Watchlist, now_s: float) -> str:
     return "" if at is None else f"paused since {text.clock(int(at * 1000), now_s)}"
 
 
-def key_list(keys: Sequence[tuple[str, str]], lines: int) -> RenderableType:
-    """The keys with their meanings, one to a line if they fit into so many lines, else as a paragraph."""
-    if len(keys) <= lines:
+def key_list(keys: Sequence[tuple[str, str]], size: ConsoleDimensions) -> RenderableType:
+    """The keys with their meanings, one to a line if they fit into that ``size``, else as many as fit on each."""
+    if len(keys) <= size.height:
         columns = Column("", 0, left=True), Column("", 0, left=True)
         return Grid(columns, [(Cell(key, "bold"), Cell(meaning)) for key, meaning in keys], header=False)
-    return Text("  ".join(f"{key}: {meaning}" for key, meaning in keys))
+    joined = GAP.join(f"{key}: {meaning}".replace(" ", _UNBROKEN) for key, meaning in keys)
+    lines = textwrap.wrap(joined, max(1, size.width), break_on_hyphens=False)
+    return Text("\n".join(lines).replace(_UNBROKEN, " "), no_wrap=True)

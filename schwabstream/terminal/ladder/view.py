@@ -11,11 +11,12 @@ from rich.text import Text
 
 from schwabstream.escapes import safe
 from schwabstream.events import Channel, Event, Level, Level2Event
+from schwabstream.protocol.subscriptions import book_services
 from schwabstream.terminal import text
 from schwabstream.terminal.browsing import SCREEN_KEYS, Controls
 from schwabstream.terminal.grid import CUT_TO, GAP, Cell, Column, Grid
 from schwabstream.terminal.ladder.layout import Line, Side, bar_width, fit
-from schwabstream.terminal.page import footer, key_list, lines_between, one_line, paused, reader_header, uncut
+from schwabstream.terminal.page import Header, footer, key_list, lines_between, one_line, paused, reader_header, uncut
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -34,9 +35,11 @@ _COLUMNS: Final = (
     Column("Venues", 5, left=True, cut=True, sparse=True),
     Column("Traded", 4, sparse=True),
 )
+_BARS: Final = (3, 7)
 _BLANK: Final = (_EMPTY,) * 5  # the columns on one side of the price
 _BID, _ASK = "green", "red"
 _LAST_TRADE: Final = "◂"
+_NO_BOOK: Final = "Schwab streams no order book for this symbol"
 _TITLES_FROM: Final = 7  # lines for levels; with fewer, another level is worth more than the titles of the columns
 _PRINT_WIDTH: Final = 80
 _VENUES_WIDTH: Final = 2 * (CUT_TO + len(GAP))
@@ -108,7 +111,7 @@ class Ladder:
             return Group(first.whole, self.body(now_s), *below)
         below = [*uncut(first, size), *below]
         inner = ConsoleDimensions(size.width, lines_between(below, size))
-        shown = key_list(_KEYS, inner.height) if self._controls.lists_keys else self.body(now_s, inner)
+        shown = key_list(_KEYS, inner) if self._controls.lists_keys else self.body(now_s, inner)
         return Group(first, shown, *below)
 
     def changes(self, now_s: float) -> None:
@@ -117,29 +120,30 @@ class Ladder:
     def body(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The title, the levels that fit into that ``size``, and the summary; None: a print of all levels."""
         quote, book, now_s = self._quote, self._quote.book, self.watchlist.shown_at(now_s)
+        title = self._title(now_s)
         if book is None:
-            return Group(self._title(now_s), Text(self.watchlist.not_streamed() or "no book yet", "dim"))
+            awaited = "no book yet" if book_services(quote.symbol, {}) else _NO_BOOK
+            return Group(title, Text(self.watchlist.not_streamed() or awaited, "dim"))
         note = [] if book.source == "book" else [one_line(why_top_of_book(book))]
         depth = self._depth if book.source == "book" else 1
         parts = (summary(quote, book, depth), *note)
         if size is None:
-            return Group(self._title(now_s), self._print(book, depth), *parts)
+            return Group(title.whole, self._print(book, depth), *parts)
         lines = size.height - 1 - len(parts)
-        return Group(self._title(now_s), self._window(book, depth, lines, size.width), *parts)
+        return Group(title, self._window(book, depth, lines, size.width), *parts)
 
-    def _title(self, now_s: float) -> Text:
+    def _title(self, now_s: float) -> Header:
         quote, book = self._quote, self._quote.book
-        line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(safe(quote.symbol.alias), "bold")
+        lead = Text(safe(quote.symbol.alias), "bold")
         if quote.tick is not None:
             arrow, colour = {1: (" ▲", _BID), -1: (" ▼", _ASK)}.get(quote.direction, ("", ""))
-            line.append(f"  {text.price(quote.tick.last_price, quote.notation)}{arrow}", f"bold {colour}")
-        if stale := self.watchlist.why_stale(quote, now_s):
-            line.append(f"  {stale}", "bold red")
+            lead.append(f"{GAP}{text.price(quote.tick.last_price, quote.notation)}{arrow}", colour)
+        stale = self.watchlist.why_stale(quote, now_s)
+        facts: list[Text | str] = [Text(stale, "bold red")] if stale else []
         if book is not None:
-            age_s = now_s - book.received_us / 1e6
-            line.append(f"  {text.age(age_s)} old  {safe(book.service)} {text.clock(book.timestamp, now_s)}")
-        return line
+            facts += [f"{text.age(now_s - book.received_us / 1e6)} old"]
+            facts += [f"{safe(book.service)} {text.clock(book.timestamp, now_s)}"]
+        return Header(Text.assemble(lead), *facts)
 
     def _print(self, book: Level2Event, depth: int) -> Grid:
         """All levels to the depth."""
@@ -151,13 +155,15 @@ class Ladder:
         asks, bids = book.asks[:depth], book.bids[:depth]
         # Lines are kept for as many levels as there were, so that the best prices stay in place.
         self._most_asks, self._most_bids = max(self._most_asks, len(asks)), max(self._most_bids, len(bids))
+        bar = self._bar(width)
         if width != self._width:
-            self._width, self._widths = width, {}
+            # Bars that grow into their columns would move the prices.
+            self._width, self._widths = width, dict.fromkeys(_BARS, bar)
         titled = lines > _TITLES_FROM
         lines -= titled
         layout = fit(Side(len(asks), self._most_asks), Side(len(bids), self._most_bids), lines, self._scroll)
         self._scroll, self._page = layout.scroll, max(1, lines // 2)
-        rows = self._rows(asks, layout.asks, bids, layout.bids, self._bar(width))
+        rows = self._rows(asks, layout.asks, bids, layout.bids, bar)
         return Grid(_COLUMNS, rows, self._widths, header=titled)
 
     def _rows(
@@ -198,8 +204,8 @@ class Ladder:
 
 
 def bar_of(size: int, largest: int, longest: int, *, rightwards: bool) -> str:
-    """A bar, the ``longest`` for the largest size: in eighths of a cell to the right, in halves to the left."""
-    eighths = round(8 * longest * size / largest) if largest > 0 and size > 0 else 0
+    """A bar, the ``longest`` for the largest size, in eighths of a cell to the right, in halves to the left."""
+    eighths = max(1, round(8 * longest * size / largest)) if largest > 0 and size > 0 else 0
     if not rightwards:
         halves = -(-eighths // 4)
         return ("▐" if halves % 2 else "") + _EIGHTHS[-1] * (halves // 2)

@@ -112,6 +112,22 @@ def test_a_narrow_header_cuts_the_reason_first(width: int, line: str) -> None:
     assert shown.fitted(width).plain == line
 
 
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (90, "unhealthy: 1 of 2 symbols without data  simulated prices  streaming for 5m00  delay 45 ms"),
+        (80, "unhealthy: 1 of 2 symbols without data  simulated prices  streaming for 5m00"),
+        (60, "unhealthy: 1 of 2 symbols without data  simulated prices"),
+        (50, "unhealthy: 1 of 2 symbols witho…  simulated prices"),
+        (40, "unhealthy: 1 of 2 symbols without data"),
+    ],
+)
+def test_facts_give_way_to_a_trouble(width: int, line: str) -> None:
+    """A trouble is cut for the mark of simulated prices, if enough of it is left to read, but not for other facts."""
+    symbols = [FRESH, SymbolReport(symbol="B", key="B", asset="EQUITY")]
+    assert header(report(symbols=symbols, lag=lag(45, 0), simulated=True), NOW).fitted(width).plain == line
+
+
 def test_the_last_facts_give_way_first() -> None:
     """On a narrow screen simulated prices are still marked when the delay no longer fits."""
     shown = header(report(lag=lag(45, 0), simulated=True), NOW)
@@ -158,6 +174,20 @@ def test_the_health_line_has_the_figures_of_the_run() -> None:
     shown = report(gaps=1, redis=RedisReport(master="10.0.0.2:6379"))
     line = "1,234.5 updates/s  0 dropped  1 gap  Redis redis://h:1/0  0 events in 2h10"
     assert health(shown, NOW, rate=1234.5, redis="redis://h:1/0").plain == line
+
+
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (62, "2.5 updates/s  7 dropped  Redis 10.0.0.2:6379"),
+        (40, "2.5 updates/s  7 dropped"),
+        (10, "2.5 updates/s"),
+    ],
+)
+def test_a_narrow_health_line_has_no_half_figures(width: int, line: str) -> None:
+    """The last figures are left out before they would be cut; the first is always there."""
+    shown = report(published=12_345, dropped=7, redis=RedisReport(master="10.0.0.2:6379"))
+    assert health(shown, NOW, ConsoleDimensions(width, 24)).plain == line
 
 
 def test_notes_take_the_lines_that_they_wrap_to() -> None:
@@ -219,8 +249,18 @@ def test_keys_are_listed_one_to_a_line_where_they_fit(lines: int, drawn: list[st
     """On a low screen they are a paragraph."""
     console = Console(width=60, color_system=None)
     with console.capture() as capture:
-        console.print(key_list([("q", "leave"), ("Esc", "clear")], lines))
+        console.print(key_list([("q", "leave"), ("Esc", "clear")], ConsoleDimensions(60, lines)))
     assert [line.split() for line in capture.get().splitlines()] == [line.split() for line in drawn]
+
+
+def test_a_line_of_keys_ends_between_two_keys() -> None:
+    """A paragraph of keys does not split a key from its meaning, nor either of them."""
+    console = Console(width=24, color_system=None)
+    with console.capture() as capture:
+        console.print(
+            key_list([("↑ ↓", "select a row"), ("Ctrl-L", "draw again"), ("q", "leave")], ConsoleDimensions(24, 2))
+        )
+    assert capture.get().splitlines() == ["↑ ↓: select a row", "Ctrl-L: draw again", "q: leave"]
 
 
 @pytest.mark.usefixtures("utc")

@@ -175,9 +175,52 @@ def test_a_closed_market_is_named_with_its_next_opening(width: int, age: str) ->
     assert ("%" in drawn[1]) == (width > 60)
 
 
+@pytest.mark.parametrize(("sort", "title"), [("change", "%"), ("volume", "Volume")])
+def test_the_column_of_the_order_is_shown_before_others(sort: str, title: str) -> None:
+    """On a narrow screen it takes the room of columns that are otherwise more important."""
+    titles = [
+        text_of(QuoteTable(watchlist(), sort=order).render(NOW, LIVE), 70).splitlines()[1].split()
+        for order in (None, sort)
+    ]
+    assert [title in each for each in titles] == [False, True]
+    assert all({"Last", "Bid", "Ask", "Age"} <= set(each) for each in titles)
+
+
+@pytest.mark.parametrize(
+    ("width", "description"),
+    [(300, "Micro E-mini Nasdaq-100 Index Futures,Dec-2026,ETH"), (222, "Micro E-mini Nasdaq-100 In…")],
+)
+def test_a_description_is_as_long_as_there_is_room(width: int, description: str) -> None:
+    """It gets what the other columns leave, and its cut is marked."""
+    drawn = text_of(QuoteTable(watchlist()).render(NOW, LIVE), width).splitlines()
+    assert drawn[2].rstrip().endswith(description)
+
+
 def test_the_day_range_has_its_ends_on_a_wide_screen() -> None:
     """The dot is where the price is between the low and the high of the day."""
     assert "25,080.75  ─────●────  25,301.00" in text_of(QuoteTable(watchlist()).render(NOW, LIVE), 220)
+
+
+@pytest.mark.parametrize(
+    ("typed", "symbols"),
+    [
+        ("me", ["/MES:XCME", "GME"]),
+        ("xc", []),
+        ("z26", ["/NQ:XCME"]),
+        (":xc", ["/MES:XCME", "/NQ:XCME", "/ZC:XCBT"]),
+        ("q:xcm", ["/NQ:XCME"]),
+        ("/z", ["/ZC:XCBT"]),
+    ],
+)
+def test_a_filter_searches_exchanges_after_a_colon_only(typed: str, symbols: list[str]) -> None:
+    """A part of the symbol or of the contract; the exchange, which most futures share, only if a colon is typed."""
+    shown = Watchlist(parse_symbols(["/MES:XCME", "/NQ:XCME", "/ZC:XCBT", "GME"], date(2026, 11, 21)))
+    shown.apply(tick("/NQ", 25211.5, contract="/NQZ26"), NOW)
+    table = QuoteTable(shown)
+    for key in ("/", *typed):
+        table.press(key)
+    drawn = text_of(table.body(NOW, LIVE)).splitlines()[1:]
+    assert [line.split()[0] for line in drawn] == symbols
 
 
 def test_header_distinguishes_redis_from_streamer() -> None:

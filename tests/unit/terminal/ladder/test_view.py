@@ -235,6 +235,19 @@ def test_a_screen_that_was_wide_keeps_its_bars_when_it_is_narrow() -> None:
     assert wide > narrow > 0
 
 
+@pytest.mark.parametrize("width", [40, 48, 60, 80, 200])
+def test_prices_stay_in_their_column_while_sizes_change(width: int) -> None:
+    """The bars of both sides have their room from the first drawing, whichever side has the largest size."""
+    shown = watchlist(None)
+    ladder, places = Ladder(shown), set()
+    for seq, (bid, ask) in enumerate([(1, 9), (9, 1), (5, 9), (9, 9)], start=1):
+        bids, asks = [level(99.0, ("G", bid * 1_000))], [level(99.5, ("G", ask * 1_000))]
+        shown.apply(book(seq=seq, bids=bids, asks=asks), NOW)
+        lines = lines_of(ladder, width, 24)
+        places.add((lines[row_of(lines, "99.00")].index("99.00"), *(title in lines[2] for title in ("Total", "Bid"))))
+    assert len(places) == 1
+
+
 def test_a_ladder_beside_a_table_shows_the_quote_given() -> None:
     """The body has no line about the streamer, and is about the quote that it was made for."""
     shown = watchlist(book())
@@ -244,6 +257,22 @@ def test_a_ladder_beside_a_table_shows_the_quote_given() -> None:
     assert drawn.startswith("NVDA")
     assert "101.00" in drawn
     assert "Ctrl-C" not in drawn
+
+
+@pytest.mark.usefixtures("utc")
+@pytest.mark.parametrize(
+    ("width", "title"),
+    [
+        (60, "AMD  221.41 ▲  0.1s old  NASDAQ_BOOK 14:13:20"),
+        (44, "AMD  221.41 ▲  0.1s old"),
+        (20, "AMD  221.41 ▲"),
+        (10, "AMD  221.…"),
+    ],
+)
+def test_a_narrow_title_has_no_half_facts(width: int, title: str) -> None:
+    """The service and the time are left out before they would be cut, and next the age of the book."""
+    drawn = text_of(Ladder(watchlist(book())).body(NOW, ConsoleDimensions(width, 10)), width)
+    assert drawn.splitlines()[0].rstrip() == title
 
 
 @pytest.mark.parametrize(
@@ -273,6 +302,14 @@ def test_a_missing_book_and_invalid_messages_are_shown() -> None:
     assert "Ctrl-C" not in drawn
 
 
+@pytest.mark.parametrize("symbol", ["$SPX", "EUR/USD", "./ESZ26C6900"])
+def test_a_symbol_without_a_book_at_schwab_is_not_awaited(symbol: str) -> None:
+    """Indices, currencies and options on futures have no book service, so that no book is on its way."""
+    drawn = text_of(Ladder(watchlist(None, symbol)).body(NOW, LIVE))
+    assert "Schwab streams no order book for this symbol" in drawn
+    assert "no book yet" not in drawn
+
+
 def test_foreign_text_is_shown_as_text() -> None:
     """A venue's name or a service's cannot draw."""
     drawn = text_of(
@@ -299,13 +336,12 @@ def test_lines_for_pipes() -> None:
     size=st.integers(-5, 10**9), largest=st.integers(-5, 10**9), longest=st.integers(4, 24), rightwards=st.booleans()
 )
 def test_bars_are_to_scale_and_fit(size: int, largest: int, longest: int, rightwards: bool) -> None:
-    """No bar is longer than its column, something is shown for anything that shows, nothing for nothing."""
+    """No bar is longer than its column, and every size has one, however small; no size has none."""
     bar = bar_of(min(size, largest), largest, longest, rightwards=rightwards)
     assert len(bar) <= longest
     if size >= largest > 0:
         assert bar == "█" * longest
-    if size <= 0:
-        assert bar == ""
+    assert (bar == "") == (size <= 0 or largest <= 0)
 
 
 def test_a_print_has_levels_and_no_blank_lines() -> None:
