@@ -297,6 +297,9 @@ def _claim(state: State, who: int, where: int, rules: Rules, *, reconnected: boo
         )
         # The next tenure has another name, so that a lease of this one is somebody else's.
         copies = tuple(Copy(*each)._replace(holder="x") if each and each[0] == name else each for each in state.copies)
+        other = state.streamers[1 - who]
+        if other.rival and other.rival[0] == name:
+            state = with_streamer(state, 1 - who, other._replace(rival=("x", *other.rival[1:])))
         yield f"{name} is deposed at {'mro'[where]}", with_streamer(state._replace(copies=copies), who, deposed)
 
 
