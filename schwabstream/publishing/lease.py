@@ -230,12 +230,12 @@ class Lease:
         with contextlib.suppress(NoRoute):  # another holder at the former master still counts
             await self._follow()
         try:
-            await self._redis.zadd(fence.tenures_key, {fence.account: fence.tenure}, gt=True)
             (newest,) = await self._redis.zmscore(fence.tenures_key, [fence.account])
             if newest and newest > fence.tenure:
                 holder: Any = await self._redis.get(fence.key)
                 return Found(holder, fence.account, 0.0, 0.0, superseded=True), None
-            await self._redis.set(fence.key, fence.holder, nx=True, px=fence.life_ms)
+            if await self._redis.set(fence.key, fence.holder, nx=True, px=fence.life_ms):
+                await self._redis.zadd(fence.tenures_key, {fence.account: fence.tenure}, gt=True)
         except ResponseError as error:
             refusal = error if is_away(error) else None
         holder = await self._redis.get(fence.key)

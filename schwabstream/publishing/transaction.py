@@ -37,7 +37,7 @@ NOTICE_TIMEOUT_S = 0.4
 ROUND_TRIP_BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 _MULTI, _EXEC = command("MULTI"), command("EXEC")
 Failed = Callable[[RedisUnavailable | LeaseLost], None]
-_TENURE_REPLIES, _CLAIM_REPLIES = 3, 6
+_TENURE_REPLIES, _CLAIM_REPLIES = 2, 6
 
 
 _CAUSES = {
@@ -96,15 +96,15 @@ class TransactionWriter:
         self._held = self._led = self._repeated = False
         self._rival: Rival | None = None
         self._packed, self._queued = b"", 0
-        self._tenure, self._claim, self._renewal, self._watch = b"", b"", b"", b""
+        self._tenure, self._claim, self._number, self._renewal, self._watch = b"", b"", b"", b"", b""
         self._ours: list[bytes] = []
         if fence is not None:
             self._ours = [fence.holder.encode(), fence.account.encode()]
             keys, life = (fence.key, fence.account_key), fence.life_ms
-            # A later holder that Redis has forgotten shows itself by its fencing number.
-            self._watch = command("WATCH", *keys, fence.tenures_key) + command("MGET", *keys)
-            self._tenure = command("ZADD", fence.tenures_key, "GT", fence.tenure, fence.account)
-            self._tenure += command("ZMSCORE", fence.tenures_key, fence.account) + command("GET", fence.key)
+            self._watch = command("WATCH", *keys) + command("MGET", *keys)
+            self._tenure = command("ZMSCORE", fence.tenures_key, fence.account) + command("GET", fence.key)
+            # Only with the lease: the number of a streamer that does not get it would depose the one that has it.
+            self._number = command("ZADD", fence.tenures_key, "GT", fence.tenure, fence.account)
             # UNWATCH first: a watched key that this connection changes counts as changed, too.
             self._claim = command("UNWATCH") + command("SET", fence.account_key, fence.account, "NX", "PX", life)
             self._claim += command("SET", fence.key, fence.holder, "NX", "PX", life)
@@ -133,6 +133,7 @@ class TransactionWriter:
                     self._check_tenure(self._fence, await self._link.ask(self._tenure, _TENURE_REPLIES))
                     replies = await self._link.ask(self._claim, _CLAIM_REPLIES)
                     self._check_claim(self._fence, replies, reconnected=self._led)
+                    self._refuse(await self._link.ask(self._number, 1))
                 # After the claims: a streamer that takes them from now on makes Redis discard the next transaction.
                 found = await self._link.ask(b"".join(questions), len(questions)) if questions else []
         except (RedisError, hiredis.HiredisError, OSError, TimeoutError) as error:
@@ -261,13 +262,23 @@ class TransactionWriter:
             return
         if any(taken is not None for taken in replies[1:3]):
             log.warning("the lease had expired and was free: taken back, nothing is lost")
-        self._send(self._link)
+        self._sent_at = self._now()
+        self._link.request(self._number, 1, self._number_kept)
+
+    def _number_kept(self, replies: list[Any]) -> None:
+        try:
+            self._refuse(replies)
+        except RedisUnavailable as error:
+            self._fail(error)
+            return
+        if self._link is not None:
+            self._send(self._link)
 
     def _check_tenure(self, fence: Fence, replies: list[Any]) -> None:
         """Raise the error that the replies mean, unless this is the newest tenure of the account."""
         self._refuse(replies)
-        _, (newest,), holder = replies
-        if float(newest) > fence.tenure:
+        (newest,), holder = replies
+        if float(newest or 0) > fence.tenure:
             later = None if holder in (None, self._ours[0]) else holder.decode(errors="replace")
             raise fence.lost(later, None)
 

@@ -36,14 +36,17 @@ def judge(deployment: Deployment, lost_after: Losses) -> None:
         _judge_numbers(run, owners)
     for channel, seqs in streams.items():
         _judge_stream(channel, seqs, owners)
+    # The streamer that a run replaced may be the first to return to a Redis that has lost the run (docs/adr/0007).
+    forgotten = {run for run in ledger.runs if any(began <= run.began <= end for began, end in lost_after)}
     for run in ledger.runs:
         _judge_losses(run, streams, ledger.written, lost_after)
-        _judge_lease(run, deployment.hindered)
+        successors = [each.began for each in ledger.runs if each.streamer != run.streamer and each.began > run.began]
+        if run not in forgotten:
+            _judge_lease(run, deployment.hindered, successors)
     _judge_last_values(deployment.redis.data)
     for name, heard in ledger.heard.items():
         assert heard.error is None, f"{name} ended: {heard.error}"
         _judge_reader(name, heard, streams, owners)
-        forgotten = {run for run in ledger.runs if any(began <= run.began <= end for began, end in lost_after)}
         _judge_order(name, heard, owners, forgotten)
 
 
@@ -93,11 +96,12 @@ def _is_failover(status: dict[str, Any]) -> bool:
     return status["state"] == "gap" and status.get("detail") == "redis-failover"
 
 
-def _judge_lease(run: Run, hindered: Hindered) -> None:
-    """A living streamer that reaches Redis is not deposed."""
+def _judge_lease(run: Run, hindered: Hindered, successors: Sequence[float]) -> None:
+    """A living streamer that reaches Redis is not deposed; ``successors`` began then."""
     if isinstance(run.error, LeaseLost) and run.ended is not None and not run.killed:
         times = hindered[run.streamer]
-        excused = any(at <= run.ended <= at + EXCUSED_AFTER_S for at in times)
+        # One that was replaced learns it when Redis answers again, however long that takes.
+        excused = any(at <= moment <= at + EXCUSED_AFTER_S for at in times for moment in (run.ended, *successors))
         assert excused, f"{run.streamer} was deposed at {run.ended:.3f}: {run.error}"
 
 

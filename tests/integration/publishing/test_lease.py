@@ -395,35 +395,41 @@ async def test_a_streamer_that_slept_through_a_later_tenure_writes_nothing_more(
     assert not redis_server.client.exists(key())
 
 
-async def test_an_earlier_streamer_gives_way_to_the_later_one_that_redis_forgot(
+async def test_a_streamer_that_is_replaced_does_not_end_the_one_that_has_the_lease(
     redis_server: RedisServer, leases: list[Lease]
 ) -> None:
-    """If both return to an emptied Redis and the earlier one is first, the later one still keeps the account."""
-    earlier = TradingEventPublisher(redis_server.url, fence=await leases[0].take(wait=False))
-    await earlier.connect()
+    """Of two that return to an emptied Redis the first has the account, also at its next login."""
+    fence = await leases[0].take(wait=False)
+    first = TradingEventPublisher(redis_server.url, fence=fence)
+    await first.connect()
     redis_server.client.delete(key())
     later = TradingEventPublisher(redis_server.url, fence=await leases[1].take(wait=False))
     await later.connect()
     redis_server.client.flushall()
     redis_server.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
-    ending = asyncio.create_task(earlier.run())
-    earlier.publish(Channel.STATUS, status("of the earlier one"))
+    running = asyncio.create_task(first.run())
+    first.publish(Channel.STATUS, status("of the first"))
     await streamed(redis_server, 1)
-    running = asyncio.create_task(later.run())
+    ending = asyncio.create_task(later.run())
     later.publish(Channel.STATUS, status("of the later one"))
     await until(lambda: later.outage is not None and "holds the lease of an earlier streamer" in later.outage)
-    earlier.publish(Channel.STATUS, status("too late"))
-    with pytest.raises(LeaseLost, match="another streamer has streamed this account meanwhile"):
+
+    def is_over() -> bool:
+        first.publish(Channel.STATUS, status("renewed"))
+        return ending.done()
+
+    await until(is_over, every_s=0.1)
+    with pytest.raises(LeaseLost):
         await ending
-    await earlier.close()
-    redis_server.client.pexpire(key(), 1)
-    await streamed(redis_server, 2)
-    later.stop()
-    await running
     await later.close()
+    await leases[0].confirm(fence)
+    first.publish(Channel.STATUS, status("confirmed"))
+    first.stop()
+    await running
+    await first.close()
     entries: Any = redis_server.client.xrange("market_data:stream:status")
     reasons = [orjson.loads(each["event"])["reason"] for _, each in entries]
-    assert reasons == ["of the earlier one", "of the later one"]
+    assert list(dict.fromkeys(reasons)) == ["of the first", "renewed", "confirmed"]
 
 
 async def test_a_leader_outlasts_a_lease_of_the_past(redis_server: RedisServer, leases: list[Lease]) -> None:
