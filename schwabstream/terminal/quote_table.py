@@ -133,7 +133,10 @@ class QuoteTable:
         if size is not None and self.browse.lists_keys:
             self._grid = None
             return key_list(TABLE_KEYS, size.height)
-        return self._rows(shown, now_s, None if size is None else self.browse.selected)
+        grid = self._rows(shown, now_s, None if size is None else self.browse.selected)
+        if size is not None and size.height <= len(shown):  # the screen is too low for the row that is always drawn
+            self._grid = None
+        return grid
 
     def note(self, now_s: float) -> str:
         """How many rows are on the screen, their order, and since when they are paused."""
