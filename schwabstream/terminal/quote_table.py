@@ -206,8 +206,8 @@ class QuoteTable:
         style = look.style
         self._drawn.append(_Row(quote, tick, look, quote.flashes(now_s)))
         cells = [
-            Cell(safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), mark + (style or "bold")),
-            Cell(safe(quote.contract or ""), style),
+            Cell(text.symbol(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), mark + (style or "bold")),
+            Cell(text.symbol(quote.contract or ""), style),
             _expiration(quote, look),
             _last(quote, look),
             Cell(text.course(quote.course.last_minutes(now_s)), style),

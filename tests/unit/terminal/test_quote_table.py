@@ -256,6 +256,16 @@ def test_foreign_text_is_shown_as_text() -> None:
     assert "[/]\\u009b" in drawn
 
 
+def test_a_name_of_a_thousand_characters_hides_no_price() -> None:
+    """What another program writes as a symbol is cut; the prices of all rows stay on the screen."""
+    shown, report = Watchlist(everything=True), watchlist().report
+    assert report is not None
+    named = report.symbols[0].model_copy(update={"symbol": "X" * 1000, "key": "X" * 1000})
+    shown.take_report(report.model_copy(update={"symbols": (named, *report.symbols)}))
+    shown.apply(tick("/MNQ", 25211.5), NOW)
+    assert "25,211.50" in text_of(QuoteTable(shown).render(NOW, LIVE), 80)
+
+
 def test_the_pictures_are_kept() -> None:
     """The pictures of both screens stand beside the tests."""
     kept = {path.name for path in (Path(__file__).parents[2] / "fixtures" / "screens").iterdir()}

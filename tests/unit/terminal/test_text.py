@@ -19,6 +19,15 @@ def test_one_is_singular(number: int, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "shown"),
+    [("/MNQ:XCME", "/MNQ:XCME"), ("A" * 48, "A" * 48), ("A" * 49, "A" * 47 + "…"), ("\x1b[2J", "\\u001b[2J"), ("", "")],
+)
+def test_a_symbol_is_no_longer_than_symbols_can_be(name: str, shown: str) -> None:
+    """A name in Redis that is no symbol leaves room for the other columns."""
+    assert text.symbol(name) == shown
+
+
+@pytest.mark.parametrize(
     ("value", "decimals", "shown"),
     [
         (None, 2, "–"),
