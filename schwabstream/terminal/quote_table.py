@@ -134,7 +134,7 @@ class QuoteTable:
             self._grid = None
             return key_list(TABLE_KEYS, size.height)
         grid = self._rows(shown, now_s, None if size is None else self.browse.selected)
-        if size is not None and size.height <= len(shown):  # the screen is too low for the row that is always drawn
+        if size is None or size.height <= len(shown):  # a print, or a screen too low for the row that is always drawn
             self._grid = None
         return grid
 

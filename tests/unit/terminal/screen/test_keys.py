@@ -81,7 +81,7 @@ def test_an_escape_is_a_key_when_nothing_follows() -> None:
 
 
 def test_a_key_right_after_escape_is_not_lost() -> None:
-    """Escape and then a letter, typed quickly, are two keys; sent at once they are Alt and the letter, which is none."""
+    """Escape and then a letter, typed quickly, are two keys; sent at once they are the letter with Alt: no key."""
     parser = KeyParser()
     assert parser.feed(b"\x1b") == []
     assert parser.feed(b"q") == ["escape", "q"]
