@@ -141,7 +141,8 @@ async def drawn_for(seconds: float, view: View, console: Console, cost_s: Callab
 
     def cpu_s() -> float:
         nonlocal spent
-        time.sleep(0.001)  # the thread that writes needs time that is not virtual
+        while screen._screen.is_behind:  # the thread that writes needs time that is not virtual
+            time.sleep(0.0001)
         spent += cost_s()
         return spent
 
