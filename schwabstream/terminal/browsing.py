@@ -73,21 +73,22 @@ class Controls:
 class Browse(Controls, Generic[Row]):
     """The keys of one table, and what they have changed.
 
-    ``orders`` are the orders that a key goes through, after the given one; ``order`` is the first. ``text_of`` has the
-    text of a row that the filter searches. Of the last drawing, ``total`` counts all rows and ``fit`` those shown.
+    ``orders`` are the orders that a key goes through, after the given one; ``order`` is the first. ``matches`` has
+    whether a row passes the filter, which it gets in lower case. Of the last drawing, ``total`` counts all rows and
+    ``fit`` those shown.
     """
 
     def __init__(
         self,
         orders: Mapping[str, Callable[[Row], Any]],
-        text_of: Callable[[Row], str],
+        matches: Callable[[Row, str], bool],
         on_pause: Callable[[], None],
         *,
         order: str | None = None,
         question: str | None = None,
     ) -> None:
         super().__init__(on_pause, question=question)
-        self._orders, self._text_of = orders, text_of
+        self._orders, self._matches = orders, matches
         self.order, self.filter, self.is_typing = order, "", False
         self.total = self.fit = 0
         self._rows: list[Row] = []
@@ -128,7 +129,7 @@ class Browse(Controls, Generic[Row]):
         """The rows to draw on that many lines, in order; None: all that the filter lets pass."""
         every = list(rows)
         wanted = self.filter.casefold()
-        found = [row for row in every if wanted in self._text_of(row).casefold()] if wanted else every
+        found = [row for row in every if self._matches(row, wanted)] if wanted else every
         if self.order is not None:
             found = sorted(found, key=self._orders[self.order])
         self.total, self._rows = len(every), found

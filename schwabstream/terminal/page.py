@@ -3,6 +3,7 @@
 The header has the state and how long it has lasted, the trouble, whether prices are simulated, and the delay.
 """
 
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -19,13 +20,15 @@ _GOOD, _BAD, _SIMULATED = "bold green", "bold red", "bold magenta"
 _LEAST_LEAD: Final = 24
 HEALTH_FROM: Final = 12
 """Lines of a screen that has a health line; on a lower one, another row is worth more."""
+_UNBROKEN: Final = "\N{NO-BREAK SPACE}"
 _NOT_OPEN: Final = ("break", "closed")
 
 
 class Header:
-    """One line: the ``lead``, cut where the line is too narrow, and the ``facts``, of which the last give way first.
+    """One line: the ``lead``, and the ``facts``, of which the last give way first.
 
-    ``note`` is at the right end and never cut.
+    The lead is cut for the first fact alone, and only while enough of it is left to read. ``note`` is at the right end
+    and never cut.
     """
 
     def __init__(self, lead: Text, *facts: Text | str, note: str = "") -> None:
@@ -39,9 +42,8 @@ class Header:
     def fitted(self, width: int) -> Text:
         """The line in that ``width``."""
         room = width - (len(GAP) + len(self.note) if self.note else 0)
-        facts = list(self._facts)
-        least = min(self.lead.cell_len, _LEAST_LEAD)
-        while facts and least + _length(facts) > room:
+        facts, whole = list(self._facts), self.lead.cell_len
+        while facts and (min(whole, _LEAST_LEAD) if len(facts) == 1 else whole) + _length(facts) > room:
             facts.pop()
         lead = self.lead.copy()
         lead.truncate(max(1, room - _length(facts)), overflow="ellipsis")
@@ -109,15 +111,15 @@ def compose(
 def header(report: StreamerReport, now_s: float, *, trouble: str | None = None, note: str = "") -> Header:
     """The header of a streamer with that report and that ``trouble``; None: the trouble in the report."""
     trouble = report.trouble if trouble is None else trouble
-    facts: list[Text | str] = [Text("simulated prices", _SIMULATED)] if report.simulated else []
+    simulated = [Text("simulated prices", _SIMULATED)] if report.simulated else []
     lasted = f"{report.state.replace('_', ' ')} for {text.age(now_s - report.since / 1000)}"
     if report.state != "streaming":
         reason = f": {safe(report.reason)}" if report.reason else ""
-        return Header(_lead(lasted, _BAD, reason), *facts, note=note)
-    facts += [delay] if (delay := _delay(report)) else []
+        return Header(_lead(lasted, _BAD, reason), *simulated, note=note)
+    delay = [shown] if (shown := _delay(report)) else []
     if trouble:
-        return Header(_lead(f"unhealthy: {safe(trouble)}", _BAD), lasted, *facts, note=note)
-    return Header(_lead(lasted, _GOOD), *facts, note=note)
+        return Header(_lead(f"unhealthy: {safe(trouble)}", _BAD), *simulated, lasted, *delay, note=note)
+    return Header(_lead(lasted, _GOOD), *simulated, *delay, note=note)
 
 
 def _lead(marked: str, style: str, rest: str = "") -> Text:
@@ -194,9 +196,11 @@ def paused(watchlist: Watchlist, now_s: float) -> str:
     return "" if at is None else f"paused since {text.clock(int(at * 1000), now_s)}"
 
 
-def key_list(keys: Sequence[tuple[str, str]], lines: int) -> RenderableType:
-    """The keys with their meanings, one to a line if they fit into so many lines, else as a paragraph."""
-    if len(keys) <= lines:
+def key_list(keys: Sequence[tuple[str, str]], size: ConsoleDimensions) -> RenderableType:
+    """The keys with their meanings, one to a line if they fit into that ``size``, else as many as fit on each."""
+    if len(keys) <= size.height:
         columns = Column("", 0, left=True), Column("", 0, left=True)
         return Grid(columns, [(Cell(key, "bold"), Cell(meaning)) for key, meaning in keys], header=False)
-    return Text("  ".join(f"{key}: {meaning}" for key, meaning in keys))
+    joined = GAP.join(f"{key}: {meaning}".replace(" ", _UNBROKEN) for key, meaning in keys)
+    lines = textwrap.wrap(joined, max(1, size.width), break_on_hyphens=False)
+    return Text("\n".join(lines).replace(_UNBROKEN, " "), no_wrap=True)

@@ -69,7 +69,7 @@ class QuoteTable:
 
     def __init__(self, watchlist: Watchlist, *, sort: str | None = None, question: str | None = None) -> None:
         self.watchlist = watchlist
-        self.browse: Browse[Quote] = Browse(SORTS, _searched, self._pause, order=sort, question=question)
+        self.browse: Browse[Quote] = Browse(SORTS, _matches, self._pause, order=sort, question=question)
         self._widths: dict[int, int] = {}
         self._state: str | None = None
         self._drawn_at = 0.0
@@ -128,14 +128,15 @@ class QuoteTable:
 
     def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
         """The rows that keys have brought into that ``size``, or the list of keys; None: all rows."""
-        self._drawn_at = now_s
+        self._drawn_at, self._grid = now_s, None
         shown = self.browse.window(self.watchlist.quotes, None if size is None else size.height - 1)
-        if size is not None and self.browse.lists_keys:
-            self._grid = None
-            return key_list(TABLE_KEYS, size.height)
-        grid = self._rows(shown, now_s, None if size is None else self.browse.selected)
-        if size is None or size.height <= len(shown):  # a print, or a screen too low for the row that is always drawn
-            self._grid = None
+        if size is None:
+            return self._rows(shown, now_s, None)
+        if self.browse.lists_keys:
+            return key_list(TABLE_KEYS, size)
+        grid = self._rows(shown, now_s, self.browse.selected)
+        if len(shown) < size.height:  # otherwise the row that is always drawn may be below the screen
+            self._grid = grid
         return grid
 
     def note(self, now_s: float) -> str:
@@ -186,8 +187,7 @@ class QuoteTable:
             self._state, self._widths = state, {}
         self._drawn = []
         rows = [self._row(quote, now_s, "reverse " if quote is marked else "") for quote in quotes]
-        self._grid = Grid(_COLUMNS, rows, self._widths)
-        return self._grid
+        return Grid(_COLUMNS, rows, self._widths)
 
     def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
         """The notes below the rows."""
@@ -260,9 +260,10 @@ def delayed(quotes: Iterable[Quote]) -> list[Text]:
     return [one_line("d: delayed quotes")] if marked else []
 
 
-def _searched(quote: Quote) -> str:
-    """The text that a filter searches."""
-    return f"{quote.symbol.alias} {quote.contract or ''}"
+def _matches(quote: Quote, part: str) -> bool:
+    """Whether the symbol or the contract has this part, in lower case; the exchange counts once a colon is typed."""
+    symbol = quote.symbol.alias if ":" in part else quote.symbol.alias.partition(":")[0]
+    return part in f"{symbol} {quote.contract or ''}".casefold()
 
 
 def _trend(quote: Quote) -> str:

@@ -15,7 +15,7 @@ from schwabstream.terminal import text
 from schwabstream.terminal.browsing import SCREEN_KEYS, Controls
 from schwabstream.terminal.grid import CUT_TO, GAP, Cell, Column, Grid
 from schwabstream.terminal.ladder.layout import Line, Side, bar_width, fit
-from schwabstream.terminal.page import footer, key_list, lines_between, one_line, paused, reader_header, uncut
+from schwabstream.terminal.page import Header, footer, key_list, lines_between, one_line, paused, reader_header, uncut
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -108,7 +108,7 @@ class Ladder:
             return Group(first.whole, self.body(now_s), *below)
         below = [*uncut(first, size), *below]
         inner = ConsoleDimensions(size.width, lines_between(below, size))
-        shown = key_list(_KEYS, inner.height) if self._controls.lists_keys else self.body(now_s, inner)
+        shown = key_list(_KEYS, inner) if self._controls.lists_keys else self.body(now_s, inner)
         return Group(first, shown, *below)
 
     def changes(self, now_s: float) -> None:
@@ -117,29 +117,29 @@ class Ladder:
     def body(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The title, the levels that fit into that ``size``, and the summary; None: a print of all levels."""
         quote, book, now_s = self._quote, self._quote.book, self.watchlist.shown_at(now_s)
+        title = self._title(now_s)
         if book is None:
-            return Group(self._title(now_s), Text(self.watchlist.not_streamed() or "no book yet", "dim"))
+            return Group(title, Text(self.watchlist.not_streamed() or "no book yet", "dim"))
         note = [] if book.source == "book" else [one_line(why_top_of_book(book))]
         depth = self._depth if book.source == "book" else 1
         parts = (summary(quote, book, depth), *note)
         if size is None:
-            return Group(self._title(now_s), self._print(book, depth), *parts)
+            return Group(title.whole, self._print(book, depth), *parts)
         lines = size.height - 1 - len(parts)
-        return Group(self._title(now_s), self._window(book, depth, lines, size.width), *parts)
+        return Group(title, self._window(book, depth, lines, size.width), *parts)
 
-    def _title(self, now_s: float) -> Text:
+    def _title(self, now_s: float) -> Header:
         quote, book = self._quote, self._quote.book
-        line = Text(no_wrap=True, overflow="ellipsis")
-        line.append(safe(quote.symbol.alias), "bold")
+        lead = Text(safe(quote.symbol.alias), "bold")
         if quote.tick is not None:
             arrow, colour = {1: (" ▲", _BID), -1: (" ▼", _ASK)}.get(quote.direction, ("", ""))
-            line.append(f"  {text.price(quote.tick.last_price, quote.notation)}{arrow}", f"bold {colour}")
-        if stale := self.watchlist.why_stale(quote, now_s):
-            line.append(f"  {stale}", "bold red")
+            lead.append(f"{GAP}{text.price(quote.tick.last_price, quote.notation)}{arrow}", colour)
+        stale = self.watchlist.why_stale(quote, now_s)
+        facts: list[Text | str] = [Text(stale, "bold red")] if stale else []
         if book is not None:
-            age_s = now_s - book.received_us / 1e6
-            line.append(f"  {text.age(age_s)} old  {safe(book.service)} {text.clock(book.timestamp, now_s)}")
-        return line
+            facts += [f"{text.age(now_s - book.received_us / 1e6)} old"]
+            facts += [f"{safe(book.service)} {text.clock(book.timestamp, now_s)}"]
+        return Header(Text.assemble(lead), *facts)
 
     def _print(self, book: Level2Event, depth: int) -> Grid:
         """All levels to the depth."""

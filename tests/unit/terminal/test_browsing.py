@@ -11,13 +11,18 @@ from schwabstream.terminal.browsing import ASKED_S, Browse
 NUMBERS = [f"row {number:02}" for number in range(62)]
 
 
+def _has(row: str, part: str) -> bool:
+    """Whether the row has this part, in any case."""
+    return part in row.casefold()
+
+
 class Table:
     """A table of that many lines, and a person in front of it."""
 
     def __init__(self, rows: Sequence[str] = NUMBERS, lines: int = 18, question: str | None = None) -> None:
         self.rows, self.lines, self.pauses = list(rows), lines, 0
         orders = {"end": lambda row: row[-1], "backwards": lambda row: row[::-1]}
-        self.browse: Browse[str] = Browse(orders, str, self._pause, question=question)
+        self.browse: Browse[str] = Browse(orders, _has, self._pause, question=question)
         self.shown = self.draw()
 
     def selected(self) -> str | None:

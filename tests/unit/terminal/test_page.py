@@ -112,6 +112,22 @@ def test_a_narrow_header_cuts_the_reason_first(width: int, line: str) -> None:
     assert shown.fitted(width).plain == line
 
 
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (90, "unhealthy: 1 of 2 symbols without data  simulated prices  streaming for 5m00  delay 45 ms"),
+        (80, "unhealthy: 1 of 2 symbols without data  simulated prices  streaming for 5m00"),
+        (60, "unhealthy: 1 of 2 symbols without data  simulated prices"),
+        (50, "unhealthy: 1 of 2 symbols witho…  simulated prices"),
+        (40, "unhealthy: 1 of 2 symbols without data"),
+    ],
+)
+def test_facts_give_way_to_a_trouble(width: int, line: str) -> None:
+    """A trouble is cut for the mark of simulated prices, if enough of it is left to read, but not for other facts."""
+    symbols = [FRESH, SymbolReport(symbol="B", key="B", asset="EQUITY")]
+    assert header(report(symbols=symbols, lag=lag(45, 0), simulated=True), NOW).fitted(width).plain == line
+
+
 def test_the_last_facts_give_way_first() -> None:
     """On a narrow screen simulated prices are still marked when the delay no longer fits."""
     shown = header(report(lag=lag(45, 0), simulated=True), NOW)
@@ -219,8 +235,18 @@ def test_keys_are_listed_one_to_a_line_where_they_fit(lines: int, drawn: list[st
     """On a low screen they are a paragraph."""
     console = Console(width=60, color_system=None)
     with console.capture() as capture:
-        console.print(key_list([("q", "leave"), ("Esc", "clear")], lines))
+        console.print(key_list([("q", "leave"), ("Esc", "clear")], ConsoleDimensions(60, lines)))
     assert [line.split() for line in capture.get().splitlines()] == [line.split() for line in drawn]
+
+
+def test_a_line_of_keys_ends_between_two_keys() -> None:
+    """A paragraph of keys does not split a key from its meaning, nor either of them."""
+    console = Console(width=24, color_system=None)
+    with console.capture() as capture:
+        console.print(
+            key_list([("↑ ↓", "select a row"), ("Ctrl-L", "draw again"), ("q", "leave")], ConsoleDimensions(24, 2))
+        )
+    assert capture.get().splitlines() == ["↑ ↓: select a row", "Ctrl-L: draw again", "q: leave"]
 
 
 @pytest.mark.usefixtures("utc")

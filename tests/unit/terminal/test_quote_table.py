@@ -180,6 +180,28 @@ def test_the_day_range_has_its_ends_on_a_wide_screen() -> None:
     assert "25,080.75  ─────●────  25,301.00" in text_of(QuoteTable(watchlist()).render(NOW, LIVE), 220)
 
 
+@pytest.mark.parametrize(
+    ("typed", "symbols"),
+    [
+        ("me", ["/MES:XCME", "GME"]),
+        ("xc", []),
+        ("z26", ["/NQ:XCME"]),
+        (":xc", ["/MES:XCME", "/NQ:XCME", "/ZC:XCBT"]),
+        ("q:xcm", ["/NQ:XCME"]),
+        ("/z", ["/ZC:XCBT"]),
+    ],
+)
+def test_a_filter_searches_exchanges_after_a_colon_only(typed: str, symbols: list[str]) -> None:
+    """A part of the symbol or of the contract; the exchange, which most futures share, only if a colon is typed."""
+    shown = Watchlist(parse_symbols(["/MES:XCME", "/NQ:XCME", "/ZC:XCBT", "GME"], date(2026, 11, 21)))
+    shown.apply(tick("/NQ", 25211.5, contract="/NQZ26"), NOW)
+    table = QuoteTable(shown)
+    for key in ("/", *typed):
+        table.press(key)
+    drawn = text_of(table.body(NOW, LIVE)).splitlines()[1:]
+    assert [line.split()[0] for line in drawn] == symbols
+
+
 def test_header_distinguishes_redis_from_streamer() -> None:
     """No Redis, no streamer, and one on its way read differently."""
     shown = watchlist()

@@ -246,6 +246,22 @@ def test_a_ladder_beside_a_table_shows_the_quote_given() -> None:
     assert "Ctrl-C" not in drawn
 
 
+@pytest.mark.usefixtures("utc")
+@pytest.mark.parametrize(
+    ("width", "title"),
+    [
+        (60, "AMD  221.41 ▲  0.1s old  NASDAQ_BOOK 14:13:20"),
+        (44, "AMD  221.41 ▲  0.1s old"),
+        (20, "AMD  221.41 ▲"),
+        (10, "AMD  221.…"),
+    ],
+)
+def test_a_narrow_title_has_no_half_facts(width: int, title: str) -> None:
+    """The service and the time are left out before they would be cut, and next the age of the book."""
+    drawn = text_of(Ladder(watchlist(book())).body(NOW, ConsoleDimensions(width, 10)), width)
+    assert drawn.splitlines()[0].rstrip() == title
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
