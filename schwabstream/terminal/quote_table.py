@@ -26,7 +26,6 @@ from schwabstream.terminal.page import (
     one_line,
     paused,
     reader_header,
-    uncut,
 )
 from schwabstream.terminal.screen.cells import Run
 from schwabstream.terminal.watchlist import SORTS, Quote, Watchlist
@@ -73,7 +72,6 @@ class QuoteTable:
         self._widths: dict[int, int] = {}
         self._state: str | None = None
         self._drawn_at = 0.0
-        self._header = Header(Text())
         self._grid: Grid | None = None
         self._drawn: list[_Row] = []
 
@@ -123,8 +121,7 @@ class QuoteTable:
     def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
         """The state of the streamer."""
         del size
-        self._header = reader_header(self.watchlist, now_s)
-        return self._header
+        return reader_header(self.watchlist, now_s)
 
     def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
         """The rows that keys have brought into that ``size``, or the list of keys; None: all rows."""
@@ -194,7 +191,6 @@ class QuoteTable:
         watchlist, lines = self.watchlist, delayed(self.watchlist.quotes)
         if size is None:
             return lines + footer(watchlist, live=False)
-        lines += uncut(self._header, size)
         if missing := watchlist.not_streamed():
             lines.append(one_line(missing, "bold"))
         if watchlist.report is not None and size.height >= HEALTH_FROM:

@@ -19,7 +19,7 @@ from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
-from schwabstream.terminal.page import HEALTH_FROM, Header, compose, header, health, one_line, uncut
+from schwabstream.terminal.page import HEALTH_FROM, Header, compose, header, health, one_line
 from schwabstream.terminal.quote_table import QuoteTable, delayed
 from schwabstream.terminal.screen.live_screen import STREAMER_SHARE, LiveScreen, View
 from schwabstream.terminal.watchlist import Quote, Watchlist
@@ -59,7 +59,6 @@ class StreamTable:
         self._table = QuoteTable(self.watchlist, question=QUESTION)
         self._instruments, self._reporter, self._redis, self._logs = instruments, reporter, redis, logs
         self._report = reporter.report(())
-        self._header = header(self._report, 0.0)
         self._with_book: Quote | None = None
         self._book: Mapping[str, Any] | None = None
         self._is_kept = False
@@ -75,8 +74,7 @@ class StreamTable:
         """The state of the streamer, as of now."""
         self._follow_symbols()
         self._report = self._sample(self._expected(size), now_s)
-        self._header = header(self._report, now_s, trouble=self._trouble())
-        return self._header
+        return header(self._report, now_s, trouble=self._trouble())
 
     def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
         """The rows that keys have brought into that ``size``, or the list of keys; None: all rows."""
@@ -177,7 +175,6 @@ class StreamTable:
     def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
         """The notes below the rows: problems of symbols, what is due, figures of the run, the keys, the newest logs."""
         report, lines = self._report, delayed(self.watchlist.quotes)
-        lines += uncut(self._header, size)
         if problems := self._problems():
             lines.append(Text(safe(problems), "bold red"))
         if reminder := self._reporter.login_reminder:

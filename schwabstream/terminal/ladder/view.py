@@ -15,7 +15,7 @@ from schwabstream.terminal import text
 from schwabstream.terminal.browsing import SCREEN_KEYS, Controls
 from schwabstream.terminal.grid import CUT_TO, GAP, Cell, Column, Grid
 from schwabstream.terminal.ladder.layout import Line, Side, bar_width, fit
-from schwabstream.terminal.page import Header, footer, key_list, lines_between, one_line, paused, reader_header, uncut
+from schwabstream.terminal.page import Header, compose, footer, key_list, one_line, paused, reader_header
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -101,21 +101,21 @@ class Ladder:
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` at ``now_s``, with the levels that fit; None: a print of all levels."""
-        self._drawn_at = now_s
-        first = reader_header(self.watchlist, now_s, note=paused(self.watchlist, now_s))
-        below = footer(self.watchlist, live=size is not None)
-        if size is None:
-            return Group(first.whole, self.body(now_s), *below)
-        below = [*uncut(first, size), *below]
-        inner = ConsoleDimensions(size.width, lines_between(below, size))
-        shown = key_list(_KEYS, inner) if self._controls.lists_keys else self.body(now_s, inner)
-        return Group(first, shown, *below)
+        return compose(self, now_s, size)
 
     def changes(self, now_s: float) -> None:
         """A new book changes most of the ladder."""
 
+    def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
+        """The state of the streamer."""
+        del size
+        self._drawn_at = now_s
+        return reader_header(self.watchlist, now_s)
+
     def body(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
-        """The title, the levels that fit into that ``size``, and the summary; None: a print of all levels."""
+        """The title, the levels that fit into that ``size``, and the summary, or the list of keys; None: all levels."""
+        if size is not None and self._controls.lists_keys:
+            return key_list(_KEYS, size)
         quote, book, now_s = self._quote, self._quote.book, self.watchlist.shown_at(now_s)
         title = self._title(now_s)
         if book is None:
@@ -127,6 +127,18 @@ class Ladder:
             return Group(title.whole, self._print(book, depth), *parts)
         lines = size.height - 1 - len(parts)
         return Group(title, self._window(book, depth, lines, size.width), *parts)
+
+    def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
+        """The notes below the levels."""
+        del now_s
+        return footer(self.watchlist, live=size is not None)
+
+    def note(self, now_s: float) -> str:
+        """Since when the book is paused."""
+        return paused(self.watchlist, now_s)
+
+    def prompt(self, now_s: float) -> None:
+        """Nothing is asked."""
 
     def _title(self, now_s: float) -> Header:
         quote, book = self._quote, self._quote.book
