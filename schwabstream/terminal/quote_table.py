@@ -55,6 +55,8 @@ _COLUMNS: Final = (
 _LAST: Final = 3
 _UP, _DOWN, _STALE, _ROLL = "green", "red", "dim", "bold magenta"
 _DESCRIPTION_WIDTH: Final = 44
+_NO_TICK: Final = TickEvent(symbol="", key="", seq=0, timestamp=0, received_us=0, asset="", is_trade=False)
+"""Every value of it is unknown."""
 
 
 class QuoteTable:
@@ -167,11 +169,12 @@ class QuoteTable:
         quote, before = row.quote, row.tick
         if before is None or row.look.stale:
             return None
-        tick, row.tick, row.flashes = quote.tick, quote.tick, quote.flashes(now_s)
+        row.tick = quote.tick
+        row.flashes = quote.flashes(now_s)
         look = _Look(now_s, row.look.notation, None, "", _trend(quote))
         cells = {_LAST: _last(quote, look)}
         for first, shown, cells_of in _PRICES:
-            if shown(tick) != shown(before):
+            if shown(row.tick) != shown(before):
                 cells.update(enumerate(cells_of(quote, look), first))
         return cells
 
@@ -188,7 +191,8 @@ class QuoteTable:
 
     def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
         """The notes below the rows."""
-        watchlist, lines = self.watchlist, delayed(self.watchlist.quotes)
+        watchlist = self.watchlist
+        lines = delayed(watchlist.quotes)
         if size is None:
             return lines + footer(watchlist, live=False)
         if missing := watchlist.not_streamed():
@@ -198,7 +202,8 @@ class QuoteTable:
         return lines + footer(watchlist, live=True)
 
     def _row(self, quote: Quote, now_s: float, mark: str) -> list[Cell]:
-        tick, report, look = quote.tick, quote.report, self._look(quote, now_s)
+        tick, report = quote.tick, quote.report
+        look = self._look(quote, now_s)
         style = look.style
         self._drawn.append(_Row(quote, tick, look, quote.flashes(now_s)))
         cells = [
@@ -224,9 +229,10 @@ class QuoteTable:
 
     def _age(self, quote: Quote, look: "_Look") -> Cell:
         """The age and why the row is stale; a session that is not open explains any age."""
-        age_s, stale = self.watchlist.age_s(quote, look.now_s), look.stale
+        stale = look.stale
         if stale and stale.startswith(("break", "closed")):
             return Cell(stale, look.style)
+        age_s = self.watchlist.age_s(quote, look.now_s)
         return Cell(" ".join(filter(None, (None if age_s is None else text.age(age_s), stale))), look.style)
 
 
@@ -300,35 +306,26 @@ def _change(quote: Quote, look: _Look) -> list[Cell]:
 
 def _touch(quote: Quote, look: _Look) -> list[Cell]:
     """The size and the price of the bid, the price and the size of the ask, the spread."""
-    bid, bid_size, ask, ask_size = _top(quote)
+    tick = quote.tick or _NO_TICK
     return [
-        Cell(f"{text.count(bid_size)} ×", look.style),
-        Cell(text.price(bid, look.notation), look.style),
-        Cell(text.price(ask, look.notation), look.style),
-        Cell(f"× {text.count(ask_size)}", look.style),
+        Cell(f"{text.count(tick.bid_size)} ×", look.style),
+        Cell(text.price(tick.bid_price, look.notation), look.style),
+        Cell(text.price(tick.ask_price, look.notation), look.style),
+        Cell(f"× {text.count(tick.ask_size)}", look.style),
         Cell(_spread(quote), look.style),
     ]
 
 
 def _day(quote: Quote, look: _Look) -> list[Cell]:
     """Volume, low, the last price between low and high, high, the time of the last trade."""
-    tick, notation, style = quote.tick, look.notation, look.style
-    volume, low, high, last = (
-        (tick.total_volume, tick.low_price, tick.high_price, tick.last_price) if tick else (None, None, None, None)
-    )
+    tick = quote.tick or _NO_TICK
     return [
-        Cell(text.count(volume), style),
-        Cell(text.price(low, notation), style),
-        Cell(text.position(last, low, high), style),
-        Cell(text.price(high, notation), style),
-        Cell(text.clock(tick.trade_time if tick else None, look.now_s), style),
+        Cell(text.count(tick.total_volume), look.style),
+        Cell(text.price(tick.low_price, look.notation), look.style),
+        Cell(text.position(tick.last_price, tick.low_price, tick.high_price), look.style),
+        Cell(text.price(tick.high_price, look.notation), look.style),
+        Cell(text.clock(tick.trade_time, look.now_s), look.style),
     ]
-
-
-def _top(quote: Quote) -> tuple[float | None, int | None, float | None, int | None]:
-    """Bid, its size, ask, its size."""
-    tick = quote.tick
-    return (tick.bid_price, tick.bid_size, tick.ask_price, tick.ask_size) if tick else (None, None, None, None)
 
 
 def _spread(quote: Quote) -> str:

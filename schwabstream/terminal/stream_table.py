@@ -54,9 +54,13 @@ class StreamTable(QuoteTable):
         redis: Redis,
         logs: Sequence[str] = (),
     ) -> None:
-        self._symbols, self._streamed = symbols, symbols()
+        self._symbols = symbols
+        self._streamed = symbols()
         super().__init__(Watchlist(self._streamed), question=QUESTION)
-        self._instruments, self._reporter, self._redis, self._logs = instruments, reporter, redis, logs
+        self._instruments = instruments
+        self._reporter = reporter
+        self._redis = redis
+        self._logs = logs
         self._report = reporter.report(())
         self._with_book: Quote | None = None
         self._book: Mapping[str, Any] | None = None
@@ -134,7 +138,8 @@ class StreamTable(QuoteTable):
 
     def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
         """The notes below the rows: problems of symbols, what is due, figures of the run, the keys, the newest logs."""
-        report, lines = self._report, delayed(self.watchlist.quotes)
+        report = self._report
+        lines = delayed(self.watchlist.quotes)
         if problems := self._problems():
             lines.append(Text(safe(problems), "bold red"))
         if reminder := self._reporter.login_reminder:

@@ -62,7 +62,8 @@ class Ladder:
     def __init__(
         self, watchlist: Watchlist, quote: Quote | None = None, *, depth: int = 10, venues: bool = False
     ) -> None:
-        self.watchlist, self._quote = watchlist, quote or watchlist.quotes[0]
+        self.watchlist = watchlist
+        self._quote = quote or watchlist.quotes[0]
         self._depth, self._venues = depth, venues
         self._widths: dict[int, int] = {}
         self._width = 0
@@ -116,7 +117,8 @@ class Ladder:
         """The title, the levels that fit into that ``size``, and the summary, or the list of keys; None: all levels."""
         if size is not None and self._controls.lists_keys:
             return key_list(_KEYS, size)
-        quote, book, now_s = self._quote, self._quote.book, self.watchlist.shown_at(now_s)
+        quote, book = self._quote, self._quote.book
+        now_s = self.watchlist.shown_at(now_s)
         title = self._title(now_s)
         if book is None:
             return Group(title, Text(self.watchlist.not_streamed() or "no book yet", "dim"))
@@ -162,7 +164,8 @@ class Ladder:
         """The levels that fit into those lines, and the titles of the columns if they fit too."""
         asks, bids = book.asks[:depth], book.bids[:depth]
         # Lines are kept for as many levels as there were, so that the best prices stay in place.
-        self._most_asks, self._most_bids = max(self._most_asks, len(asks)), max(self._most_bids, len(bids))
+        self._most_asks = max(self._most_asks, len(asks))
+        self._most_bids = max(self._most_bids, len(bids))
         if width != self._width:
             self._width, self._widths = width, {}
         titled = lines > _TITLES_FROM
@@ -186,8 +189,11 @@ class Ladder:
         if not isinstance(line, int):
             left_out = "" if line is None else f"… {line.levels:,} more"
             return [*_BLANK, Cell(left_out, "dim"), *_BLANK, _EMPTY]
-        level, colour, weight = levels[line], _BID if bid else _ASK, "" if line else "bold "
-        tick, volume = self._quote.tick, self._quote.profile.volumes.get(level.price)
+        level = levels[line]
+        colour = _BID if bid else _ASK
+        weight = "" if line else "bold "
+        tick = self._quote.tick
+        volume = self._quote.profile.volumes.get(level.price)
         mark = _LAST_TRADE if tick is not None and tick.last_price == level.price else " "
         price = Cell(text.price(level.price, self._quote.notation) + mark, weight.strip())
         outwards = (

@@ -60,8 +60,9 @@ class KeyParser:
         """The keys after a pause: an escape alone is the key; the rest of an unfinished sequence may still come."""
         if not self._unread or self._pasting or self._unread[:2] in ("\x1b[", "\x1bO"):
             return []
-        alone, self._unread = self._unread.strip(ESCAPE) == "", ""
-        return ["escape"] if alone else []
+        is_escape = self._unread.strip(ESCAPE) == ""
+        self._unread = ""
+        return ["escape"] if is_escape else []
 
     def _next_length(self) -> int:
         """Characters of the first key or sequence; 0 while it is unfinished."""
