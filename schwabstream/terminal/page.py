@@ -179,7 +179,7 @@ def footer(watchlist: Watchlist, *, live: bool) -> list[Text]:
 
 def lines_between(below: Sequence[Text], size: ConsoleDimensions) -> int:
     """How many lines a screen of that ``size`` has between the header and the notes ``below``."""
-    taken = sum(1 if line.no_wrap else -(-line.cell_len // size.width) for line in below)
+    taken = sum(1 if line.no_wrap else len(line.wrap(Console(), max(1, size.width))) for line in below)
     return max(0, size.height - 1 - taken)
 
 

@@ -173,6 +173,8 @@ def test_notes_take_the_lines_that_they_wrap_to() -> None:
     """Header and notes leave the rest of the screen; a note that may wrap takes several lines of a narrow one."""
     assert lines_between([NOTE, one_line("x" * 300), Text("y" * 81)], ConsoleDimensions(80, 24)) == 24 - 1 - 4
     assert lines_between([NOTE] * 9, ConsoleDimensions(80, 8)) == 0
+    words = Text(" ".join(["x" * 25] * 3))  # two of them do not fit on one line
+    assert lines_between([words], ConsoleDimensions(40, 8)) == 8 - 1 - 3
 
 
 class Noted:
