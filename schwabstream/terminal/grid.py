@@ -1,7 +1,7 @@
 """A table that fits any width: columns are left out by priority, and never shrink while it is shown.
 
 A Rich renderable that lays out plain cells itself: Rich's own table costs ten times as much per refresh, too much for a
-screen that is redrawn eight times a second.
+screen that is redrawn several times a second.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
