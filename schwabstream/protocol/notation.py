@@ -48,7 +48,7 @@ class Notation:
 def _decimal(value: float, decimals: int) -> str:
     while decimals < MOST_DECIMALS and abs(round(value, decimals) - value) > _NOISE:
         decimals += 1
-    return f"{value:,.{decimals}f}"
+    return f"{value:z,.{decimals}f}"
 
 
 def decimals_of(tick: float) -> int:

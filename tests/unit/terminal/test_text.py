@@ -46,7 +46,16 @@ def test_prices_show_their_decimals_and_no_float_noise(value: float | None, deci
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(None, "–"), (1.5, "+1.50"), (-1.5, "-1.50"), (0.0, "0.00"), (1000.25, "+1,000.25")]
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (1.5, "+1.50"),
+        (-1.5, "-1.50"),
+        (0.0, "0.00"),
+        (-0.0, "0.00"),
+        (-1e-14, "0.00"),
+        (1000.25, "+1,000.25"),
+    ],
 )
 def test_changes_have_a_sign(value: float | None, shown: str) -> None:
     """A rise has a plus, no change has none."""
