@@ -40,6 +40,7 @@ COLOURS = {
     "brightred": "#ff8b8b", "brightgreen": "#7be0a6", "brightbrown": "#f2cd7c", "brightyellow": "#f2cd7c",
     "brightwhite": "#ffffff",
 }  # fmt: skip
+DIM = 0.62  # still readable where the picture is small
 FONT = "ui-monospace,SFMono-Regular,Menlo,Consolas,'DejaVu Sans Mono',monospace"
 
 Line = tuple[Char, ...]
@@ -52,11 +53,21 @@ class Frame(NamedTuple):
     seconds: float
 
 
+class Screen(pyte.Screen):
+    """Keeps dim text, which pyte drops, as blinking text, which the program never writes."""
+
+    def select_graphic_rendition(self, *attrs: int) -> None:
+        """Set the style of what is written next."""
+        is_named = 38 not in attrs and 48 not in attrs  # else a number may be a part of a colour
+        kept = {2: (5,), 22: (22, 25)} if is_named else {}
+        super().select_graphic_rendition(*(each for attr in attrs for each in kept.get(attr, (attr,))))
+
+
 class Terminal:
     """A command on a pseudo-terminal."""
 
     def __init__(self, command: str, environment: dict[str, str], columns: int, rows: int) -> None:
-        self._screen = pyte.Screen(columns, rows)
+        self._screen = Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -155,6 +166,7 @@ def text_of(line: Line) -> str:
             fill = colour(first.bg if first.reverse else first.fg, BACKGROUND if first.reverse else FOREGROUND)
             style = (' font-weight="700"' if first.bold else "") + (' font-style="italic"' if first.italics else "")
             style += f' fill="{fill}"' if fill != FOREGROUND else ""
+            style += f' fill-opacity="{DIM}"' if first.blink else ""
             place = f'x="{at * CELL:.1f}" y="17" textLength="{len(stripped) * CELL:.1f}"'
             parts.append(f"<text {place}{style}>{escape(stripped)}</text>")
         x = end
@@ -184,8 +196,8 @@ def svg(frames: list[Frame], title: str) -> str:
         drawn.append(f'<g transform="translate(0 {number * rows * LINE:.0f})">{"".join(uses)}</g>')
         stops.append(f"{at / whole:.3%}{{transform:translateY({-number * rows * LINE:.0f}px)}}")
         at += frame.seconds
-    fullest = max(range(len(frames)), key=lambda number: sum(len(text_of(line)) for line in frames[number].lines))
-    style = f"text{{font:{FONT_SIZE}px {FONT};white-space:pre}}"
+    fullest = max(range(len(frames)), key=lambda number: written(frames[number]))
+    style = f"text{{font-size:{FONT_SIZE}px;font-family:{FONT};white-space:pre}}"
     if len(frames) > 1:
         style += f"@keyframes film{{{''.join(stops)}}}"
         still = f"transform:translateY({-fullest * rows * LINE:.0f}px)"
@@ -203,6 +215,11 @@ def svg(frames: list[Frame], title: str) -> str:
         f'<svg x="{MARGIN}" y="{BAR}" width="{columns * CELL:.0f}" height="{rows * LINE:.0f}">'
         f'<g id="film" fill="{FOREGROUND}">{"".join(drawn)}</g></svg></svg>\n'
     )
+
+
+def written(frame: Frame) -> int:
+    """The number of cells that are not empty."""
+    return sum(cell.data != " " for line in frame.lines for cell in line)
 
 
 def save(name: str, frames: list[Frame], title: str) -> None:

@@ -137,9 +137,8 @@ class _Watch:
         try:
             await self._without_streamer(outage)
         except (ConfigurationError, LoginRequired) as error:
-            if outage is None:
-                raise
-            raise type(error)(f"{outage}; Schwab cannot be asked either: {error}") from error
+            cause = outage or "no streamer is running"
+            raise type(error)(f"{cause}; Schwab cannot be asked either: {error}") from error
 
     async def _without_streamer(self, outage: RedisUnavailable | None) -> None:
         reason = None if outage is None else str(outage)

@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from schwabstream.terminal.ladder.view import Ladder
-from schwabstream.terminal.page import HEALTH_FROM, Header, Parts, compose, one_line
+from schwabstream.terminal.page import HEALTH_FROM, Header, Parts, compose, keys_line
 from schwabstream.terminal.screen.cells import Run
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
@@ -109,7 +109,7 @@ class MarketScreen:
         if self._ladder is None or size is None or size.height < HEALTH_FROM:
             return below
         arrows = "the table" if self._scrolls_ladder else "the book"
-        return [*below, one_line(f"b: close the book   Tab: arrow keys scroll {arrows}")]
+        return [*below, keys_line(size, "b: close the book", f"Tab: arrow keys scroll {arrows}")]
 
     def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
         """The table, the ladder, or both."""

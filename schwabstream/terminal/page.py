@@ -4,9 +4,10 @@ The header has the state and how long it has lasted, the trouble, whether prices
 """
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
@@ -14,7 +15,7 @@ from schwabstream.escapes import safe
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
 from schwabstream.terminal.grid import GAP, Cell, Column, Grid
-from schwabstream.terminal.watchlist import Watchlist
+from schwabstream.terminal.watchlist import Quote, Watchlist
 
 _GOOD, _BAD, _SIMULATED = "bold green", "bold red", "bold magenta"
 _LEAST_LEAD: Final = 24
@@ -149,8 +150,15 @@ def _delay(report: StreamerReport) -> str | None:
     return f"delay {text.delay(exchange + (redis or 0.0))}"
 
 
-def health(report: StreamerReport, now_s: float, *, rate: float | None = None, redis: str | None = None) -> Text:
-    """One line of figures of the run.
+def health(
+    report: StreamerReport,
+    now_s: float,
+    size: ConsoleDimensions | None = None,
+    *,
+    rate: float | None = None,
+    redis: str | None = None,
+) -> Text:
+    """One line of figures of the run, as many as fit on a screen of that ``size``; None: all.
 
     ``rate`` is the number of updates a second, ``redis`` the address that is written to; None: those in the report.
     """
@@ -160,12 +168,34 @@ def health(report: StreamerReport, now_s: float, *, rate: float | None = None, r
     parts = [f"{rate:,.1f} updates/s", f"{report.dropped:,} dropped"]
     parts += [text.counted(report.gaps, "gap")] if report.gaps else []
     parts += [f"Redis {safe(redis)}"] if redis else []
-    return one_line(GAP.join([*parts, events]))
+    return _fitting([*parts, events], size)
+
+
+def keys_line(size: ConsoleDimensions | None, *keys: str) -> Text:
+    """One line of keys with their meanings, as many as fit on a screen of that ``size``; None: all."""
+    return _fitting(keys, size, "   ")
+
+
+def _fitting(parts: Sequence[str], size: ConsoleDimensions | None, gap: str = GAP) -> Text:
+    """As many of the parts as fit, from the first, which is always there."""
+    shown = parts[0]
+    for part in parts[1:]:
+        wider = f"{shown}{gap}{part}"
+        if size is not None and cell_len(wider) > size.width:
+            break
+        shown = wider
+    return one_line(shown)
 
 
 def one_line(shown: str, style: str = "dim") -> Text:
     """A note of one line, cut where the screen ends."""
     return Text(shown, style, no_wrap=True, overflow="ellipsis")
+
+
+def delayed(quotes: Iterable[Quote]) -> list[Text]:
+    """The meaning of the mark after a symbol, if a symbol has it."""
+    marked = any(quote.tick and quote.tick.delayed for quote in quotes)
+    return [one_line("d: delayed quotes")] if marked else []
 
 
 def footer(watchlist: Watchlist, *, live: bool) -> list[Text]:

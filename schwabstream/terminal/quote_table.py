@@ -1,6 +1,6 @@
 """The quote screen: a watchlist as a Rich renderable, from 60 columns up, and as one plain line per update."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -20,6 +20,7 @@ from schwabstream.terminal.page import (
     HEALTH_FROM,
     Header,
     compose,
+    delayed,
     footer,
     health,
     key_list,
@@ -32,29 +33,30 @@ from schwabstream.terminal.watchlist import SORTS, Quote, Watchlist
 
 _COLUMNS: Final = (
     Column("Symbol", 0, left=True),
-    Column("Contract", 9, left=True, sparse=True),
-    Column("Exp", 7, sparse=True),
+    Column("Contract", 10, left=True, sparse=True),
+    Column("Exp", 8, sparse=True),
     Column("Last", 1),
-    Column(f"{MINUTES} minutes", 12, left=True, sparse=True),
-    Column("Net", 5),
-    Column("%", 6),
-    Column("Size", 8),
+    Column(f"{MINUTES} minutes", 13, left=True, sparse=True),
+    Column("Net", 6),
+    Column("%", 7),
+    Column("Size", 9),
     Column("Bid", 2),
     Column("Ask", 3),
-    Column("Size", 8, left=True),
-    Column("Spread", 11),
-    Column("Volume", 10),
-    Column("Low", 14),
-    Column("Day range", 13, left=True, sparse=True),
-    Column("High", 14),
-    Column("Trade", 15),
+    Column("Size", 9, left=True),
+    Column("Spread", 12),
+    Column("Volume", 11),
+    Column("Low", 15),
+    Column("Day range", 14, left=True, sparse=True),
+    Column("High", 15),
+    Column("Trade", 16),
     Column("Age", 4, left=True, cut=True),
-    Column("Rate", 16),
-    Column("Description", 17, left=True, cut=True, sparse=True),
+    Column("Rate", 17),
+    Column("Description", 18, left=True, cut=True, sparse=True),
 )
+_SORTED_BY: Final = {"change": "%", "volume": "Volume"}
+_RANK_OF_ORDER: Final = 5
 _LAST: Final = 3
 _UP, _DOWN, _STALE, _ROLL = "green", "red", "dim", "bold magenta"
-_DESCRIPTION_WIDTH: Final = 44
 _NO_TICK: Final = TickEvent(symbol="", key="", seq=0, timestamp=0, received_us=0, asset="", is_trade=False)
 """Every value of it is unknown."""
 
@@ -187,7 +189,7 @@ class QuoteTable:
             self._state, self._widths = state, {}
         self._drawn = []
         rows = [self._row(quote, now_s, "reverse " if quote is marked else "") for quote in quotes]
-        return Grid(_COLUMNS, rows, self._widths)
+        return Grid(_columns(self.browse.order), rows, self._widths)
 
     def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
         """The notes below the rows."""
@@ -198,7 +200,7 @@ class QuoteTable:
         if missing := watchlist.not_streamed():
             lines.append(one_line(missing, "bold"))
         if watchlist.report is not None and size.height >= HEALTH_FROM:
-            lines.append(health(watchlist.report, now_s))
+            lines.append(health(watchlist.report, now_s, size))
         return lines + footer(watchlist, live=True)
 
     def _row(self, quote: Quote, now_s: float, mark: str) -> list[Cell]:
@@ -220,7 +222,7 @@ class QuoteTable:
             *_day(quote, look),
             self._age(quote, look),
             Cell(text.rate(report.rate) if report else text.UNKNOWN, style),
-            Cell(safe((report and report.description) or "")[:_DESCRIPTION_WIDTH], style),
+            Cell(safe((report and report.description) or ""), style),
         ]
 
     def _look(self, quote: Quote, now_s: float) -> "_Look":
@@ -256,10 +258,10 @@ class _Row:
     flashes: bool
 
 
-def delayed(quotes: Iterable[Quote]) -> list[Text]:
-    """The meaning of the mark after a symbol, if a symbol has it."""
-    marked = any(quote.tick and quote.tick.delayed for quote in quotes)
-    return [one_line("d: delayed quotes")] if marked else []
+def _columns(order: str | None) -> Sequence[Column]:
+    """The columns, of which the one that the rows are sorted by is not left out before the others of the day."""
+    title = _SORTED_BY.get(order or "")
+    return [column._replace(rank=_RANK_OF_ORDER) if column.title == title else column for column in _COLUMNS]
 
 
 def _matches(quote: Quote, part: str) -> bool:

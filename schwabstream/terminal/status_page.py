@@ -1,23 +1,23 @@
 """The report of a streamer, as a Rich renderable and as a print."""
 
 import time
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
 import orjson
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.text import Text
 
 from schwabstream.escapes import safe
 from schwabstream.logs import write_message
 from schwabstream.report import RedisReport, StreamerReport, SymbolReport
 from schwabstream.terminal import text
-from schwabstream.terminal.grid import Cell, Column, Grid
+from schwabstream.terminal.grid import GAP, Cell, Column, Grid
 from schwabstream.terminal.lines import print_lines, print_once
 from schwabstream.terminal.page import header
 from schwabstream.terminal.watchlist import why_stale
 
-_FACTS: Final = (Column("Fact", 0, left=True), Column("Value", 1, left=True, cut=True))
 _SYMBOLS: Final = (
     Column("Symbol", 0, left=True),
     Column("Contract", 4, left=True, sparse=True),
@@ -45,9 +45,24 @@ async def print_status(report: StreamerReport | None, *, json: bool) -> None:
 
 def render_status(report: StreamerReport, now_s: float) -> RenderableType:
     """The whole report at ``now_s``."""
-    facts = Grid(_FACTS, [[Cell(name, "dim"), Cell(value)] for name, value in _facts(report, now_s)], header=False)
     symbols = Grid(_SYMBOLS, [_row(symbol, report) for symbol in report.symbols])
-    return Group(header(report, now_s).whole, facts, Text(), symbols)
+    return Group(header(report, now_s).whole, _Facts(_facts(report, now_s)), Text(), symbols)
+
+
+class _Facts:
+    """Names and values, one to a line; a value that is too long goes on below itself."""
+
+    def __init__(self, facts: Sequence[tuple[str, str]]) -> None:
+        self._facts = facts
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        indent = max(len(name) for name, _ in self._facts) + len(GAP)
+        for name, value in self._facts:
+            shown = Text(name, "dim")
+            for line in Text(value).wrap(console, max(1, options.max_width - indent)):
+                line.rstrip()
+                yield Text.assemble(shown, " " * (indent - shown.cell_len), line)
+                shown = Text()
 
 
 def _facts(report: StreamerReport, now_s: float) -> list[tuple[str, str]]:

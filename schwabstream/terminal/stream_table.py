@@ -19,8 +19,8 @@ from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
-from schwabstream.terminal.page import HEALTH_FROM, Header, header, health, one_line
-from schwabstream.terminal.quote_table import QuoteTable, delayed
+from schwabstream.terminal.page import HEALTH_FROM, Header, delayed, header, health, keys_line, one_line
+from schwabstream.terminal.quote_table import QuoteTable
 from schwabstream.terminal.screen.live_screen import STREAMER_SHARE, LiveScreen, View
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
@@ -148,8 +148,8 @@ class StreamTable(QuoteTable):
             lines.append(one_line("Unlike the real Schwab, the simulator has futures depth."))
         if size is None or size.height >= HEALTH_FROM:
             rate = sum(self._reporter.rates.values())
-            lines.append(health(report, now_s, rate=rate, redis=report.redis.master or self._redis.url))
-        lines.append(one_line("?: keys   Ctrl-C: log out and stop   Ctrl-C twice: stop at once"))
+            lines.append(health(report, now_s, size, rate=rate, redis=report.redis.master or self._redis.url))
+        lines.append(keys_line(size, "?: keys", "Ctrl-C: log out and stop", "Ctrl-C twice: stop at once"))
         room = LOG_LINES if size is None else min(LOG_LINES, (size.height - _LOGS_FROM) // 2)
         newest = list(self._logs)[-room:] if room > 0 else []
         return lines + [Text.from_ansi(line, style="dim", no_wrap=True, overflow="ellipsis") for line in newest]

@@ -223,8 +223,8 @@ def test_quote_without_symbols_needs_a_streamer_or_configured_symbols(
     monkeypatch.setenv("SCHWAB_SYMBOLS", ",")
     done = run("quote", "--redis", redis_server.url)
     assert (done.returncode, done.stdout) == (2, "")
-    said = "schwabstream: no symbols to show: name some, as in schwabstream quote AAPL, or set SCHWAB_SYMBOLS\n"
-    assert done.stderr == said
+    step = "no symbols to show: name some, as in schwabstream quote AAPL, or set SCHWAB_SYMBOLS"
+    assert done.stderr == f"schwabstream: no streamer is running; Schwab cannot be asked either: {step}\n"
 
 
 def test_a_symbol_that_the_streamer_refuses_is_named_with_the_reason(streamer: FakeStreamer) -> None:
@@ -291,6 +291,17 @@ def test_an_absent_redis_is_named_before_credentials(command: str, monkeypatch: 
     assert done.returncode == 2
     assert done.stderr.startswith(f"schwabstream: {ABSENT}")
     assert "; Schwab cannot be asked either: SCHWAB_CLIENT_ID and SCHWAB_CLIENT_SECRET not set" in done.stderr
+
+
+def test_an_absent_streamer_is_named_before_credentials(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Schwab is asked because no streamer is running, and cannot be, the sentence begins with the streamer."""
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    done = run("quote", "AAPL", "--once", "--quiet")
+    cause = "no streamer is running; Schwab cannot be asked either: SCHWAB_CLIENT_ID and SCHWAB_CLIENT_SECRET not set"
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"schwabstream: {cause}")
 
 
 def test_status_shows_how_the_streamer_is(streamer: FakeStreamer, redis_server: RedisServer) -> None:

@@ -169,6 +169,20 @@ def test_the_health_line_has_the_figures_of_the_run() -> None:
     assert health(shown, NOW, rate=1234.5, redis="redis://h:1/0").plain == line
 
 
+@pytest.mark.parametrize(
+    ("width", "line"),
+    [
+        (62, "2.5 updates/s  7 dropped  Redis 10.0.0.2:6379"),
+        (40, "2.5 updates/s  7 dropped"),
+        (10, "2.5 updates/s"),
+    ],
+)
+def test_a_narrow_health_line_has_no_half_figures(width: int, line: str) -> None:
+    """The last figures are left out before they would be cut; the first is always there."""
+    shown = report(published=12_345, dropped=7, redis=RedisReport(master="10.0.0.2:6379"))
+    assert health(shown, NOW, ConsoleDimensions(width, 24)).plain == line
+
+
 def test_notes_take_the_lines_that_they_wrap_to() -> None:
     """Header and notes leave the rest of the screen; a note that may wrap takes several lines of a narrow one."""
     assert lines_between([NOTE, one_line("x" * 300), Text("y" * 81)], ConsoleDimensions(80, 24)) == 24 - 1 - 4

@@ -175,6 +175,27 @@ def test_a_closed_market_is_named_with_its_next_opening(width: int, age: str) ->
     assert ("%" in drawn[1]) == (width > 60)
 
 
+@pytest.mark.parametrize(("sort", "title"), [("change", "%"), ("volume", "Volume")])
+def test_the_column_of_the_order_is_shown_before_others(sort: str, title: str) -> None:
+    """On a narrow screen it takes the room of columns that are otherwise more important."""
+    titles = [
+        text_of(QuoteTable(watchlist(), sort=order).render(NOW, LIVE), 70).splitlines()[1].split()
+        for order in (None, sort)
+    ]
+    assert [title in each for each in titles] == [False, True]
+    assert all({"Last", "Bid", "Ask", "Age"} <= set(each) for each in titles)
+
+
+@pytest.mark.parametrize(
+    ("width", "description"),
+    [(300, "Micro E-mini Nasdaq-100 Index Futures,Dec-2026,ETH"), (222, "Micro E-mini Nasdaq-100 In…")],
+)
+def test_a_description_is_as_long_as_there_is_room(width: int, description: str) -> None:
+    """It gets what the other columns leave, and its cut is marked."""
+    drawn = text_of(QuoteTable(watchlist()).render(NOW, LIVE), width).splitlines()
+    assert drawn[2].rstrip().endswith(description)
+
+
 def test_the_day_range_has_its_ends_on_a_wide_screen() -> None:
     """The dot is where the price is between the low and the high of the day."""
     assert "25,080.75  ─────●────  25,301.00" in text_of(QuoteTable(watchlist()).render(NOW, LIVE), 220)

@@ -66,6 +66,21 @@ def test_tokens_that_are_not_in_the_file_are_shown_with_the_reason() -> None:
     assert "\x07" not in line
 
 
+def test_a_long_fact_is_continued_below_it() -> None:
+    """A refusal is shown whole at any width, indented below its first line."""
+    reason = "AMD is not streamed: the limit of 2 symbols is reached (SCHWAB_MAX_SYMBOLS)"
+    console = Console(width=40, color_system=None)
+    with console.capture() as capture:
+        console.print(render_status(report(refused={"AMD": reason}), NOW_MS / 1000))
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    at = lines.index("refused   AMD is not streamed: the limit")
+    assert lines[at + 1 : at + 4] == [
+        "          of 2 symbols is reached",
+        "          (SCHWAB_MAX_SYMBOLS)",
+        "counters  bad values 3",
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "headline", "style"),
     [
