@@ -106,7 +106,10 @@ def test_another_redis_is_asked_when_the_line_names_it(server: RedisServer, monk
 
 
 def test_without_redis_the_settings_are_offered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A Redis that is away costs the streamed symbols only, and neither an error nor its password is written."""
+    """A Redis that is away costs the streamed symbols only, and neither an error nor its password is written.
+
+    In place of an invalid address no other Redis is asked.
+    """
     monkeypatch.setenv("REDIS_URL", NOWHERE)
     assert offered("quote ") == CONFIGURED
     monkeypatch.setenv("REDIS_URL", "redis://hush-hush@:x")
@@ -132,6 +135,12 @@ def test_a_slow_resolver_does_not_keep_the_process(monkeypatch: pytest.MonkeyPat
     assert left.daemon
     resolved.set()
     left.join()
+
+
+def test_a_host_name_that_cannot_be_one_is_a_redis_that_is_away(capfd: pytest.CaptureFixture[str]) -> None:
+    """A label of more than 63 characters raises another error than a name without an address; nothing is written."""
+    assert streamed_symbols(f"redis://{'x' * 70}:6379/0", "market_data") == []
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
