@@ -1,11 +1,13 @@
 """A process that publishes numbered ticks at a rate, as the streamer writes them, over a raw socket.
 
-The last price of an event is its number in hundredths. Over stdin and stdout, JSON lines: ``{"ready": n}``; then it
-waits for a line, publishes, and says when it started. Its report says that all is well.
+The last price of the first symbol is the number of its event in hundredths; those of the others move within a range.
+Over stdin and stdout, JSON lines: ``{"ready": n}``; then it waits for a line, publishes, and reports when it started.
+Its own report in Redis has no trouble.
 """
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import socket
@@ -16,10 +18,11 @@ import orjson
 import redis
 
 from schwabstream.events import TickEvent
+from schwabstream.publishing.packing import command
 from schwabstream.report import StreamerReport, SymbolReport
 
 BATCH_S = 0.005
-CHANNEL, REPORT = "market_data:ticks", "market_data:streamer"
+CHANNEL, LAST, REPORT = "market_data:ticks", "market_data:last:ticks", "market_data:streamer"
 
 
 def main() -> None:
@@ -32,7 +35,7 @@ def main() -> None:
     options = parser.parse_args()
     symbols = options.symbols.split(",")
     client = redis.Redis(port=options.port)
-    client.set(REPORT, _report(symbols))
+    client.set(REPORT, _report(symbols, options.rate))
     connection = socket.create_connection(("127.0.0.1", options.port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     print(json.dumps({"ready": len(symbols)}), flush=True)
@@ -41,7 +44,7 @@ def main() -> None:
     total, sent = int(options.rate * options.seconds), 0
     while sent < total:
         due = min(total, int((time.monotonic_ns() - started_ns) / 1e9 * options.rate))
-        connection.sendall(b"".join(_publish(number, symbols) for number in range(sent, due)))
+        connection.sendall(_transaction(range(sent, due), symbols))
         sent = due
         with contextlib.suppress(BlockingIOError):
             connection.recv(1 << 20, socket.MSG_DONTWAIT)  # how many subscribers got each: of no interest
@@ -50,10 +53,23 @@ def main() -> None:
     sys.stdin.readline()
 
 
-def _publish(number: int, symbols: list[str]) -> bytes:
+def _transaction(numbers: range, symbols: list[str]) -> bytes:
+    """Publish these events, and set the last value of each symbol among them."""
+    parts, newest = [command("MULTI")], dict[str, bytes]()
+    for number in numbers:
+        symbol, payload = _event(number, symbols)
+        newest[symbol] = payload
+        parts.append(command("PUBLISH", CHANNEL, payload))
+    if newest:
+        parts.append(command("HSET", LAST, *itertools.chain.from_iterable(newest.items())))
+    return b"".join([*parts, command("EXEC")])
+
+
+def _event(number: int, symbols: list[str]) -> tuple[str, bytes]:
     # The first symbol has every other event, so its price gives the time to within a few events.
     symbol = symbols[0] if not number & 1 else symbols[number // 2 % len(symbols)]
-    price, now_us = number / 100, time.time_ns() // 1000
+    price = number / 100 if symbol == symbols[0] else 100 + number * 7 % 64 / 100
+    now_us = time.time_ns() // 1000
     event = {
         "v": 1, "type": "tick", "symbol": symbol, "key": symbol, "seq": number + 1, "timestamp": now_us // 1000,
         "received_us": now_us, "asset": "EQUITY", "contract": None, "last_price": price, "last_size": 1,
@@ -65,17 +81,15 @@ def _publish(number: int, symbols: list[str]) -> bytes:
     payload = orjson.dumps(event)
     if number < 1:
         TickEvent.model_validate_json(payload)
-    return b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n%b\r\n" % (
-        len(CHANNEL),
-        CHANNEL.encode(),
-        len(payload),
-        payload,
-    )
+    return symbol, payload
 
 
-def _report(symbols: list[str]) -> str:
+def _report(symbols: list[str], rate: float) -> str:
     now_ms = time.time_ns() // 1_000_000
-    lines = tuple(SymbolReport(symbol=symbol, key=symbol, asset="EQUITY", fresh=True) for symbol in symbols)
+    lines = tuple(
+        SymbolReport(symbol=symbol, key=symbol, asset="EQUITY", fresh=True, rate=rate / len(symbols))
+        for symbol in symbols
+    )
     report = StreamerReport(
         state="streaming", since=now_ms, reported=now_ms, started=now_ms, pid=os.getpid(), host="benchmark",
         version="0", symbols=lines,

@@ -8,7 +8,7 @@ not arrive does. When the reader is too slow, the newest tick and book of a symb
 """
 
 from collections import Counter, deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from pydantic import ValidationError
@@ -144,6 +144,15 @@ class ConflatingQueue:
                 self._values[message.channel] = message.mark
         self._report_breaks()
 
+    def refresh(self, channel: Channel, last_values: Iterable[bytes], now_us: int) -> None:
+        """Queue those of these last values that are newer than the newest event of their symbol."""
+        if self._held is not None:  # catch_up brings newer ones
+            return
+        self._now_us = now_us
+        for payload in last_values:
+            if value := self._read(channel, payload, now_us, live=False):
+                self._accept(value)
+
     def holds(self, key: str) -> bool:
         """Whether an event of that key is queued."""
         self._receive_unread()
@@ -199,8 +208,7 @@ class ConflatingQueue:
             return
         owner = (message.channel, message.symbol)
         # A last value far below belongs to an earlier run, which a failover has brought back.
-        numbers = self._newest.run_of(owner, message.seq) if message.live else self._newest.present
-        newest = numbers.get(owner)
+        newest = self._newest.of_run(owner, message.seq) if message.live else self._newest.present.get(owner)
         if newest is not None and (
             is_repeat(message.seq, newest.seq) or (not message.live and message.seq < newest.seq)
         ):
@@ -208,7 +216,7 @@ class ConflatingQueue:
             if is_new and message.seq < newest.seq:
                 self._note_overtaken(message)
             return
-        numbers[owner] = message.mark
+        self._newest.note(owner, message.mark)
         if chained:
             self._follow(message)
         self._keep(message)
@@ -280,12 +288,11 @@ class ConflatingQueue:
         Returns whether the message's own number is new, that is neither repeated nor filled.
         """
         channel = message.channel
-        numbers, filled = self._seen.run_of(channel, message.seq), self._filled.get(channel, set())
-        seen = numbers.get(channel)
+        seen, filled = self._seen.of_run(channel, message.seq), self._filled.get(channel, set())
         if seen is not None and is_repeat(message.seq, seen.seq):
             return False
         seen = seen or self._seen.present.get(channel)
-        numbers[channel] = message.mark
+        self._seen.note(channel, message.mark)
         if filled:
             self._filled[message.channel] = {seq for seq in filled if seq > message.seq}
         is_new = message.seq not in filled

@@ -33,19 +33,33 @@ class Mark(NamedTuple):
 class Newest(Generic[Key]):
     """The newest number of each key, in the ``present`` run and in an earlier one.
 
-    A number far below the newest belongs to another run: a streamer that gives up still publishes that it does, and one
-    that is restarted after its clock was set back begins below. The numbers of that run are kept apart, so that the
-    present run's events are still recognized.
+    A number far below the newest belongs to another run: a streamer that gives up still publishes that it does, one
+    that is restarted after its clock was set back begins below, and an earlier one may return to a Redis that has lost
+    all data before the later one does. The numbers of that run are kept apart, so that both runs' events are still
+    recognized.
     """
 
     def __init__(self) -> None:
         self.present: dict[Key, Mark] = {}
         self._earlier: dict[Key, Mark] = {}
 
-    def run_of(self, key: Key, seq: int) -> dict[Key, Mark]:
-        """The newest numbers of the run that an event with this number belongs to."""
+    def of_run(self, key: Key, seq: int) -> Mark | None:
+        """The newest number of the run that an event with this number belongs to."""
+        return (self._earlier if self._is_earlier(key, seq) else self.present).get(key)
+
+    def note(self, key: Key, mark: Mark) -> None:
+        """Remember a number, of any run."""
         newest = self.present.get(key)
-        return self._earlier if newest is not None and seq <= newest.seq - RUN_APART else self.present
+        if self._is_earlier(key, mark.seq):
+            self._earlier[key] = mark
+            return
+        if newest is not None and mark.seq >= newest.seq + RUN_APART:
+            self._earlier[key] = newest
+        self.present[key] = mark
+
+    def _is_earlier(self, key: Key, seq: int) -> bool:
+        newest = self.present.get(key)
+        return newest is not None and seq <= newest.seq - RUN_APART
 
 
 class Delivered:

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import random
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from itertools import groupby
 from operator import itemgetter
 from types import TracebackType
@@ -30,6 +30,7 @@ from schwabstream.broker.url import Address, is_away, parse_redis_url, prefix_at
 from schwabstream.broker.watch import following
 from schwabstream.consumer.conflation import LAST_VALUE_CHANNELS, ConflatingQueue
 from schwabstream.consumer.recent_bars import fetch_recent_bars
+from schwabstream.consumer.samples import Samples
 from schwabstream.consumer.selection import ReportLooks, aliases_for, channel_names
 from schwabstream.consumer.subscribed_connection import SubscribedConnection
 from schwabstream.consumer.wishes import WantedSet
@@ -82,11 +83,13 @@ class Subscription:
         # A reader of symbols follows the streamer to other channels when StatusEvents announce a new run.
         self._listening = self._kinds | {Channel.STATUS} if symbols else self._kinds
         self._channels: Mapping[bytes, Channel] = {}
+        self._heard: frozenset[str] | None = None  # the aliases to whose channels it listens; None: the shared ones
         self._shared_only = False  # since Redis has refused the channels of symbols
         client = functools.partial(redis_client, redis_url, prefix, timeout_s=CONNECT_TIMEOUT_S, protocol=2)
         self._client = client(reads=True)
         self._master = client() if parse_redis_url(redis_url).from_replica else self._client
         self._connection: SubscribedConnection | None = None
+        self.samples = Samples(self._read_sample)
         self._arrived = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
@@ -109,6 +112,7 @@ class Subscription:
         await self._close()
 
     async def _close(self) -> None:
+        await self.samples.close()
         for client in {self._client, self._master}:
             await client.aclose()
 
@@ -137,6 +141,11 @@ class Subscription:
         with translated(self.url):
             return await fetch_report(self._client, self._prefix)
 
+    def follow_rate(self, report: StreamerReport | None) -> None:
+        """Read samples from now on if a screen of the newest values gets more events a second than it can show."""
+        if self.queue.newest_only and self._kinds <= LAST_VALUE_CHANNELS:
+            self.samples.follow(report, () if self._heard is None else {symbol.key for symbol in self._symbols})
+
     async def ask_for(self, symbols: Iterable[str], until_s: float) -> None:
         """Ask the streamer for symbols until that time, in seconds since the epoch. Raises ``RedisUnavailable``."""
         with translated(self.url):
@@ -158,13 +167,12 @@ class Subscription:
         connection = SubscribedConnection(cast("RoutedPool", self._client.connection_pool), self._probe_after_s)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                aliases = self._aliases(await self._readable_report())
-                self._channels = channel_names(self._prefix, self._listening, aliases)
+                self._heard = self._aliases(await self._readable_report())
+                self.samples.active = self.samples.wanted
+                listening = {Channel.STATUS} if self.samples.active else self._listening
+                self._channels = channel_names(self._prefix, listening, self._heard)
                 await connection.open(self._subscriptions())
-                last_values = {
-                    kind: await fetch_last_values(self._client, self._prefix, kind, aliases)
-                    for kind in sorted(self._kinds & LAST_VALUE_CHANNELS)
-                }
+                last_values = await self._last_values()
                 # Taken in together with the last values: after them, older messages would count as repetitions.
                 self._take(await connection.earlier_replies())
         except (RedisError, OSError, TimeoutError) as error:
@@ -176,6 +184,15 @@ class Subscription:
         self.queue.catch_up(last_values, _now_us())
         self._arrived.set()
         return connection
+
+    async def _last_values(self) -> dict[Channel, list[bytes]]:
+        """The newest payload of each wanted symbol, or of all, by channel; raises redis-py's errors."""
+        kinds = sorted(self._kinds & LAST_VALUE_CHANNELS)
+        return {kind: await fetch_last_values(self._client, self._prefix, kind, self._heard) for kind in kinds}
+
+    async def _read_sample(self) -> None:
+        for kind, payloads in (await self._last_values()).items():
+            self.queue.refresh(kind, payloads, _now_us())
 
     def _subscriptions(self) -> dict[str, list[bytes]]:
         """The channels by the command that subscribes to them: in a Cluster, those of symbols are sharded."""
@@ -229,12 +246,14 @@ class Subscription:
             self._connection.leave(f"Redis is at {master} now")
 
     async def _read(self, connection: "SubscribedConnection") -> None:
-        """Queue incoming messages; returns when the symbols are on other channels. Raises OSError when it ends."""
+        """Queue incoming messages; returns when others are needed. Raises OSError when the connection ends."""
         time_of = asyncio.get_running_loop().time
         while True:
             self._take(await connection.replies())
             if len(self.queue):
                 self._arrived.set()
+            if self.samples.wanted is not self.samples.active:
+                return
             if self._symbols and self._looks.due(time_of()) and await self._is_elsewhere():
                 return
             if self.queue.newest_only and connection.is_drained:
@@ -264,15 +283,16 @@ class Subscription:
                 raise
             return None
 
-    def _aliases(self, report: StreamerReport | None) -> tuple[str, ...] | None:
+    def _aliases(self, report: StreamerReport | None) -> frozenset[str] | None:
         """The aliases whose channels to listen to; None for the shared channels."""
-        return None if self._shared_only else aliases_for(self._symbols, report)
+        aliases = None if self._shared_only else aliases_for(self._symbols, report)
+        return None if aliases is None else frozenset(aliases)
 
     async def _is_elsewhere(self) -> bool:
         """Whether the report of a running streamer names other channels than those of this connection."""
         with contextlib.suppress(RedisError, OSError, TimeoutError):
             if report := await self._readable_report():
-                return channel_names(self._prefix, self._listening, self._aliases(report)) != self._channels
+                return self._aliases(report) != self._heard
         return False
 
     def _note_outage(self, reason: str) -> None:
@@ -286,7 +306,7 @@ def redis_backoff() -> Backoff:
 
 
 async def fetch_last_values(
-    client: Redis, prefix: str, channel: Channel, aliases: Sequence[str] | None = None
+    client: Redis, prefix: str, channel: Channel, aliases: Collection[str] | None = None
 ) -> list[bytes]:
     """The newest payload of each of these symbols, or of all; raises redis-py's errors."""
     key = f"{prefix}:last:{channel}"

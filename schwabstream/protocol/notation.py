@@ -6,6 +6,7 @@ quarters. Grains have one digit, the eighths of a cent: 412.75 cents are ``412'6
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 MOST_DECIMALS: Final = 6
@@ -45,6 +46,7 @@ class Notation:
         return f"{points}'{numerator:02}" + (_EIGHTHS_IN_TENTHS[eighth] if eighth or self.parts else "")
 
 
+@lru_cache(4096)  # the prices of a market repeat, and a screen writes thousands a second
 def _decimal(value: float, decimals: int) -> str:
     while decimals < MOST_DECIMALS and abs(round(value, decimals) - value) > _NOISE:
         decimals += 1

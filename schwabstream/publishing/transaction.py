@@ -101,7 +101,8 @@ class TransactionWriter:
         if fence is not None:
             self._ours = [fence.holder.encode(), fence.account.encode()]
             keys, life = (fence.key, fence.account_key), fence.life_ms
-            self._watch = command("WATCH", *keys) + command("MGET", *keys)
+            # A later holder that Redis has forgotten shows itself by its fencing number.
+            self._watch = command("WATCH", *keys, fence.tenures_key) + command("MGET", *keys)
             self._tenure = command("ZADD", fence.tenures_key, "GT", fence.tenure, fence.account)
             self._tenure += command("ZMSCORE", fence.tenures_key, fence.account) + command("GET", fence.key)
             # UNWATCH first: a watched key that this connection changes counts as changed, too.
@@ -267,7 +268,8 @@ class TransactionWriter:
         self._refuse(replies)
         _, (newest,), holder = replies
         if float(newest) > fence.tenure:
-            raise fence.lost(holder and holder.decode(errors="replace"), None)
+            later = None if holder in (None, self._ours[0]) else holder.decode(errors="replace")
+            raise fence.lost(later, None)
 
     def _refuse(self, replies: list[Any]) -> None:
         """Raise ``RedisUnavailable`` if Redis refused a command of a claim."""

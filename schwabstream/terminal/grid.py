@@ -1,7 +1,7 @@
 """A table that fits any width: columns are left out by priority, and never shrink while it is shown.
 
 A Rich renderable that lays out plain cells itself: Rich's own table costs ten times as much per refresh, too much for a
-screen that is redrawn several times a second.
+screen that is redrawn eleven times a second.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 
-from schwabstream.terminal.screen.cells import Run
+from schwabstream.terminal.screen.cells import Run, is_narrow
 
 
 class Column(NamedTuple):
@@ -52,7 +52,7 @@ class Grid:
         header: bool = True,
     ) -> None:
         self._columns, self._rows, self._header = columns, [list(row) for row in rows], header
-        self._places: dict[int, tuple[int, int]] = {}
+        self._places: dict[int, tuple[int, int, bool, bool]] = {}
         self._widths = {} if widths is None else widths
         for index, column in enumerate(columns):
             widest = max((_width(row[index].text) for row in self._rows), default=0)
@@ -94,7 +94,8 @@ class Grid:
         shown = self.shown(options.max_width)
         start = 0
         for index, room in shown.items():
-            self._places[index] = start, min(room, options.max_width)
+            column = self._columns[index]
+            self._places[index] = start, min(room, options.max_width), column.left, column.cut
             start += room + len(GAP)
         if self._header:
             titles = [Cell(column.title, "bold") for column in self._columns]
@@ -112,18 +113,17 @@ class Grid:
         line = row + self._header + below
         for index, cell in cells.items():
             old = shown[index]
-            if cell == old or index not in self._places:
+            if index not in self._places or cell == old:
                 continue
             shown[index] = cell
-            column = self._columns[index]
-            start, room = self._places[index]
+            start, room, is_left, is_cut = self._places[index]
             text, length = _fitted(cell.text, room)
-            if text is not cell.text and not column.cut:
+            if text is not cell.text and not is_cut:
                 return None
-            at = start if column.left else start + room - length
+            at = start if is_left else start + room - length
             rest = min(_width(old.text), room) - length
             if rest > 0:
-                runs.append(Run(line, at + length if column.left else at - rest, " " * rest))
+                runs.append(Run(line, at + length if is_left else at - rest, " " * rest))
             runs.append(Run(line, at, text, cell.style))
         return runs
 
@@ -157,5 +157,5 @@ def _fitted(text: str, room: int) -> tuple[str, int]:
 
 
 def _width(text: str) -> int:
-    """Cells that a text takes; most texts are ASCII, for which this is quicker than to look each character up."""
-    return len(text) if text.isascii() else cell_len(text)
+    """Cells that a text takes."""
+    return len(text) if is_narrow(text) else cell_len(text)

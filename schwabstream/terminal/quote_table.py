@@ -56,6 +56,7 @@ _COLUMNS: Final = (
 _SORTED_BY: Final = {"change": "%", "volume": "Volume"}
 _RANK_OF_ORDER: Final = 5
 _LAST: Final = 3
+_NET: Final = 5
 _UP, _DOWN, _STALE, _ROLL = "green", "red", "dim", "bold magenta"
 _NO_TICK: Final = TickEvent(symbol="", key="", seq=0, timestamp=0, received_us=0, asset="", is_trade=False)
 """Every value of it is unknown."""
@@ -72,7 +73,9 @@ class QuoteTable:
 
     def __init__(self, watchlist: Watchlist, *, sort: str | None = None, question: str | None = None) -> None:
         self.watchlist = watchlist
-        self.browse: Browse[Quote] = Browse(SORTS, _matches, self._pause, order=sort, question=question)
+        self.browse: Browse[Quote] = Browse(
+            SORTS, _matches, lambda: watchlist.pause(self._drawn_at), order=sort, question=question
+        )
         self._widths: dict[int, int] = {}
         self._state: str | None = None
         self._drawn_at = 0.0
@@ -101,9 +104,6 @@ class QuoteTable:
     def press(self, key: str) -> None:
         """Take in a key."""
         self.browse.press(key)
-
-    def _pause(self) -> None:
-        self.watchlist.pause(self._drawn_at)
 
     def shown(self, quote: Quote) -> TickEvent | None:
         """The event that the table shows of a quote; None before the first."""
@@ -175,9 +175,9 @@ class QuoteTable:
         row.flashes = quote.flashes(now_s)
         look = _Look(now_s, row.look.notation, None, "", _trend(quote))
         cells = {_LAST: _last(quote, look)}
-        for first, shown, cells_of in _PRICES:
+        for index, (shown, cell_of) in enumerate(_PRICES, _NET):
             if shown(row.tick) != shown(before):
-                cells.update(enumerate(cells_of(quote, look), first))
+                cells[index] = cell_of(quote, look)
         return cells
 
     def _rows(self, quotes: Iterable[Quote], now_s: float, marked: Quote | None) -> Grid:
@@ -208,17 +208,13 @@ class QuoteTable:
         look = self._look(quote, now_s)
         style = look.style
         self._drawn.append(_Row(quote, tick, look, quote.flashes(now_s)))
-        cells = [
+        return [
             Cell(text.symbol(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), mark + (style or "bold")),
             Cell(text.symbol(quote.contract or ""), style),
             _expiration(quote, look),
             _last(quote, look),
             Cell(text.course(quote.course.last_minutes(now_s)), style),
-        ]
-        return [
-            *cells,
-            *_change(quote, look),
-            *_touch(quote, look),
+            *(cell_of(quote, look) for _, cell_of in _PRICES),
             *_day(quote, look),
             self._age(quote, look),
             Cell(text.rate(report.rate) if report else text.UNKNOWN, style),
@@ -298,24 +294,35 @@ def _expiration(quote: Quote, look: _Look) -> Cell:
     return Cell(text.days(days), _ROLL if is_roll_week and not look.style else look.style)
 
 
-def _change(quote: Quote, look: _Look) -> list[Cell]:
-    """Net, %."""
-    return [
-        Cell(text.signed(quote.net_change, look.notation), look.trend),
-        Cell(text.percent(quote.percent_change), look.trend),
-    ]
+def _net(quote: Quote, look: _Look) -> Cell:
+    return Cell(text.signed(quote.net_change, look.notation), look.trend)
 
 
-def _touch(quote: Quote, look: _Look) -> list[Cell]:
-    """The size and the price of the bid, the price and the size of the ask, the spread."""
-    tick = quote.tick or _NO_TICK
-    return [
-        Cell(f"{text.count(tick.bid_size)} ×", look.style),
-        Cell(text.price(tick.bid_price, look.notation), look.style),
-        Cell(text.price(tick.ask_price, look.notation), look.style),
-        Cell(f"× {text.count(tick.ask_size)}", look.style),
-        Cell(_spread(quote), look.style),
-    ]
+def _percent(quote: Quote, look: _Look) -> Cell:
+    return Cell(text.percent(quote.percent_change), look.trend)
+
+
+def _bid_size(quote: Quote, look: _Look) -> Cell:
+    return Cell(f"{text.count((quote.tick or _NO_TICK).bid_size)} ×", look.style)
+
+
+def _bid(quote: Quote, look: _Look) -> Cell:
+    return Cell(text.price((quote.tick or _NO_TICK).bid_price, look.notation), look.style)
+
+
+def _ask(quote: Quote, look: _Look) -> Cell:
+    return Cell(text.price((quote.tick or _NO_TICK).ask_price, look.notation), look.style)
+
+
+def _ask_size(quote: Quote, look: _Look) -> Cell:
+    return Cell(f"× {text.count((quote.tick or _NO_TICK).ask_size)}", look.style)
+
+
+def _spread(quote: Quote, look: _Look) -> Cell:
+    spread = quote.spread
+    if spread is None:
+        return Cell(text.UNKNOWN, look.style)
+    return Cell(f"{spread:g}t" if quote.tick_size else text.price(spread, look.notation), look.style)
 
 
 def _day(quote: Quote, look: _Look) -> list[Cell]:
@@ -330,15 +337,13 @@ def _day(quote: Quote, look: _Look) -> list[Cell]:
     ]
 
 
-def _spread(quote: Quote) -> str:
-    spread = quote.spread
-    if spread is None:
-        return text.UNKNOWN
-    return f"{spread:g}t" if quote.tick_size else text.price(spread, quote.notation)
-
-
-_PRICES: Final[tuple[tuple[int, Callable[[Any], object], Callable[[Quote, _Look], list[Cell]]], ...]] = (
-    (5, attrgetter("net_change", "last_price", "close_price"), _change),
-    (7, attrgetter("bid_price", "bid_size", "ask_price", "ask_size"), _touch),
+_PRICES: Final[tuple[tuple[Callable[[Any], object], Callable[[Quote, _Look], Cell]], ...]] = (
+    (attrgetter("net_change", "last_price", "close_price"), _net),
+    (attrgetter("net_change", "last_price", "close_price"), _percent),
+    (attrgetter("bid_size"), _bid_size),
+    (attrgetter("bid_price"), _bid),
+    (attrgetter("ask_price"), _ask),
+    (attrgetter("ask_size"), _ask_size),
+    (attrgetter("bid_price", "ask_price"), _spread),
 )
-"""Neighbouring columns that change together: the first of them, the values of a tick that they show, their cells."""
+"""The columns from ``_NET`` on: the values of a tick that each of them shows, and its cell."""

@@ -122,7 +122,7 @@ def position(value: float | None, low: float | None, high: float | None, cells: 
     return "─" * place + "●" + "─" * (cells - 1 - place)
 
 
-@lru_cache(1024)  # drawn several times a second, changed far less often
+@lru_cache(1024)  # drawn eleven times a second, changed far less often
 def course(values: tuple[float | None, ...]) -> str:
     """Values as a line of blocks, the lowest at the bottom; a blank for an unknown one."""
     given = [value for value in values if value is not None]

@@ -73,7 +73,7 @@ def play_schedule(outcome: Outcome) -> None:
             outcome.digest, outcome.runs = deployment.redis.digest, len(deployment.ledger.runs)
             for run in deployment.ledger.runs:
                 outcome.counts.update(run.publisher.counts)
-            judge(deployment, play.hindered, play.lost_after)
+            judge(deployment, play.lost_after)
 
     # Redis gets the process id and the host's name: a replay in another process must have the same.
     with mock.patch("os.getpid", return_value=4242), mock.patch("platform.node", return_value="host"):

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import functools
 import random
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,6 +95,7 @@ class StreamerProcess:
             lease = self.lease = Lease(deployment.redis_url, PREFIX, bits=self._rng.getrandbits, wall=deployment.wall)
             try:
                 await lease.reach()
+                deployment.excuse_leaders_on_their_way_back()
                 lease.of_account(ACCOUNT)
                 auth.auto_refresh.start()
                 lead = functools.partial(self._lead, auth, lease)
@@ -168,6 +170,7 @@ class Deployment:
         self.redis.on_command = self._take_commands
         self.story: list[str] = []
         self.streamers: dict[str, StreamerProcess] = {}
+        self.hindered: defaultdict[str, list[float]] = defaultdict(list)
         self.readers: dict[str, Process] = {}
         self.tasks: list[asyncio.Task[None]] = []
         self.logs: list[MutableMapping[str, Any]] = []
@@ -179,6 +182,16 @@ class Deployment:
     def note(self, words: str) -> None:
         """Add a line to the story."""
         self.story.append(f"{self.loop.time():8.3f} {words}")
+
+    def hinder(self, name: str) -> None:
+        """Note that a streamer cannot do its work from now on, or until now."""
+        self.hindered[name].append(self.loop.time())
+
+    def excuse_leaders_on_their_way_back(self) -> None:
+        """A streamer that is just starting may depose a leader that has not reached Redis again (docs/adr/0007)."""
+        for each in self.streamers.values():
+            if each.run is not None and each.run.publisher.outage:
+                self.hinder(each.name)
 
     def _take_commands(self, commands: list[list[bytes]], replies: Any) -> None:
         for words, reply in zip(commands, replies, strict=True):

@@ -245,7 +245,7 @@ def _transact(state: State, who: int, where: int, rules: Rules) -> Iterator[tupl
     if not _writable(state, where, rules):
         streamer = state.streamers[who]
         yield f"{name} is refused", with_streamer(state, who, streamer._replace(link="", timer=REFUSED))
-    elif copy.holder == name or not rules.fenced:
+    elif (copy.holder == name and not _is_superseded(state, who, copy, rules)) or not rules.fenced:
         written = write(state, where, _wrote(copy, who))
         yield f"{name} writes to {'mro'[where]}", written
         if state.budget:
@@ -278,7 +278,7 @@ def _claim(state: State, who: int, where: int, rules: Rules, *, reconnected: boo
     if not copy.holder and (copy.newest == number or not rules.numbered):
         copy = Copy(name, LIFE, *copy[2:])
         state = write(state, where, copy)
-    superseded = copy.newest > number and rules.numbered
+    superseded = _is_superseded(state, who, copy, rules)
     found = Found(copy.holder or None, "account", float(copy.left), 0.0, superseded=superseded)
     rival = Rival(*streamer.rival) if streamer.rival else None
     verdict, rival = rules.judge(FENCES[who], found, rival, reconnected=reconnected)
@@ -298,6 +298,11 @@ def _claim(state: State, who: int, where: int, rules: Rules, *, reconnected: boo
         # The next tenure has another name, so that a lease of this one is somebody else's.
         copies = tuple(Copy(*each)._replace(holder="x") if each and each[0] == name else each for each in state.copies)
         yield f"{name} is deposed at {'mro'[where]}", with_streamer(state._replace(copies=copies), who, deposed)
+
+
+def _is_superseded(state: State, who: int, copy: Copy, rules: Rules) -> bool:
+    """Whether a later tenure is known there: a transaction watches its number."""
+    return rules.numbered and copy.newest > state.numbers[who]
 
 
 def _fair(state: State, who: int, where: int, copy: Copy) -> None:

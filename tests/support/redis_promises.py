@@ -2,7 +2,7 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -25,7 +25,7 @@ Written = Mapping[tuple[str, int], Sequence[float]]
 """When Redis wrote each event to its stream."""
 
 
-def judge(deployment: Deployment, hindered: Hindered, lost_after: Losses) -> None:
+def judge(deployment: Deployment, lost_after: Losses) -> None:
     """Hold everything that happened against the promises."""
     ledger = deployment.ledger
     crashed = [line for line in deployment.logs if line["event"] == "a part of the run failed; the stream continues"]
@@ -38,11 +38,13 @@ def judge(deployment: Deployment, hindered: Hindered, lost_after: Losses) -> Non
         _judge_stream(channel, seqs, owners)
     for run in ledger.runs:
         _judge_losses(run, streams, ledger.written, lost_after)
-        _judge_lease(run, hindered)
+        _judge_lease(run, deployment.hindered)
     _judge_last_values(deployment.redis.data)
     for name, heard in ledger.heard.items():
         assert heard.error is None, f"{name} ended: {heard.error}"
         _judge_reader(name, heard, streams, owners)
+        forgotten = {run for run in ledger.runs if any(began <= run.began <= end for began, end in lost_after)}
+        _judge_order(name, heard, owners, forgotten)
 
 
 def _in_stream(data: Data, channel: str) -> list[int]:
@@ -120,8 +122,6 @@ def _judge_reader(name: str, heard: Heard, streams: dict[str, list[int]], owners
     for channel, seqs in heard.events.items():
         twice = [seq for seq, count in Counter(seqs).items() if count > 1]
         assert not twice, f"{name} got {channel} twice: {twice[:5]}"
-        # A deposed streamer still announces its end, with a number of its own run.
-        assert seqs == sorted(seqs) or channel == "status", f"{name} got {channel} out of order"
     if name == "stream reader":
         unheard = {*streams["ticks"]} - {*heard.events["ticks"]}
         assert not unheard or heard.gaps, f"{name} never got ticks {sorted(unheard)[:5]}"
@@ -131,6 +131,15 @@ def _judge_reader(name: str, heard: Heard, streams: dict[str, list[int]], owners
         assert holes - uncounted <= reported <= holes, f"{name} missed {holes} events, and {reported} were reported"
 
 
+def _judge_order(name: str, heard: Heard, owners: dict[tuple[str, int], Run], forgotten: Collection[Run]) -> None:
+    """Events come in order; those of an earlier run may come later if Redis has forgotten that the next one began."""
+    for channel, seqs in heard.events.items():
+        for before, after in itertools.pairwise(seqs):
+            # A deposed streamer still announces its end, with a number of its own run.
+            excused = channel == "status" or owners[channel, before] in forgotten
+            assert before < after or excused, f"{name} got {channel} out of order: {after} after {before}"
+
+
 def _holes(heard: Heard) -> tuple[int, int]:
     """How many events are missing, and how many of them the report of a new run, which has no count, may mean.
 
@@ -138,9 +147,20 @@ def _holes(heard: Heard) -> tuple[int, int]:
     """
     missing = uncounted = 0
     for seqs in heard.events.values():
-        apart = [after - before for before, after in itertools.pairwise(seqs)]
-        holes = [each - 1 if 0 < each < RUN_APART else 0 for each in apart]
-        ends = [index for index, each in enumerate(apart) if not 0 < each < RUN_APART]
-        missing += sum(holes)
-        uncounted += sum(sum(holes[max(0, end - len(SYMBOLS)) : end]) for end in ends)
+        for run in _runs_in(seqs):
+            holes = [after - before - 1 for before, after in itertools.pairwise(run)]
+            missing += sum(holes)
+            uncounted += 0 if run[-1] == max(seqs) else sum(holes[-len(SYMBOLS) :])
     return missing, uncounted
+
+
+def _runs_in(seqs: Sequence[int]) -> list[list[int]]:
+    """The numbers by run; the events of two runs may alternate."""
+    runs: list[list[int]] = []
+    for seq in seqs:
+        run = next((each for each in runs if abs(seq - each[-1]) < RUN_APART), None)
+        if run is None:
+            runs.append([seq])
+        else:
+            run.append(seq)
+    return runs

@@ -5,7 +5,6 @@ They happen to Redis, to the programs, and to the network between them. :class:`
 
 import itertools
 import random
-from collections import defaultdict
 from collections.abc import Callable
 
 from tests.support.deployment import Deployment, StreamerProcess
@@ -23,7 +22,6 @@ class Play:
     def __init__(self, deployment: Deployment, rng: random.Random) -> None:
         self.deployment, self.rng = deployment, rng
         self.redis = deployment.redis
-        self.hindered: defaultdict[str, list[float]] = defaultdict(list)
         self.lost_after: list[tuple[float, float]] = []
         self._named = itertools.count(1)
 
@@ -46,15 +44,8 @@ class Play:
         readers = [process for _, process in sorted(self.deployment.readers.items())]
         return self.rng.choice([streamer.process, *readers] if streamer else readers)
 
-    def hinder(self, name: str) -> None:
-        """A streamer cannot do its work from now on, or until now."""
-        self.hindered[name].append(self.now)
-
     def start_streamer(self, base: str) -> None:
-        """Start a streamer in place of a killed one; it may depose a leader that is on its way back (docs/adr/0007)."""
-        for each in self.deployment.streamers.values():
-            if each.run is not None and each.run.publisher.outage:
-                self.hinder(each.name)
+        """Start a streamer in place of a killed one."""
         self.deployment.add_streamer(f"{base[0]}{next(self._named)}")
 
 
@@ -149,10 +140,10 @@ def _pause(play: Play) -> Undo | None:
     if process.paused or not process.alive:
         return None
     process.pause()
-    play.hinder(process.name)
+    play.deployment.hinder(process.name)
 
     def undo() -> None:
-        play.hinder(process.name)
+        play.deployment.hinder(process.name)
         process.resume()
 
     return undo
@@ -163,10 +154,10 @@ def _hinder_link(change: Callable[[Link, random.Random], Undo], *, schwab: bool 
         process = play.some_process()
         port = int(play.deployment.simulator.base_url.rpartition(":")[2]) if schwab else play.redis.port
         restore = change(process.link(port), play.rng)
-        play.hinder(process.name)
+        play.deployment.hinder(process.name)
 
         def undo() -> None:
-            play.hinder(process.name)
+            play.deployment.hinder(process.name)
             restore()
 
         return undo

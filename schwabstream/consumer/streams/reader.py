@@ -10,7 +10,7 @@ from typing import Literal, TypedDict, overload
 from typing_extensions import TypeVar, Unpack
 
 from schwabstream.broker.arguments import check_number, check_position
-from schwabstream.consumer.repeats import is_repeat
+from schwabstream.consumer.repeats import Mark, Newest, is_repeat
 from schwabstream.consumer.streams.redis_stream import Entry, Raw, RawEntry, RedisStream, seq_of
 from schwabstream.consumer.subscription import DEFAULT_PREFIX, DEFAULT_URL
 from schwabstream.events import (
@@ -115,6 +115,7 @@ class _Place:
     def __init__(self, stream: RedisStream, batch: int) -> None:
         self._stream, self._batch = stream, batch
         self._connections = 0
+        self._newest = Newest[str]()
         self.id = "0"
         self.seq: int | None = None
 
@@ -135,7 +136,11 @@ class _Place:
     def passes(self, raw: Raw) -> bool:
         """Move to this entry; returns False for an event that the streamer wrote again."""
         self.id, seq = raw[0].decode(), seq_of(raw)
-        if is_repeat(seq, self.seq):
+        if seq is None:
+            return True
+        newest = self._newest.of_run(self._stream.key, seq)
+        if is_repeat(seq, newest.seq if newest else self.seq):
             return False
-        self.seq = seq or self.seq
+        self._newest.note(self._stream.key, Mark(seq, 0))
+        self.seq = seq
         return True

@@ -22,7 +22,7 @@ from schwabstream.broker.url import cause_of, is_away, prefix_at, redact_url, un
 from schwabstream.broker.watch import FollowingClient
 from schwabstream.clock import today
 from schwabstream.consumer.event_header import read_header, read_seq
-from schwabstream.consumer.repeats import RUN_APART
+from schwabstream.consumer.repeats import RUN_APART, is_repeat
 from schwabstream.consumer.selection import Selection
 from schwabstream.consumer.streams.trimming import StreamInfo, gap, id_before, id_key
 from schwabstream.consumer.subscription import CONNECT_TIMEOUT_S, redis_backoff
@@ -141,7 +141,9 @@ class RedisStream:
         upper = "+"
         while scanned := await self._newest(upper, _SCANNED):
             for raw in scanned:
-                if (seq_of(raw) or seq + 1) <= seq:
+                # Below this run may be one that another streamer has written later, into a Redis that lost everything.
+                found, is_earlier = seq_of(raw) or seq + 1, id_key(raw[0].decode()) <= id_key(position)
+                if is_repeat(found, seq) or (found < seq and is_earlier):
                     return raw[0].decode()
             upper = id_before(scanned[-1][0].decode())
         return START[0]

@@ -3,6 +3,7 @@
 Does not write. A character that is two cells wide has its text in the first cell and an empty text in the second.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from itertools import compress, count, repeat
@@ -17,6 +18,9 @@ RESET: Final = "\x1b[0m"
 _ERASE_LINE: Final = "\x1b[K"
 _WORTH_A_MOVE: Final = 4
 """As many unchanged cells cost more bytes than a move of the cursor across them."""
+
+
+_NARROW: Final = re.compile("[ -~–×▲▼●─▁-█]*")
 
 
 class Line(NamedTuple):
@@ -50,7 +54,7 @@ def lines_of(segments: Iterable[Segment], width: int, height: int, sequence_of: 
             if number:
                 screen.append(line)
                 line = Line([], [])
-            cells = part if part.isascii() else _cells(part)
+            cells = part if is_narrow(part) else _cells(part)
             line.texts.extend(cells)
             line.styles.extend(repeat(sequence, len(cells)))
     screen.append(line)
@@ -59,6 +63,11 @@ def lines_of(segments: Iterable[Segment], width: int, height: int, sequence_of: 
         _fit(line, width)
     screen.extend(Line([" "] * width, [""] * width) for _ in range(height - len(screen)))
     return screen
+
+
+def is_narrow(text: str) -> bool:
+    """Whether each character takes one cell; false for some that do. To look the width of each up would take longer."""
+    return text.isascii() or _NARROW.fullmatch(text) is not None
 
 
 @lru_cache(2048)
@@ -124,7 +133,7 @@ def put(screen: Screen, runs: Iterable[Run], sequence_of: Callable[[str], str]) 
     """Change the screen by these runs, which are inside it, and return what shows them."""
     parts: list[str] = []
     for row, column, text, style in runs:
-        cells = text if text.isascii() else _cells(text)
+        cells = text if is_narrow(text) else _cells(text)
         sequence, end = sequence_of(style), column + len(cells)
         texts, styles = screen[row]
         texts[column:end] = cells

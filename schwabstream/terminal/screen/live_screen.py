@@ -1,6 +1,6 @@
 """One live loop for all screens: frames at a steady pace, drawn less often where drawing is costly, and keys.
 
-Draws at most twelve times a second, however fast the market is, and at once when a key has been pressed or the window
+Draws at most eleven times a second, however fast the market is, and at once when a key has been pressed or the window
 has another size. A whole frame costs several times as much as the prices that have changed in it: a view that can name
 its changes is laid out only every second or two. What is drawn is a ``View``; where it goes is ``alternate_screen``.
 """
@@ -26,11 +26,11 @@ from schwabstream.terminal.watchlist import Watchlist
 if TYPE_CHECKING:  # a run that only draws loads no client for Redis
     from schwabstream.consumer.subscription import Subscription
 
-FRAME_S, RAREST_S = 1 / 12, 2.0
+FRAME_S, RAREST_S = 0.09, 2.0
 LAYOUT_S, LAYOUT_PART = 1.0, 1 / 4
 """How often a view that names its changes is drawn whole at most, and the part of its share that this may take."""
 IDLE_FRAME_S = 1.0
-WATCHER_SHARE, STREAMER_SHARE = 0.02, 0.01
+WATCHER_SHARE, STREAMER_SHARE = 0.03, 0.01
 """The share of a core for drawing: frames that cost more are drawn less often."""
 REPORT_EVERY_S = 1.0
 
@@ -147,12 +147,13 @@ async def watch(
         async with _reports(subscription, watchlist):
             while not screen.is_left and (updates is None or watchlist.updates < updates):
                 check()
+                await subscription.samples.refresh()
                 now = time.time()
                 while (event := queue.take()) is not None:
                     watchlist.apply(event, now)
                 watchlist.outage, watchlist.invalid = subscription.outage, queue.counts["invalid"]
                 await screen.draw(now)
-                if not watchlist.flashing(now):
+                if not watchlist.flashing(now) and not subscription.samples.active:
                     await arrival(subscription, IDLE_FRAME_S - FRAME_S)
     finally:
         screen.close(view.render(time.time()) if watchlist.updates else None)
@@ -165,7 +166,9 @@ async def _reports(subscription: "Subscription", watchlist: Watchlist) -> AsyncI
     async def poll() -> None:
         while True:
             with contextlib.suppress(RedisUnavailable):
-                watchlist.take_report(await subscription.fetch_report())
+                report = await subscription.fetch_report()
+                watchlist.take_report(report)
+                subscription.follow_rate(report)
             await asyncio.sleep(REPORT_EVERY_S)
 
     task = asyncio.create_task(poll(), name="reports")

@@ -16,6 +16,7 @@ from schwabstream.consumer.subscription import Subscription, read_report
 from schwabstream.errors import ConfigurationError, RedisUnavailable, SymbolError
 from schwabstream.events import AccountEvent, Channel, Event, ScreenerEvent, StatusEvent, TickEvent
 from schwabstream.report import StreamerReport, SymbolReport
+from tests.support.channel_messages import everything
 from tests.support.waiting import DEADLINE_S, until
 
 if TYPE_CHECKING:
@@ -218,6 +219,50 @@ async def test_a_silent_connection_is_probed(redis_server: RedisServer) -> None:
         redis_server.client.client_pause(800)
         await until(lambda: reader.outages == 1)
         await until(lambda: reader.outage is None)
+
+
+async def test_a_screen_of_a_fast_market_reads_samples(redis_server: RedisServer) -> None:
+    """It receives no ticks while the market is fast, has the newest at each refresh, and listens again afterwards."""
+
+    def listeners() -> int:
+        return dict(redis_server.client.pubsub_numsub("market_data:ticks"))["market_data:ticks"]
+
+    def report(rate: float) -> StreamerReport:
+        line = SymbolReport(symbol="/MNQ:XCME", key="/MNQ", asset="FUTURE", rate=rate)
+        facts = {"since": 1, "reported": 1, "started": 1, "pid": 1, "host": "box", "version": "1"}
+        return StreamerReport(state="streaming", symbols=(line,), **facts)
+
+    queue = ConflatingQueue(newest_only=True)
+    async with Subscription(queue, kinds={Channel.TICKS}, redis_url=redis_server.url, probe_after_s=0.2) as reader:
+        reader.follow_rate(report(10_000.0))
+        publish(redis_server, tick(1))
+        await until(lambda: listeners() == 0)
+        await until(lambda: reader.samples.active and numbers(everything(queue)) == [1])
+        for seq in (2, 3):
+            publish(redis_server, tick(seq))
+        await reader.samples.refresh()
+        assert numbers(everything(queue)) == [3]
+        redis_server.client.client_kill_filter(_type="normal")
+        redis_server.client.client_kill_filter(_type="pubsub")
+        await until(lambda: reader.outages == 1 and reader.outage is None)
+        publish(redis_server, tick(4))
+        await reader.samples.refresh()
+        assert numbers(everything(queue)) == [4]
+        reader.follow_rate(report(10.0))
+        await until(lambda: listeners() == 1)
+        publish(redis_server, tick(5))
+        assert numbers(await collect(reader, 1)) == [5]
+
+
+async def test_a_reader_of_every_event_reads_no_samples(redis_server: RedisServer) -> None:
+    """However fast the market is, a program gets each event."""
+    line = SymbolReport(symbol="/MNQ:XCME", key="/MNQ", asset="FUTURE", rate=50_000.0)
+    facts = {"since": 1, "reported": 1, "started": 1, "pid": 1, "host": "box", "version": "1"}
+    async with Subscription(kinds={Channel.TICKS}, redis_url=redis_server.url) as reader:
+        reader.follow_rate(StreamerReport(state="streaming", symbols=(line,), **facts))
+        publish(redis_server, tick(1), tick(2), tick(3))
+        assert numbers(await collect(reader, 3)) == [1, 2, 3]
+        assert not reader.samples.active
 
 
 async def test_the_report_of_a_running_streamer(redis_server: RedisServer) -> None:

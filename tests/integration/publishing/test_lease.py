@@ -165,7 +165,7 @@ async def test_standbys_take_turns(redis_server: RedisServer, leases: list[Lease
 
     async with asyncio.timeout(DEADLINE_S):
         await asyncio.gather(*(lead(lease, str(i)) for i, lease in enumerate(leases)))
-    entries: Any = redis_server.client.xrange("market_data:stream:status")
+    entries: Any = redis_server.client.xrange("market_data:stream:status")  # Any: its answers may be awaitable
     reasons = [orjson.loads(each["event"])["reason"] for _, each in entries]
     assert len(reasons) == 3 * 10 * 3
     assert all(len(set(reasons[i : i + 3])) == 1 for i in range(0, len(reasons), 3))
@@ -393,6 +393,37 @@ async def test_a_streamer_that_slept_through_a_later_tenure_writes_nothing_more(
     await publisher.close()
     assert redis_server.client.xlen("market_data:stream:status") == 1
     assert not redis_server.client.exists(key())
+
+
+async def test_an_earlier_streamer_gives_way_to_the_later_one_that_redis_forgot(
+    redis_server: RedisServer, leases: list[Lease]
+) -> None:
+    """If both return to an emptied Redis and the earlier one is first, the later one still keeps the account."""
+    earlier = TradingEventPublisher(redis_server.url, fence=await leases[0].take(wait=False))
+    await earlier.connect()
+    redis_server.client.delete(key())
+    later = TradingEventPublisher(redis_server.url, fence=await leases[1].take(wait=False))
+    await later.connect()
+    redis_server.client.flushall()
+    redis_server.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    ending = asyncio.create_task(earlier.run())
+    earlier.publish(Channel.STATUS, status("of the earlier one"))
+    await streamed(redis_server, 1)
+    running = asyncio.create_task(later.run())
+    later.publish(Channel.STATUS, status("of the later one"))
+    await until(lambda: later.outage is not None and "holds the lease of an earlier streamer" in later.outage)
+    earlier.publish(Channel.STATUS, status("too late"))
+    with pytest.raises(LeaseLost, match="another streamer has streamed this account meanwhile"):
+        await ending
+    await earlier.close()
+    redis_server.client.pexpire(key(), 1)
+    await streamed(redis_server, 2)
+    later.stop()
+    await running
+    await later.close()
+    entries: Any = redis_server.client.xrange("market_data:stream:status")
+    reasons = [orjson.loads(each["event"])["reason"] for _, each in entries]
+    assert reasons == ["of the earlier one", "of the later one"]
 
 
 async def test_a_leader_outlasts_a_lease_of_the_past(redis_server: RedisServer, leases: list[Lease]) -> None:

@@ -142,6 +142,22 @@ def test_newest_only_keeps_one_of_each_without_a_notice() -> None:
     assert queue.counts["dropped"] == 0
 
 
+def test_refreshed_last_values_are_queued_once_and_only_if_newer() -> None:
+    """Read again and again, a last value is an event only when it has changed; an older one, of a copy, is none."""
+    queue = ready(newest_only=True)
+    a, b = (payload(Channel.TICKS, FIRST + seq, symbol) for seq, symbol in ((5, "A"), (6, "B")))
+    queue.refresh(Channel.TICKS, [a, b], 1)
+    assert seqs(everything(queue)) == [FIRST + 5, FIRST + 6]
+    queue.refresh(Channel.TICKS, [payload(Channel.TICKS, FIRST + 7, "A"), b], 1)
+    assert seqs(everything(queue)) == [FIRST + 7]
+    queue.refresh(Channel.TICKS, [a, b], 1)
+    assert everything(queue) == []
+    queue.hold()
+    queue.refresh(Channel.TICKS, [payload(Channel.TICKS, FIRST + 8, "A")], 1)
+    queue.catch_up({Channel.TICKS: [payload(Channel.TICKS, FIRST + 9, "A")]}, 1)
+    assert seqs(everything(queue)) == [FIRST + 9]
+
+
 def test_newest_only_is_not_misled_by_another_order_of_names() -> None:
     """Messages of other publishers, repeated ones and rubbish are treated as in any queue, and no gap is reported."""
     queue = ready(newest_only=True)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from schwabstream.consumer.repeats import RUN_APART, Delivered, is_repeat
+from schwabstream.consumer.repeats import RUN_APART, Delivered, Mark, Newest, is_repeat
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,16 @@ from schwabstream.consumer.repeats import RUN_APART, Delivered, is_repeat
 def test_a_number_that_is_not_newer_is_a_repeat(seq: int | None, newest: int | None, *, expected: bool) -> None:
     """A ``seq`` is a repeat when it is not above the newest; far below it, it is of another run."""
     assert is_repeat(seq, newest) is expected
+
+
+def test_two_runs_that_alternate_keep_their_newest_numbers() -> None:
+    """Neither run's events are new a second time, whichever of the two began first."""
+    newest, later = Newest[str](), 9 * RUN_APART
+    for seq in (7, later, 8, later + 1):
+        newest.note("A", Mark(seq, 1))
+    assert newest.of_run("A", 5) == Mark(8, 1)
+    assert newest.of_run("A", later) == Mark(later + 1, 1)
+    assert newest.of_run("B", 5) is None
 
 
 def test_an_event_received_before_is_a_repeat_under_any_id() -> None:

@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from schwabstream.consumer import Entry, GroupReader, RawEntry, read_stream
+from schwabstream.consumer.repeats import RUN_APART
 from schwabstream.events import Channel, StatusEvent
 from tests.support.waiting import DEADLINE_S, until
 
@@ -100,6 +101,19 @@ async def test_a_replica_that_is_behind_gives_nothing_twice(redis_server: RedisS
         await until(lambda: looks(redis_server) > before and blocked(redis_server))
         add(redis_server, 2, 3, 4, at_ms=2_000)
         assert numbers(await waiting) == [4]
+
+
+async def test_what_an_earlier_streamer_writes_into_an_emptied_redis_is_not_missed(redis_server: RedisServer) -> None:
+    """If it returns first, its new events are below those of the later one, and come; what it writes again does not."""
+    later = RUN_APART * 5
+    add(redis_server, 1, 2, later, at_ms=1_000)
+    async with contextlib.aclosing(read_stream(Channel.BARS, from_id="0", redis_url=redis_server.url)) as entries:
+        assert numbers(await take(entries, 3)) == [1, 2, later]
+        redis_server.client.delete(STREAM)
+        add(redis_server, 2, 3, 4, at_ms=2_000)
+        add(redis_server, later + 1, at_ms=3_000)
+        cut(redis_server)
+        assert numbers(await take(entries, 3)) == [3, 4, later + 1]
 
 
 async def test_trimming_during_an_outage_is_reported_with_its_count(redis_server: RedisServer) -> None:

@@ -18,6 +18,7 @@ from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.text import Text
 
 from schwabstream.consumer.conflation import ConflatingQueue
+from schwabstream.consumer.samples import Samples
 from schwabstream.errors import RedisUnavailable, SchwabUnavailable
 from schwabstream.events import Channel
 from schwabstream.protocol.symbols import parse_symbols
@@ -41,6 +42,12 @@ class QuietSubscription:
         self.outage: str | None = None
         self.seq = 1_700_000_000_000_000
         self._arrived = asyncio.Event()
+        self.samples = Samples(self._read_sample)
+        self.sampled: list[float] = []
+
+    async def _read_sample(self) -> None:
+        self.sampled.append(asyncio.get_running_loop().time())
+        self.deliver(float(len(self.sampled)))
 
     async def arrived(self) -> None:
         """Wait for the next delivery."""
@@ -107,6 +114,22 @@ async def fast_market(subscription: QuietSubscription, watchlist: Watchlist, fra
         await asyncio.sleep(0.002)
     showing.cancel()
     await asyncio.wait({showing})
+
+
+def test_each_frame_of_a_fast_market_has_its_own_sample() -> None:
+    """The last values are read just before a frame, and as often, so the newest price waits for one frame at most."""
+    subscription, watchlist, frames, console = stage()
+    subscription.samples.active = True
+
+    async def main() -> None:
+        showing = asyncio.ensure_future(watch(cast("Subscription", subscription), watchlist, frames, console=console))
+        await asyncio.sleep(1.0)
+        showing.cancel()
+        await asyncio.wait({showing})
+
+    run_virtual(main(), VirtualLoop())
+    assert [last for _, last in frames.drawn[:10]] == [float(number) for number in range(1, 11)]
+    assert [at for at, _ in frames.drawn[:10]] == subscription.sampled[:10]
 
 
 def test_a_fast_market_is_drawn_eight_times_a_second_at_most() -> None:
