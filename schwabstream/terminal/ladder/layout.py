@@ -82,4 +82,4 @@ def _shown(side: Side, lines: int, skipped: int) -> list[Line]:
 
 def bar_width(columns: int) -> int:
     """Cells of a full bar on a screen of that width."""
-    return max(_NARROWEST_BAR, min(_WIDEST_BAR, (columns - _NUMBERS_WIDTH) // 4))
+    return max(_NARROWEST_BAR, min(_WIDEST_BAR, (columns - _NUMBERS_WIDTH) // 5))

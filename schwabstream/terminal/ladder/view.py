@@ -11,6 +11,7 @@ from rich.text import Text
 
 from schwabstream.escapes import safe
 from schwabstream.events import Channel, Event, Level, Level2Event
+from schwabstream.protocol.subscriptions import book_services
 from schwabstream.terminal import text
 from schwabstream.terminal.browsing import SCREEN_KEYS, Controls
 from schwabstream.terminal.grid import CUT_TO, GAP, Cell, Column, Grid
@@ -34,9 +35,11 @@ _COLUMNS: Final = (
     Column("Venues", 5, left=True, cut=True, sparse=True),
     Column("Traded", 4, sparse=True),
 )
+_BARS: Final = (3, 7)
 _BLANK: Final = (_EMPTY,) * 5  # the columns on one side of the price
 _BID, _ASK = "green", "red"
 _LAST_TRADE: Final = "◂"
+_NO_BOOK: Final = "Schwab streams no order book for this symbol"
 _TITLES_FROM: Final = 7  # lines for levels; with fewer, another level is worth more than the titles of the columns
 _PRINT_WIDTH: Final = 80
 _VENUES_WIDTH: Final = 2 * (CUT_TO + len(GAP))
@@ -121,7 +124,8 @@ class Ladder:
         now_s = self.watchlist.shown_at(now_s)
         title = self._title(now_s)
         if book is None:
-            return Group(title, Text(self.watchlist.not_streamed() or "no book yet", "dim"))
+            awaited = "no book yet" if book_services(quote.symbol, {}) else _NO_BOOK
+            return Group(title, Text(self.watchlist.not_streamed() or awaited, "dim"))
         note = [] if book.source == "book" else [one_line(why_top_of_book(book))]
         depth = self._depth if book.source == "book" else 1
         parts = (summary(quote, book, depth), *note)
@@ -166,13 +170,15 @@ class Ladder:
         # Lines are kept for as many levels as there were, so that the best prices stay in place.
         self._most_asks = max(self._most_asks, len(asks))
         self._most_bids = max(self._most_bids, len(bids))
+        bar = self._bar(width)
         if width != self._width:
-            self._width, self._widths = width, {}
+            # Bars that grow into their columns would move the prices.
+            self._width, self._widths = width, dict.fromkeys(_BARS, bar)
         titled = lines > _TITLES_FROM
         lines -= titled
         layout = fit(Side(len(asks), self._most_asks), Side(len(bids), self._most_bids), lines, self._scroll)
         self._scroll, self._page = layout.scroll, max(1, lines // 2)
-        rows = self._rows(asks, layout.asks, bids, layout.bids, self._bar(width))
+        rows = self._rows(asks, layout.asks, bids, layout.bids, bar)
         return Grid(_COLUMNS, rows, self._widths, header=titled)
 
     def _rows(

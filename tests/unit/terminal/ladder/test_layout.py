@@ -119,4 +119,4 @@ def test_the_best_levels_are_shown_without_any_room() -> None:
 
 def test_bars_grow_with_the_screen() -> None:
     """The longest bar is short on a narrow screen and has a limit on a wide one."""
-    assert [bar_width(columns) for columns in (20, 40, 80, 120, 300)] == [4, 4, 14, 24, 24]
+    assert [bar_width(columns) for columns in (20, 40, 80, 120, 300)] == [4, 4, 11, 19, 24]

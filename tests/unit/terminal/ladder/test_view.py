@@ -235,6 +235,19 @@ def test_a_screen_that_was_wide_keeps_its_bars_when_it_is_narrow() -> None:
     assert wide > narrow > 0
 
 
+@pytest.mark.parametrize("width", [40, 48, 60, 80, 200])
+def test_prices_stay_in_their_column_while_sizes_change(width: int) -> None:
+    """The bars of both sides have their room from the first drawing, whichever side has the largest size."""
+    shown = watchlist(None)
+    ladder, places = Ladder(shown), set()
+    for seq, (bid, ask) in enumerate([(1, 9), (9, 1), (5, 9), (9, 9)], start=1):
+        sides = {"bids": [level(99.0, ("G", bid * 1_000))], "asks": [level(99.5, ("G", ask * 1_000))]}
+        shown.apply(book(seq=seq, **sides), NOW)
+        lines = lines_of(ladder, width, 24)
+        places.add((lines[row_of(lines, "99.00")].index("99.00"), *(title in lines[2] for title in ("Total", "Bid"))))
+    assert len(places) == 1
+
+
 def test_a_ladder_beside_a_table_shows_the_quote_given() -> None:
     """The body has no line about the streamer, and is about the quote that it was made for."""
     shown = watchlist(book())
@@ -287,6 +300,14 @@ def test_a_missing_book_and_invalid_messages_are_shown() -> None:
     assert "no book yet" in drawn
     assert "2 messages could not be parsed as events" in drawn
     assert "Ctrl-C" not in drawn
+
+
+@pytest.mark.parametrize("symbol", ["$SPX", "EUR/USD", "./ESZ26C6900"])
+def test_a_symbol_without_a_book_at_schwab_is_not_awaited(symbol: str) -> None:
+    """Indices, currencies and options on futures have no book service, so that no book is on its way."""
+    drawn = text_of(Ladder(watchlist(None, symbol)).body(NOW, LIVE))
+    assert "Schwab streams no order book for this symbol" in drawn
+    assert "no book yet" not in drawn
 
 
 def test_foreign_text_is_shown_as_text() -> None:
