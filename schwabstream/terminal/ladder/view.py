@@ -222,8 +222,8 @@ class Ladder:
 
 
 def bar_of(size: int, largest: int, longest: int, *, rightwards: bool) -> str:
-    """A bar, the ``longest`` for the largest size: in eighths of a cell to the right, in halves to the left."""
-    eighths = round(8 * longest * size / largest) if largest > 0 and size > 0 else 0
+    """A bar, the ``longest`` for the largest size, in eighths of a cell to the right, in halves to the left."""
+    eighths = max(1, round(8 * longest * size / largest)) if largest > 0 and size > 0 else 0
     if not rightwards:
         halves = -(-eighths // 4)
         return ("▐" if halves % 2 else "") + _EIGHTHS[-1] * (halves // 2)

@@ -336,13 +336,12 @@ def test_lines_for_pipes() -> None:
     size=st.integers(-5, 10**9), largest=st.integers(-5, 10**9), longest=st.integers(4, 24), rightwards=st.booleans()
 )
 def test_bars_are_to_scale_and_fit(size: int, largest: int, longest: int, rightwards: bool) -> None:
-    """No bar is longer than its column, something is shown for anything that shows, nothing for nothing."""
+    """No bar is longer than its column, and every size has one, however small; no size has none."""
     bar = bar_of(min(size, largest), largest, longest, rightwards=rightwards)
     assert len(bar) <= longest
     if size >= largest > 0:
         assert bar == "█" * longest
-    if size <= 0:
-        assert bar == ""
+    assert (bar == "") == (size <= 0 or largest <= 0)
 
 
 def test_a_print_has_levels_and_no_blank_lines() -> None:
