@@ -241,8 +241,8 @@ def test_prices_stay_in_their_column_while_sizes_change(width: int) -> None:
     shown = watchlist(None)
     ladder, places = Ladder(shown), set()
     for seq, (bid, ask) in enumerate([(1, 9), (9, 1), (5, 9), (9, 9)], start=1):
-        sides = {"bids": [level(99.0, ("G", bid * 1_000))], "asks": [level(99.5, ("G", ask * 1_000))]}
-        shown.apply(book(seq=seq, **sides), NOW)
+        bids, asks = [level(99.0, ("G", bid * 1_000))], [level(99.5, ("G", ask * 1_000))]
+        shown.apply(book(seq=seq, bids=bids, asks=asks), NOW)
         lines = lines_of(ladder, width, 24)
         places.add((lines[row_of(lines, "99.00")].index("99.00"), *(title in lines[2] for title in ("Total", "Bid"))))
     assert len(places) == 1
