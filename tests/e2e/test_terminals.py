@@ -115,7 +115,7 @@ def test_a_terminal_that_cannot_draw_gets_lines(command: str, term: str, folder:
 
 @pytest.mark.parametrize("command", only(["stream run"], LIVE))
 def test_ctrl_z_leaves_the_screen_and_fg_returns_to_it(command: str, folder: Path) -> None:
-    """While the command is suspended the shell has its own screen and a cursor; going on shows the table again."""
+    """While the command is suspended the shell has its own screen and a cursor; going on shows the table again, and the end leaves it."""
     with terminal(*LIVE[command], TMPDIR=str(folder), job=True) as shown:
         shown.block_until(moving)
         shown.process.send_signal(signal.SIGTSTP)
@@ -127,6 +127,10 @@ def test_ctrl_z_leaves_the_screen_and_fg_returns_to_it(command: str, folder: Pat
         shown.process.terminate()
         assert shown.block_until_end() == 0
         assert shown.raw.rfind(LEAVE_SCREEN) > shown.raw.rfind(OWN_SCREEN)
+        last_page = shown.raw[shown.raw.rfind(LEAVE_SCREEN) :].decode()
+        row = next(line for line in last_page.splitlines() if "NVDA" in line)
+        assert "discon" not in row  # the prices are as current as before the logout
+        assert "stopped: " in last_page
 
 
 def left(raw: bytes) -> bool:
