@@ -58,10 +58,12 @@ def _symbols(context: typer.Context, *, added_only: bool) -> Iterator[str]:
 
     redis_url = context.params.get("redis")
     try:
-        settings, _ = examine_settings(redis_url=None if redis_url == _EMBEDDED else redis_url)
+        settings, problems = examine_settings(redis_url=None if redis_url == _EMBEDDED else redis_url)
     except ConfigurationError:
         return
-    streamed = streamed_symbols(settings.redis_url, settings.schwab_redis_prefix)
+    # In place of an invalid address the settings have the usual one, where another streamer may run.
+    is_invalid = any(problem.startswith(("REDIS_URL:", "--redis:")) for problem in problems)
+    streamed = [] if is_invalid else streamed_symbols(settings.redis_url, settings.schwab_redis_prefix)
     names = [each.symbol for each in streamed if each.source == "added" or not added_only]
     keys: set[str] = set()
     for name in names if added_only else [*names, *settings.symbols]:

@@ -132,10 +132,13 @@ def install(shell: str, home: Path) -> Path:
     path.write_text(SCRIPTS[shell], encoding="utf-8")
     if shell in _LOADED_BY:
         name, line = _LOADED_BY[shell]
-        rc = home / name
-        text = rc.read_text(encoding="utf-8") if rc.exists() else ""
-        if line not in text and str(path) not in text:
-            rc.write_text(f"{text.rstrip()}\n{line}\n".lstrip(), encoding="utf-8")
+        startup = home / name
+        # Appended to, never written anew: a full disk must not cost the user this file. Its encoding is unknown.
+        before = startup.read_bytes() if startup.exists() else b""
+        if line.encode() not in before and bytes(path) not in before:
+            separator = b"" if not before or before.endswith(b"\n") else b"\n"
+            with startup.open("ab") as file:
+                file.write(separator + line.encode() + b"\n")
     return path
 
 

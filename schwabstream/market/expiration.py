@@ -19,13 +19,11 @@ _CONTRACT = re.compile(rf"/[A-Z0-9]+?(?P<month>[{MONTH_CODES}])(?P<year>\d\d)")
 
 def expiration_day(symbol: Symbol, expires_ms: int | None) -> date | None:
     """The last day of an option or a future; ``expires_ms`` is what Schwab sends of futures. None when unknown."""
-    if symbol.asset is Asset.OPTION:
-        year, month, day = (int(symbol.key[at : at + 2]) for at in (6, 8, 10))
-        return date(2000 + year, month, day)
-    if not expires_ms:
-        return None
     try:
-        return datetime.fromtimestamp(expires_ms / 1000, NEW_YORK).date()
+        if symbol.asset is Asset.OPTION:
+            year, month, day = (int(symbol.key[at : at + 2]) for at in (6, 8, 10))
+            return date(2000 + year, month, day)
+        return datetime.fromtimestamp(expires_ms / 1000, NEW_YORK).date() if expires_ms else None
     except (ValueError, OverflowError, OSError):
         return None
 

@@ -73,10 +73,9 @@ class Monitor(Collector):
         """The gauges of the market in the same format; without symbols while the run does not stream."""
         if self.lead is None or self.lead.client.state is not Status.STREAMING:
             return market_exposition((), lambda _hours: None)
-        client, now = self.lead.client, datetime.fromtimestamp(self._wall(), UTC)
-        return market_exposition(
-            client.market.instruments.values(), functools.partial(session_at, client.stream.schedule, at=now)
-        )
+        client = self.lead.client
+        session = functools.partial(session_at, client.stream.schedule, at=datetime.fromtimestamp(self._wall(), UTC))
+        return market_exposition(client.market.instruments.values(), session)
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether the run is healthy, and the JSON for ``/healthz``; a waiting standby is healthy."""

@@ -64,7 +64,8 @@ class Reporter:
     @property
     def trouble(self) -> str | None:
         """The problem of a streamer whose state is ``streaming``, as in its report; None when there is none."""
-        source, instruments = self._client.stream.wanted.source, self._client.market.instruments.values()
+        source = self._client.stream.wanted.source
+        instruments = self._client.market.instruments.values()
         fresh = [each.fresh for each in instruments for alias in each.aliases if source(alias) == "configured"]
         return trouble_of(self._publisher.refusing, fresh.count(False), len(fresh))
 

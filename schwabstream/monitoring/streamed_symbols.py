@@ -18,8 +18,9 @@ from schwabstream.broker.url import prefix_at
 from schwabstream.errors import SchwabStreamError
 
 LIMIT_S: Final = 0.3
-_AWAY: Final = (RedisError, OSError, SchwabStreamError)
-_NOT_A_REPORT: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+# Invalid host names and texts raise UnicodeError.
+_AWAY: Final = (RedisError, OSError, SchwabStreamError, UnicodeError)
+_NOT_A_REPORT: Final = (msgspec.MsgspecError, RecursionError)
 
 
 class StreamedSymbol(msgspec.Struct, frozen=True):
@@ -67,5 +68,5 @@ def _resolve(found: "concurrent.futures.Future[Any]", *args: Any, **options: Any
     with contextlib.suppress(concurrent.futures.InvalidStateError, RuntimeError):
         try:
             found.set_result(socket.getaddrinfo(*args, **options))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             found.set_exception(error)

@@ -5,7 +5,6 @@ Schwab sends every price as a decimal number. Traders of Treasury futures read 1
 quarters. Grains have one digit, the eighths of a cent: 412.75 cents are ``412'6``.
 """
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -13,6 +12,8 @@ from typing import Final
 MOST_DECIMALS: Final = 6
 _EIGHTHS_IN_TENTHS: Final = "01235678"
 _NOISE: Final = 1e-9
+_NO_PRICE_FROM: Final = 1e15
+"""No price is that high; such a number, as from another program's event, must not take the room of all columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,9 @@ class Notation:
 
     def write(self, value: float) -> str:
         """The price, or a difference of prices; with more digits where these would hide a part of it."""
-        if self.denominator > 1 and math.isfinite(value):
+        if not abs(value) < _NO_PRICE_FROM:  # also where it is not a number
+            return f"{value:g}"
+        if self.denominator > 1:
             steps = round(abs(value) * 256)  # eighths of a 32nd, 32nds of an eighth
             if abs(steps / 256 - abs(value)) < _NOISE and (self.denominator == 32 or steps % 32 == 0):
                 return ("-" if value < 0 and steps else "") + self._fraction(steps)
@@ -47,7 +50,7 @@ class Notation:
 def _decimal(value: float, decimals: int) -> str:
     while decimals < MOST_DECIMALS and abs(round(value, decimals) - value) > _NOISE:
         decimals += 1
-    return f"{value:,.{decimals}f}"
+    return f"{value:z,.{decimals}f}"
 
 
 def decimals_of(tick: float) -> int:

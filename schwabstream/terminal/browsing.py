@@ -36,7 +36,8 @@ class Controls:
 
     def __init__(self, on_pause: Callable[[], None], *, question: str | None = None) -> None:
         self._on_pause, self._question = on_pause, question
-        self._asked, self._asked_until = False, 0.0
+        self._asked = False
+        self._asked_until = 0.0
         self.left = self.lists_keys = False
 
     def press(self, key: str) -> bool:
@@ -89,7 +90,9 @@ class Browse(Controls, Generic[Row]):
     ) -> None:
         super().__init__(on_pause, question=question)
         self._orders, self._matches = orders, matches
-        self.order, self.filter, self.is_typing = order, "", False
+        self.order = order
+        self.filter = ""
+        self.is_typing = False
         self.total = self.fit = 0
         self._rows: list[Row] = []
         self._selected: Row | None = None

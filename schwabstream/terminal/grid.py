@@ -109,13 +109,14 @@ class Grid:
         None when a cell has become too wide for its column: the grid must be drawn anew.
         """
         runs: list[Run] = []
-        before, line, places = self._rows[row], row + self._header + below, self._places
+        shown = self._rows[row]
+        line = row + self._header + below
         for index, cell in cells.items():
-            old = before[index]
-            if index not in places or cell == old:
+            old = shown[index]
+            if index not in self._places or cell == old:
                 continue
-            before[index] = cell
-            start, room, is_left, is_cut = places[index]
+            shown[index] = cell
+            start, room, is_left, is_cut = self._places[index]
             text, length = _fitted(cell.text, room)
             if text is not cell.text and not is_cut:
                 return None
@@ -130,7 +131,9 @@ class Grid:
         """One line in as few segments as its styles allow: Rich measures every segment several times."""
         plain = ""
         for position, (index, wanted) in enumerate(shown.items()):
-            column, style, room = self._columns[index], row[index].style, min(wanted, width)
+            column = self._columns[index]
+            style = row[index].style
+            room = min(wanted, width)
             text, length = _fitted(row[index].text, room)
             padding = " " * (room - length)
             before = (GAP if position else "") + ("" if column.left else padding)

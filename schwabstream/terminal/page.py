@@ -4,7 +4,7 @@ The header has the state and how long it has lasted, the trouble, whether prices
 """
 
 import textwrap
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from rich.cells import cell_len
@@ -32,8 +32,9 @@ class Header:
     and never cut.
     """
 
-    def __init__(self, lead: Text, *facts: Text | str, note: str = "") -> None:
-        self.lead, self._facts, self.note = lead, facts, note
+    def __init__(self, lead: Text, *facts: Text | str) -> None:
+        self.lead, self._facts = lead, facts
+        self.note = ""
 
     @property
     def whole(self) -> Text:
@@ -91,36 +92,33 @@ class Parts(Protocol):
         """A question or a filter, in place of the last line; None when there is neither."""
 
 
-def compose(
-    parts: Parts,
-    now_s: float,
-    size: ConsoleDimensions | None,
-    body: Callable[[float, ConsoleDimensions | None], RenderableType] | None = None,
-) -> RenderableType:
-    """The screen of these parts, with another ``body`` if one is given, which gets the lines that the others leave."""
-    first, below = parts.header(now_s, size), parts.below(now_s, size)
-    body = body or parts.body
+def compose(parts: Parts, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
+    """The screen of these parts, whose body gets the lines that the others leave."""
+    first = parts.header(now_s, size)
+    below = parts.below(now_s, size)
     if size is None:
-        return Group(first.whole, body(now_s, None), *below)
+        return Group(first.whole, parts.body(now_s, None), *below)
+    if first.is_cut(size.width):
+        below.insert(0, Text(first.lead.plain, _BAD))
     if prompt := parts.prompt(now_s):
         below[-1:] = [one_line(safe(prompt), "bold")]
-    rows = body(now_s, ConsoleDimensions(size.width, lines_between(below, size)))
+    rows = parts.body(now_s, ConsoleDimensions(size.width, lines_between(below, size)))
     first.note = parts.note(now_s)
     return Group(first, rows, *below)
 
 
-def header(report: StreamerReport, now_s: float, *, trouble: str | None = None, note: str = "") -> Header:
+def header(report: StreamerReport, now_s: float, *, trouble: str | None = None) -> Header:
     """The header of a streamer with that report and that ``trouble``; None: the trouble in the report."""
     trouble = report.trouble if trouble is None else trouble
     simulated = [Text("simulated prices", _SIMULATED)] if report.simulated else []
     lasted = f"{report.state.replace('_', ' ')} for {text.age(now_s - report.since / 1000)}"
     if report.state != "streaming":
         reason = f": {safe(report.reason)}" if report.reason else ""
-        return Header(_lead(lasted, _BAD, reason), *simulated, note=note)
+        return Header(_lead(lasted, _BAD, reason), *simulated)
     delay = [shown] if (shown := _delay(report)) else []
     if trouble:
-        return Header(_lead(f"unhealthy: {safe(trouble)}", _BAD), *simulated, lasted, *delay, note=note)
-    return Header(_lead(lasted, _GOOD), *simulated, *delay, note=note)
+        return Header(_lead(f"unhealthy: {safe(trouble)}", _BAD), *simulated, lasted, *delay)
+    return Header(_lead(lasted, _GOOD), *simulated, *delay)
 
 
 def _lead(marked: str, style: str, rest: str = "") -> Text:
@@ -128,18 +126,18 @@ def _lead(marked: str, style: str, rest: str = "") -> Text:
     return Text.assemble((marked, style), rest)
 
 
-def reader_header(watchlist: Watchlist, now_s: float, *, note: str = "") -> Header:
+def reader_header(watchlist: Watchlist, now_s: float) -> Header:
     """The header of a screen that reads Redis, or that has asked Schwab over REST."""
     if watchlist.outage:
-        return Header(_lead("Redis is away", _BAD, f": {safe(watchlist.outage)}; reconnecting"), note=note)
+        return Header(_lead("Redis is away", _BAD, f": {safe(watchlist.outage)}; reconnecting"))
     if watchlist.report is not None:
-        return header(watchlist.report, now_s, note=note)
+        return header(watchlist.report, now_s)
     if watchlist.starting:
-        return Header(_lead("starting a streamer", "bold"), "it stops with this screen", note=note)
+        return Header(_lead("starting a streamer", "bold"), "it stops with this screen")
     none = "no streamer is running"
     if watchlist.asked_at is not None:
         return Header(_lead(none, "bold"), f"asked Schwab at {text.clock(int(watchlist.asked_at * 1000), now_s)}")
-    return Header(_lead(none, _BAD), "showing the last values", note=note)
+    return Header(_lead(none, _BAD), "showing the last values")
 
 
 def _delay(report: StreamerReport) -> str | None:
@@ -209,14 +207,9 @@ def footer(watchlist: Watchlist, *, live: bool) -> list[Text]:
     return lines
 
 
-def uncut(header: Header, size: ConsoleDimensions | None) -> list[Text]:
-    """The lead of the header as a note, if it does not fit into the first line of a screen of that ``size``."""
-    return [Text(header.lead.plain, _BAD)] if size is not None and header.is_cut(size.width) else []
-
-
 def lines_between(below: Sequence[Text], size: ConsoleDimensions) -> int:
     """How many lines a screen of that ``size`` has between the header and the notes ``below``."""
-    taken = sum(1 if line.no_wrap else -(-line.cell_len // size.width) for line in below)
+    taken = sum(1 if line.no_wrap else len(line.wrap(Console(), max(1, size.width))) for line in below)
     return max(0, size.height - 1 - taken)
 
 

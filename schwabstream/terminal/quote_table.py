@@ -27,7 +27,6 @@ from schwabstream.terminal.page import (
     one_line,
     paused,
     reader_header,
-    uncut,
 )
 from schwabstream.terminal.screen.cells import Run
 from schwabstream.terminal.watchlist import SORTS, Quote, Watchlist
@@ -59,6 +58,8 @@ _RANK_OF_ORDER: Final = 5
 _LAST: Final = 3
 _NET: Final = 5
 _UP, _DOWN, _STALE, _ROLL = "green", "red", "dim", "bold magenta"
+_NO_TICK: Final = TickEvent(symbol="", key="", seq=0, timestamp=0, received_us=0, asset="", is_trade=False)
+"""Every value of it is unknown."""
 
 
 class QuoteTable:
@@ -72,11 +73,12 @@ class QuoteTable:
 
     def __init__(self, watchlist: Watchlist, *, sort: str | None = None, question: str | None = None) -> None:
         self.watchlist = watchlist
-        self.browse: Browse[Quote] = Browse(SORTS, _matches, self._pause, order=sort, question=question)
+        self.browse: Browse[Quote] = Browse(
+            SORTS, _matches, lambda: watchlist.pause(self._drawn_at), order=sort, question=question
+        )
         self._widths: dict[int, int] = {}
         self._state: str | None = None
         self._drawn_at = 0.0
-        self._header = Header(Text())
         self._grid: Grid | None = None
         self._drawn: list[_Row] = []
 
@@ -103,9 +105,6 @@ class QuoteTable:
         """Take in a key."""
         self.browse.press(key)
 
-    def _pause(self) -> None:
-        self.watchlist.pause(self._drawn_at)
-
     def shown(self, quote: Quote) -> TickEvent | None:
         """The event that the table shows of a quote; None before the first."""
         return quote.tick
@@ -126,17 +125,20 @@ class QuoteTable:
     def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
         """The state of the streamer."""
         del size
-        self._header = reader_header(self.watchlist, now_s)
-        return self._header
+        return reader_header(self.watchlist, now_s)
 
     def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
         """The rows that keys have brought into that ``size``, or the list of keys; None: all rows."""
-        self._drawn_at = now_s
+        self._drawn_at, self._grid = now_s, None
         shown = self.browse.window(self.watchlist.quotes, None if size is None else size.height - 1)
-        if size is not None and self.browse.lists_keys:
-            self._grid = None
+        if size is None:
+            return self._rows(shown, now_s, None)
+        if self.browse.lists_keys:
             return key_list(TABLE_KEYS, size)
-        return self._rows(shown, now_s, None if size is None else self.browse.selected)
+        grid = self._rows(shown, now_s, self.browse.selected)
+        if len(shown) < size.height:  # otherwise the row that is always drawn may be below the screen
+            self._grid = grid
+        return grid
 
     def note(self, now_s: float) -> str:
         """How many rows are on the screen, their order, and since when they are paused."""
@@ -169,11 +171,12 @@ class QuoteTable:
         quote, before = row.quote, row.tick
         if before is None or row.look.stale:
             return None
-        tick, row.tick, row.flashes = quote.tick, quote.tick, quote.flashes(now_s)
+        row.tick = quote.tick
+        row.flashes = quote.flashes(now_s)
         look = _Look(now_s, row.look.notation, None, "", _trend(quote))
         cells = {_LAST: _last(quote, look)}
         for index, (shown, cell_of) in enumerate(_PRICES, _NET):
-            if shown(tick) != shown(before):
+            if shown(row.tick) != shown(before):
                 cells[index] = cell_of(quote, look)
         return cells
 
@@ -186,15 +189,14 @@ class QuoteTable:
             self._state, self._widths = state, {}
         self._drawn = []
         rows = [self._row(quote, now_s, "reverse " if quote is marked else "") for quote in quotes]
-        self._grid = Grid(_columns(self.browse.order), rows, self._widths)
-        return self._grid
+        return Grid(_columns(self.browse.order), rows, self._widths)
 
     def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
         """The notes below the rows."""
-        watchlist, lines = self.watchlist, delayed(self.watchlist.quotes)
+        watchlist = self.watchlist
+        lines = delayed(watchlist.quotes)
         if size is None:
             return lines + footer(watchlist, live=False)
-        lines += uncut(self._header, size)
         if missing := watchlist.not_streamed():
             lines.append(one_line(missing, "bold"))
         if watchlist.report is not None and size.height >= HEALTH_FROM:
@@ -202,18 +204,16 @@ class QuoteTable:
         return lines + footer(watchlist, live=True)
 
     def _row(self, quote: Quote, now_s: float, mark: str) -> list[Cell]:
-        tick, report, look = quote.tick, quote.report, self._look(quote, now_s)
+        tick, report = quote.tick, quote.report
+        look = self._look(quote, now_s)
         style = look.style
         self._drawn.append(_Row(quote, tick, look, quote.flashes(now_s)))
-        cells = [
-            Cell(safe(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), mark + (style or "bold")),
-            Cell(safe(quote.contract or ""), style),
+        return [
+            Cell(text.symbol(quote.symbol.alias) + (" d" if tick and tick.delayed else ""), mark + (style or "bold")),
+            Cell(text.symbol(quote.contract or ""), style),
             _expiration(quote, look),
             _last(quote, look),
             Cell(text.course(quote.course.last_minutes(now_s)), style),
-        ]
-        return [
-            *cells,
             *(cell_of(quote, look) for _, cell_of in _PRICES),
             *_day(quote, look),
             self._age(quote, look),
@@ -227,9 +227,10 @@ class QuoteTable:
 
     def _age(self, quote: Quote, look: "_Look") -> Cell:
         """The age and why the row is stale; a session that is not open explains any age."""
-        age_s, stale = self.watchlist.age_s(quote, look.now_s), look.stale
+        stale = look.stale
         if stale and stale.startswith(("break", "closed")):
             return Cell(stale, look.style)
+        age_s = self.watchlist.age_s(quote, look.now_s)
         return Cell(" ".join(filter(None, (None if age_s is None else text.age(age_s), stale))), look.style)
 
 
@@ -302,19 +303,19 @@ def _percent(quote: Quote, look: _Look) -> Cell:
 
 
 def _bid_size(quote: Quote, look: _Look) -> Cell:
-    return Cell(f"{text.count(quote.tick.bid_size if quote.tick else None)} ×", look.style)
+    return Cell(f"{text.count((quote.tick or _NO_TICK).bid_size)} ×", look.style)
 
 
 def _bid(quote: Quote, look: _Look) -> Cell:
-    return Cell(text.price(quote.tick.bid_price if quote.tick else None, look.notation), look.style)
+    return Cell(text.price((quote.tick or _NO_TICK).bid_price, look.notation), look.style)
 
 
 def _ask(quote: Quote, look: _Look) -> Cell:
-    return Cell(text.price(quote.tick.ask_price if quote.tick else None, look.notation), look.style)
+    return Cell(text.price((quote.tick or _NO_TICK).ask_price, look.notation), look.style)
 
 
 def _ask_size(quote: Quote, look: _Look) -> Cell:
-    return Cell(f"× {text.count(quote.tick.ask_size if quote.tick else None)}", look.style)
+    return Cell(f"× {text.count((quote.tick or _NO_TICK).ask_size)}", look.style)
 
 
 def _spread(quote: Quote, look: _Look) -> Cell:
@@ -326,16 +327,13 @@ def _spread(quote: Quote, look: _Look) -> Cell:
 
 def _day(quote: Quote, look: _Look) -> list[Cell]:
     """Volume, low, the last price between low and high, high, the time of the last trade."""
-    tick, notation, style = quote.tick, look.notation, look.style
-    volume, low, high, last = (
-        (tick.total_volume, tick.low_price, tick.high_price, tick.last_price) if tick else (None, None, None, None)
-    )
+    tick = quote.tick or _NO_TICK
     return [
-        Cell(text.count(volume), style),
-        Cell(text.price(low, notation), style),
-        Cell(text.position(last, low, high), style),
-        Cell(text.price(high, notation), style),
-        Cell(text.clock(tick.trade_time if tick else None, look.now_s), style),
+        Cell(text.count(tick.total_volume), look.style),
+        Cell(text.price(tick.low_price, look.notation), look.style),
+        Cell(text.position(tick.last_price, tick.low_price, tick.high_price), look.style),
+        Cell(text.price(tick.high_price, look.notation), look.style),
+        Cell(text.clock(tick.trade_time, look.now_s), look.style),
     ]
 
 

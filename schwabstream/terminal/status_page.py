@@ -113,8 +113,8 @@ def _row(symbol: SymbolReport, report: StreamerReport) -> list[Cell]:
     stale = why_stale(report, symbol, age_s)
     style = "dim" if stale else ""
     return [
-        Cell(safe(symbol.symbol), style or "bold"),
-        Cell(safe(symbol.contract or ""), style),
+        Cell(text.symbol(symbol.symbol), style or "bold"),
+        Cell(text.symbol(symbol.contract or ""), style),
         Cell(text.UNKNOWN if age_s is None else text.age(age_s), style),
         Cell(text.rate(symbol.rate), style),
         Cell(stale or safe(symbol.security_status or ""), style),

@@ -19,17 +19,7 @@ from schwabstream.monitoring.reporter import Reporter
 from schwabstream.protocol.symbols import Symbol
 from schwabstream.report import StreamerReport
 from schwabstream.terminal import text
-from schwabstream.terminal.page import (
-    HEALTH_FROM,
-    Header,
-    compose,
-    delayed,
-    header,
-    health,
-    keys_line,
-    one_line,
-    uncut,
-)
+from schwabstream.terminal.page import HEALTH_FROM, Header, delayed, header, health, keys_line, one_line
 from schwabstream.terminal.quote_table import QuoteTable
 from schwabstream.terminal.screen.live_screen import STREAMER_SHARE, LiveScreen, View
 from schwabstream.terminal.watchlist import Quote, Watchlist
@@ -53,7 +43,7 @@ class Redis(Protocol):
         """Why nothing can be written to it at the moment; None while it works."""
 
 
-class StreamTable:
+class StreamTable(QuoteTable):
     """Draws the current ``symbols`` of one run from its ``instruments``, by key, and its ``reporter``."""
 
     def __init__(
@@ -64,19 +54,17 @@ class StreamTable:
         redis: Redis,
         logs: Sequence[str] = (),
     ) -> None:
-        self._symbols, self._shown = symbols, symbols()
-        self.watchlist = Watchlist(self._shown)
-        self._table = QuoteTable(self.watchlist, question=QUESTION)
-        self._instruments, self._reporter, self._redis, self._logs = instruments, reporter, redis, logs
+        self._symbols = symbols
+        self._streamed = symbols()
+        super().__init__(Watchlist(self._streamed), question=QUESTION)
+        self._instruments = instruments
+        self._reporter = reporter
+        self._redis = redis
+        self._logs = logs
         self._report = reporter.report(())
-        self._header = header(self._report, 0.0)
         self._with_book: Quote | None = None
         self._book: Mapping[str, Any] | None = None
         self._is_kept = False
-
-    def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
-        """The screen of that ``size`` as it is at ``now_s``, newest log lines last; None: a print of all symbols."""
-        return compose(self, now_s, size)
 
     def changes(self, now_s: float) -> None:
         """A run has no core to spare for more than whole frames."""
@@ -85,43 +73,7 @@ class StreamTable:
         """The state of the streamer, as of now."""
         self._follow_symbols()
         self._report = self._sample(self._expected(size), now_s)
-        self._header = header(self._report, now_s, trouble=self._trouble())
-        return self._header
-
-    def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
-        """The rows that keys have brought into that ``size``, or the list of keys; None: all rows."""
-        return self._table.body(now_s, size)
-
-    def note(self, now_s: float) -> str:
-        """That of the table."""
-        return self._table.note(now_s)
-
-    def prompt(self, now_s: float) -> str | None:
-        """That of the table."""
-        return self._table.prompt(now_s)
-
-    @property
-    def selected(self) -> Quote | None:
-        """The quote of the selected row; None without one."""
-        return self._table.selected
-
-    def choose(self) -> Quote | None:
-        """The quote of the selected row, or of the first, which is selected from now on; None without rows."""
-        return self._table.choose()
-
-    @property
-    def takes_all_keys(self) -> bool:
-        """Whether the next key is for the table alone."""
-        return self._table.takes_all_keys
-
-    @property
-    def left(self) -> bool:
-        """Whether keys have asked to stop the run."""
-        return self._table.left
-
-    def press(self, key: str) -> None:
-        """Take in a key."""
-        self._table.press(key)
+        return header(self._report, now_s, trouble=self._trouble())
 
     def show_book(self, quote: Quote | None) -> None:
         """Take in the books of this quote from now on; None: of none."""
@@ -132,13 +84,13 @@ class StreamTable:
     def _follow_symbols(self) -> None:
         """Show the symbols that are streamed now; a symbol that stays keeps its quotes."""
         symbols = self._symbols()
-        if symbols is not self._shown:
-            self._shown = symbols
+        if symbols is not self._streamed:
+            self._streamed = symbols
             self.watchlist.show(symbols)
 
     def _expected(self, size: ConsoleDimensions | None) -> Sequence[Quote]:
         """The quotes that the next frame shows; all of them if that depends on their values."""
-        quotes, browse = self.watchlist.quotes, self._table.browse
+        quotes, browse = self.watchlist.quotes, self.browse
         if size is None or browse.is_narrowed:
             return quotes
         return browse.window(quotes, browse.fit or size.height)
@@ -186,8 +138,8 @@ class StreamTable:
 
     def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
         """The notes below the rows: problems of symbols, what is due, figures of the run, the keys, the newest logs."""
-        report, lines = self._report, delayed(self.watchlist.quotes)
-        lines += uncut(self._header, size)
+        report = self._report
+        lines = delayed(self.watchlist.quotes)
         if problems := self._problems():
             lines.append(Text(safe(problems), "bold red"))
         if reminder := self._reporter.login_reminder:

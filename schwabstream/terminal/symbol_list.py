@@ -80,7 +80,7 @@ def render_symbols(report: StreamerReport) -> RenderableType:
 def _row(each: ListedSymbol) -> list[Cell]:
     style = "dim" if each.trouble else ""
     return [
-        Cell(safe(each.symbol), style or "bold"),
+        Cell(text.symbol(each.symbol), style or "bold"),
         Cell(each.source, style),
         Cell(text.UNKNOWN if each.age_ms is None else text.age(each.age_ms / 1000), style),
         Cell(safe(text.services(each.services)), style),

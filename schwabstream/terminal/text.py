@@ -1,4 +1,4 @@
-"""Numbers, times, services and small charts as a terminal shows them; pure."""
+"""Symbols, numbers, times, services and small charts as a terminal shows them; pure."""
 
 from collections.abc import Iterable
 from datetime import datetime, tzinfo
@@ -6,12 +6,20 @@ from functools import lru_cache
 from math import inf
 from typing import Final
 
+from schwabstream.escapes import safe
 from schwabstream.protocol.notation import Notation
+from schwabstream.protocol.symbols import MAX_LENGTH
 
 UNKNOWN: Final = "–"
 _SHORT_DAYS_MS: Final = 86_400_000
 _LEVELS: Final = "▁▂▃▄▅▆▇█"
 _SERVICES: Final = {"LEVELONE": "level 1", "BOOK": "book", "CHART": "bars", "SCREENER": "screener", "ACCT": "account"}
+
+
+def symbol(name: str) -> str:
+    """A symbol or a contract, safe to show, and no longer than symbols can be."""
+    shown = safe(name)
+    return shown if len(shown) <= MAX_LENGTH else f"{shown[: MAX_LENGTH - 1]}…"
 
 
 def price(value: float | None, notation: Notation) -> str:

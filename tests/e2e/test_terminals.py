@@ -115,7 +115,7 @@ def test_a_terminal_that_cannot_draw_gets_lines(command: str, term: str, folder:
 
 @pytest.mark.parametrize("command", only(["stream run"], LIVE))
 def test_ctrl_z_leaves_the_screen_and_fg_returns_to_it(command: str, folder: Path) -> None:
-    """While the command is suspended the shell has its own screen and a cursor; going on shows the table again, and the end leaves it."""
+    """A suspended command leaves the shell its screen and a cursor; after `fg` the table is shown until the end."""
     with terminal(*LIVE[command], TMPDIR=str(folder), job=True) as shown:
         shown.block_until(moving)
         shown.process.send_signal(signal.SIGTSTP)

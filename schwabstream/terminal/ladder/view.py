@@ -16,7 +16,7 @@ from schwabstream.terminal import text
 from schwabstream.terminal.browsing import SCREEN_KEYS, Controls
 from schwabstream.terminal.grid import CUT_TO, GAP, Cell, Column, Grid
 from schwabstream.terminal.ladder.layout import Line, Side, bar_width, fit
-from schwabstream.terminal.page import Header, footer, key_list, lines_between, one_line, paused, reader_header, uncut
+from schwabstream.terminal.page import Header, compose, footer, key_list, one_line, paused, reader_header
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
@@ -65,7 +65,8 @@ class Ladder:
     def __init__(
         self, watchlist: Watchlist, quote: Quote | None = None, *, depth: int = 10, venues: bool = False
     ) -> None:
-        self.watchlist, self._quote = watchlist, quote or watchlist.quotes[0]
+        self.watchlist = watchlist
+        self._quote = quote or watchlist.quotes[0]
         self._depth, self._venues = depth, venues
         self._widths: dict[int, int] = {}
         self._width = 0
@@ -104,22 +105,23 @@ class Ladder:
 
     def render(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
         """The screen of that ``size`` at ``now_s``, with the levels that fit; None: a print of all levels."""
-        self._drawn_at = now_s
-        first = reader_header(self.watchlist, now_s, note=paused(self.watchlist, now_s))
-        below = footer(self.watchlist, live=size is not None)
-        if size is None:
-            return Group(first.whole, self.body(now_s), *below)
-        below = [*uncut(first, size), *below]
-        inner = ConsoleDimensions(size.width, lines_between(below, size))
-        shown = key_list(_KEYS, inner) if self._controls.lists_keys else self.body(now_s, inner)
-        return Group(first, shown, *below)
+        return compose(self, now_s, size)
 
     def changes(self, now_s: float) -> None:
         """A new book changes most of the ladder."""
 
+    def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
+        """The state of the streamer."""
+        del size
+        self._drawn_at = now_s
+        return reader_header(self.watchlist, now_s)
+
     def body(self, now_s: float, size: ConsoleDimensions | None = None) -> RenderableType:
-        """The title, the levels that fit into that ``size``, and the summary; None: a print of all levels."""
-        quote, book, now_s = self._quote, self._quote.book, self.watchlist.shown_at(now_s)
+        """The title, the levels that fit into that ``size``, and the summary, or the list of keys; None: all levels."""
+        if size is not None and self._controls.lists_keys:
+            return key_list(_KEYS, size)
+        quote, book = self._quote, self._quote.book
+        now_s = self.watchlist.shown_at(now_s)
         title = self._title(now_s)
         if book is None:
             awaited = "no book yet" if book_services(quote.symbol, {}) else _NO_BOOK
@@ -131,6 +133,18 @@ class Ladder:
             return Group(title.whole, self._print(book, depth), *parts)
         lines = size.height - 1 - len(parts)
         return Group(title, self._window(book, depth, lines, size.width), *parts)
+
+    def below(self, now_s: float, size: ConsoleDimensions | None) -> list[Text]:
+        """The notes below the levels."""
+        del now_s
+        return footer(self.watchlist, live=size is not None)
+
+    def note(self, now_s: float) -> str:
+        """Since when the book is paused."""
+        return paused(self.watchlist, now_s)
+
+    def prompt(self, now_s: float) -> None:
+        """Nothing is asked."""
 
     def _title(self, now_s: float) -> Header:
         quote, book = self._quote, self._quote.book
@@ -154,7 +168,8 @@ class Ladder:
         """The levels that fit into those lines, and the titles of the columns if they fit too."""
         asks, bids = book.asks[:depth], book.bids[:depth]
         # Lines are kept for as many levels as there were, so that the best prices stay in place.
-        self._most_asks, self._most_bids = max(self._most_asks, len(asks)), max(self._most_bids, len(bids))
+        self._most_asks = max(self._most_asks, len(asks))
+        self._most_bids = max(self._most_bids, len(bids))
         bar = self._bar(width)
         if width != self._width:
             # Bars that grow into their columns would move the prices.
@@ -180,8 +195,11 @@ class Ladder:
         if not isinstance(line, int):
             left_out = "" if line is None else f"… {line.levels:,} more"
             return [*_BLANK, Cell(left_out, "dim"), *_BLANK, _EMPTY]
-        level, colour, weight = levels[line], _BID if bid else _ASK, "" if line else "bold "
-        tick, volume = self._quote.tick, self._quote.profile.volumes.get(level.price)
+        level = levels[line]
+        colour = _BID if bid else _ASK
+        weight = "" if line else "bold "
+        tick = self._quote.tick
+        volume = self._quote.profile.volumes.get(level.price)
         mark = _LAST_TRADE if tick is not None and tick.last_price == level.price else " "
         price = Cell(text.price(level.price, self._quote.notation) + mark, weight.strip())
         outwards = (

@@ -19,6 +19,7 @@ _NAMED.update({"\x1b[4~": "end", "\x1b[8~": "end", "\x1bOM": "enter"})
 _PASTE, _PASTE_END = "\x1b[200~", "\x1b[201~"
 _STRINGS: Final = ("]", "P", "X", "^", "_")
 """After an escape, these begin a string that the bell or ``ESC \\`` ends."""
+_CONTINUE_ESCAPE: Final = frozenset({"[", "O", ESCAPE, *_STRINGS})
 _MOUSE: Final = "\x1b[M"
 _MOUSE_LENGTH: Final = len(_MOUSE) + 3
 _LONGEST: Final = 4096
@@ -40,8 +41,13 @@ class KeyParser:
 
     def feed(self, data: bytes) -> list[str]:
         """The keys that these bytes complete."""
-        self._unread += self._decoder.decode(data)
+        received = self._decoder.decode(data)
         keys = []
+        # A terminal sends Alt and a letter at once, so a letter that comes later has been typed after the Escape key.
+        if self._unread == ESCAPE and received and received[0] not in _CONTINUE_ESCAPE:
+            keys.append("escape")
+            self._unread = ""
+        self._unread += received
         while self._unread and (length := self._next_length()):
             text, self._unread = self._unread[:length], self._unread[length:]
             if key := self._key(text):
@@ -54,8 +60,9 @@ class KeyParser:
         """The keys after a pause: an escape alone is the key; the rest of an unfinished sequence may still come."""
         if not self._unread or self._pasting or self._unread[:2] in ("\x1b[", "\x1bO"):
             return []
-        alone, self._unread = self._unread.strip(ESCAPE) == "", ""
-        return ["escape"] if alone else []
+        is_escape = self._unread.strip(ESCAPE) == ""
+        self._unread = ""
+        return ["escape"] if is_escape else []
 
     def _next_length(self) -> int:
         """Characters of the first key or sequence; 0 while it is unfinished."""
@@ -86,16 +93,17 @@ def _paste_length(text: str) -> int:
 
 def _sequence_length(text: str) -> int:
     """Characters of an escape sequence; 0 while it is unfinished."""
+    more = len(text) - len(text.lstrip(ESCAPE)) - 1  # some terminals send Alt as another escape
+    text = text[more:]
     second = text[1:2]
-    if second == ESCAPE:  # some terminals send Alt this way
-        rest = _sequence_length(text[1:])
-        return rest and 1 + rest
     if second == "[":
-        return _control_sequence_length(text)
-    if second in _STRINGS:
-        return _string_length(text)
-    length = 3 if second == "O" else 2
-    return length if len(text) >= length else 0
+        length = _control_sequence_length(text)
+    elif second in _STRINGS:
+        length = _string_length(text)
+    else:
+        wanted = 3 if second == "O" else 2
+        length = wanted if len(text) >= wanted else 0
+    return length and more + length
 
 
 def _control_sequence_length(text: str) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 from schwabstream.market.expiration import expiration_day, is_roll_week
 from schwabstream.protocol.futures import DELIVERED, FUTURE_ROOTS
-from schwabstream.protocol.symbols import Symbol, parse_symbol
+from schwabstream.protocol.symbols import Asset, Symbol, parse_symbol
 
 
 def parse(text: str) -> Symbol:
@@ -34,6 +34,12 @@ def ms(text: str) -> int:
 def test_the_day_of_expiration(text: str, expires_ms: int | None, day: date | None) -> None:
     """Schwab sends the time of a future, as midnight or as the close in New York; an option's day is in its symbol."""
     assert expiration_day(parse(text), expires_ms) == day
+
+
+@pytest.mark.parametrize("key", ["", "AAPL", "AAPL  26", "AAPL  261318C00600000", "AAPL  26XX18C00600000"])
+def test_an_option_whose_key_has_no_day_expires_on_no_known_day(key: str) -> None:
+    """Keys in a report may be of another streamer, or of nobody's making."""
+    assert expiration_day(Symbol(key, key, Asset.OPTION), None) is None
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_bars_fill_the_time_before_the_first_tick() -> None:
 def test_a_price_from_before_the_window_begins_it() -> None:
     """The course starts at the last price before it, if that is not much older and there is a newer one."""
     course = PriceCourse()
-    course.add(NOW - 60 * (MINUTES + 3), 1.0)
+    course.add(NOW - 60 * MINUTES, 1.0)
     assert course.last_minutes(NOW) == ()
     course.add(NOW, 2.0)
     assert course.last_minutes(NOW) == (1.0,) * (MINUTES - 1) + (2.0,)
@@ -47,7 +47,10 @@ def test_what_was_drawn_before_does_not_hide_what_is_new() -> None:
     course.add(NOW, 1.0)
     assert course.last_minutes(NOW)[-2:] == (None, 1.0)
     course.add(NOW + 1, 2.0)
-    assert course.last_minutes(NOW)[-2:] == (None, 2.0)
+    assert course.last_minutes(NOW) == (None,) * (MINUTES - 1) + (2.0,)
     course.add_bar(NOW - 60, 3.0)
     assert course.last_minutes(NOW)[-2:] == (3.0, 2.0)
-    assert course.last_minutes(NOW + 60)[-3:] == (3.0, 2.0, 2.0)
+    course.add(NOW + 60, 4.0)
+    assert course.last_minutes(NOW)[-2:] == (3.0, 2.0)
+    course.add(NOW - 60, 5.0)
+    assert course.last_minutes(NOW + 60)[-3:] == (5.0, 2.0, 4.0)

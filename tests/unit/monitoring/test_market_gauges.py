@@ -63,6 +63,15 @@ def test_a_change_that_schwab_has_not_sent_is_calculated(run: WatchedRun) -> Non
     assert (found["change", "AAPL"], found["change_percent", "AAPL"]) == (0.1, 0.1)
 
 
+@pytest.mark.parametrize("close", [{}, {"12": 0}])
+def test_a_change_without_a_close_has_no_percentage(run: WatchedRun, close: dict[str, object]) -> None:
+    """Schwab's own change is shown; a percentage of nothing is not."""
+    run.receive("AAPL", {"3": 100.1, "18": 1.0, **close})
+    found = samples(run)
+    assert found["change", "AAPL"] == 1.0
+    assert ("change_percent", "AAPL") not in found
+
+
 def test_a_halted_symbol_is_marked(run: WatchedRun) -> None:
     """A halt that Schwab reports is 1, for an alert."""
     run.receive("AAPL", AAPL | {"32": "Halted"})

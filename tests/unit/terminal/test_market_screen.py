@@ -12,6 +12,7 @@ from schwabstream.protocol.symbols import parse_symbols
 from schwabstream.report import StreamerReport, SymbolReport
 from schwabstream.terminal.market_screen import MarketScreen
 from schwabstream.terminal.page import Header, one_line
+from schwabstream.terminal.screen.cells import Run
 from schwabstream.terminal.watchlist import Quote, Watchlist
 
 NOW = 1_790_000_000.0
@@ -36,6 +37,7 @@ class Rows:
         self.pressed: list[str] = []
         self.takes_all_keys = self.left = False
         self.place = 0
+        self.changed = [Run(1, 0, "233.45")]
 
     @property
     def selected(self) -> Quote | None:
@@ -52,8 +54,9 @@ class Rows:
         self.left = self.left or key == "q"
         self.place = max(0, min(len(SYMBOLS) - 1, self.place + {"down": 1, "up": -1}.get(key, 0)))
 
-    def changes(self, now_s: float) -> None:
-        """Each frame is whole."""
+    def changes(self, now_s: float) -> list[Run]:
+        """One price."""
+        return self.changed
 
     def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
         """A first line."""
@@ -201,6 +204,23 @@ def test_tab_lets_the_arrows_scroll_the_ladder() -> None:
     assert stage.lines() == centred
     stage.press("down")
     assert stage.table.pressed == ["down"]
+
+
+def test_a_ladder_that_is_opened_again_leaves_the_arrows_to_the_table() -> None:
+    """That the arrows scroll the ladder ends with it."""
+    stage = Stage()
+    stage.press("b", "tab", "b", "b", "down")
+    assert stage.table.pressed == ["down"]
+
+
+def test_changed_prices_are_shown_while_the_ladder_is_closed() -> None:
+    """Beside an open ladder each frame is whole: the rows of the table are not where it would draw them."""
+    stage = Stage()
+    assert stage.screen.changes(NOW) == stage.table.changed
+    stage.press("b")
+    assert stage.screen.changes(NOW) is None
+    stage.press("b")
+    assert stage.screen.changes(NOW) == stage.table.changed
 
 
 def test_other_keys_and_typed_text_go_to_the_table() -> None:

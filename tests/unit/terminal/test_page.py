@@ -17,7 +17,6 @@ from schwabstream.terminal.page import (
     one_line,
     paused,
     reader_header,
-    uncut,
 )
 from schwabstream.terminal.watchlist import Watchlist
 
@@ -137,16 +136,10 @@ def test_the_last_facts_give_way_first() -> None:
 
 def test_a_note_stays_at_the_right_end() -> None:
     """A paused screen is marked at any width, whatever else has to give way."""
-    shown = header(report(lag=lag(45, 0)), NOW, note="paused 12s")
+    shown = header(report(lag=lag(45, 0)), NOW)
+    shown.note = "paused 12s"
     assert shown.fitted(60).plain == "streaming for 5m00  delay 45 ms" + " " * 19 + "paused 12s"
     assert shown.fitted(30).plain == "streaming for 5m00  paused 12s"
-
-
-def test_what_the_header_cuts_is_below() -> None:
-    """A reason that does not fit is a note in full; one that fits is not shown twice, and a print is never cut."""
-    shown = header(report(state="waiting", reason=REASON), NOW)
-    assert [note.plain for note in uncut(shown, ConsoleDimensions(60, 20))] == [f"waiting for 5m00: {REASON}"]
-    assert uncut(shown, ConsoleDimensions(100, 20)) == uncut(shown, None) == []
 
 
 def test_a_reader_without_a_report_has_a_header_of_the_same_kind() -> None:
@@ -194,17 +187,20 @@ def test_notes_take_the_lines_that_they_wrap_to() -> None:
     """Header and notes leave the rest of the screen; a note that may wrap takes several lines of a narrow one."""
     assert lines_between([NOTE, one_line("x" * 300), Text("y" * 81)], ConsoleDimensions(80, 24)) == 24 - 1 - 4
     assert lines_between([NOTE] * 9, ConsoleDimensions(80, 8)) == 0
+    words = Text(" ".join(["x" * 25] * 3))  # two of them do not fit on one line
+    assert lines_between([words], ConsoleDimensions(40, 8)) == 8 - 1 - 3
 
 
 class Noted:
     """The parts of a screen, with a prompt and a note that is known once the rows are drawn."""
 
-    def __init__(self, prompt: str | None) -> None:
-        self._prompt, self._rows = prompt, 0
+    def __init__(self, prompt: str | None = None, state: str = "streaming") -> None:
+        self._prompt, self._state = prompt, state
+        self._rows = 0
 
     def header(self, now_s: float, size: ConsoleDimensions | None) -> Header:
-        """A state."""
-        return Header(Text("streaming"))
+        """The state given."""
+        return Header(Text(self._state))
 
     def body(self, now_s: float, size: ConsoleDimensions | None) -> RenderableType:
         """As many rows as fit."""
@@ -224,24 +220,40 @@ class Noted:
         return self._prompt
 
 
+def lines_of(parts: Noted, size: ConsoleDimensions | None) -> list[str]:
+    """The lines of a screen of these parts, or of a print."""
+    console = Console(width=80 if size is None else size.width, color_system=None)
+    with console.capture() as capture:
+        console.print(compose(parts, NOW, size))
+    return [line.rstrip() for line in capture.get().splitlines()]
+
+
 def test_a_prompt_takes_the_last_line_and_moves_nothing() -> None:
     """While something waits for a key, it is in place of the last line; the note is that of the same frame."""
-    console = Console(width=30, color_system=None)
-    drawn = []
-    for prompt in (None, "sure?\x07"):
-        with console.capture() as capture:
-            console.print(compose(Noted(prompt), NOW, ConsoleDimensions(30, 6)))
-        drawn.append(capture.get().splitlines())
-    assert drawn[0] == ["streaming               3 of 9", "row", "row", "row", "q: leave", "last line"]
-    assert drawn[1] == [*drawn[0][:-1], r"sure?\u0007"]
+    before, asked = (lines_of(Noted(prompt), ConsoleDimensions(30, 6)) for prompt in (None, "sure?\x07"))
+    assert before == ["streaming               3 of 9", "row", "row", "row", "q: leave", "last line"]
+    assert asked == [*before[:-1], r"sure?\u0007"]
+
+
+def test_what_the_header_cuts_is_below() -> None:
+    """A reason that does not fit is a note in full; one that fits is not shown twice, and a print is never cut."""
+    parts = Noted(state=f"waiting: {REASON}")
+    drawn = lines_of(parts, ConsoleDimensions(40, 6))
+    assert drawn[0].startswith("waiting: the streamer")
+    assert drawn[1:] == [
+        "row",
+        "waiting: the streamer closed the",
+        "connection (no close frame)",
+        "q: leave",
+        "last line",
+    ]
+    assert lines_of(parts, ConsoleDimensions(80, 4))[1:] == ["row", "q: leave", "last line"]
+    assert lines_of(parts, None)[0] == f"waiting: {REASON}"
 
 
 def test_a_print_has_every_row() -> None:
     """Without a size, as in a pipe, nothing is left out, and there is no prompt and no note."""
-    console = Console(width=30, color_system=None)
-    with console.capture() as capture:
-        console.print(compose(Noted("sure?"), NOW, None))
-    assert capture.get().splitlines() == ["streaming", *["row"] * 9, "q: leave", "last line"]
+    assert lines_of(Noted("sure?"), None) == ["streaming", *["row"] * 9, "q: leave", "last line"]
 
 
 @pytest.mark.parametrize(("lines", "drawn"), [(2, ["q   leave", "Esc  clear"]), (1, ["q: leave  Esc: clear"])])

@@ -299,6 +299,16 @@ def test_foreign_text_is_shown_as_text() -> None:
     assert "[/]\\u009b" in drawn
 
 
+def test_a_name_of_a_thousand_characters_hides_no_price() -> None:
+    """What another program writes as a symbol is cut; the prices of all rows stay on the screen."""
+    shown, report = Watchlist(everything=True), watchlist().report
+    assert report is not None
+    named = report.symbols[0].model_copy(update={"symbol": "X" * 1000, "key": "X" * 1000})
+    shown.take_report(report.model_copy(update={"symbols": (named, *report.symbols)}))
+    shown.apply(tick("/MNQ", 25211.5), NOW)
+    assert "25,211.50" in text_of(QuoteTable(shown).render(NOW, LIVE), 80)
+
+
 def test_the_pictures_are_kept() -> None:
     """The pictures of both screens stand beside the tests."""
     kept = {path.name for path in (Path(__file__).parents[2] / "fixtures" / "screens").iterdir()}
@@ -325,14 +335,12 @@ def test_the_row_of_an_opened_book_is_selected() -> None:
     assert table.choose() is None
 
 
-def cells_of(table: QuoteTable, now_s: float) -> Screen:
+def cells_of(table: QuoteTable, now_s: float, height: int = 24) -> Screen:
     """The table drawn whole on a wide screen, with the codes of its styles."""
-    console, size = (
-        Console(file=io.StringIO(), force_terminal=True, color_system="standard"),
-        ConsoleDimensions(170, 24),
-    )
-    segments = console.render(table.render(now_s, size), console.options.update(width=170, height=24))
-    return lines_of(segments, 170, 24, str)
+    console = Console(file=io.StringIO(), force_terminal=True, color_system="standard")
+    size = ConsoleDimensions(170, height)
+    segments = console.render(table.render(now_s, size), console.options.update(width=170, height=height))
+    return lines_of(segments, 170, height, str)
 
 
 def test_changes_show_the_prices_that_a_whole_frame_would_show() -> None:
@@ -356,6 +364,16 @@ def test_changes_show_the_prices_that_a_whole_frame_would_show() -> None:
     assert table.changes(NOW + 1.5)  # the ends of the flashes
     shown.apply(tick("NVDA", 1_234_567.5, delayed=True, close_price=178.7), NOW + 2)
     assert table.changes(NOW + 2) is None
+
+
+@pytest.mark.parametrize("height", range(1, 7))
+def test_changes_are_inside_the_lowest_screen(height: int) -> None:
+    """A screen that is too low for a row is drawn whole: no change is below its last line."""
+    shown = watchlist()
+    table = QuoteTable(shown)
+    screen = cells_of(table, NOW, height)
+    shown.apply(tick("/MNQ", 25211.25, close_price=25150.0), NOW + 1)
+    assert all(run.row < len(screen) for run in table.changes(NOW + 1) or ())
 
 
 def test_changes_of_a_stale_row_need_a_whole_frame() -> None:

@@ -19,6 +19,15 @@ def test_one_is_singular(number: int, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "shown"),
+    [("/MNQ:XCME", "/MNQ:XCME"), ("A" * 48, "A" * 48), ("A" * 49, "A" * 47 + "…"), ("\x1b[2J", "\\u001b[2J"), ("", "")],
+)
+def test_a_symbol_is_no_longer_than_symbols_can_be(name: str, shown: str) -> None:
+    """A name in Redis that is no symbol leaves room for the other columns."""
+    assert text.symbol(name) == shown
+
+
+@pytest.mark.parametrize(
     ("value", "decimals", "shown"),
     [
         (None, 2, "–"),
@@ -37,7 +46,16 @@ def test_prices_show_their_decimals_and_no_float_noise(value: float | None, deci
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"), [(None, "–"), (1.5, "+1.50"), (-1.5, "-1.50"), (0.0, "0.00"), (1000.25, "+1,000.25")]
+    ("value", "shown"),
+    [
+        (None, "–"),
+        (1.5, "+1.50"),
+        (-1.5, "-1.50"),
+        (0.0, "0.00"),
+        (-0.0, "0.00"),
+        (-1e-14, "0.00"),
+        (1000.25, "+1,000.25"),
+    ],
 )
 def test_changes_have_a_sign(value: float | None, shown: str) -> None:
     """A rise has a plus, no change has none."""

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from schwabstream.terminal.screen.alternate_screen import AlternateScreen
+from tests.support.waiting import block_until
 
 ENTER, LEAVE = "\x1b[?1049h\x1b[?25l", "\x1b[?1049l\x1b[?25h"
 
@@ -84,14 +85,20 @@ class Steps:
 
     def __init__(self, screen: AlternateScreen, written: io.StringIO) -> None:
         self._screen, self._written = screen, written
+        self._seen = len(ENTER)
+        block_until(lambda: self._unseen() is not None)
 
     def show(self, text: str) -> str:
-        """Show a frame, and return what it has written."""
-        before = len(self._written.getvalue())
+        """Show a frame that differs from the last one, and return what it has written."""
         self._screen.show(Text.from_markup(text))
-        while self._screen.is_behind:
-            pass
-        return self._written.getvalue()[before:]
+        # A frame that waits no longer may still be under way; it is written at once.
+        written = str(block_until(self._unseen))
+        self._seen += len(written)
+        return written
+
+    def _unseen(self) -> str | None:
+        text = self._written.getvalue()
+        return text[self._seen :] if len(text) >= self._seen else None
 
 
 async def test_only_changed_cells_are_written() -> None:
@@ -101,8 +108,9 @@ async def test_only_changed_cells_are_written() -> None:
         steps = Steps(terminal, written)
         assert "AAPL" in steps.show("AAPL 233.30")
         assert steps.show("AAPL [green]233.45[/]") == "\x1b[1;6H\x1b[32m233.45\x1b[0m"
-        assert steps.show("AAPL [green]233.45[/]") == ""
-        assert seen(written) == ["AAPL 233.45", "", ""]
+        terminal.show(Text.from_markup("AAPL [green]233.45[/]"))
+        assert steps.show("AAPL [green]233.46[/]") == "\x1b[1;11H\x1b[32m6\x1b[0m"
+        assert seen(written) == ["AAPL 233.46", "", ""]
 
 
 async def test_after_a_change_of_size_or_on_request_every_cell_is_written() -> None:

@@ -33,7 +33,6 @@ NOT_KEYS = {
     "old mouse": b"\x1b[M qq",
     "paste": b"\x1b[200~qqq\x1b[A\x1b[201~",
     "with Ctrl": b"\x1b[1;5A",
-    "with Alt": b"\x1bq",
     "with Alt, doubled": b"\x1b\x1b[A",
     "function key": b"\x1b[15~",
     "function key of the Linux console": b"\x1b[[A",
@@ -79,6 +78,24 @@ def test_an_escape_is_a_key_when_nothing_follows() -> None:
     assert parser.give_up() == ["escape"]
     assert parser.feed(b"\x1b[") == parser.give_up() == []
     assert parser.feed(b"A") == ["up"]
+
+
+def test_a_key_right_after_escape_is_not_lost() -> None:
+    """Escape and then a letter, typed quickly, are two keys; sent at once they are the letter with Alt: no key."""
+    parser = KeyParser()
+    assert parser.feed(b"\x1b") == []
+    assert parser.feed(b"q") == ["escape", "q"]
+    assert parser.feed(b"\x1bq") == []
+    assert parser.feed(b"\x1b") == []
+    assert parser.feed(b"/nv") == ["escape", "/", "n", "v"]
+
+
+def test_escape_held_down_is_survived() -> None:
+    """However many escapes come at once, the keys after the pause are read."""
+    parser = KeyParser()
+    assert parser.feed(b"\x1b" * 4096) == []
+    assert parser.give_up() == ["escape"]
+    assert parser.feed(b"q") == ["q"]
 
 
 def test_a_string_without_an_end_does_not_swallow_the_keys_after_it() -> None:
