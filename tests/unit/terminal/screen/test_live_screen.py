@@ -132,11 +132,11 @@ def test_each_frame_of_a_fast_market_has_its_own_sample() -> None:
     assert [at for at, _ in frames.drawn[:10]] == subscription.sampled[:10]
 
 
-def test_a_fast_market_is_drawn_eight_times_a_second_at_most() -> None:
+def test_a_fast_market_is_drawn_at_the_frame_rate_at_most() -> None:
     """Hundreds of updates a second are as many frames as fit at the frame rate, each showing the newest."""
     subscription, watchlist, frames, console = stage()
     run_virtual(fast_market(subscription, watchlist, frames, console), VirtualLoop())
-    times = [at for at, _ in frames.drawn]
+    times = [at for at, _ in frames.drawn[:-1]]  # the last is the page that stays
     assert len(times) > 3
     assert min(later - earlier for earlier, later in pairwise(times)) > FRAME_S * 0.95
     shown = [last for _, last in frames.drawn if last is not None]
@@ -189,7 +189,7 @@ class Prices(Frames):
 
 def test_a_view_that_names_its_changes_is_seldom_laid_out() -> None:
     """Its changes come at the frame rate, whole frames once a second, or less often where that costs too much."""
-    for cost_s, layouts, changes in ((0.0001, 5, 54), (0.004, 3, 9)):
+    for cost_s, layouts, changes in ((0.0001, 5, 49), (0.004, 3, 9)):
         _, watchlist, _, console = stage()
         prices = Prices(watchlist)
         run_virtual(drawn_for(4.9, prices, console, lambda cost_s=cost_s: cost_s), VirtualLoop())  # type: ignore[misc]
