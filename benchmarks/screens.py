@@ -129,26 +129,32 @@ def _quote(count: int) -> dict[str, float]:
 
 
 def _ages(screen: Terminal, started_ns: int) -> dict[str, float]:
-    """What each new price on the screen shows, after the first tenth; its number gives its time of publication."""
+    """What each new price on the screen shows, after the first tenth; its number gives its time of publication.
+
+    ``behind``: how old the price on the screen is in the middle between two drawings.
+    """
     cells = pyte.Screen(COLUMNS, ROWS)
     stream = pyte.ByteStream(cells)
-    ages, waits, written, before = [], [], 0, 0.0
+    ages, waits, behind, written, before, drawn_ms = [], [], [], 0, 0.0, 0.0
     for at_ns, chunk in screen.seen:
         stream.feed(chunk)
         at_ms = (at_ns - started_ns) / 1e6
         number = _number(cells)
         if not QUOTE_S * 100 < at_ms < QUOTE_S * 1000:
-            before = number
+            before, drawn_ms = number, at_ms
             continue
         written += len(chunk)
         if number != before:
             ages.append(at_ms - number / QUOTE_RATE * 1e3)
             waits.append(at_ms - (before + 2) / QUOTE_RATE * 1e3)  # it has every other number
-            before = number
-    ages, waits = sorted(ages), sorted(waits)
+            behind.append((drawn_ms + at_ms) / 2 - before / QUOTE_RATE * 1e3)
+            before, drawn_ms = number, at_ms
+    ages, waits, behind = sorted(ages), sorted(waits), sorted(behind)
     return {
         "drawings_per_s": len(ages) / QUOTE_S / 0.9,
         "p50_ms": ages[len(ages) // 2],
+        "behind_p50_ms": behind[len(behind) // 2],
+        "behind_p95_ms": behind[len(behind) * 95 // 100],
         "waited_p50_ms": waits[len(waits) // 2],
         "waited_p95_ms": waits[len(waits) * 95 // 100],
         "waited_worst_ms": waits[-1],
@@ -172,12 +178,22 @@ def show(results: dict[str, Any], console: Console) -> None:
         table.add_row(str(count), *cells)
     console.print(table)
     table = Table(title=f"quote, {QUOTE_RATE:,} events/s", title_justify="left")
-    titles = ("drawings/s", "price's age p50 ms", "wait p50 ms", "p95 ms", "worst ms", "kB/s", "CPU %", "in Redis KiB")
-    names = ("drawings_per_s", "p50_ms", "waited_p50_ms", "waited_p95_ms", "waited_worst_ms", "kb_per_s")
-    for column in ("symbols", *titles):
+    names = {
+        "drawings_per_s": "drawings/s",
+        "p50_ms": "price's age p50 ms",
+        "behind_p50_ms": "behind p50 ms",
+        "behind_p95_ms": "p95 ms",
+        "waited_p50_ms": "wait p50 ms",
+        "waited_p95_ms": "p95 ms",
+        "waited_worst_ms": "worst ms",
+        "kb_per_s": "kB/s",
+        "cpu_percent": "CPU %",
+        "waiting_kib": "in Redis KiB",
+    }
+    for column in ("symbols", *names.values()):
         table.add_column(column, justify="right")
     for count, figures in results["quote"].items():
-        cells = (str(Spread(**figures[name])) for name in (*names, "cpu_percent", "waiting_kib"))
+        cells = (str(Spread(**figures[name])) for name in names)
         table.add_row(str(count), *cells)
     console.print(table)
 

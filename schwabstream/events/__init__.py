@@ -273,9 +273,11 @@ Event = Annotated[
     TickEvent | Level2Event | BarEvent | InstrumentEvent | StatusEvent | ScreenerEvent | AccountEvent,
     Field(discriminator="type"),
 ]
-_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+# The adapter's own method looks at its options first, which takes a fifth of the time.
+_EVENT: Final = TypeAdapter[Event](Event).validator
 
 
 def parse_event(payload: str | bytes) -> Event:
     """Parse one published message; raises ``pydantic.ValidationError`` when it is not an event."""
-    return _EVENT.validate_json(payload)
+    event: Event = _EVENT.validate_json(payload)
+    return event

@@ -276,8 +276,7 @@ def _last(quote: Quote, look: _Look) -> Cell:
     """The price in the colour of the day's change, with an arrow for the last tick, whose colour flashes."""
     if quote.tick is None:
         return Cell(f"{text.UNKNOWN}  ", _STALE)
-    arrow = {1: "▲", -1: "▼"}.get(quote.direction, " ")
-    shown = f"{text.price(quote.tick.last_price, look.notation)} {arrow}"
+    shown = f"{text.price(quote.tick.last_price, look.notation)} {' ▲▼'[quote.direction]}"
     if look.stale:
         return Cell(shown, _STALE)
     if quote.flashes(look.now_s):
@@ -344,6 +343,7 @@ _PRICES: Final[tuple[tuple[Callable[[Any], object], Callable[[Quote, _Look], Cel
     (attrgetter("bid_price"), _bid),
     (attrgetter("ask_price"), _ask),
     (attrgetter("ask_size"), _ask_size),
-    (attrgetter("bid_price", "ask_price"), _spread),
+    # Rounded: the noise of a subtraction is no change.
+    (lambda tick: round((tick.ask_price or 0.0) - (tick.bid_price or 0.0), 9), _spread),
 )
 """The columns from ``_NET`` on: the values of a tick that each of them shows, and its cell."""

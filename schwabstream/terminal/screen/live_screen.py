@@ -27,10 +27,10 @@ if TYPE_CHECKING:  # a run that only draws loads no client for Redis
     from schwabstream.consumer.subscription import Subscription
 
 FRAME_S, RAREST_S = 0.09, 2.0
-LAYOUT_S, LAYOUT_PART = 1.0, 1 / 4
+LAYOUT_S, LAYOUT_PART = 1.0, 1 / 8
 """How often a view that names its changes is drawn whole at most, and the part of its share that this may take."""
 IDLE_FRAME_S = 1.0
-WATCHER_SHARE, STREAMER_SHARE = 0.03, 0.008
+WATCHER_SHARE, STREAMER_SHARE = 0.02, 0.008
 """The share of a core for drawing: frames that cost more are drawn less often."""
 REPORT_EVERY_S = 1.0
 

@@ -189,7 +189,7 @@ class Prices(Frames):
 
 def test_a_view_that_names_its_changes_is_seldom_laid_out() -> None:
     """Its changes come at the frame rate, whole frames once a second, or less often where that costs too much."""
-    for cost_s, layouts, changes in ((0.0001, 5, 49), (0.004, 3, 9)):
+    for cost_s, layouts, changes in ((0.0001, 5, 49), (0.004, 3, 10)):
         _, watchlist, _, console = stage()
         prices = Prices(watchlist)
         run_virtual(drawn_for(4.9, prices, console, lambda cost_s=cost_s: cost_s), VirtualLoop())  # type: ignore[misc]
