@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from schwabstream.escapes import safe
 from schwabstream.output import can_draw
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -134,6 +135,16 @@ class _Page:
 
 class Command(_Page, TyperCommand):
     """A command with such a page."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments; names ``--symbols`` to a user who gave symbols without it."""
+        if not any("--symbols" in each.opts for each in self.params):
+            return super().parse_args(ctx, args)
+        ctx.allow_extra_args = True
+        extra = super().parse_args(ctx, args)
+        if extra and not ctx.resilient_parsing:
+            ctx.fail(f"symbols follow --symbols: {ctx.command_path} --symbols {safe(','.join(extra))}")
+        return extra
 
 
 class Group(_Page, TyperGroup):

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from schwabstream.cli import app, pages
 
@@ -110,3 +111,13 @@ def test_an_argument_is_spelled_in_one_way(parameter: str, spelled: str) -> None
     text = page(parameter)
     assert text.startswith(f"Usage: {parameter} [OPTIONS] {spelled}\n")
     assert f"Arguments:\n  {spelled.strip('[]')}  " in text
+
+
+def test_symbols_without_their_option_get_its_name() -> None:
+    """``quote NVDA`` needs no option, so people write ``stream run NVDA``; other commands refuse words as before."""
+    result = CliRunner().invoke(app, ["stream", "run", "NVDA", "A\x1b"])
+    assert result.exit_code == 2
+    assert result.output.endswith("stream run --symbols NVDA,A\\u001b\n")
+    result = CliRunner().invoke(app, ["status", "NVDA"])
+    assert result.exit_code == 2
+    assert "unexpected extra argument" in result.output
